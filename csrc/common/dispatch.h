@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// One table of backends per slug, resolved once per call on a batch [ARCHITECTURE 2].
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/cpu_features.h"
+
+namespace crypsis {
+
+// Raised when a forced backend cannot run here; the message says what can.
+class BackendUnavailable : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// What every slug's Impl starts with. Function pointers of the slug follow in the derived struct.
+struct Backend {
+  std::string_view name;  // "portable", "sha_ni", "avx2", "avx512": the same word in every slug
+  FeatureSet needs;       // CPU features without which the code faults
+};
+
+// One line of `crypsis backends`.
+struct BackendStatus {
+  std::string slug;     // "hashing"
+  std::string variant;  // "sha256"; empty where a slug has one only
+  std::string backend;  // "avx512"
+  bool compiled;
+  bool supported;  // this CPU can run it for this variant
+  bool chosen;
+  std::string reason;  // why it was not chosen; empty for the chosen one
+};
+
+// The backend asked for: the argument, else CRYPSIS_BACKEND, else "" (the best). The variable holds one name for every
+// slug ("portable") or a list by slug ("hashing:avx2,curve25519:portable").
+inline std::string requested_backend(std::string_view slug, std::string_view argument) {
+  if (!argument.empty()) return std::string(argument);
+  const char* text = std::getenv("CRYPSIS_BACKEND");
+  if (text == nullptr) return {};
+  std::string_view rest(text);
+  if (rest.find(':') == std::string_view::npos) return std::string(rest);
+  while (!rest.empty()) {
+    const std::string_view item = rest.substr(0, rest.find(','));
+    const std::size_t colon = item.find(':');
+    if (colon == std::string_view::npos) {
+      throw BackendUnavailable("CRYPSIS_BACKEND is '" + std::string(text) +
+                               "': write one backend name, or slug:backend pairs separated by commas");
+    }
+    if (item.substr(0, colon) == slug) return std::string(item.substr(colon + 1));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+  }
+  return {};
+}
+
+// Why `impl` cannot serve; empty if it can. `accepts(impl)` says whether it has code for these parameters.
+template <class Impl, class Accepts>
+std::string refusal(const Impl& impl, FeatureSet cpu, const Accepts& accepts) {
+  if (!accepts(impl)) return "has no code for this variant";
+  const FeatureSet missing = impl.needs & ~cpu;
+  return missing == 0 ? std::string() : "this CPU or operating system lacks " + feature_names(missing);
+}
+
+// The table's best backend that this CPU can run, or the forced one; `compiled` is ordered best first.
+template <class Impl, class Accepts>
+const Impl& select_backend(std::string_view slug, std::string_view variant, std::span<const Impl* const> compiled,
+                           std::string_view argument, const Accepts& accepts) {
+  const FeatureSet cpu = cpu_features();
+  const std::string forced = requested_backend(slug, argument);
+  std::string names;
+  for (const Impl* impl : compiled) {
+    const std::string why_not = refusal(*impl, cpu, accepts);
+    if (forced.empty() || impl->name == forced) {
+      if (why_not.empty()) return *impl;
+      if (!forced.empty()) {
+        throw BackendUnavailable("backend '" + forced + "' of " + std::string(slug) +
+                                 (variant.empty() ? "" : "/" + std::string(variant)) + " " + why_not +
+                                 "; unset CRYPSIS_BACKEND and backend= to use the best one");
+      }
+    }
+    if (!why_not.empty()) continue;
+    names += (names.empty() ? "" : ", ") + std::string(impl->name);
+  }
+  throw BackendUnavailable("backend '" + forced + "' does not exist for " + std::string(slug) +
+                           (variant.empty() ? "" : "/" + std::string(variant)) + " in this build; this CPU can run: " +
+                           names + " (CRYPSIS_BACKEND also takes slug:backend pairs)");
+}
+
+// Report rows for one variant; `known` lists every backend the slug has on any platform, best first.
+template <class Impl, class Accepts>
+void report_backends(std::string_view slug, std::string_view variant, std::span<const std::string_view> known,
+                     std::span<const Impl* const> compiled, const Accepts& accepts,
+                     std::vector<BackendStatus>& rows) {
+  const FeatureSet cpu = cpu_features();
+  std::string chosen_name;
+  std::string failure;
+  try {
+    chosen_name = select_backend<Impl>(slug, variant, compiled, {}, accepts).name;
+  } catch (const BackendUnavailable& error) {
+    failure = error.what();
+  }
+  for (const std::string_view name : known) {
+    const Impl* impl = nullptr;
+    for (const Impl* candidate : compiled) {
+      if (candidate->name == name) impl = candidate;
+    }
+    BackendStatus row{std::string(slug), std::string(variant), std::string(name), impl != nullptr, false, false, {}};
+    if (impl == nullptr) {
+      row.reason = "not compiled for this architecture";
+    } else {
+      row.reason = refusal(*impl, cpu, accepts);
+      row.supported = row.reason.empty();
+      row.chosen = row.supported && name == chosen_name;
+      if (row.supported && !row.chosen) {
+        row.reason = !failure.empty()                              ? failure
+                     : requested_backend(slug, {}).empty() ? "slower than " + chosen_name
+                                                           : "CRYPSIS_BACKEND asks for " + chosen_name;
+      }
+    }
+    rows.push_back(std::move(row));
+  }
+}
+
+}  // namespace crypsis

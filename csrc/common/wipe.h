@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+
+namespace crypsis {
+
+// Overwrites memory with zeros in a way the compiler may not drop.
+void secure_wipe(void* memory, std::size_t n_bytes) noexcept;
+
+// Wipes an object when the scope ends, on every path out of it.
+template <class T>
+class WipeGuard {
+ public:
+  explicit WipeGuard(T& object) noexcept : object_(object) {}
+  ~WipeGuard() { secure_wipe(&object_, sizeof(T)); }
+  WipeGuard(const WipeGuard&) = delete;
+  WipeGuard& operator=(const WipeGuard&) = delete;
+
+ private:
+  T& object_;
+};
+
+}  // namespace crypsis
