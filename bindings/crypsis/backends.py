@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is compiled, what this CPU can run, and what a call will use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crypsis import _core
+
+SLUGS = ("hashing", "curve25519")
+
+
+@dataclass(frozen=True)
+class BackendRow:
+    """One backend of one slug (and variant, where a slug has several); `reason` says why it is not the chosen one."""
+
+    slug: str
+    variant: str
+    backend: str
+    compiled: bool
+    supported: bool
+    chosen: bool
+    reason: str
+
+
+def report() -> list[BackendRow]:
+    """Every backend of every slug, best first, as a call made now would resolve it (CRYPSIS_BACKEND included)."""
+    rows: list[BackendRow] = []
+    for slug in SLUGS:
+        for status in getattr(_core, slug).backends():
+            rows.append(
+                BackendRow(
+                    status.slug,
+                    status.variant,
+                    status.backend,
+                    status.compiled,
+                    status.supported,
+                    status.chosen,
+                    status.reason,
+                )
+            )
+    return rows
+
+
+def runnable(slug: str, variant: str = "") -> list[str]:
+    """Names of the backends of `slug` that this CPU can run, best first: what tests and benchmarks iterate."""
+    return [r.backend for r in report() if r.slug == slug and r.variant == variant and r.supported]
+
+
+def cpu_features() -> list[str]:
+    """Instruction-set features found, with operating-system support for their registers."""
+    return _core.cpu_features().split()

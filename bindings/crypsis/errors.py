@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that is not a plain ValueError or TypeError. Each message names the offending thing and what to do."""
+
+
+class CrypsisError(Exception):
+    """Base of the errors below; `exit_code` is what the `crypsis` command returns for it."""
+
+    exit_code = 1
+
+
+class BackendUnavailable(CrypsisError):
+    """A backend, device or optional package was asked for that cannot run here; the message says what can."""
+
+    exit_code = 3
+
+
+class ConfigError(CrypsisError, ValueError):
+    """A job configuration is wrong, or the two parties' configurations disagree."""
+
+    exit_code = 2
+
+
+class DataError(CrypsisError):
+    """An input or output file cannot be used: missing column, wrong type, unreadable, disk full."""
+
+    exit_code = 4
+
+
+class CorruptData(DataError):
+    """A file or buffer is truncated, damaged or of an unknown version."""
+
+
+class ChannelError(CrypsisError):
+    """The peer cannot be reached, went away, or is not who it should be."""
+
+    exit_code = 5
+
+
+class ProtocolAbort(CrypsisError):
+    """The peer sent something the protocol does not allow, or ended the job; nothing was written."""
+
+    exit_code = 6
+
+
+class InvalidPoint(ProtocolAbort, ValueError):
+    """A curve point from outside is not canonical or of low order."""
+
+
+class InvalidCiphertext(ProtocolAbort, ValueError):
+    """A ciphertext from outside is out of range."""
