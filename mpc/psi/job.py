@@ -158,18 +158,16 @@ def _exchange_counts(
     outer = options.join in ("full", "difference") or options.join == options.own_side
     own_unmatched = len(unmatched_rows(keys, matched)) if outer else 0
     send_json(channel, {"type": "counts", "unmatched_rows": own_unmatched})
-    for begin in range(0, len(counts), _COUNTS_PER_MESSAGE):
-        channel.send(COUNTS, counts[begin : begin + _COUNTS_PER_MESSAGE].astype("<u4").data.cast("B"))
     peer_unmatched = count_field(recv_json(channel, "counts"), "unmatched_rows")
     peer_counts = np.empty(len(matched), dtype=np.uint32)
-    done = 0
-    while done < len(matched):
+    # Message by message in turn: both sides sending everything first would fill both windows and wait for ever.
+    for begin in range(0, len(counts), _COUNTS_PER_MESSAGE):
+        part = counts[begin : begin + _COUNTS_PER_MESSAGE].astype("<u4")
+        channel.send(COUNTS, part.data.cast("B"))
         raw = channel.recv(COUNTS)
-        if len(raw) == 0 or len(raw) % 4 or len(raw) // 4 > len(matched) - done:
-            raise ProtocolAbort(f"{channel.peer} sent {len(raw)} bytes of row counts; ended")
-        part = np.frombuffer(raw, dtype="<u4")
-        peer_counts[done : done + len(part)] = part
-        done += len(part)
-    if done and int(peer_counts.min()) == 0:
+        if len(raw) != part.nbytes:
+            raise ProtocolAbort(f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended")
+        peer_counts[begin : begin + len(part)] = np.frombuffer(raw, dtype="<u4")
+    if len(peer_counts) and int(peer_counts.min()) == 0:
         raise ProtocolAbort(f"{channel.peer} sent a row count of 0 for a key it matched; ended")
     return peer_counts, peer_unmatched
