@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of the benchmarks: `compare` measures against peers in one run, `size` picks quick or full sizes."""
+"""Fixtures of the benchmarks: `compare` measures against peers in one run, `size` picks the scale."""
 
 from __future__ import annotations
 
@@ -88,9 +88,10 @@ def size() -> Callable[[int, int], int]:
 def compare(benchmark: Any, environment: dict[str, Any], pytestconfig: pytest.Config) -> Compare:
     """Check the answers, then time `ours` and every peer alternately and write the JSON row.
 
-    `ours` and the `peers` take nothing and return their result; inputs are made before. `check(result, {peer: result})`
-    raises when an answer is wrong. `items` is what one call handles. A peer that times itself returns a `Rate`. With
-    --benchmark-disable the answers are checked and nothing is timed (returns None).
+    `ours` and the `peers` take nothing and return their result; inputs are made before.
+    `check(result, {peer: result})` raises when an answer is wrong. `items` is what one call handles. A peer
+    that times itself returns a `Rate`. With --benchmark-disable the answers are checked and nothing is timed
+    (returns None).
     """
 
     def run(
@@ -139,7 +140,7 @@ def compare(benchmark: Any, environment: dict[str, Any], pytestconfig: pytest.Co
             for _ in range(inner):
                 ours()
 
-        # pedantic() calls setup before every round, outside the clock: that is what alternates peers and ours.
+        # pedantic() calls setup before every round, outside the clock: so peers and ours alternate.
         benchmark.pedantic(repeated, setup=peers_first, rounds=rounds, iterations=1)
         ours_seconds = [seconds / inner for seconds in benchmark.stats.stats.data]
         measurement = Measurement(

@@ -23,7 +23,7 @@ FLAGS = ("adx", "aes", "avx2", "avx512f", "avx512ifma", "bmi2", "gfni", "sha_ni"
 
 @dataclass(frozen=True)
 class Limit:
-    """The most items per second that the hardware allows, and the sum that says so ("2 madd52 a cycle at ...")."""
+    """The most items per second that the hardware allows, and the sum that says so ("2 madd52 a cycle")."""
 
     per_second: float
     what: str
@@ -48,7 +48,7 @@ class Timing:
 
     @property
     def iqr(self) -> float:
-        """Distance between the quartiles: the spread that one disturbed round cannot move. 0 for a single round."""
+        """Distance between the quartiles: one disturbed round cannot move it. 0 for a single round."""
         if len(self.seconds) < 2:
             return 0.0
         low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
@@ -71,7 +71,7 @@ class Measurement:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def ratio(self, peer: str) -> float:
-        """How many times faster than `peer` we are: median over the rounds of (its time / ours in the same round)."""
+        """How many times faster than `peer` we are: median over the rounds of (its time / our time)."""
         pairs = zip(self.peers[peer].seconds, self.ours.seconds, strict=True)
         return statistics.median(theirs / mine for theirs, mine in pairs)
 

@@ -3,7 +3,8 @@
 
     python tools/check_layers.py [ROOT]
 
-Prints `file:line: what is wrong and what to do`, one a line; exits 1 if there is any, 2 where ROOT is no checkout.
+Prints `file:line: what is wrong and what to do`, one a line; exits 1 if there is any, 2 where ROOT is no
+checkout.
 Standard library only: it runs before anything is installed.
 """
 
@@ -22,17 +23,18 @@ SOURCES = {".py", ".pyi", ".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh", ".cmake", 
 NAMED_SOURCES = {"CMakeLists.txt", "Makefile", ".ci/run"}
 NATIVE = {".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh"}
 MAX_LINES = 500
-# Files whose length is not ours to choose: generated ones. Vectors are data (.json), which the limit does not cover.
+BACKENDS = "bindings/crypsis/backends.py"
+# Generated files, whose length is not ours to choose. Vectors are data (.json), which the limit does not cover.
 GENERATED = re.compile(r"(_pb2(_grpc)?\.pyi?|_tables?\.(h|cuh|py))$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 PYTHON_HEADER = re.compile(r"^(Python\.h|pybind11/|numpy/|nanobind/|structmember\.h)")
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cufft|curand|nv|thrust/|cub/|device_launch)|\.cuh?$|(^|/)kernels/")
 ISA_FLAG = re.compile(r"-m(avx|sse|sha|aes|bmi|adx|pclmul|vaes|vpclmul|gfni|fma|tune=|cpu=|arch=)\S*")
-MAX_ISA_SCOPE = re.compile(
-    r"\b(add_compile_options|target_compile_options|add_definitions|CMAKE_CXX_FLAGS\w*)\b"
-)
-ISA_SETTER = re.compile(r"\b(set_source_files_properties|set_property)\b")
+# The CMake commands that may carry an ISA flag; `set` for a variable that one of the others then uses.
+ISA_COMMANDS = ("set_source_files_properties", "set_property", "set")
+# Reading these runs code that the sender chose.
+UNSAFE_FORMATS = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve")
 
 
 @dataclass(frozen=True, order=True)
@@ -159,35 +161,26 @@ def check_imports(file: File) -> Iterator[Problem]:
         return
     for line, name in _imports(file, tree):
         top = name.split(".")[0]
-        if top in ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"):
-            yield Problem(
-                file.path, line, f"imports {top}: reading it runs the sender's code; use a plain format"
-            )
+        if top in UNSAFE_FORMATS:
+            yield Problem(file.path, line, f"imports {top}: it runs the sender's code; use a plain format")
         if file.below("bindings/crypsis") and _is(name, "crypsis.mpc"):
-            yield Problem(
-                file.path, line, f"imports {name}: the kernels' package must not know the protocols"
-            )
+            yield Problem(file.path, line, f"imports {name}: kernels must not know the protocols")
         if file.below("mpc") and _is(name, "crypsis._core"):
             yield Problem(file.path, line, f"imports {name}: protocols use the public functions of crypsis")
         if file.below("mpc") and top in ("cupy", "cupyx"):
-            yield Problem(
-                file.path, line, f"imports {name}: protocols take arrays; CuPy belongs in bindings/crypsis"
-            )
+            yield Problem(file.path, line, f"imports {name}: CuPy belongs in bindings/crypsis")
         if file.below("tests/reference") and not _reference_may(name):
-            yield Problem(
-                file.path, line, f"imports {name}: a reference uses the standard library (and gmpy2) only"
-            )
+            yield Problem(file.path, line, f"imports {name}: a reference uses the standard library only")
 
 
 def _reference_may(name: str) -> bool:
     top = name.split(".")[0]
-    return (
-        top in sys.stdlib_module_names or top == "gmpy2" or _is(name, "tests.reference") or top == "reference"
-    )
+    own = top == "reference" or _is(name, "tests.reference")
+    return own or top == "gmpy2" or top in sys.stdlib_module_names
 
 
 def check_flags(file: File) -> Iterator[Problem]:
-    """ISA flags on single files only: a template emitted with AVX-512 code crashes the CPUs the fallback is for."""
+    """ISA flags on single files only: an inline function emitted with AVX-512 code crashes older CPUs."""
     if not (file.suffix in (".cmake", ".toml", ".sh") or file.path.endswith(("CMakeLists.txt", "Makefile"))):
         return
     statement = ""
@@ -200,27 +193,23 @@ def check_flags(file: File) -> Iterator[Problem]:
             flag = match.group(0).rstrip('";)')
             if flag.startswith(("-march=", "-mtune=", "-mcpu=")):
                 yield Problem(
-                    file.path, number, f"{flag}: the wheel must run elsewhere; name the features of one file"
+                    file.path, number, f"{flag}: wheels run elsewhere; name the features of one file"
                 )
-            elif MAX_ISA_SCOPE.search(line) or not (ISA_SETTER.search(statement) or statement == "set"):
+            elif statement not in ISA_COMMANDS or "CMAKE_CXX_FLAGS" in line:
                 yield Problem(
-                    file.path,
-                    number,
-                    f"{flag} outside set_source_files_properties: ISA flags go to single files",
+                    file.path, number, f"{flag}: set ISA flags with set_source_files_properties only"
                 )
 
 
 def check_slugs(root: Path, found: list[File]) -> Iterator[Problem]:
     """Every slug has its binding, registration, tests, reference, vectors and benchmark."""
-    slugs = sorted(
-        {f.path.split("/")[1] for f in found if f.below("csrc") and f.path.count("/") >= 2} - {"common"}
-    )
-    backends = root / "bindings" / "crypsis" / "backends.py"
-    registered = _registered_slugs(backends)
+    folders = {file.path.split("/")[1] for file in found if file.below("csrc") and file.path.count("/") >= 2}
+    slugs = sorted(folders - {"common"})
+    registered = _registered_slugs(root / BACKENDS)
     for slug in slugs:
         home = f"csrc/{slug}"
         if slug not in registered:
-            yield Problem(home, 1, f"slug is not in SLUGS of {backends.relative_to(root).as_posix()}")
+            yield Problem(home, 1, f"slug is not in SLUGS of {BACKENDS}")
         for pattern, what in (
             (f"csrc/{slug}/impl.h", "contract"),
             (f"bindings/src/bind_{slug}.cpp", "binding"),
@@ -233,9 +222,7 @@ def check_slugs(root: Path, found: list[File]) -> Iterator[Problem]:
             if not any(root.glob(pattern)):
                 yield Problem(home, 1, f"slug has no {what}: add {pattern}")
     for slug in sorted(registered - set(slugs)):
-        yield Problem(
-            backends.relative_to(root).as_posix(), 1, f"SLUGS names {slug}, but there is no csrc/{slug}"
-        )
+        yield Problem(BACKENDS, 1, f"SLUGS names {slug}, but there is no csrc/{slug}")
 
 
 def _registered_slugs(path: Path) -> set[str]:
@@ -243,9 +230,7 @@ def _registered_slugs(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "SLUGS" for t in node.targets
-        ):
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["SLUGS"]:
             return set(ast.literal_eval(node.value))
     return set()
 
