@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
-SKIPPED = {".git", ".venv", "build", "dist", "wheelhouse", "demo", "__pycache__"}
+NOT_OURS = {"build", "dist", "wheelhouse", "demo"}  # at the top, with every hidden folder but .ci
 SOURCES = {".py", ".pyi", ".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh", ".cmake", ".sh", ".toml", ".proto"}
 NAMED_SOURCES = {"CMakeLists.txt", "Makefile", ".ci/run"}
 NATIVE = {".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh"}
 MAX_LINES = 500
 BACKENDS = "bindings/crypsis/backends.py"
-# Generated files, whose length is not ours to choose. Vectors are data (.json), which the limit does not cover.
+# Generated files, whose length is not ours to choose. Vectors are data (.json): no limit covers them.
 GENERATED = re.compile(r"(_pb2(_grpc)?\.pyi?|_tables?\.(h|cuh|py))$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -72,7 +72,8 @@ def files(root: Path) -> list[File]:
     found = []
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
-        hidden = any(part in SKIPPED or part.startswith(".venv") for part in relative.parts)
+        top = relative.parts[0]
+        hidden = top in NOT_OURS or (top.startswith(".") and top != ".ci") or "__pycache__" in relative.parts
         named = relative.as_posix() in NAMED_SOURCES or path.name == "CMakeLists.txt"
         if not hidden and path.is_file() and (path.suffix in SOURCES or named):
             found.append(File(relative.as_posix(), path.read_text(encoding="utf-8")))
