@@ -25,7 +25,7 @@ const Impl& select(std::string_view backend) {
 
 std::span<const Impl* const> compiled() {
   static constexpr std::array table{
-#if defined(CRYPSIS_CURVE25519_AVX512)
+#if defined(__x86_64__)
       &avx512,
 #endif
       &portable,
