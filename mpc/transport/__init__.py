@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Channels between two parties: in one process (`memory_pair`), or over gRPC with mutual TLS (`open_channel`).
+"""Channels between two parties: in one process (`memory_pair`), or over gRPC with mutual TLS
+(`open_channel`).
 
 gRPC is imported when the first such channel is opened, `cryptography` when certificates are made.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Development certificates: a throw-away authority and one certificate a party, all made in one place.
 
-For trying things out and for tests. Whoever runs this knows every party's private key, and the authority's key lies
-beside them; two institutions that do not trust each other use the certificates of their own public key
-infrastructure, and keep their keys to themselves.
+For trying things out and for tests. Whoever runs this knows every party's private key, and the authority's
+key lies beside them; two institutions that do not trust each other use the certificates of their own public
+key infrastructure, and keep their keys to themselves.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypsis.errors import BackendUnavailable, ConfigError
 from crypsis.mpc.transport.channel import check_party_name
 from crypsis.mpc.transport.tls import TlsFiles
+
+from crypsis.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -36,9 +37,11 @@ def party_files(directory: str | os.PathLike[str], party: str) -> TlsFiles:
 def make_development_certificates(
     directory: str | os.PathLike[str], parties: Iterable[str], *, days: float = 30, overwrite: bool = False
 ) -> dict[str, TlsFiles]:
-    """An authority and one certificate a party in `directory`, good for `days`; what each party needs, by name.
+    """An authority and one certificate a party in `directory`, good for `days`; what each party needs, by
+    name.
 
-    Everything is checked before the first file is written. Raises ConfigError when a file exists and not `overwrite`.
+    Everything is checked before the first file is written. Raises ConfigError when a file exists and not
+    `overwrite`.
     """
     names = [check_party_name(party) for party in parties]
     if len({name.lower() for name in names} | {"ca"}) <= len(names):
@@ -100,6 +103,7 @@ def issue(
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     check_party_name(party)
     folder = Path(directory)
@@ -122,7 +126,7 @@ def issue(
             names.append(x509.DNSName(host))
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, party)])
-    usages = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
         _builder(subject, ca.subject, key.public_key(), ca_key.public_key(), days, start)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -39,8 +39,8 @@ class ChannelOptions:
     """Limits of one channel. Both parties may choose their own; the smaller `max_message_bytes` holds.
 
     chunk_bytes        largest payload of one frame we send, 1 to 4 MiB
-    window_bytes       per stream, how much the peer may send beyond what our application has consumed; >= 4 KiB
-    max_message_bytes  largest message that is reassembled
+    window_bytes       per stream, how much the peer may send beyond what our application has consumed; >= 4
+    KiB max_message_bytes  largest message that is reassembled
     patience_s         seconds a peer may be away before the job ends here
     keepalive_s        idle seconds after which a gRPC ping asks whether the peer's host still answers
     keepalive_timeout_s  seconds without an answer (and without progress) until the connection counts as lost
@@ -70,14 +70,15 @@ class ChannelOptions:
 class ChannelStats:
     """Counters of one party, read at one instant.
 
-    payload_bytes_*   bytes of the application's messages: counted when `send` / `recv` returns; the same at both
-                      ends of a finished job, whatever happened to the connection
+    payload_bytes_*   bytes of the application's messages: counted when `send` / `recv` returns; the same at
+                      both ends of a finished job, whatever happened to the connection
     messages_*        the same for messages
-    wire_bytes_*      bytes of our own frames that were given to, or came from, the connection: payloads, headers,
-                      credits, hellos and everything that was sent twice; without HTTP/2, TLS and TCP
-    rounds            how often a message was received by the application when the latest completed operation on
-                      this channel, over all streams, was a send: a change of direction as this party sees it. A
-                      ping-pong of n messages each way is n rounds at the party that begins, n - 1 at the other one
+    wire_bytes_*      bytes of our own frames that were given to, or came from, the connection: payloads,
+                      headers, credits, hellos and everything that was sent twice; without HTTP/2, TLS and TCP
+    rounds            how often a message was received by the application when the latest completed operation
+                      on this channel, over all streams, was a send: a change of direction as this party sees
+                      it. A ping-pong of n messages each way is n rounds at the party that begins, n - 1 at
+                      the other one
     reconnects        connections after the first one
     blocked_send_s    seconds summed over threads that `send` waited for the peer to consume
     blocked_recv_s    seconds summed over threads that `recv` waited for the peer to send
@@ -100,8 +101,8 @@ class ChannelStats:
 class Channel(ABC):
     """One connection to one peer, full duplex, usable from several threads.
 
-    Messages on one stream arrive in the order in which they were sent, once; streams do not wait for each other.
-    As a context manager it closes in order, or aborts when the block ends with an exception.
+    Messages on one stream arrive in the order in which they were sent, once; streams do not wait for each
+    other. As a context manager it closes in order, or aborts when the block ends with an exception.
     """
 
     party: str
@@ -111,8 +112,8 @@ class Channel(ABC):
     def send(self, stream: int, payload: Buffer) -> None:
         """Send `payload` (any contiguous buffer, 0 to max_message bytes) on `stream`.
 
-        The bytes are copied once, so the buffer may be reused at once. Blocks while a window's worth of data on this
-        stream waits to be consumed by the peer's application, however long that takes.
+        The bytes are copied once, so the buffer may be reused at once. Blocks while a window's worth of data
+        on this stream waits to be consumed by the peer's application, however long that takes.
 
         Raises ValueError (stream, size), ChannelError (peer away longer than patience, channel closed),
         ProtocolAbort (the peer ended the job or broke the protocol).
@@ -134,7 +135,8 @@ class Channel(ABC):
 
     @abstractmethod
     def abort(self, reason: str) -> None:
-        """End the job now: the peer's calls raise ProtocolAbort with `reason`, ours ChannelError. Never raises."""
+        """End the job now: the peer's calls raise ProtocolAbort with `reason`, ours ChannelError. Never
+        raises."""
 
     @property
     @abstractmethod

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes between two parties: fixed little-endian frame headers, and the hello that opens every connection.
+"""The bytes between two parties: fixed little-endian frame headers, and the hello that opens every
+connection.
 
-A packet (one gRPC message) is one or more frames. The format is our own, and not protobuf, for two reasons: a payload
-stays where gRPC put it (a view into the packet instead of a parsed copy), and host platforms pin protobuf releases
-that exclude each other, so a library that lives inside them must not need any. docs/transport.md has the tables.
+A packet (one gRPC message) is one or more frames. The format is our own, and not protobuf, for two reasons: a
+payload stays where gRPC put it (a view into the packet instead of a parsed copy), and host platforms pin
+protobuf releases that exclude each other, so a library that lives inside them must not need any.
+docs/transport.md has the tables.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from crypsis.errors import ProtocolAbort
 from crypsis.mpc.transport.channel import MAX_CHUNK_BYTES, MAX_STREAMS
+
+from crypsis.errors import ProtocolAbort
 
 TRANSPORT_VERSION = 1
 MAGIC = b"CRYPSIS\x00"
@@ -96,7 +99,8 @@ def pack_abort(reason: str) -> bytes:
 
 
 def abort_reason(frame: Frame) -> str:
-    """The peer's reason as one printable line (it is the peer's text: no control characters reach a terminal)."""
+    """The peer's reason as one printable line (it is the peer's text: no control characters reach a
+    terminal)."""
     text = bytes(frame.payload[:MAX_REASON_BYTES]).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text).strip() or "no reason given"
 
@@ -138,13 +142,15 @@ class Hello:
 
 
 def pack_hello(hello: Hello) -> bytes:
-    """A HELLO frame: magic and version as fixed bytes, so that versions can always tell each other apart, then JSON."""
+    """A HELLO frame: magic and version as fixed bytes, so that versions can always tell each other apart,
+    then JSON."""
     text = json.dumps(asdict(hello), separators=(",", ":")).encode()
     return pack(Kind.HELLO, _HELLO_PREFIX.pack(MAGIC, TRANSPORT_VERSION) + text)
 
 
 def unpack_hello(frame: Frame) -> Hello:
-    """The peer's hello. VersionMismatch for another version, ProtocolAbort for anything else that is wrong."""
+    """The peer's hello. VersionMismatch for another version, ProtocolAbort for anything else that is
+    wrong."""
     payload = bytes(frame.payload)
     if frame.kind != Kind.HELLO or len(payload) < _HELLO_PREFIX.size or payload[:8] != MAGIC:
         raise ProtocolAbort("the peer's first bytes are not a crypsis hello")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections over gRPC: one bidirectional-streaming method, bytes in and bytes out, mutual TLS.
 
-One party listens, the other one dials and dials again. Each connection is one call of one method; the session above
-lives through any number of them. See frames.py for why there is no protobuf here.
+One party listens, the other one dials and dials again. Each connection is one call of one method; the session
+above lives through any number of them. See frames.py for why there is no protobuf here.
 
 gRPC and fork do not mix: open channels in the process that uses them, and start workers with "spawn".
 """
@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
 
-# gRPC's C++ core writes multi-line reports of every refused connection to stderr; what matters of them is in our own
-# messages. It reads this variable when it is first used, and a value that the user has set is kept.
+# gRPC's C++ core writes multi-line reports of every refused connection to stderr; what matters of them is in
+# our own messages. It reads this variable when it is first used, and a value that the user has set is kept.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
-
-from crypsis.errors import ChannelError, ProtocolAbort
 from crypsis.mpc.transport.channel import Channel, ChannelOptions
+from crypsis.mpc.transport.engine import Connection, Refused
 from crypsis.mpc.transport.frames import (
     MAX_PACKET_BYTES,
     Hello,
@@ -36,8 +35,10 @@ from crypsis.mpc.transport.frames import (
     unpack,
     unpack_hello,
 )
-from crypsis.mpc.transport.session import ABORT_LINGER_S, Connection, Refused, Session
+from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
 from crypsis.mpc.transport.tls import TlsMaterial, diagnose
+
+from crypsis.errors import ChannelError, ProtocolAbort
 
 _log = logging.getLogger("crypsis.transport")
 
@@ -83,7 +84,8 @@ def _first_frame(packet: bytes) -> Hello | str:
 
 
 class _DaemonExecutor(futures.Executor):
-    """A thread a call. Not ThreadPoolExecutor: its threads keep the interpreter alive when a channel was not closed."""
+    """A thread a call. Not ThreadPoolExecutor: its threads keep the interpreter alive when a channel was not
+    closed."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
         future: futures.Future[Any] = futures.Future()
@@ -134,7 +136,8 @@ class GrpcListener:
         return int(bound)
 
     def accept(self) -> Channel:
-        """Wait for the peer; ChannelError after the patience of the options. Then the listener serves the channel."""
+        """Wait for the peer; ChannelError after the patience of the options. Then the listener serves the
+        channel."""
         try:
             self._session.wait_connected()
         except BaseException:
@@ -247,7 +250,8 @@ class GrpcDialer:
             self._session.detach(connection, reason)
             if connection.attached_at is not None:
                 backoff = _FIRST_BACKOFF_S
-            # Jitter: a host that comes back is not met by everybody at once. [RFC 8085, 3.1.1 gives the reason]
+            # Jitter: a host that comes back is not met by everybody at once. [RFC 8085, 3.1.1 gives the
+            # reason]
             self._over.wait(backoff * random.uniform(0.5, 1.0))  # noqa: S311
             backoff = min(backoff * 2, _LAST_BACKOFF_S)
 
@@ -316,7 +320,8 @@ class GrpcDialer:
 
 
 def _names_party(auth: dict[str, list[bytes]], party: str) -> bool:
-    """Whether the verified certificate behind `auth` names `party`: a subject alternative name, or none and the CN."""
+    """Whether the verified certificate behind `auth` names `party`: a subject alternative name, or none and
+    the CN."""
     names = auth.get("x509_subject_alternative_name") or auth.get("x509_common_name") or []
     return party.lower().encode() in (name.lower() for name in names)
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two parties in one process, for tests and demonstrations: the same session, frames, windows and counters as gRPC."""
+"""Two parties in one process, for tests and demonstrations: the same session, frames, windows and counters as
+gRPC."""
 
 from __future__ import annotations
 
 import threading
 
-from crypsis.errors import ChannelError
 from crypsis.mpc.transport.channel import Channel, ChannelOptions
+from crypsis.mpc.transport.engine import Connection
 from crypsis.mpc.transport.frames import unpack, unpack_hello
-from crypsis.mpc.transport.session import Connection, Session
+from crypsis.mpc.transport.session import Session
+
+from crypsis.errors import ChannelError
 
 
 def memory_pair(

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crypsis.errors import ConfigError
 from crypsis.mpc.transport.channel import Channel, ChannelOptions, check_party_name
 from crypsis.mpc.transport.grpc_link import GrpcDialer, GrpcListener
 from crypsis.mpc.transport.tls import TlsFiles, TlsMaterial, load_tls
 
+from crypsis.errors import ConfigError
+
 
 def parse_address(address: str, *, listening: bool = False) -> tuple[str, int]:
-    """(host, port) of "host:port" or "[v6 address]:port"; port 0 only for a listener. ConfigError otherwise."""
+    """(host, port) of "host:port" or "[v6 address]:port"; port 0 only for a listener. ConfigError
+    otherwise."""
     host, separator, port_text = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -35,7 +37,8 @@ def _material(party: str, tls: TlsFiles | None, insecure: bool) -> TlsMaterial |
         return load_tls(tls, party)
     if not insecure:
         raise ConfigError(
-            "no certificates were given: `crypsis certs` makes some for development, and --insecure does without"
+            "no certificates were given: `crypsis certs` makes some for development, and --insecure does"
+            " without"
             " (plain text, anybody may answer)"
         )
     return None
@@ -51,7 +54,8 @@ def listen(
     patience: float | None = None,
     options: ChannelOptions | None = None,
 ) -> GrpcListener:
-    """Bind `address` and wait for the peer with `.accept()`; `.port` is known before. Raises as `open_channel`."""
+    """Bind `address` and wait for the peer with `.accept()`; `.port` is known before. Raises as
+    `open_channel`."""
     _check_names(party, peer)
     host, port = parse_address(address, listening=True)
     material = _material(party, tls, insecure)
@@ -89,11 +93,12 @@ def open_channel(
 ) -> Channel:
     """A channel from `party` to `peer`; one of them gives `listen`, the other one `connect`, as "host:port".
 
-    Returns when both have greeted each other. `tls` holds this party's files; without them `insecure` must be True.
-    `patience`, in seconds, is short for `options.patience_s` (300): how long the peer may be away, at first and later.
+    Returns when both have greeted each other. `tls` holds this party's files; without them `insecure` must be
+    True. `patience`, in seconds, is short for `options.patience_s` (300): how long the peer may be away, at
+    first and later.
 
-    Raises ConfigError (addresses, names, files), ChannelError (port in use, peer not there within `patience_s`,
-    certificate not accepted, another name or version).
+    Raises ConfigError (addresses, names, files), ChannelError (port in use, peer not there within
+    `patience_s`, certificate not accepted, another name or version).
     """
     if (listen is None) == (connect is None):
         raise ConfigError("give exactly one of listen and connect: one party listens, the other one dials")

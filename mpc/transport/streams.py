@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from crypsis.errors import ProtocolAbort
 from crypsis.mpc.transport.frames import FRAME_COST, Frame
+
+from crypsis.errors import ProtocolAbort
 
 
 class Outgoing:
@@ -35,7 +36,8 @@ class Outgoing:
         """The peer consumed all frames up to `consumed`; True when that freed any."""
         if consumed > self.last:
             raise ProtocolAbort(
-                f"the peer acknowledged frame {consumed} of stream {self.stream}, but only {self.last} were sent"
+                f"the peer acknowledged frame {consumed} of stream {self.stream}, but only {self.last}"
+                " were sent"
             )
         if consumed <= self.acknowledged:
             return False
@@ -79,7 +81,8 @@ class Incoming:
             return False
         if frame.sequence != self.received + 1:
             raise ProtocolAbort(
-                f"the peer sent frame {frame.sequence} on stream {self.stream} where {self.received + 1} was due"
+                f"the peer sent frame {frame.sequence} on stream {self.stream} where {self.received + 1}"
+                " was due"
             )
         size = len(payload)
         if self._message_left == 0:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutual TLS: the three files of a party, checked before they are used, and why a handshake failed.
 
-gRPC says little about a failed handshake. The standard library's ssl module says what is wrong, so a party first
-greets itself in memory with its own files, and later asks the peer once more when gRPC could not connect.
+gRPC says little about a failed handshake. The standard library's ssl module says what is wrong, so a party
+first greets itself in memory with its own files, and later asks the peer once more when gRPC could not
+connect.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from crypsis.errors import ChannelError, ConfigError
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Paths of PEM files: the authority both parties trust, this party's certificate (chain), and its private key."""
+    """Paths of PEM files: the authority both parties trust, this party's certificate (chain), and its private
+    key."""
 
     ca: Path
     certificate: Path
@@ -129,19 +131,21 @@ def diagnose(
             socket.create_connection((host, port), timeout=timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=peer) as connection,
         ):
-            # In TLS 1.3 the server judges our certificate after our handshake is done: its verdict, or the first
-            # HTTP/2 frame, is what we read.
+            # In TLS 1.3 the server judges our certificate after our handshake is done: its verdict, or the
+            # first HTTP/2 frame, is what we read.
             connection.recv(1)
     except ssl.SSLCertVerificationError as error:
         return ChannelError(
-            f"the certificate of {where} is not accepted: {_reason(error)}; both parties need certificates from the"
+            f"the certificate of {where} is not accepted: {_reason(error)}; both parties need"
+            " certificates from the"
             f" same authority ({material.files.ca}), each with its own party's name"
         )
     except ssl.SSLError as error:
         reason = _reason(error)
         if "alert" in reason:
             return ChannelError(
-                f"{where} does not accept our certificate {material.files.certificate}: {reason}; both parties need"
+                f"{where} does not accept our certificate {material.files.certificate}: {reason}; both"
+                " parties need"
                 " certificates from the same authority"
             )
         if "wrong version number" in reason or "record layer" in reason:
