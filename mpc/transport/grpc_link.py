@@ -189,7 +189,8 @@ class GrpcListener:
             hello = _first_frame(packet)
             if isinstance(hello, str):
                 raise ProtocolAbort("the caller sent an abort instead of a hello")
-            return session.attach(connection, hello), True
+            session.attach(connection, hello)
+            return session.hello(), True
         except VersionMismatch as error:
             if not session.connected_once:
                 session.fail(ChannelError(str(error)))
