@@ -31,10 +31,10 @@ class Sha512 {
     const std::uint64_t n_bits = 8 * length_;
     constexpr std::uint8_t one = 0x80, zero = 0;
     update(&one, 1);
-    while (used_ != kBlock - 8) update(&zero, 1);  // the length's upper 64 bits are among these zeros
-    std::uint8_t tail[8];
-    store(tail, n_bits);
-    update(tail, 8);
+    while (used_ != kBlock - 16) update(&zero, 1);
+    std::uint8_t tail[16] = {};  // 128 bits, of which a length in memory needs the lower half
+    store(tail + 8, n_bits);
+    update(tail, sizeof tail);
     for (std::size_t i = 0; i < 8; ++i) store(digest + 8 * i, state_[i]);
     *this = Sha512();
   }
