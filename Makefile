@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands for a newcomer: `make demo` and `make test`. Needs git, make, g++ and python3 (3.11 or newer).
+PYTHON ?= python3
+ROWS ?= 200000
+ONLY ?= benchmarks
+
+VENV := .venv/bin
+SETUP := $(PYTHON) tools/bootstrap.py --extras
+NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-slow lint format typecheck bench peers wheel clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY)"
+
+build:  ## .venv with the package built into it (again, when sources changed)
+	@$(SETUP) ""
+
+demo: build  ## a real PSI between two processes on generated data (ROWS=n)
+	@$(VENV)/crypsis demo psi --rows $(ROWS)
+
+test:  ## the quick test suite
+	@$(SETUP) test
+	@$(VENV)/python -m pytest
+
+test-slow:  ## the tests that take minutes
+	@$(SETUP) test
+	@$(VENV)/python -m pytest -m slow
+
+lint:  ## ruff, clang-format, mypy, layers: changes nothing
+	@$(SETUP) lint
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/clang-format --dry-run -Werror $(NATIVE)
+	$(VENV)/python tools/typecheck.py
+	$(VENV)/python tools/check_layers.py
+
+format:  ## ruff and clang-format, in place
+	@$(SETUP) lint
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+	$(VENV)/clang-format -i $(NATIVE)
+
+typecheck:  ## mypy --strict on the package
+	@$(SETUP) lint
+	$(VENV)/python tools/typecheck.py
+
+bench:  ## benchmarks, quick sizes (CRYPSIS_BENCH_SCALE=full for all; ONLY=path)
+	@$(SETUP) bench,test
+	@$(VENV)/python -m pytest --benchmark-quiet $(ONLY)
+
+peers:  ## virtual environments of the peers that benchmarks compare with
+	@$(PYTHON) benchmarks/peers/install.py
+
+wheel: build  ## dist/crypsis-*.whl
+	@$(VENV)/python tools/build_wheel.py
+
+clean:  ## everything that was made
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
