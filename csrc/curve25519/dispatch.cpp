@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <bit>
-#include <cstring>
 
 #include "common/threads.h"
 #include "curve25519/curve25519.h"
@@ -25,7 +23,7 @@ const Impl& select(std::string_view backend) {
 
 std::span<const Impl* const> compiled() {
   static constexpr std::array table{
-#if defined(CRYPSIS_CURVE25519_AVX512)
+#if defined(__x86_64__)
       &avx512,
 #endif
       &portable,

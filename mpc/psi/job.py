@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from crypsis.errors import DataError, ProtocolAbort
 from crypsis.mpc.data import (
+    JoinPlan,
     KeySpec,
     KeyTable,
     Source,
@@ -40,12 +41,12 @@ RowIndex = npt.NDArray[np.int64]
 class PsiOutcome:
     """What one party ends with.
 
-    `rows`: own row ids in output order, -1 for a row that only the peer's payload fills; None if this party learns nothing.
+    `rows`: own row ids in output order (-1: only the peer's payload fills the row) and which are matched; None if this party learns nothing.
     `n_matched`: distinct keys in common; None likewise.
     `seconds`: wall time by phase.
     """
 
-    rows: RowIndex | None = None
+    rows: JoinPlan | None = None
     n_matched: int | None = None
     n_rows: int = 0
     n_null: int = 0
