@@ -65,6 +65,8 @@ def _grpc_options(options: ChannelOptions) -> list[tuple[str, int | str]]:
         ("grpc.use_local_subchannel_pool", 1),  # each dial is a connection of its own
         ("grpc.keepalive_time_ms", int(options.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout_s * 1000)),
+        ("grpc.http2.bdp_probe", 0),  # the window below is wide enough, and probes delay keepalive pings
+        ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout_s * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 100),
@@ -272,8 +274,6 @@ class GrpcDialer:
                 return "the peer ended the connection"
         except grpc.RpcError as error:
             return self._explain(error, connection)
-        finally:
-            session.detach(connection, "the connection ended")  # wakes `_outgoing`, which gRPC waits for
 
     def _greet(self, connection: Connection, packet: bytes) -> bool:
         session = self._session

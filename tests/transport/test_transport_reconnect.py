@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen
 
 from crypsis.errors import ChannelError
-from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen
 
 from .conftest import PairFactory, close_both, spawn
 from .proxy import DroppingProxy
@@ -133,7 +133,6 @@ def test_patience_runs_out_on_both_sides(grpc_pair: PairFactory, proxies: list[D
         spawn(alice.recv, 0),
         spawn(bob.recv, 1),
         spawn(lambda: [bob.send(2, bytes(1500)) for _ in range(9)]),
-        spawn(alice.close),
     ]
     time.sleep(0.2)
     assert not any(job.done() for job in waiting)
@@ -158,9 +157,13 @@ def test_nothing_times_out_while_the_peer_is_here(grpc_pair: PairFactory) -> Non
 def test_nobody_comes(certificates: CERTS) -> None:
     options = ChannelOptions(patience_s=0.5)
     listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], options=options)
-    with pytest.raises(ChannelError, match=r"party 'bob' \(calling 127.0.0.1:0\) has been away .*no connection yet"):
+    with pytest.raises(
+        ChannelError, match=r"party 'bob' \(calling 127.0.0.1:0\) has been away .*no connection yet"
+    ):
         listener.accept()
-    with pytest.raises(ChannelError, match=r"party 'alice' \(127.0.0.1:\d+\) has been away .* 0.5 s .*refused"):
+    with pytest.raises(
+        ChannelError, match=r"party 'alice' \(127.0.0.1:\d+\) has been away .* 0.5 s .*refused"
+    ):
         connect(
             f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=certificates["bob"], options=options
         )
