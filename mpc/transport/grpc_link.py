@@ -36,7 +36,7 @@ from crypsis.mpc.transport.frames import (
     unpack_hello,
 )
 from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
-from crypsis.mpc.transport.tls import TlsMaterial, diagnose
+from crypsis.mpc.transport.tls import Suspicion, TlsMaterial, diagnose
 
 from crypsis.errors import ChannelError, ProtocolAbort
 
@@ -49,6 +49,9 @@ HELLO_TIMEOUT_S = 30.0
 
 MAX_CALLS = 16
 """Calls served at one time: the peer's, and strangers until they are sent away."""
+
+MAX_SUSPICIONS = 3
+"""So often in a row a peer may hang up on our certificate until we believe that it does not accept it."""
 
 _FIRST_BACKOFF_S = 0.05
 _LAST_BACKOFF_S = 5.0
@@ -224,6 +227,7 @@ class GrpcDialer:
         self._session.end = self._end
         self._over = threading.Event()
         self._call: Any = None
+        self._suspicions = 0
         self._thread = threading.Thread(target=self._run, name=f"crypsis dial {peer}", daemon=True)
 
     def connect(self) -> Channel:
@@ -314,8 +318,10 @@ class GrpcDialer:
             )
         elif self._tls is not None and connection.attached_at is None and "refused" not in details.lower():
             problem = diagnose(self._host, self._port, self._tls, session.peer)
+            self._suspicions = self._suspicions + 1 if isinstance(problem, Suspicion) else 0
             if problem is not None:
-                session.fail(problem)
+                if not isinstance(problem, Suspicion) or self._suspicions >= MAX_SUSPICIONS:
+                    session.fail(ChannelError(str(problem)))
                 return str(problem)
         return details[-200:]
 

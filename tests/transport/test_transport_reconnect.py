@@ -243,7 +243,7 @@ def test_a_killed_peer_that_stays_away(certificates: CERTS) -> None:
     assert bob.recv(0) == b"I am here"
     peer.send_signal(signal.SIGKILL)
     peer.communicate()
-    with pytest.raises(ChannelError, match="party 'alice' .* has been away for 1 s"):
+    with pytest.raises(ChannelError, match=r"party 'alice' .* has been away for 1 s"):
         bob.recv(0)
     bob.abort("done")
 

@@ -64,8 +64,8 @@ def test_a_dialler_whose_certificate_the_listener_rejects(certificates: CERTS, t
     both.write_bytes((tmp_path / "ca.crt").read_bytes() + certificates["alice"].ca.read_bytes())
     files = replace(party_files(tmp_path, "bob"), ca=both)
     message = dial_wrongly(certificates["alice"], files)
-    assert "does not accept our certificate" in message
-    assert "alert" in message
+    assert "hangs up when it sees our certificate" in message
+    assert "from the same authority" in message
 
 
 def test_a_listener_that_is_somebody_else(certificates: CERTS) -> None:
@@ -113,7 +113,7 @@ def test_an_expired_peer(tmp_path: Path) -> None:
     listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, patience=20)
     time.sleep(2.6)  # a certificate's times are whole seconds
     with pytest.raises(
-        ChannelError, match="certificate of party 'alice' .* is not accepted: certificate has expired"
+        ChannelError, match=r"certificate of party 'alice' .* is not accepted: certificate has expired"
     ):
         connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=bob, patience=20)
     listener.close()
@@ -213,7 +213,7 @@ def test_development_certificates(tmp_path: Path) -> None:
     for name in ("ca", "alice", "bob"):
         assert stat.S_IMODE((folder / f"{name}.key").stat().st_mode) == 0o600
     before = (folder / "alice.key").read_bytes()
-    with pytest.raises(ConfigError, match="ca.crt exists already"):
+    with pytest.raises(ConfigError, match=r"ca\.crt exists already"):
         make_development_certificates(folder, ["alice"])
     assert (folder / "alice.key").read_bytes() == before
     make_development_certificates(folder, ["alice"], overwrite=True)
