@@ -13,8 +13,8 @@ from types import TracebackType
 class DroppingProxy:
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port`, badly.
 
-    cut_every  after this many bytes forwarded (both directions together) all connections are reset, and again after
-               as many more
+    cut_every  after this many bytes forwarded (both directions together) all connections are reset,
+               and again after as many more
     max_cuts   how often at most
     """
 
