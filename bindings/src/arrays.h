@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Array checks that every bind_<slug>.cpp shares. Python code above has already chosen the device: these are CPU arrays.
+// Array checks that every bind_<slug>.cpp shares. Python code above has already chosen the device: these are
+// CPU arrays.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -32,7 +33,8 @@ inline std::size_t check_rows(const ByteArray& array, const char* name, py::ssiz
   return static_cast<std::size_t>(array.shape(0));
 }
 
-// Registration functions, one a slug; module.cpp calls them all. The status functions feed crypsis.backends.report().
+// Registration functions, one a slug; module.cpp calls them all. The status functions feed
+// crypsis.backends.report().
 void bind_hashing(py::module_& module);
 void bind_curve25519(py::module_& module);
 

@@ -1,12 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
+// crypsis/curve25519.py has checked dtypes, overlap and meaning; the lengths are checked again here.
 #include <pybind11/stl.h>
 
 #include "arrays.h"
+#include "curve25519/curve25519.h"
 
 namespace crypsis::bindings {
+namespace {
+
+constexpr py::ssize_t kRow = 32;
+
+void check_same_rows(std::size_t got, std::size_t want, const char* name) {
+  if (got != want) {
+    throw py::value_error(std::string(name) + " has " + std::to_string(got) + " rows, not " +
+                          std::to_string(want));
+  }
+}
+
+void scalar_mult(const ByteArray& scalars, const ByteArray& points, ByteArray& out,
+                 const std::string& backend, int threads) {
+  const std::size_t n = check_rows(points, "points", kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  const std::size_t n_scalars = check_rows(scalars, "scalars", kRow);
+  if (n_scalars != 1) check_same_rows(n_scalars, n, "scalars");
+  std::uint8_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::scalar_mult(backend, scalars.data(), n_scalars == 1 ? 0 : kRow, points.data(), result, n,
+                          threads);
+}
+
+void map_to_curve(const ByteArray& elements, ByteArray& out, const std::string& backend, int threads) {
+  const std::size_t n = check_rows(elements, "elements", kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  std::uint8_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::map_to_curve(backend, elements.data(), result, n, threads);
+}
+
+using OffsetArray = py::array_t<std::int64_t, py::array::c_style>;
+
+void hash_to_curve(const ByteArray& data, const OffsetArray& offsets, const std::string& dst,
+                   bool random_oracle, ByteArray& out_u, ByteArray& out_v, int threads) {
+  if (data.ndim() != 1 || offsets.ndim() != 1 || offsets.shape(0) < 1) {
+    throw py::value_error("data and offsets must be one-dimensional, with n + 1 offsets");
+  }
+  const std::size_t n = static_cast<std::size_t>(offsets.shape(0)) - 1;
+  check_same_rows(check_rows(out_u, "out_u", kRow), n, "out_u");
+  check_same_rows(check_rows(out_v, "out_v", kRow), n, "out_v");
+  if (dst.empty() || dst.size() > 255) {
+    throw py::value_error("dst has " + std::to_string(dst.size()) + " bytes: give 1 to 255");
+  }
+  const std::int64_t* ends = offsets.data();
+  std::int64_t previous = 0;
+  for (std::size_t i = 0; i <= n; ++i) {
+    if (ends[i] < previous || ends[i] > data.shape(0)) {
+      throw py::value_error("offset " + std::to_string(i) + " is " + std::to_string(ends[i]) +
+                            ": offsets must not decrease nor pass the " + std::to_string(data.shape(0)) +
+                            " bytes of data");
+    }
+    previous = ends[i];
+  }
+  std::uint8_t* u = out_u.mutable_data();
+  std::uint8_t* v = out_v.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::hash_to_curve(data.data(), ends, n, reinterpret_cast<const std::uint8_t*>(dst.data()),
+                            dst.size(), random_oracle, u, v, threads);
+}
+
+// (row, reason) of the first bad point, or None.
+py::object check_points(const ByteArray& points) {
+  const std::size_t n = check_rows(points, "points", kRow);
+  const std::uint8_t* data = points.data();
+  curve25519::PointCheck found{};
+  {
+    const py::gil_scoped_release unlocked;
+    found = curve25519::check_points_vartime(data, n);
+  }
+  switch (found.defect) {
+    case curve25519::PointDefect::none:
+      return py::none();
+    case curve25519::PointDefect::not_canonical:
+      return py::make_tuple(found.row, "not canonical (not below 2^255 - 19)");
+    case curve25519::PointDefect::low_order:
+      return py::make_tuple(found.row, "of low order");
+  }
+  throw std::logic_error("unknown PointDefect");
+}
+
+}  // namespace
 
 void bind_curve25519(py::module_& module) {
-  module.def("backends", [] { return std::vector<BackendStatus>{}; });
+  const auto plain = [](const char* name) { return py::arg(name).noconvert(); };
+  module.def("backends", &curve25519::backends);
+  module.def("scalar_mult", &scalar_mult, plain("scalars"), plain("points"), plain("out"), py::arg("backend"),
+             py::arg("threads"));
+  module.def("map_to_curve", &map_to_curve, plain("elements"), plain("out"), py::arg("backend"),
+             py::arg("threads"));
+  module.def("hash_to_curve", &hash_to_curve, plain("data"), plain("offsets"), py::arg("dst"),
+             py::arg("random_oracle"), plain("out_u"), plain("out_v"), py::arg("threads"));
+  module.def("check_points", &check_points, plain("points"));
 }
 
 }  // namespace crypsis::bindings

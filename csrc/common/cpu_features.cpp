@@ -74,7 +74,9 @@ FeatureSet detect() noexcept {
   return found;
 }
 #else
-FeatureSet detect() noexcept { return 0; }
+FeatureSet detect() noexcept {
+  return 0;
+}
 #endif
 
 }  // namespace

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this CPU can run *and* the operating system saves: a feature bit without OS support for its registers is no.
+// What this CPU can run *and* the operating system saves: a feature bit without OS support for its registers
+// is no.
 #pragma once
 #include <cstdint>
 #include <string>
 
 namespace crypsis {
 
-// Bit set of instruction-set features. A backend names the ones it needs; everything else follows from that mask.
+// Bit set of instruction-set features. A backend names the ones it needs; everything else follows from that
+// mask.
 enum Feature : std::uint64_t {
   kSse41 = 1u << 0,
   kSsse3 = 1u << 1,

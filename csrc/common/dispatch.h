@@ -36,8 +36,8 @@ struct BackendStatus {
   std::string reason;  // why it was not chosen; empty for the chosen one
 };
 
-// The backend asked for: the argument, else CRYPSIS_BACKEND, else "" (the best). The variable holds one name for every
-// slug ("portable") or a list by slug ("hashing:avx2,curve25519:portable").
+// The backend asked for: the argument, else CRYPSIS_BACKEND, else "" (the best). The variable holds one name
+// for every slug ("portable") or a list by slug ("hashing:avx2,curve25519:portable").
 inline std::string requested_backend(std::string_view slug, std::string_view argument) {
   if (!argument.empty()) return std::string(argument);
   const char* text = std::getenv("CRYPSIS_BACKEND");
@@ -67,8 +67,9 @@ std::string refusal(const Impl& impl, FeatureSet cpu, const Accepts& accepts) {
 
 // The table's best backend that this CPU can run, or the forced one; `compiled` is ordered best first.
 template <class Impl, class Accepts>
-const Impl& select_backend(std::string_view slug, std::string_view variant, std::span<const Impl* const> compiled,
-                           std::string_view argument, const Accepts& accepts) {
+const Impl& select_backend(std::string_view slug, std::string_view variant,
+                           std::span<const Impl* const> compiled, std::string_view argument,
+                           const Accepts& accepts) {
   const FeatureSet cpu = cpu_features();
   const std::string forced = requested_backend(slug, argument);
   std::string names;
@@ -86,8 +87,9 @@ const Impl& select_backend(std::string_view slug, std::string_view variant, std:
     names += (names.empty() ? "" : ", ") + std::string(impl->name);
   }
   throw BackendUnavailable("backend '" + forced + "' does not exist for " + std::string(slug) +
-                           (variant.empty() ? "" : "/" + std::string(variant)) + " in this build; this CPU can run: " +
-                           names + " (CRYPSIS_BACKEND also takes slug:backend pairs)");
+                           (variant.empty() ? "" : "/" + std::string(variant)) +
+                           " in this build; this CPU can run: " + names +
+                           " (CRYPSIS_BACKEND also takes slug:backend pairs)");
 }
 
 // Report rows for one variant; `known` lists every backend the slug has on any platform, best first.
@@ -108,7 +110,8 @@ void report_backends(std::string_view slug, std::string_view variant, std::span<
     for (const Impl* candidate : compiled) {
       if (candidate->name == name) impl = candidate;
     }
-    BackendStatus row{std::string(slug), std::string(variant), std::string(name), impl != nullptr, false, false, {}};
+    BackendStatus row{
+        std::string(slug), std::string(variant), std::string(name), impl != nullptr, false, false, {}};
     if (impl == nullptr) {
       row.reason = "not compiled for this architecture";
     } else {
@@ -116,7 +119,7 @@ void report_backends(std::string_view slug, std::string_view variant, std::span<
       row.supported = row.reason.empty();
       row.chosen = row.supported && name == chosen_name;
       if (row.supported && !row.chosen) {
-        row.reason = !failure.empty()                              ? failure
+        row.reason = !failure.empty()                      ? failure
                      : requested_backend(slug, {}).empty() ? "slower than " + chosen_name
                                                            : "CRYPSIS_BACKEND asks for " + chosen_name;
       }

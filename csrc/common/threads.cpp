@@ -53,7 +53,8 @@ void parallel_for(std::size_t n, std::size_t grain, int threads,
     body(0, n);
     return;
   }
-  // Several pieces a thread, taken as threads become free: a core that is shared with another job does not hold all.
+  // Several pieces a thread, taken as threads become free: a core that is shared with another job does not
+  // hold all.
   const std::size_t piece = std::max<std::size_t>(1, n_grains / (team * 4)) * grain;
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;

@@ -8,7 +8,10 @@ namespace crypsis {
 void secure_wipe(void* memory, std::size_t n_bytes) noexcept {
   if (n_bytes == 0) return;
   std::memset(memory, 0, n_bytes);
-  __asm__ volatile("" : : "r"(memory) : "memory");  // the stores are observed: dead-store elimination must keep them
+  __asm__ volatile(""
+                   :
+                   : "r"(memory)
+                   : "memory");  // the stores are observed: dead-store elimination must keep them
 }
 
 }  // namespace crypsis

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The curve25519 slug for the bindings: threaded, dispatched batches on arrays whose lengths the caller has
+// checked.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/dispatch.h"
+
+namespace crypsis::curve25519 {
+
+// out[i] = X25519(scalars[i], points[i]); see Impl::scalar_mult for layout, ranges and timing. `backend`
+// empty: the best one. threads <= 0: the default number.
+void scalar_mult(std::string_view backend, const std::uint8_t* scalars, std::size_t scalar_stride,
+                 const std::uint8_t* points, std::uint8_t* out, std::size_t n, int threads);
+
+// out[i] = u coordinate of Elligator 2 of elements[i]; see Impl::map_to_curve.
+void map_to_curve(std::string_view backend, const std::uint8_t* elements, std::uint8_t* out, std::size_t n,
+                  int threads);
+
+// hash_to_curve (random_oracle) or encode_to_curve of curve25519_XMD:SHA-512_ELL2_{RO,NU}_ [RFC 9380, 8.5]:
+// affine (u, v), rows of 32 bytes little-endian, cofactor cleared. Message i is data[offsets[i] .. offsets[i
+// + 1]); offsets do not decrease. dst has 1..255 bytes. Constant-time in the messages' contents, not in their
+// lengths. The point at infinity, which no known message reaches, is written as (0, 0).
+void hash_to_curve(const std::uint8_t* data, const std::int64_t* offsets, std::size_t n,
+                   const std::uint8_t* dst, std::size_t dst_size, bool random_oracle, std::uint8_t* out_u,
+                   std::uint8_t* out_v, int threads);
+
+enum class PointDefect { none, not_canonical, low_order };
+
+struct PointCheck {
+  std::size_t row;  // the first bad row; n if there is none
+  PointDefect defect;
+};
+
+// Points from a peer, rows of 32 bytes: each must be below p, top bit clear, and not one of the five u
+// coordinates of order 1, 2, 4 or 8 on the curve or its twist. Points on the twist pass: X25519 is safe on
+// them. Public data only.
+PointCheck check_points_vartime(const std::uint8_t* points, std::size_t n);
+
+// Rows of `crypsis backends`, best first.
+std::vector<BackendStatus> backends();
+
+}  // namespace crypsis::curve25519

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a source and a join plan to the output file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from crypsis.errors import DataError
+from crypsis.mpc.data.gather import (
+    RowIndex,
+    check_indicator,
+    gather,
+    output_schema,
+    row_index,
+    with_indicator,
+)
+from crypsis.mpc.data.joins import JoinPlan
+from crypsis.mpc.data.keys import Progress
+from crypsis.mpc.data.opening import PathLike, format_of
+from crypsis.mpc.data.sinks import OutputFile, write_batches
+from crypsis.mpc.data.sources import Source
+
+MEMORY_LIMIT: Final = 256 << 20
+
+
+@dataclass(frozen=True)
+class OutputInfo:
+    """A written file: its path, rows, SHA-256 of its bytes in hexadecimal, and size in bytes."""
+
+    path: str
+    n_rows: int
+    sha256: str
+    n_bytes: int
+
+
+def check_output(path: PathLike, *, format: str = "auto", overwrite: bool = False) -> None:
+    """Raises DataError now for what would stop `write_output` at the end of a job: directory, rights,
+    existing file.
+    """
+    format_of(os.fspath(path), format)
+    with OutputFile(os.fspath(path), overwrite=overwrite):
+        pass
+
+
+def write_output(
+    source: Source,
+    rows: JoinPlan | RowIndex,
+    path: PathLike,
+    *,
+    format: str = "auto",
+    columns: Sequence[str] | None = None,
+    indicator: str | None = None,
+    null_rep: str = "",
+    overwrite: bool = False,
+    memory_limit: int = MEMORY_LIMIT,
+    progress: Progress | None = None,
+) -> OutputInfo:
+    """Writes row rows[i] of `source` as output row i, all NULL where rows[i] is -1.
+
+    format        "parquet", "csv", "arrow" (IPC file), or "auto" by the suffix of `path`
+    columns       columns of the source to write, in this order; default all
+    indicator     name of a bool column to append: whether the row has a partner (needs a JoinPlan)
+    null_rep      CSV only: the text for NULL
+    memory_limit  bytes of payload held at a time, see `crypsis.mpc.data.gather`
+    progress      called as progress("write output", source rows done, source rows in all or 0)
+
+    The file appears under `path` only when it is complete and on the disk; on any error nothing is left.
+    Raises DataError for what is wrong with input, output or disk, ValueError or TypeError for wrong
+    arguments.
+    """
+    target = os.fspath(path)
+    chosen = format_of(target, format)
+    check_indicator(rows, indicator)
+    schema = output_schema(source, columns, indicator)
+    names = schema.names[:-1] if indicator is not None else schema.names
+    if not names:
+        raise DataError(f"{target}: no column to write; name at least one")
+    index = row_index(rows, source.n_rows)
+
+    def advance(done: int) -> None:
+        if progress is not None:
+            progress("write output", done, source.n_rows or 0)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        start = 0
+        directory = os.path.dirname(os.path.abspath(target))
+        for batch in gather(
+            source, index, names, memory_limit=memory_limit, directory=directory, advance=advance
+        ):
+            yield with_indicator(batch, rows, start, indicator)
+            start += batch.num_rows
+
+    with OutputFile(target, overwrite=overwrite) as file:
+        written = write_batches(file, batches(), schema, chosen, null_rep=null_rep, n_rows=len(index))
+        try:
+            digest = file.commit()
+        except OSError as error:
+            raise DataError(f"{target}: writing failed: {error.strerror}; no output was kept") from error
+    return OutputInfo(target, written, digest, file.n_bytes)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreement on the public configuration, before the first cryptographic message.
+
+    both -> peer   control: {"type": "config", "role", "public": {...}, "digest": sha256(public), "n_unique"}
+
+The digests are compared first; when they differ the fields are, so that the message names the one to change. Both sides
+find the same mismatch from the same two messages, so neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from crypsis.errors import ConfigError, ProtocolAbort
+from crypsis.mpc.psi.options import PsiOptions
+from crypsis.mpc.transport import Channel
+
+CONTROL = 0  # stream of small JSON messages
+MAX_CONTROL_BYTES = 1 << 16
+MAX_ITEMS = 1 << 40
+
+
+def send_json(channel: Channel, message: dict[str, Any]) -> None:
+    """Sends one control message."""
+    channel.send(CONTROL, json.dumps(message, sort_keys=True).encode())
+
+
+def recv_json(channel: Channel, expected: str) -> dict[str, Any]:
+    """Receives one control message of type `expected`; anything else ends the job."""
+    raw = bytes(channel.recv(CONTROL))
+    if len(raw) > MAX_CONTROL_BYTES:
+        raise ProtocolAbort(f"the peer sent a control message of {len(raw)} bytes where '{expected}' was due; ended")
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolAbort(f"the peer sent bytes that are no JSON where '{expected}' was due; ended") from error
+    if not isinstance(message, dict) or message.get("type") != expected:
+        got = message.get("type") if isinstance(message, dict) else type(message).__name__
+        raise ProtocolAbort(f"the peer sent {str(got)[:40]!r} where '{expected}' was due; do both run the same version?")
+    return message
+
+
+def count_field(message: dict[str, Any], name: str, maximum: int = MAX_ITEMS) -> int:
+    """A whole number in 0..maximum from a peer's message."""
+    value = message.get(name)
+    if type(value) is not int or not 0 <= value <= maximum:
+        raise ProtocolAbort(f"the peer sent {name} = {str(value)[:40]!r}: a whole number up to {maximum} was due; ended")
+    return value
+
+
+def public_digest(public: dict[str, Any]) -> str:
+    """SHA-256 over the canonical JSON text of the public configuration."""
+    return hashlib.sha256(json.dumps(public, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
+    """Exchanges and compares the public configuration; returns the peer's number of unique keys.
+
+    Raises ConfigError naming the first field that differs, with both values, on both sides.
+    """
+    own = options.public()
+    send_json(
+        channel,
+        {
+            "type": "config",
+            "role": options.role,
+            "public": own,
+            "digest": public_digest(own),
+            "n_unique": n_unique,
+        },
+    )
+    message = recv_json(channel, "config")
+    peer_public = message.get("public")
+    if not isinstance(peer_public, dict):
+        raise ProtocolAbort("the peer sent a configuration without public fields; ended")
+    if public_digest(peer_public) != message.get("digest"):
+        raise ProtocolAbort("the peer's configuration does not match its own digest; ended")
+    if message["digest"] != public_digest(own):
+        for name in [*own, *sorted(set(peer_public) - set(own))]:
+            mine, theirs = own.get(name), peer_public.get(name)
+            if mine != theirs:
+                raise ConfigError(
+                    f"the parties disagree on '{name}': {mine!r} here, {str(theirs)[:80]!r} at {channel.peer}; "
+                    "give both the same value"
+                )
+    if message.get("role") == options.role:
+        raise ConfigError(f"both parties are '{options.role}': one must be the receiver, the other the sender")
+    return count_field(message, "n_unique")
+
+
+def confirm(channel: Channel) -> None:
+    """Tells the peer that one's own output is staged, and waits to hear the same: both files appear, or neither.
+
+    (Up to the loss of the very last message, which no protocol can rule out.)
+    """
+    send_json(channel, {"type": "staged"})
+    recv_json(channel, "staged")

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ECDH-PSI on curve25519 [Mea86, HFH99]: both parties encrypt every item once under each key, and compare.
+
+Message flow (H: 16-byte key digest -> curve point; r, s: fresh secret scalars; pi, sigma: fresh secret permutations):
+
+    receiver -> sender    POINTS   r H(x_pi(1)), r H(x_pi(2)), ...               32 bytes an item
+    sender -> receiver    POINTS   s H(y_sigma(1)), s H(y_sigma(2)), ...         32 bytes an item
+    sender -> receiver    TAGS     trunc(s r H(x_pi(1))), ...  in the order received, 8..16 bytes an item
+    receiver -> sender    RESULT   positions j with y_sigma(j) in X, ascending   (with broadcast only)
+
+The receiver computes trunc(r s H(y_sigma(j))) itself and matches. All three streams flow at once in batches.
+
+H(d) = Elligator2(hash(d)) [RFC 9380, 6.7.1] with a domain of its own; X25519 scalars are multiples of 8, so every value
+on the wire but H's lies in the prime-order subgroup.
+
+Assumes   semi-honest parties; decisional Diffie-Hellman on curve25519; the hash as a random oracle. Elligator's map is
+          invertible on its image (half of the curve), so the usual proof programs it by rejection sampling.
+Leaks     the numbers of distinct keys to each other; to the receiver the intersection; with broadcast, to both.
+          Row order and duplicates of items are not shown: items travel distinct, in a secret random order.
+Rounds    1.5 (2 with broadcast), plus the agreement. Tags collide with probability at most 2^-40 (matching.tag_bytes).
+Cost      each party: n_x + n_y scalar multiplications and as many maps as it has own items.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import curve25519, hashing
+from crypsis.errors import InvalidPoint, ProtocolAbort
+from crypsis.mpc.psi.matching import TagSet, match, tag_bytes
+from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.transport import Channel
+
+POINTS, TAGS, RESULT = 1, 2, 3  # streams
+POINT_BYTES = 32
+_POSITIONS_PER_MESSAGE = 1 << 19
+_POINT_DOMAIN = b"crypsis/psi/ecdh/point/v1"
+
+ASSUMES = "semi-honest parties; decisional Diffie-Hellman on curve25519; the hash as a random oracle"
+LEAKS = (
+    "to each party the number of distinct keys of the other",
+    "to the receiver (with broadcast to both) which of its own keys the other has",
+)
+
+ByteRows = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Indices into one's own distinct keys, in an order both parties share (the sender's secret permutation).
+
+    None for a sender without broadcast, who learns nothing.
+    """
+
+    own: npt.NDArray[np.int64] | None
+
+
+def hash_to_points(digests: ByteRows, options: PsiOptions) -> ByteRows:
+    """uint8[n, 16] key digests to uint8[n, 32] u coordinates; not yet multiplied by the cofactor."""
+    elements = hashing.digest(options.hash, digests, domain=_POINT_DOMAIN, threads=options.threads)
+    return curve25519.map_to_curve(elements, out=elements, threads=options.threads)
+
+
+def secret_permutation(n_items: int) -> npt.NDArray[np.uint32]:
+    """A random order of n_items < 2^32 items from the operating system's generator (sorting 64-bit random keys)."""
+    if n_items >= 1 << 32:
+        raise ValueError(f"n_items is {n_items}: one exchange takes fewer than 2^32 distinct keys")
+    keys = np.frombuffer(os.urandom(8 * n_items), dtype=np.uint64)
+    return np.argsort(keys).astype(np.uint32)
+
+
+class EcdhPsi:
+    """One party of one exchange. `run` works both directions in threads and returns the matched own keys."""
+
+    def __init__(
+        self, channel: Channel, options: PsiOptions, n_peer: int, progress: Progress | None = None
+    ) -> None:
+        self._channel = channel
+        self._options = options
+        self._n_peer = n_peer
+        self._progress = progress or (lambda phase, done, total: None)
+        self._scalar = curve25519.random_scalar()
+        # One kernel call at a time with all of the job's threads: `threads` bounds the cores used, while the other
+        # worker moves bytes.
+        self._compute = threading.Lock()
+
+    def run(self, digests: ByteRows) -> Matched:
+        """`digests`: uint8[n, 16], distinct. Errors of either direction end both and tell the peer."""
+        order = secret_permutation(len(digests))
+        width = tag_bytes(len(digests), self._n_peer)
+        try:
+            if self._options.role == "receiver":
+                own_tags = TagSet(len(digests), width)
+                peer_tags = TagSet(self._n_peer, width)
+                self._in_parallel(
+                    lambda: self._send_own(digests, order),
+                    lambda: self._encrypt_peer(lambda points: peer_tags.append(points)),
+                    lambda: self._receive_tags(own_tags),
+                )
+                own, peer = match(own_tags, peer_tags)
+                if self._options.broadcast:
+                    self._send_positions(peer)
+                return Matched(order[own].astype(np.int64))
+
+            def reply(points: ByteRows) -> None:
+                self._channel.send(TAGS, np.ascontiguousarray(points[:, :width]).data.cast("B"))
+
+            self._in_parallel(lambda: self._send_own(digests, order), lambda: self._encrypt_peer(reply))
+            if not self._options.broadcast:
+                return Matched(None)
+            return Matched(order[self._receive_positions(len(digests))].astype(np.int64))
+        finally:
+            self._scalar.fill(0)
+
+    def _in_parallel(self, *tasks: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(len(tasks), thread_name_prefix="crypsis-psi") as pool:
+            futures = [pool.submit(task) for task in tasks]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:  # in the order given, so that the error told is the same from run to run
+                if future in done and (error := future.exception()) is not None:
+                    # Wakes the other tasks too. Only what is about the peer's own messages is told in full.
+                    self._channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+                    raise error
+
+    def _multiply(self, points: ByteRows) -> ByteRows:
+        with self._compute:
+            return curve25519.scalar_mult(self._scalar, points, threads=self._options.threads)
+
+    def _send_own(self, digests: ByteRows, order: npt.NDArray[np.uint32]) -> None:
+        for begin in range(0, len(order), self._options.batch_size):
+            batch = digests[order[begin : begin + self._options.batch_size]]
+            with self._compute:
+                points = hash_to_points(batch, self._options)
+            self._channel.send(POINTS, self._multiply(points).data.cast("B"))
+            self._progress("encrypt own", begin + len(batch), len(order))
+
+    def _encrypt_peer(self, deliver: Callable[[ByteRows], None]) -> None:
+        for points, done in self._batches(POINTS, POINT_BYTES, self._n_peer):
+            try:
+                curve25519.check_points(points)
+            except InvalidPoint as error:
+                raise InvalidPoint(f"{self._channel.peer} sent a bad point: {error}; ended") from error
+            deliver(self._multiply(points))
+            self._progress("encrypt peer", done, self._n_peer)
+
+    def _receive_tags(self, tags: TagSet) -> None:
+        for rows, _done in self._batches(TAGS, tags.width, len(tags)):
+            tags.append(rows)
+
+    def _batches(self, stream: int, width: int, n_items: int) -> Iterator[tuple[ByteRows, int]]:
+        """Rows uint8[k, width] off a stream until n_items have come, with the count so far; lengths checked."""
+        done = 0
+        while done < n_items:
+            raw = np.frombuffer(self._channel.recv(stream), dtype=np.uint8)
+            if len(raw) == 0 or len(raw) % width or len(raw) // width > n_items - done:
+                raise ProtocolAbort(
+                    f"{self._channel.peer} sent {len(raw)} bytes where up to {n_items - done} items of {width} bytes "
+                    "were due; ended"
+                )
+            rows = raw.reshape(-1, width)
+            done += len(rows)
+            yield rows, done
+
+    def _send_positions(self, positions: npt.NDArray[np.int64]) -> None:
+        """The count, then uint32 positions in messages of at most 2 MiB."""
+        self._channel.send(RESULT, len(positions).to_bytes(8, "little"))
+        for begin in range(0, len(positions), _POSITIONS_PER_MESSAGE):
+            part = positions[begin : begin + _POSITIONS_PER_MESSAGE].astype("<u4")
+            self._channel.send(RESULT, part.data.cast("B"))
+
+    def _receive_positions(self, n_own: int) -> npt.NDArray[np.int64]:
+        head = bytes(self._channel.recv(RESULT))
+        n_matched = int.from_bytes(head, "little")
+        if len(head) != 8 or n_matched > min(n_own, self._n_peer):
+            raise ProtocolAbort(f"{self._channel.peer} announced an intersection larger than the sets; ended")
+        positions = np.empty(n_matched, dtype=np.int64)
+        for rows, done in self._batches(RESULT, 4, n_matched):
+            positions[done - len(rows) : done] = np.ascontiguousarray(rows).view("<u4")[:, 0]
+        if n_matched and (positions[-1] >= n_own or bool(np.any(positions[1:] <= positions[:-1]))):
+            raise ProtocolAbort(f"{self._channel.peer} sent positions that are not ascending within the set; ended")
+        return positions

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tags of doubly encrypted items, and which of them two parties have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis.errors import ProtocolAbort
+
+STATISTICAL_SECURITY = 40
+MIN_TAG_BYTES = 8
+MAX_TAG_BYTES = 16
+
+# Items a range when two tag sets are matched: temporaries stay within a few dozen MiB however large the sets are.
+_RANGE_ITEMS = 1 << 20
+
+
+def tag_bytes(n_own: int, n_peer: int) -> int:
+    """Bytes a tag needs so that any two different items of the two sets collide with probability 2^-40 at most.
+
+    Semi-honest bound: 40 + log2(n_own * n_peer) bits, rounded up to bytes [RR22, section 5].
+    """
+    bits = STATISTICAL_SECURITY + math.log2(max(n_own, 1)) + math.log2(max(n_peer, 1))
+    return min(MAX_TAG_BYTES, max(MIN_TAG_BYTES, math.ceil(bits / 8)))
+
+
+class TagSet:
+    """n tags of `width` bytes (8..16), held as a leading uint64 and the rest, so that sorting and comparing are on words.
+
+    The rest takes 4 or 8 bytes: 12 bytes a tag up to about 2^27 x 2^27 items.
+    """
+
+    def __init__(self, n_items: int, width: int) -> None:
+        if not MIN_TAG_BYTES <= width <= MAX_TAG_BYTES:
+            raise ValueError(f"width is {width}: tags have {MIN_TAG_BYTES} to {MAX_TAG_BYTES} bytes")
+        self.width = width
+        self.head = np.empty(n_items, dtype=np.uint64)
+        self.rest = np.empty(n_items, dtype=np.uint32 if width <= 12 else np.uint64)
+        self.filled = 0
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+    def append(self, rows: npt.NDArray[np.uint8]) -> None:
+        """Adds rows uint8[k, >= width]; bytes beyond the width are dropped."""
+        begin, end = self.filled, self.filled + len(rows)
+        if end > len(self):
+            raise ProtocolAbort(f"the peer sent more than the {len(self)} items it announced; ended")
+        self.head[begin:end] = np.ascontiguousarray(rows[:, :8]).view(np.uint64)[:, 0]
+        rest = np.zeros((len(rows), self.rest.itemsize), dtype=np.uint8)
+        rest[:, : self.width - 8] = rows[:, 8 : self.width]
+        self.rest[begin:end] = rest.view(self.rest.dtype)[:, 0]
+        self.filled = end
+
+    def ranges(self, n_ranges: int) -> Iterator[npt.NDArray[np.int64]]:
+        """Positions of the tags by ascending range of the leading word, `n_ranges` (a power of two) equal ranges."""
+        if n_ranges == 1:
+            yield np.arange(len(self), dtype=np.int64)
+            return
+        part = (self.head >> np.uint64(64 - n_ranges.bit_length() + 1)).astype(np.uint16)
+        for index in range(n_ranges):
+            yield np.flatnonzero(part == index)
+
+
+def _sorted_range(
+    tags: TagSet, positions: npt.NDArray[np.int64], whose: str
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    head = tags.head[positions]
+    order = np.argsort(head)
+    head = head[order]
+    positions = positions[order]
+    rest = tags.rest[positions].astype(np.uint64)
+    if len(head) > 1 and bool(np.any(head[1:] == head[:-1])):
+        order = np.lexsort((rest, head))
+        head, rest, positions = head[order], rest[order], positions[order]
+        if bool(np.any((head[1:] == head[:-1]) & (rest[1:] == rest[:-1]))):
+            raise ProtocolAbort(f"{whose} tags hold the same item twice; the peer does not follow the protocol; ended")
+    return head, rest, positions
+
+
+def match(own: TagSet, peer: TagSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Positions (i, j) with own[i] == peer[j], ordered by j. Each set must hold distinct tags, else ProtocolAbort."""
+    largest = max(len(own), len(peer))
+    n_ranges = 1
+    while n_ranges * _RANGE_ITEMS < largest and n_ranges < 1 << 15:
+        n_ranges *= 2
+    found_own: list[npt.NDArray[np.int64]] = []
+    found_peer: list[npt.NDArray[np.int64]] = []
+    for own_positions, peer_positions in zip(own.ranges(n_ranges), peer.ranges(n_ranges), strict=True):
+        own_head, own_rest, own_positions = _sorted_range(own, own_positions, "own")
+        peer_head, peer_rest, peer_positions = _sorted_range(peer, peer_positions, "the peer's")
+        # Tags with one leading word are a run (of length 1 but for accidents): try every place in the run.
+        at = np.searchsorted(own_head, peer_head)
+        candidate = np.arange(len(peer_head))
+        while len(candidate):
+            inside = at < len(own_head)
+            at, candidate = at[inside], candidate[inside]
+            same_head = own_head[at] == peer_head[candidate]
+            at, candidate = at[same_head], candidate[same_head]
+            equal = own_rest[at] == peer_rest[candidate]
+            found_own.append(own_positions[at[equal]])
+            found_peer.append(peer_positions[candidate[equal]])
+            at, candidate = at[~equal] + 1, candidate[~equal]
+    if not found_own:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    i, j = np.concatenate(found_own), np.concatenate(found_peer)
+    order = np.argsort(j)
+    return i[order], j[order]

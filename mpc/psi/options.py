@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a PSI job is: the part both parties must agree on, and the part that is one's own business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from crypsis.errors import ConfigError
+from crypsis.mpc.data import KeySpec
+
+Role = Literal["receiver", "sender"]
+Join = Literal["inner", "left", "right", "full", "difference"]
+HashName = Literal["sha256", "sm3", "blake3"]
+Protocol = Literal["ecdh"]
+NullPolicy = Literal["ignore", "error"]
+
+PROTOCOL_VERSION = 1
+
+# phase, items done, items in all (0 when unknown); called from worker threads.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PsiOptions:
+    """One party's view of a PSI job.
+
+    `role`: the receiver learns the intersection; the sender learns it too if `broadcast`.
+    `keys`: own key columns in order; both parties' *types* must agree, names may differ.
+    `join`, `left`: what to keep of one's own rows; `left` says which role is the left table.
+    `align`: with `broadcast`, both outputs have the same rows in the same order (a key with a rows here and b rows there
+    gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in file order and the
+    peer's multiplicities stay hidden.
+    `job`: a public name both sides agree on; it separates the key digests of different jobs.
+    """
+
+    role: Role
+    keys: tuple[KeySpec, ...]
+    protocol: Protocol = "ecdh"
+    broadcast: bool = False
+    join: Join = "inner"
+    left: Role = "receiver"
+    align: bool = True
+    hash: HashName = "sha256"
+    job: str = ""
+    null_policy: NullPolicy = "ignore"
+    batch_size: int = 16384
+    threads: int | None = None
+    max_output_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (
+            ("role", Role),
+            ("protocol", Protocol),
+            ("join", Join),
+            ("left", Role),
+            ("hash", HashName),
+            ("null_policy", NullPolicy),
+        ):
+            value = getattr(self, name)
+            if value not in get_args(kind):
+                raise ConfigError(f"{name} is {value!r}: use one of {', '.join(get_args(kind))}")
+        if not self.keys:
+            raise ConfigError("keys is empty: name at least one key column")
+        if not 1 <= self.batch_size <= 1 << 17:
+            raise ConfigError(f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)")
+        if len(self.job.encode()) > 256:
+            raise ConfigError(f"job is {len(self.job.encode())} bytes long: at most 256")
+
+    @property
+    def aligned(self) -> bool:
+        """Both parties write outputs that line up row by row."""
+        return self.broadcast and self.align
+
+    @property
+    def has_output(self) -> bool:
+        """This party learns the intersection."""
+        return self.role == "receiver" or self.broadcast
+
+    @property
+    def own_side(self) -> Literal["left", "right"]:
+        """This party's table in the join."""
+        return "left" if self.left == self.role else "right"
+
+    def public(self) -> dict[str, object]:
+        """What must be equal on both sides, in the words of the configuration file."""
+        return {
+            "version": PROTOCOL_VERSION,
+            "protocol": self.protocol,
+            "broadcast": self.broadcast,
+            "join": self.join,
+            "left": self.left,
+            "align": self.aligned,
+            "hash": self.hash,
+            "job": self.job,
+            "key_types": [key.type for key in self.keys],
+        }
