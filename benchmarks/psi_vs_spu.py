@@ -4,8 +4,8 @@
     python -m benchmarks.psi_vs_spu --rows 1048576 --rounds 3 --ours 'COMMAND with {alice} {bob} {out}'
 
 COMMAND runs both of our parties on Parquet files and prints, as its last line, a JSON object with `seconds`,
-`intersection` and `peak_rss` (bytes, one number a party), as peers/spu_psi.py does for spu on CSV. The sizes of
-both intersections are checked before anything is reported. One row is appended as for every benchmark.
+`intersection` and `peak_rss` (bytes, one number a party), as peers/spu_psi.py does for spu on CSV. The sizes
+of both intersections are checked before anything is reported. One row is appended as for every benchmark.
 """
 
 from __future__ import annotations
