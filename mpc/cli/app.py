@@ -43,8 +43,12 @@ def _global_options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
     ] = False,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more; twice: everything.")] = 0,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a defect (or CRYPSIS_DEBUG=1).")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Log more; twice: everything.")
+    ] = 0,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a defect (or CRYPSIS_DEBUG=1).")
+    ] = False,
 ) -> None:
     configure_logging(verbose, debug=debug)
 
@@ -69,7 +73,9 @@ def show_backends(
         import json
         from dataclasses import asdict
 
-        print(json.dumps({"cpu": backends.cpu_features(), "backends": [asdict(row) for row in rows]}, indent=2))
+        print(
+            json.dumps({"cpu": backends.cpu_features(), "backends": [asdict(row) for row in rows]}, indent=2)
+        )
         return
     from rich.console import Console
     from rich.table import Table

@@ -41,14 +41,18 @@ def _option(flag: str, help: str) -> Any:
 
 
 def psi_run(
-    config: Annotated[str | None, _option("--config", "YAML or JSON file; flags override its fields.")] = None,
+    config: Annotated[
+        str | None, _option("--config", "YAML or JSON file; flags override its fields.")
+    ] = None,
     party: Annotated[str | None, _option("--party", "Own name, as in one's certificate.")] = None,
     peer: Annotated[str | None, _option("--peer", "The other party's name.")] = None,
     role: Annotated[str | None, _option("--role", "receiver (learns the intersection) or sender.")] = None,
     listen: Annotated[str | None, _option("--listen", "host:port to wait on.")] = None,
     connect: Annotated[str | None, _option("--connect", "host:port of the listening party.")] = None,
     tls_ca: Annotated[str | None, _option("--tls-ca", "PEM file of the authority both trust.")] = None,
-    tls_certificate: Annotated[str | None, _option("--tls-certificate", "PEM file of one's certificate.")] = None,
+    tls_certificate: Annotated[
+        str | None, _option("--tls-certificate", "PEM file of one's certificate.")
+    ] = None,
     tls_key: Annotated[str | None, _option("--tls-key", "PEM file of its private key.")] = None,
     insecure: Annotated[
         bool | None, _option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
@@ -79,7 +83,9 @@ def psi_run(
     output_column: Annotated[
         list[str] | None, _option("--output-column", "Own column to write; repeat. Default: all.")
     ] = None,
-    overwrite: Annotated[bool | None, _option("--overwrite/--no-overwrite", "Replace an existing output.")] = None,
+    overwrite: Annotated[
+        bool | None, _option("--overwrite/--no-overwrite", "Replace an existing output.")
+    ] = None,
     indicator: Annotated[
         str | None, _option("--indicator", "Add a bool column of this name: the key is in both sets.")
     ] = None,
@@ -92,7 +98,9 @@ def psi_run(
         bool | None, _option("--broadcast/--no-broadcast", "Both parties learn the intersection.")
     ] = None,
     join: Annotated[str | None, _option("--join", "inner, left, right, full or difference.")] = None,
-    left: Annotated[str | None, _option("--left", "Which role is the left table: receiver or sender.")] = None,
+    left: Annotated[
+        str | None, _option("--left", "Which role is the left table: receiver or sender.")
+    ] = None,
     align: Annotated[
         bool | None, _option("--align/--no-align", "With broadcast: both outputs line up row by row.")
     ] = None,
@@ -108,7 +116,9 @@ def psi_run(
     memory_mib: Annotated[
         int | None, _option("--memory-mib", "Memory for gathering the output rows, in MiB.")
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the run report instead of a summary.")] = False,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the run report instead of a summary.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")] = False,
 ) -> None:
     """Intersect one's own file with the peer's; both parties run this at the same time.
@@ -172,7 +182,9 @@ def summary(report: RunReport, report_path: str | None) -> list[str]:
     else:
         lines.append(f"intersection   {outcome.n_matched:,} keys")
     if report.output is not None:
-        lines.append(f"output         {report.output.paths[0]} ({report.output_rows:,} rows, {size(report.output.n_bytes)})")
+        lines.append(
+            f"output         {report.output.paths[0]} ({report.output_rows:,} rows, {size(report.output.n_bytes)})"
+        )
     if report_path is not None:
         lines.append(f"report         {report_path}")
     lines.append(

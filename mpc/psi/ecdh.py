@@ -122,11 +122,17 @@ class EcdhPsi:
     def _in_parallel(self, *tasks: Callable[[], None]) -> None:
         with ThreadPoolExecutor(len(tasks), thread_name_prefix="crypsis-psi") as pool:
             futures = [pool.submit(task) for task in tasks]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            except BaseException:  # Ctrl-C: the pool waits for the tasks, which wait for the peer
+                self._channel.abort(f"party {self._channel.party!r} was interrupted by its operator")
+                raise
             for future in futures:  # in the order given, so that the error told is the same from run to run
                 if future in done and (error := future.exception()) is not None:
                     # Wakes the other tasks too. Only what is about the peer's own messages is told in full.
-                    self._channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+                    self._channel.abort(
+                        str(error) if isinstance(error, ProtocolAbort) else type(error).__name__
+                    )
                     raise error
 
     def _multiply(self, points: ByteRows) -> ByteRows:
@@ -184,5 +190,7 @@ class EcdhPsi:
         for rows, done in self._batches(RESULT, 4, n_matched):
             positions[done - len(rows) : done] = np.ascontiguousarray(rows).view("<u4")[:, 0]
         if n_matched and (positions[-1] >= n_own or bool(np.any(positions[1:] <= positions[:-1]))):
-            raise ProtocolAbort(f"{self._channel.peer} sent positions that are not ascending within the set; ended")
+            raise ProtocolAbort(
+                f"{self._channel.peer} sent positions that are not ascending within the set; ended"
+            )
         return positions

@@ -7,6 +7,7 @@ when both parties have staged theirs, both rename. Any error ends the job at bot
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -17,7 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crypsis.errors import CrypsisError, DataError
-from crypsis.mpc.data import OutputFile, Source, check_key_type, check_output, open_source, output_schema, write_output
+from crypsis.mpc.data import Source, check_output, open_source, write_output
+from crypsis.mpc.data.encode import check_key_type
+from crypsis.mpc.data.gather import output_schema
+from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi.agree import confirm
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
 from crypsis.mpc.psi.job import run
@@ -69,7 +73,9 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
         source = _open_input(config)
         _check_places(config, source)
         record = FileRecord(
-            paths=[os.path.abspath(file) for file in source.files], sha256=source.digest(), n_bytes=source.n_bytes
+            paths=[os.path.abspath(file) for file in source.files],
+            sha256=source.digest(),
+            n_bytes=source.n_bytes,
         )
     with phases.phase("wait for the peer"):
         channel = _dial(config)
@@ -82,13 +88,13 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
             with phases.phase("wait for the peer's output"):
                 confirm(channel)
 
-        if outcome.plan is None or config.output is None:
+        if outcome.rows is None or config.output is None:
             staged()
         else:
             begin = time.perf_counter()
             info = write_output(
                 source,
-                outcome.plan,
+                outcome.rows,
                 config.output.path,
                 format=config.output.format,
                 columns=config.output.columns,
@@ -119,11 +125,17 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
         output=written,
         started=started,
         finished=datetime.now(UTC),
-        seconds=phases.seconds | outcome.seconds,
+        seconds=_in_order(phases.seconds, outcome.seconds),
     )
     if config.report_path is not None:
         report.write(config.report_path)
     return report
+
+
+def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
+    """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
+    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
 def _open_input(config: JobConfig) -> Source:
@@ -167,7 +179,9 @@ def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> Non
             "free some or write elsewhere"
         )
     if free < expected:
-        _log.warning("%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20)
+        _log.warning(
+            "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
+        )
 
 
 def _dial(config: JobConfig) -> Channel:
@@ -214,6 +228,4 @@ def _security(config: JobConfig) -> dict[str, object]:
 
 
 def _file_digest(path: str) -> str:
-    import hashlib
-
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

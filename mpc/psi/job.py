@@ -167,7 +167,9 @@ def _exchange_counts(
         channel.send(COUNTS, part.data.cast("B"))
         raw = channel.recv(COUNTS)
         if len(raw) != part.nbytes:
-            raise ProtocolAbort(f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended")
+            raise ProtocolAbort(
+                f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended"
+            )
         peer_counts[begin : begin + len(part)] = np.frombuffer(raw, dtype="<u4")
     if len(peer_counts) and int(peer_counts.min()) == 0:
         raise ProtocolAbort(f"{channel.peer} sent a row count of 0 for a key it matched; ended")

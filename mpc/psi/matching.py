@@ -78,7 +78,9 @@ def _sorted_range(
         order = np.lexsort((rest, head))
         head, rest, positions = head[order], rest[order], positions[order]
         if bool(np.any((head[1:] == head[:-1]) & (rest[1:] == rest[:-1]))):
-            raise ProtocolAbort(f"{whose} tags hold the same item twice; the peer does not follow the protocol; ended")
+            raise ProtocolAbort(
+                f"{whose} tags hold the same item twice; the peer does not follow the protocol; ended"
+            )
     return head, rest, positions
 
 

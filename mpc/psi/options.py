@@ -64,7 +64,9 @@ class PsiOptions:
         if not self.keys:
             raise ConfigError("keys is empty: name at least one key column")
         if not 1 <= self.batch_size <= 1 << 17:
-            raise ConfigError(f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)")
+            raise ConfigError(
+                f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)"
+            )
         if len(self.job.encode()) > 256:
             raise ConfigError(f"job is {len(self.job.encode())} bytes long: at most 256")
 
