@@ -99,7 +99,8 @@ def make_certs(
     days: Annotated[float, typer.Option(help="How long the certificates are good for.")] = 30.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Make a development authority and a certificate for each party. Not for production: the keys lie together."""
+    """Make a development authority and a certificate for each party. Not for production: the keys lie
+    together."""
     from crypsis.errors import ConfigError
     from crypsis.mpc.transport.certs import make_development_certificates
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated customers of a bank and of a telco for the demonstration: deterministic, and written in bounded memory.
+"""Generated customers of a bank and of a telco for the demonstration: deterministic, and written in bounded
+memory.
 
-Customer c has the 18-digit id `customer_ids(c)`. The bank has customers 0..n-1, the telco n/2..n/2+n-1 (half of them
-are the bank's too), each in an order of its own.
+Customer c has the 18-digit id `customer_ids(c)`. The bank has customers 0..n-1, the telco n/2..n/2+n-1 (half
+of them are the bank's too), each in an order of its own.
 """
 
 from __future__ import annotations

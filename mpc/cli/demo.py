@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`crypsis demo psi`: two operating-system processes intersect generated customers over loopback mutual TLS."""
+"""`crypsis demo psi`: two operating-system processes intersect generated customers over loopback mutual
+TLS."""
 
 from __future__ import annotations
 
@@ -192,12 +193,10 @@ def _print_result(folder: Path, n_rows: int, seconds: float, *, kept: bool) -> N
         name: json.loads((folder / f"{name}.matched.parquet.report.json").read_text(encoding="utf-8"))
         for name in ("bank", "telco")
     }
-    traffic = reports["bank"]["traffic"]
+    traffic, counts = reports["bank"]["traffic"], reports["bank"]["counts"]
     exchange = reports["bank"]["seconds"]["exchange"]
     print(f"rows           bank {n_rows:,}, telco {n_rows:,}")
-    print(
-        f"intersection   {reports['bank']['counts']['matched_keys']:,} keys, equal to the plaintext join (checked)"
-    )
+    print(f"intersection   {counts['matched_keys']:,} keys, equal to the plaintext join (checked)")
     print(f"seconds        {seconds:.2f} from start to end of both processes, {exchange:.2f} in the exchange")
     print(
         f"bytes          {size(traffic['wire_bytes_sent'])} bank to telco, "

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Progress bars on a terminal: one for each phase that takes longer than two seconds, with rate and time left."""
+"""Progress bars on a terminal: one for each phase that takes longer than two seconds, with rate and time
+left."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SHOW_AFTER_S = 2.0
 
 @contextmanager
 def progress_bars(party: str, *, enabled: bool = True) -> Iterator[Progress | None]:
-    """A callback for `crypsis.mpc.psi`, called from any thread; None where stderr is no terminal or not `enabled`."""
+    """A callback for `crypsis.mpc.psi`, called from any thread; None where stderr is no terminal or not
+    `enabled`."""
     if not enabled or not sys.stderr.isatty():
         yield None
         return

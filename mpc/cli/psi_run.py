@@ -183,7 +183,8 @@ def summary(report: RunReport, report_path: str | None) -> list[str]:
         lines.append(f"intersection   {outcome.n_matched:,} keys")
     if report.output is not None:
         lines.append(
-            f"output         {report.output.paths[0]} ({report.output_rows:,} rows, {size(report.output.n_bytes)})"
+            f"output         {report.output.paths[0]} "
+            f"({report.output_rows:,} rows, {size(report.output.n_bytes)})"
         )
     if report_path is not None:
         lines.append(f"report         {report_path}")

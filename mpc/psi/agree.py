@@ -3,8 +3,9 @@
 
     both -> peer   control: {"type": "config", "role", "public": {...}, "digest": sha256(public), "n_unique"}
 
-The digests are compared first; when they differ the fields are, so that the message names the one to change. Both sides
-find the same mismatch from the same two messages, and say so to each other before either ends the job.
+The digests are compared first; when they differ the fields are, so that the message names the one to change.
+Both sides find the same mismatch from the same two messages, and say so to each other before either ends the
+job.
 """
 
 from __future__ import annotations
@@ -104,14 +105,16 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
 
 
 def _hear_refusal(channel: Channel) -> None:
-    """Waits until the peer has seen the mismatch too: ending the job at once could overtake one's own configuration."""
+    """Waits until the peer has seen the mismatch too: ending the job at once could overtake one's own
+    configuration."""
     with suppress(ChannelError, ProtocolAbort):
         send_json(channel, {"type": "refused"})
         recv_json(channel, "refused")
 
 
 def confirm(channel: Channel) -> None:
-    """Tells the peer that one's own output is staged, and waits to hear the same: both files appear, or neither.
+    """Tells the peer that one's own output is staged, and waits to hear the same: both files appear, or
+    neither.
 
     (Up to the loss of the very last message, which no protocol can rule out.)
     """

@@ -10,8 +10,8 @@
     keys: [id]
     output: matched.parquet
 
-Relative paths in a file are relative to that file; relative paths in flags are relative to the working directory.
-Flags override the file field by field. Everything that is wrong is told at once, one line a field.
+Relative paths in a file are relative to that file; relative paths in flags are relative to the working
+directory. Flags override the file field by field. Everything that is wrong is told at once, one line a field.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class _Model(BaseModel):
 
 
 class TlsConfig(_Model):
-    """PEM files for mutual TLS: the authority both parties trust, one's own certificate, and its private key."""
+    """PEM files for mutual TLS: the authority both parties trust, one's own certificate, and its private
+    key."""
 
     ca: _Text
     certificate: _Text
@@ -227,7 +228,8 @@ class JobConfig(_Model):
 
 
 def load_config(path: str | None, overrides: dict[str, Any]) -> JobConfig:
-    """The job in `path` (None: none) with `overrides`, nested as the file is. Raises ConfigError, one line a problem."""
+    """The job in `path` (None: none) with `overrides`, nested as the file is. Raises ConfigError, one line a
+    problem."""
     raw = _read(path) if path is not None else {}
     if path is not None:
         _resolve_paths(raw, os.path.dirname(path))

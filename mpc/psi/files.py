@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PSI job from files to files: what `crypsis psi run` runs.
 
-Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its final name;
-when both parties have staged theirs, both rename. Any error ends the job at both parties and leaves no output.
+Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its
+final name; when both parties have staged theirs, both rename. Any error ends the job at both parties and
+leaves no output.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channe
 
 _log = logging.getLogger("crypsis.psi")
 
-# Formats pack the same rows up to this much tighter than each other: less than this share of the input cannot do.
+# Formats pack the same rows up to this much tighter than each other: less than this share of the input
+# cannot do.
 _TIGHTEST = 8
 
 
@@ -63,8 +65,8 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
     """Runs one party's job and writes its output and report.
 
     Raises ConfigError and DataError before the peer is dialled for what is wrong here; later ChannelError and
-    ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an error there
-    is no output file, here or (up to the loss of the very last message) at the peer.
+    ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an
+    error there is no output file, here or (up to the loss of the very last message) at the peer.
     """
     started = datetime.now(UTC)
     phases = _Phases(progress)

@@ -29,9 +29,9 @@ class PsiOptions:
     `role`: the receiver learns the intersection; the sender learns it too if `broadcast`.
     `keys`: own key columns in order; both parties' *types* must agree, names may differ.
     `join`, `left`: what to keep of one's own rows; `left` says which role is the left table.
-    `align`: with `broadcast`, both outputs have the same rows in the same order (a key with a rows here and b rows there
-    gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in file order and the
-    peer's multiplicities stay hidden.
+    `align`: with `broadcast`, both outputs have the same rows in the same order (a key with a rows here and
+    b rows there gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in
+    file order and the peer's multiplicities stay hidden.
     `job`: a public name both sides agree on; it separates the key digests of different jobs.
     """
 
