@@ -72,7 +72,9 @@ def sha256(message: bytes) -> bytes:
     return b"".join(x.to_bytes(4, "big") for x in state)
 
 
-SM3_IV = [int(x, 16) for x in "7380166f 4914b2b9 172442d7 da8a0600 a96f30bc 163138aa e38dee4d b0fb0e4e".split()]
+SM3_IV = [
+    int(x, 16) for x in "7380166f 4914b2b9 172442d7 da8a0600 a96f30bc 163138aa e38dee4d b0fb0e4e".split()
+]
 
 
 def sm3(message: bytes) -> bytes:
