@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hashing: known answers, differential against the reference, and properties, over every backend that runs here."""
+"""hashing: known answers, differential against the reference, and properties, over every backend."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import hashing as reference
 
 from crypsis import backends, hashing
+from reference import hashing as reference
 
 VECTORS = Path(__file__).parent / "vectors"
 NIST_AND_GBT = json.loads((VECTORS / "hashing.json").read_text())
