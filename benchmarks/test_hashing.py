@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hashing on one core: batches against the loop over `hashlib` or `blake3` that one would write instead."""
+"""hashing on one core: batches against the loop over `hashlib` or `blake3` that one would write."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_16_byte_ids(compare: Any, size: Any, algorithm: str, backend: str) -> N
 @pytest.mark.parametrize("algorithm", ["sha256", "blake3"])
 @pytest.mark.parametrize("low_high", [(18, 18), (5, 40), (20, 200)], ids=["18", "5-40", "20-200"])
 def test_string_columns(compare: Any, size: Any, algorithm: str, low_high: tuple[int, int]) -> None:
-    """Identifiers as a database gives them: an Arrow string column, fresh digests of 16 bytes, with a domain."""
+    """Identifiers as a database gives them: an Arrow column, fresh digests of 16 bytes, with a domain."""
     n = size(100_000, 1_000_000)
     lengths = np.random.default_rng(2).integers(low_high[0], low_high[1] + 1, n)
     messages = [b"%0*d" % (length, i) for i, length in enumerate(lengths.tolist())]

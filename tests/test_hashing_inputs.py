@@ -164,6 +164,8 @@ def test_nothing_is_read_outside_the_messages(algorithm: str, backend: str, fenc
         (pa.chunked_array([["a"], [None]]), ValueError, "1 nulls"),
         (pa.array([1.5]), TypeError, "type double: cast"),
         (pa.array([True]), TypeError, "type bool"),
+        (pa.array([], pa.float32()), TypeError, "type float"),
+        (pa.chunked_array([], pa.date32()), TypeError, "type date32"),
         (pa.array(["a"]).dictionary_encode(), TypeError, r"dictionary_decode\(\)"),
         (pa.array(["a"], pa.string_view()), TypeError, r"cast\(pyarrow.large_string\(\)\)"),
         (pa.array([b"a"], pa.binary_view()), TypeError, r"cast\(pyarrow.large_binary\(\)\)"),

@@ -18,8 +18,8 @@ the length of `domain` in one byte, `domain`, and zeros (computed once a call, s
 derive_key mode with `domain` as the context string. `key` makes a keyed function: HMAC [RFC 2104] with 1 to
 64 bytes for SHA-256 and SM3, BLAKE3's keyed mode with exactly 32 bytes. One or the other, not both.
 
-Running time depends on the lengths of the messages, not on their bytes nor on the key. Every backend gives the
-same bytes.
+Running time depends on the lengths of the messages, not on their bytes nor on the key. Every backend gives
+the same bytes.
 
 Sources: FIPS 180-4 (SHA-256), GB/T 32905-2016 (SM3), "BLAKE3: one function, fast everywhere" (2021).
 """
@@ -124,7 +124,7 @@ def _check_out(out: ByteArray, shape: tuple[int, int], parts: list[_Part]) -> No
 
 
 def _parts(data: Any) -> list[_Part]:
-    """What the kernel reads: (bytes, offsets) for variable lengths or (rows, None), one a chunk, without copies."""
+    """What the kernel reads, one a chunk, without copies: (bytes, offsets), or (rows, None) of one width."""
     if isinstance(data, np.ndarray):
         if data.dtype != np.uint8:
             raise TypeError(f"data is a {data.dtype} array: give uint8[n, width], or pyarrow.array(data)")
@@ -137,6 +137,8 @@ def _parts(data: Any) -> list[_Part]:
         )
     pa = sys.modules.get("pyarrow")  # who has no pyarrow loaded cannot hold one of its arrays
     if pa is not None and isinstance(data, pa.Array | pa.ChunkedArray):
+        if not pa.types.is_null(data.type):  # a column of nulls alone has no type to cast from
+            _check_type(pa, data.type)
         if data.null_count:
             raise ValueError(
                 f"data has {data.null_count} nulls, which have no digest: use drop_null() or fill_null()"
@@ -146,6 +148,22 @@ def _parts(data: Any) -> list[_Part]:
     if pa is not None and isinstance(data, pa.Table | pa.RecordBatch):
         raise TypeError(f"data is a {type(data).__name__}: pass one column, such as data['id']")
     raise TypeError(f"data is {type(data).__name__}: give a NumPy uint8[n, width] or a pyarrow array")
+
+
+def _check_type(pa: Any, kind: Any) -> None:
+    types = pa.types
+    strings = (types.is_string, types.is_binary, types.is_large_string, types.is_large_binary)
+    if any(is_kind(kind) for is_kind in (*strings, types.is_fixed_size_binary, types.is_integer)):
+        return
+    if types.is_dictionary(kind):
+        remedy = f"use dictionary_decode(), or cast({kind.value_type})"
+    elif str(kind) in ("string_view", "binary_view"):
+        remedy = f"use cast(pyarrow.large_{str(kind).removesuffix('_view')}())"
+    else:
+        remedy = (
+            "cast to a string, a binary or an integer type; the canonical text of a value is yours to choose"
+        )
+    raise TypeError(f"data has type {kind}: {remedy}")
 
 
 def _arrow_part(pa: Any, kind: Any, chunk: Any) -> _Part:
@@ -161,18 +179,8 @@ def _arrow_part(pa: Any, kind: Any, chunk: Any) -> _Part:
         return values.reshape(n, width), None
     if types.is_uint64(kind):
         return _uint64_part(_view(chunk.buffers()[1], np.dtype(np.uint64), chunk.offset, n))
-    if types.is_integer(kind):
-        wide = chunk.cast(pa.int64())
-        return _view(wide.buffers()[1], np.dtype(np.int64), wide.offset, n).view(np.uint8).reshape(n, 8), None
-    if types.is_dictionary(kind):
-        remedy = f"use dictionary_decode(), or cast({kind.value_type})"
-    elif str(kind) in ("string_view", "binary_view"):
-        remedy = f"use cast(pyarrow.large_{str(kind).removesuffix('_view')}())"
-    else:
-        remedy = (
-            "cast to a string, a binary or an integer type; the canonical text of a value is yours to choose"
-        )
-    raise TypeError(f"data has type {kind}: {remedy}")
+    wide = chunk.cast(pa.int64())
+    return _view(wide.buffers()[1], np.dtype(np.int64), wide.offset, n).view(np.uint8).reshape(n, 8), None
 
 
 def _arrow_strings(chunk: Any, offset_type: np.dtype[Any]) -> _Part:

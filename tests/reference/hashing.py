@@ -138,7 +138,7 @@ def _to_bytes(words: list[int]) -> bytes:
 
 
 def _blake3_node(key: list[int], data: bytes, first_chunk: int, flags: int, root: int) -> list[int]:
-    """A subtree [BLAKE3, 2.1]: left, as many chunks as the largest power of two that leaves the right some."""
+    """A subtree [BLAKE3, 2.1]: the left has the most chunks, a power of two, that leave the right some."""
     if len(data) <= 1024:
         blocks = [data[i : i + 64] for i in range(0, len(data), 64)] or [b""]
         cv = key
