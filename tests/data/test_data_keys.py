@@ -107,7 +107,7 @@ def test_key_table_groups_rows(pairs):
 
 
 def test_many_rows_across_batches():
-    ids = [str(i % 90_000) for i in range(150_000)]
+    ids = [str(i % 40_000) for i in range(70_000)]
     check_table(pa.table({"id": ids}), [KeySpec("id")], [(i.encode(),) for i in ids])
 
 

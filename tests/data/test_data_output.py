@@ -78,7 +78,7 @@ def test_csv_output_reads_back_the_same_text(tmp_path, name):
     assert plain == [FLAT, *([v or "" for v in row.values()] for row in as_text)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(-1, N - 1), min_size=1, max_size=400))
 def test_the_temporary_file_gives_what_memory_gives(tmp_path_factory, index):
     big = TABLE.append_column("blob", pa.array(["b" * 1500] * N))  # 7.5 MB where 1 MiB is allowed
