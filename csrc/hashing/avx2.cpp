@@ -42,6 +42,7 @@ struct Lanes8 {
   CRYPSIS_INLINE static Lanes8 byte_swap(Lanes8 x) {
     return {_mm256_shuffle_epi8(x.v, bytes(0x0c0d0e0f08090a0b, 0x0405060700010203))};
   }
+  template <Extent kExtent>
   CRYPSIS_INLINE static void load_blocks(const Step<8>& step, Lanes8 w[16]);
   CRYPSIS_INLINE static void store_digests(const Lanes8 s[8], std::uint8_t* out);
 
@@ -70,12 +71,13 @@ CRYPSIS_INLINE void transpose_8x8(const __m256i row[8], __m256i out[8]) {
   }
 }
 
+template <Extent kExtent>
 CRYPSIS_INLINE void Lanes8::load_blocks(const Step<8>& step, Lanes8 w[16]) {
   alignas(32) std::uint8_t scratch[8][kBlockBytes];
   const std::uint8_t* block[8];
   for (int i = 0; i < 8; ++i) block[i] = stage_block(step.data[i], step.take[i], step.pad[i], scratch[i]);
   for (int half = 0; half < 2; ++half) {
-    if (half == 1 && step.half) {
+    if (half == 1 && kExtent != Extent::kFull) {
       for (int i = 8; i < 16; ++i) w[i].v = _mm256_setzero_si256();
       return;
     }

@@ -38,6 +38,7 @@ struct Lanes16 {
     const __m512i order = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203));
     return {_mm512_shuffle_epi8(x.v, order)};
   }
+  template <Extent kExtent>
   CRYPSIS_INLINE static void load_blocks(const Step<16>& step, Lanes16 w[16]);
   CRYPSIS_INLINE static void store_digests(const Lanes16 s[8], std::uint8_t* out);
 };
@@ -109,11 +110,12 @@ CRYPSIS_INLINE void load_full_blocks(const Step<16>& step, Lanes16 w[16]) {
   }
 }
 
+template <Extent kExtent>
 CRYPSIS_INLINE void Lanes16::load_blocks(const Step<16>& step, Lanes16 w[16]) {
-  if (step.half) {
-    load_half_blocks(step, w);
-  } else {
+  if constexpr (kExtent == Extent::kFull) {
     load_full_blocks(step, w);
+  } else {
+    load_half_blocks(step, w);
   }
 }
 

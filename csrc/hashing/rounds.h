@@ -4,7 +4,7 @@
 //
 // V provides: kLanes; set1(word); load(words) and store(words), kLanes of them, 64-byte aligned; + ^ | on words;
 // ror<n>, shr<n>; xor3(a,b,c), choose(a,b,c) = a ? b : c bitwise, majority(a,b,c), andnot(a,b) = ~a & b; byte_swap(x);
-// load_blocks(step, w): w[j] lane i = little-endian word j of lane i's block, padding byte included;
+// load_blocks<extent>(step, w): w[j] lane i = little-endian word j of lane i's block, padding byte included;
 // store_digests(s, out): lane i's words 0 to 7, little-endian, to out + 32 i.
 #pragma once
 #include <cstddef>
@@ -17,6 +17,19 @@
 
 namespace crypsis::hashing {
 namespace {
+
+// A number that a lambda or a rotation takes at compile time.
+template <int n>
+struct Bits {
+  static constexpr int value = n;
+};
+
+// The same table, but the compiler no longer knows its contents: else it moves constants through general registers, which
+// costs an instruction on the vector ports each; a broadcast from memory is free.
+CRYPSIS_INLINE const std::uint32_t* hidden(const std::uint32_t* table) {
+  __asm__("" : "+r"(table));
+  return table;
+}
 
 template <class V>
 CRYPSIS_INLINE V rol(V x, auto n) {
@@ -41,13 +54,38 @@ CRYPSIS_INLINE void start_lanes(LaneState<V>& state, const std::uint32_t initial
   for (int i = 0; i < 8; ++i) state.s[i] = V::set1(initial[i]);
 }
 
+// Is word j of the block known to be zero? Word 15 holds SHA-256's and SM3's
+// length; in BLAKE3 it goes with word 14. From 16 on: words of the schedule.
+constexpr bool is_zero(Extent extent, int j) {
+  return extent == Extent::kShort ? j >= 5 && j < 15 : extent == Extent::kHalf && j >= 8 && j < 15;
+}
+
 // Message words of SHA-256 and SM3: big-endian, the bit length in the last two.
-template <class V>
+template <class V, Extent kExtent>
 CRYPSIS_INLINE void load_big_endian(const Step<V::kLanes>& step, V w[16]) {
-  V::load_blocks(step, w);
-  for (int i = 0; i < (step.half ? 8 : 16); ++i) w[i] = V::byte_swap(w[i]);
-  w[14] = w[14] | V::load(step.word_a);
-  w[15] = w[15] | V::load(step.word_b);
+  V::template load_blocks<kExtent>(step, w);
+  for (int i = 0; i < 14; ++i) {
+    if (!is_zero(kExtent, i)) w[i] = V::byte_swap(w[i]);
+  }
+  if constexpr (kExtent == Extent::kFull) {
+    w[14] = V::byte_swap(w[14]) | V::load(step.word_a);
+    w[15] = V::byte_swap(w[15]) | V::load(step.word_b);
+  } else {
+    w[15] = V::load(step.word_b);
+  }
+}
+
+// Calls Rounds::run<extent>(state, step) for the extent of this step.
+template <class Rounds, class State, std::size_t L>
+CRYPSIS_INLINE void run_rounds(State& state, const Step<L>& step) {
+  switch (step.extent) {
+    case Extent::kShort:
+      return Rounds::template run<Extent::kShort>(state, step);
+    case Extent::kHalf:
+      return Rounds::template run<Extent::kHalf>(state, step);
+    case Extent::kFull:
+      return Rounds::template run<Extent::kFull>(state, step);
+  }
 }
 
 template <class V>
@@ -59,38 +97,58 @@ CRYPSIS_INLINE void finish_big_endian(const LaneState<V>& state, std::uint8_t* o
 
 // ---- SHA-256 [FIPS 180-4, 6.2.2] ----
 
+// wk = message word + round constant.
 template <class V>
-CRYPSIS_INLINE void sha256_round(V a, V b, V c, V& d, V e, V f, V g, V& h, V w, std::uint32_t k) {
+CRYPSIS_INLINE void sha256_round(V a, V b, V c, V& d, V e, V f, V g, V& h, V wk) {
   const V sum1 = V::xor3(e.template ror<6>(), e.template ror<11>(), e.template ror<25>());
-  const V t1 = (h + (w + V::set1(k))) + (sum1 + V::choose(e, f, g));
+  const V t1 = (h + wk) + (sum1 + V::choose(e, f, g));
   const V sum0 = V::xor3(a.template ror<2>(), a.template ror<13>(), a.template ror<22>());
   d = d + t1;
   h = t1 + (sum0 + V::majority(a, b, c));
 }
 
 template <class V>
-CRYPSIS_INLINE void sha256_expand(V w[16], int i) {
-  const V x = w[(i + 1) & 15];
-  const V y = w[(i + 14) & 15];
-  const V s0 = V::xor3(x.template ror<7>(), x.template ror<18>(), x.template shr<3>());
-  const V s1 = V::xor3(y.template ror<17>(), y.template ror<19>(), y.template shr<10>());
-  w[i] = (w[i] + s0) + (w[(i + 9) & 15] + s1);
+CRYPSIS_INLINE V sha256_sigma0(V x) {
+  return V::xor3(x.template ror<7>(), x.template ror<18>(), x.template shr<3>());
 }
 
-template <class V, bool kExpand>
-CRYPSIS_INLINE void sha256_eight(V s[8], V w[16], const std::uint32_t* k, int from) {
-  auto word = [&](int i) __attribute__((always_inline)) {
-    if constexpr (kExpand) sha256_expand(w, from + i);
-    return w[from + i];
+template <class V>
+CRYPSIS_INLINE V sha256_sigma1(V x) {
+  return V::xor3(x.template ror<17>(), x.template ror<19>(), x.template shr<10>());
+}
+
+// Word 16 + i over word i, where words 0 to 15 are the block's: terms that are zero are left out.
+template <Extent kExtent, int i, class V>
+CRYPSIS_INLINE void sha256_expand_block(V w[16]) {
+  V sum = w[i];
+  if constexpr (!is_zero(kExtent, i + 14)) {
+    const V sigma1 = sha256_sigma1(w[(i + 14) & 15]);
+    sum = is_zero(kExtent, i) ? sigma1 : sum + sigma1;
+  }
+  if constexpr (!is_zero(kExtent, i + 1)) sum = sum + sha256_sigma0(w[(i + 1) & 15]);
+  if constexpr (!is_zero(kExtent, i + 9)) sum = sum + w[(i + 9) & 15];
+  w[i] = sum;
+}
+
+enum class Words { kBlock, kExpandBlock, kExpand };  // rounds 0 to 15, 16 to 31, 32 to 63
+
+template <Extent kExtent, Words kWords, int kFrom, class V>
+CRYPSIS_INLINE void sha256_eight(V s[8], V w[16], const std::uint32_t* k) {
+  auto wk = [&]<int i>(Bits<i>) __attribute__((always_inline)) {
+    constexpr int j = kFrom + i;
+    if constexpr (kWords == Words::kBlock && is_zero(kExtent, j)) return V::set1(k[j]);
+    if constexpr (kWords == Words::kExpandBlock) sha256_expand_block<kExtent, j>(w);
+    if constexpr (kWords == Words::kExpand) sha256_expand_block<Extent::kFull, j>(w);
+    return w[j] + V::set1(k[j]);
   };
-  sha256_round(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], word(0), k[0]);
-  sha256_round(s[7], s[0], s[1], s[2], s[3], s[4], s[5], s[6], word(1), k[1]);
-  sha256_round(s[6], s[7], s[0], s[1], s[2], s[3], s[4], s[5], word(2), k[2]);
-  sha256_round(s[5], s[6], s[7], s[0], s[1], s[2], s[3], s[4], word(3), k[3]);
-  sha256_round(s[4], s[5], s[6], s[7], s[0], s[1], s[2], s[3], word(4), k[4]);
-  sha256_round(s[3], s[4], s[5], s[6], s[7], s[0], s[1], s[2], word(5), k[5]);
-  sha256_round(s[2], s[3], s[4], s[5], s[6], s[7], s[0], s[1], word(6), k[6]);
-  sha256_round(s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[0], word(7), k[7]);
+  sha256_round(s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], wk(Bits<0>{}));
+  sha256_round(s[7], s[0], s[1], s[2], s[3], s[4], s[5], s[6], wk(Bits<1>{}));
+  sha256_round(s[6], s[7], s[0], s[1], s[2], s[3], s[4], s[5], wk(Bits<2>{}));
+  sha256_round(s[5], s[6], s[7], s[0], s[1], s[2], s[3], s[4], wk(Bits<3>{}));
+  sha256_round(s[4], s[5], s[6], s[7], s[0], s[1], s[2], s[3], wk(Bits<4>{}));
+  sha256_round(s[3], s[4], s[5], s[6], s[7], s[0], s[1], s[2], wk(Bits<5>{}));
+  sha256_round(s[2], s[3], s[4], s[5], s[6], s[7], s[0], s[1], wk(Bits<6>{}));
+  sha256_round(s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[0], wk(Bits<7>{}));
 }
 
 template <class V>
@@ -99,16 +157,22 @@ struct Sha256Lanes {
   using State = LaneState<V>;
   static void start(State& state, const std::uint32_t initial[8]) { start_lanes(state, initial); }
   static void finish(const State& state, std::uint8_t* out) { finish_big_endian(state, out); }
-  static void compress(State& state, const Step<kLanes>& step) {
+  static void compress(State& state, const Step<kLanes>& step) { run_rounds<Sha256Lanes>(state, step); }
+
+  template <Extent kExtent>
+  CRYPSIS_INLINE static void run(State& state, const Step<kLanes>& step) {
+    const std::uint32_t* const k = hidden(kSha256Round);
     V w[16];
-    load_big_endian<V>(step, w);
+    load_big_endian<V, kExtent>(step, w);
     V s[8];
     for (int i = 0; i < 8; ++i) s[i] = state.s[i];
-    sha256_eight<V, false>(s, w, kSha256Round, 0);
-    sha256_eight<V, false>(s, w, kSha256Round + 8, 8);
-    for (int t = 16; t < 64; t += 16) {
-      sha256_eight<V, true>(s, w, kSha256Round + t, 0);
-      sha256_eight<V, true>(s, w, kSha256Round + t + 8, 8);
+    sha256_eight<kExtent, Words::kBlock, 0>(s, w, k);
+    sha256_eight<kExtent, Words::kBlock, 8>(s, w, k);
+    sha256_eight<kExtent, Words::kExpandBlock, 0>(s, w, k + 16);
+    sha256_eight<kExtent, Words::kExpandBlock, 8>(s, w, k + 16);
+    for (int t = 32; t < 64; t += 16) {
+      sha256_eight<kExtent, Words::kExpand, 0>(s, w, k + t);
+      sha256_eight<kExtent, Words::kExpand, 8>(s, w, k + t);
     }
     for (int i = 0; i < 8; ++i) s[i] = s[i] + state.s[i];
     keep_idle<V>(step, state.s, s);
@@ -117,11 +181,6 @@ struct Sha256Lanes {
 };
 
 // ---- SM3 [GB/T 32905-2016, 5.3] ----
-
-template <int n>
-struct Bits {
-  static constexpr int value = n;
-};
 
 // kEarly: rounds 0 to 15, where both boolean functions are the exclusive or.
 template <class V, bool kEarly>
@@ -166,10 +225,13 @@ struct Sm3Lanes {
   using State = LaneState<V>;
   static void start(State& state, const std::uint32_t initial[8]) { start_lanes(state, initial); }
   static void finish(const State& state, std::uint8_t* out) { finish_big_endian(state, out); }
-  static void compress(State& state, const Step<kLanes>& step) {
-    const std::uint32_t* const t = kSm3Round.t;
+  static void compress(State& state, const Step<kLanes>& step) { run_rounds<Sm3Lanes>(state, step); }
+
+  template <Extent kExtent>
+  CRYPSIS_INLINE static void run(State& state, const Step<kLanes>& step) {
+    const std::uint32_t* const t = hidden(kSm3Round.t);
     V w[16];
-    load_big_endian<V>(step, w);
+    load_big_endian<V, kExtent>(step, w);
     V s[8];
     for (int i = 0; i < 8; ++i) s[i] = state.s[i];
     sm3_four<V, true, false>(s, w, t, 0);
@@ -190,29 +252,38 @@ struct Sm3Lanes {
 
 // ---- BLAKE3 [BLAKE3, 2.2], messages of one chunk: the counter is 0 ----
 
-template <class V>
+// x and y are message words; kX, kY: they may be other than zero.
+template <bool kX, bool kY, class V>
 CRYPSIS_INLINE void blake3_mix(V& a, V& b, V& c, V& d, V x, V y) {
-  a = (a + x) + b;
+  if constexpr (kX) a = a + x;
+  a = a + b;
   d = (d ^ a).template ror<16>();
   c = c + d;
   b = (b ^ c).template ror<12>();
-  a = (a + y) + b;
+  if constexpr (kY) a = a + y;
+  a = a + b;
   d = (d ^ a).template ror<8>();
   c = c + d;
   b = (b ^ c).template ror<7>();
 }
 
-template <class V, int kRound>
+template <Extent kExtent, int kRound, class V>
 CRYPSIS_INLINE void blake3_round(V v[16], const V m[16]) {
-  constexpr const std::uint8_t* s = kBlake3Schedule.word[kRound];
-  blake3_mix(v[0], v[4], v[8], v[12], m[s[0]], m[s[1]]);
-  blake3_mix(v[1], v[5], v[9], v[13], m[s[2]], m[s[3]]);
-  blake3_mix(v[2], v[6], v[10], v[14], m[s[4]], m[s[5]]);
-  blake3_mix(v[3], v[7], v[11], v[15], m[s[6]], m[s[7]]);
-  blake3_mix(v[0], v[5], v[10], v[15], m[s[8]], m[s[9]]);
-  blake3_mix(v[1], v[6], v[11], v[12], m[s[10]], m[s[11]]);
-  blake3_mix(v[2], v[7], v[8], v[13], m[s[12]], m[s[13]]);
-  blake3_mix(v[3], v[4], v[9], v[14], m[s[14]], m[s[15]]);
+  auto mix = [&]<int i>(Bits<i>, V& a, V& b, V& c, V& d) __attribute__((always_inline)) {
+    constexpr int x = kBlake3Schedule.word[kRound][2 * i];
+    constexpr int y = kBlake3Schedule.word[kRound][2 * i + 1];
+    constexpr bool x_used = x < 15 ? !is_zero(kExtent, x) : kExtent == Extent::kFull;
+    constexpr bool y_used = y < 15 ? !is_zero(kExtent, y) : kExtent == Extent::kFull;
+    blake3_mix<x_used, y_used>(a, b, c, d, m[x], m[y]);
+  };
+  mix(Bits<0>{}, v[0], v[4], v[8], v[12]);
+  mix(Bits<1>{}, v[1], v[5], v[9], v[13]);
+  mix(Bits<2>{}, v[2], v[6], v[10], v[14]);
+  mix(Bits<3>{}, v[3], v[7], v[11], v[15]);
+  mix(Bits<4>{}, v[0], v[5], v[10], v[15]);
+  mix(Bits<5>{}, v[1], v[6], v[11], v[12]);
+  mix(Bits<6>{}, v[2], v[7], v[8], v[13]);
+  mix(Bits<7>{}, v[3], v[4], v[9], v[14]);
 }
 
 template <class V>
@@ -221,23 +292,27 @@ struct Blake3Lanes {
   using State = LaneState<V>;
   static void start(State& state, const std::uint32_t initial[8]) { start_lanes(state, initial); }
   static void finish(const State& state, std::uint8_t* out) { V::store_digests(state.s, out); }
-  static void compress(State& state, const Step<kLanes>& step) {
+  static void compress(State& state, const Step<kLanes>& step) { run_rounds<Blake3Lanes>(state, step); }
+
+  template <Extent kExtent>
+  CRYPSIS_INLINE static void run(State& state, const Step<kLanes>& step) {
+    const std::uint32_t* const constants = hidden(kSha256Initial);
     V m[16];
-    V::load_blocks(step, m);
+    V::template load_blocks<kExtent>(step, m);
     V v[16];
     for (int i = 0; i < 8; ++i) v[i] = state.s[i];
-    for (int i = 0; i < 4; ++i) v[8 + i] = V::set1(kSha256Initial[i]);
+    for (int i = 0; i < 4; ++i) v[8 + i] = V::set1(constants[i]);
     v[12] = V::set1(0);
     v[13] = V::set1(0);
     v[14] = V::load(step.word_a);
     v[15] = V::load(step.word_b);
-    blake3_round<V, 0>(v, m);
-    blake3_round<V, 1>(v, m);
-    blake3_round<V, 2>(v, m);
-    blake3_round<V, 3>(v, m);
-    blake3_round<V, 4>(v, m);
-    blake3_round<V, 5>(v, m);
-    blake3_round<V, 6>(v, m);
+    blake3_round<kExtent, 0>(v, m);
+    blake3_round<kExtent, 1>(v, m);
+    blake3_round<kExtent, 2>(v, m);
+    blake3_round<kExtent, 3>(v, m);
+    blake3_round<kExtent, 4>(v, m);
+    blake3_round<kExtent, 5>(v, m);
+    blake3_round<kExtent, 6>(v, m);
     V s[8];
     for (int i = 0; i < 8; ++i) s[i] = v[i] ^ v[i + 8];
     keep_idle<V>(step, state.s, s);

@@ -37,6 +37,14 @@ void plan_window(const Job& job, std::size_t begin, std::size_t end, bool sort, 
 
 namespace {
 
+// How much of a group's blocks can be other than zero, besides the length words: what the rounds may leave out. The
+// identifiers that private set intersection hashes are short.
+enum class Extent : std::uint8_t {
+  kFull,
+  kHalf,   // every message is below 32 bytes: words 8 to 14 are zero (8 to 15 in BLAKE3)
+  kShort,  // below 20 bytes: words 5 to 14 (5 to 15)
+};
+
 // What the L lanes absorb in one step. Lane i reads bytes [0, take[i]) at data[i] and zeros behind them.
 template <std::size_t L>
 struct alignas(64) Step {
@@ -47,7 +55,7 @@ struct alignas(64) Step {
   std::uint32_t word_b[L];
   std::uint32_t live[L];  // all ones: the lane takes part; 0: its state stays. Set when all_live is false.
   bool all_live;
-  bool half;  // every take[i] is below 32: bytes 32 to 63 are zero but for the length words
+  Extent extent;
 };
 
 template <std::size_t L>
@@ -106,7 +114,9 @@ void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) 
         std::memcpy(window_out + window.position[i] * size, words, size);
       }
     }
-    const bool half = window.max_bytes < 32;
+    step.extent = window.max_bytes < 20   ? Extent::kShort
+                  : window.max_bytes < 32 ? Extent::kHalf
+                                          : Extent::kFull;
     for (; i < window.n_items; i += L) {
       Engine::start(state, job.initial);
       const std::uint64_t n_steps = window.n_blocks[i];
@@ -114,7 +124,6 @@ void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) 
       for (std::uint64_t block = 0; block < n_steps; ++block) {
         fill_step<L>(window, i, block, job, step);
         step.all_live = block < n_full || n_steps == 1;  // with one step, what idle lanes compute is never looked at
-        step.half = half;
         Engine::compress(state, step);
       }
       const std::size_t n = window.n_items - i < L ? window.n_items - i : L;

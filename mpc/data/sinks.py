@@ -75,9 +75,13 @@ class OutputFile:
     def close(self) -> None:
         """The writer is done; `commit` is what finishes the file."""
 
+    def sync(self) -> None:
+        """Puts what was written on the disk, where it may turn out not to fit."""
+        os.fsync(self._fd)
+
     def commit(self) -> str:
         """Puts the complete file under its name; returns SHA-256 of its bytes in hexadecimal."""
-        os.fsync(self._fd)
+        self.sync()
         os.close(self._fd)
         self._open = False
         self._check_free()

@@ -38,11 +38,11 @@ def check_party_name(name: str) -> str:
 class ChannelOptions:
     """Limits of one channel. Both parties may choose their own; the smaller `max_message_bytes` holds.
 
-    chunk_bytes        largest payload of one frame we send, 1 to 4 MiB
-    window_bytes       per stream, how much the peer may send beyond what our application has consumed; >= 4
-    KiB max_message_bytes  largest message that is reassembled
-    patience_s         seconds a peer may be away before the job ends here
-    keepalive_s        idle seconds after which a gRPC ping asks whether the peer's host still answers
+    chunk_bytes          largest payload of one frame we send, 1 to 4 MiB
+    window_bytes         per stream, how much the peer may send ahead of our application; at least 4 KiB
+    max_message_bytes    largest message that is reassembled
+    patience_s           seconds a peer may be away before the job ends here
+    keepalive_s          idle seconds after which a gRPC ping asks whether the peer's host still answers
     keepalive_timeout_s  seconds without an answer (and without progress) until the connection counts as lost
     """
 
@@ -70,19 +70,18 @@ class ChannelOptions:
 class ChannelStats:
     """Counters of one party, read at one instant.
 
-    payload_bytes_*   bytes of the application's messages: counted when `send` / `recv` returns; the same at
-                      both ends of a finished job, whatever happened to the connection
-    messages_*        the same for messages
-    wire_bytes_*      bytes of our own frames that were given to, or came from, the connection: payloads,
-                      headers, credits, hellos and everything that was sent twice; without HTTP/2, TLS and TCP
-    rounds            how often a message was received by the application when the latest completed operation
-                      on this channel, over all streams, was a send: a change of direction as this party sees
-                      it. A ping-pong of n messages each way is n rounds at the party that begins, n - 1 at
-                      the other one
-    reconnects        connections after the first one
-    blocked_send_s    seconds summed over threads that `send` waited for the peer to consume
-    blocked_recv_s    seconds summed over threads that `recv` waited for the peer to send
-    unacknowledged_bytes  cost of the frames kept now for retransmission: at most one window a stream
+    payload_bytes_*  bytes of the application's messages, counted when `send` / `recv` returns; the same at
+                     both ends of a finished job, whatever happened to the connection
+    messages_*       the same for messages
+    wire_bytes_*     bytes of our own frames given to, or received from, the connection: payloads, headers,
+                     credits, hellos and everything that was sent twice; without HTTP/2, TLS and TCP
+    rounds           how often the application received a message when the latest completed operation on this
+                     channel, over all streams, was a send: a change of direction as this party sees it. A
+                     ping-pong of n messages each way is n rounds at the party that begins, n - 1 at the other
+    reconnects       connections after the first one
+    blocked_send_s   seconds, summed over threads, that `send` waited for the peer to consume
+    blocked_recv_s   seconds, summed over threads, that `recv` waited for the peer to send
+    unacknowledged_bytes  cost of the frames kept for retransmission now: at most one window a stream
     """
 
     payload_bytes_sent: int

@@ -188,10 +188,12 @@ class Engine:
     def hello(self) -> bytes:
         """The packet that opens a connection from this side."""
         with self._lock:
-            return self._hello()
+            packet = self._hello()
+            self._wire_sent += len(packet)
+            return packet
 
     def _hello(self) -> bytes:
-        packet = frames.pack_hello(
+        return frames.pack_hello(
             Hello(
                 library=version("crypsis"),
                 party=self.party,
@@ -203,11 +205,9 @@ class Engine:
                 received=[incoming.received for incoming in self._incoming],
             )
         )
-        self._wire_sent += len(packet)
-        return packet
 
-    def attach(self, connection: Connection, hello: Hello) -> bytes:
-        """Take `connection` as the current one and return our hello for it.
+    def attach(self, connection: Connection, hello: Hello) -> None:
+        """Take `connection` as the current one.
 
         Raises Refused, and fails the session, when the peer is the wrong one, was restarted, or knows us by
         an earlier instance; a listener that has not met its peer yet only refuses the last of these, and
@@ -237,7 +237,6 @@ class Engine:
                 raise
             self._let_go("a newer connection replaced it")
             self._accept(connection, hello)
-            return self._hello()
 
     def _check_names(self, hello: Hello) -> None:
         if (hello.party, hello.peer) == (self.peer, self.party):

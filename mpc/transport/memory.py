@@ -25,7 +25,8 @@ def memory_pair(
 
     hello = left.hello()
     right.count_received(len(hello))
-    answer = right.attach(ends[1], unpack_hello(next(unpack(hello))))
+    right.attach(ends[1], unpack_hello(next(unpack(hello))))
+    answer = right.hello()
     left.count_received(len(answer))
     left.attach(ends[0], unpack_hello(next(unpack(answer))))
 

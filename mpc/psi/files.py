@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PSI job from files to files: what `crypsis psi run` runs.
+
+Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its
+final name; when both parties have staged theirs, both rename. Any error ends the job at both parties and
+leaves no output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from crypsis.errors import CrypsisError, DataError
+from crypsis.mpc.data import Source, check_output, open_source, write_output
+from crypsis.mpc.data.encode import check_key_type
+from crypsis.mpc.data.gather import output_schema
+from crypsis.mpc.data.sinks import OutputFile
+from crypsis.mpc.psi.agree import confirm
+from crypsis.mpc.psi.config import JobConfig, OutputConfig
+from crypsis.mpc.psi.job import run
+from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.report import FileRecord, RunReport
+from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channel
+
+_log = logging.getLogger("crypsis.psi")
+
+# Formats pack the same rows up to this much tighter than each other: less than this share of the input
+# cannot do.
+_TIGHTEST = 8
+
+
+class Stopped(BaseException):
+    """The operator or the system ends the process (SIGTERM); not an error of the job."""
+
+
+class _Phases:
+    """Wall seconds by phase, and the phase told to the progress display as it begins."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        if self._progress is not None:
+            self._progress(name, 0, 0)
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - begin
+            if self._progress is not None:
+                self._progress(name, 1, 1)
+
+
+def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport:
+    """Runs one party's job and writes its output and report.
+
+    Raises ConfigError and DataError before the peer is dialled for what is wrong here; later ChannelError and
+    ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an
+    error there is no output file, here or (up to the loss of the very last message) at the peer.
+    """
+    started = datetime.now(UTC)
+    phases = _Phases(progress)
+    options = config.options()
+    with phases.phase("check input and output"):
+        source = _open_input(config)
+        _check_places(config, source)
+        record = FileRecord(
+            paths=[os.path.abspath(file) for file in source.files],
+            sha256=source.digest(),
+            n_bytes=source.n_bytes,
+        )
+    with phases.phase("wait for the peer"):
+        channel = _dial(config)
+    written: FileRecord | None = None
+    output_rows: int | None = None
+    try:
+        outcome = run(source, channel, options, progress=progress)
+
+        def staged() -> None:
+            with phases.phase("wait for the peer's output"):
+                confirm(channel)
+
+        if outcome.rows is None or config.output is None:
+            staged()
+        else:
+            begin = time.perf_counter()
+            info = write_output(
+                source,
+                outcome.rows,
+                config.output.path,
+                format=config.output.format,
+                columns=config.output.columns,
+                indicator=config.output.indicator,
+                null_rep=config.output.null_rep,
+                overwrite=config.output.overwrite,
+                memory_limit=config.memory_mib << 20,
+                progress=progress,
+                before_commit=staged,
+            )
+            waited = phases.seconds["wait for the peer's output"]
+            phases.seconds["write output"] = time.perf_counter() - begin - waited
+            output_rows = info.n_rows
+            written = FileRecord(paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes)
+    except BaseException as error:
+        channel.abort(_public_reason(config, error))
+        raise
+    _close(channel)
+    report = RunReport(
+        party=config.party,
+        peer=config.peer,
+        options=options,
+        outcome=outcome,
+        output_rows=output_rows,
+        stats=channel.stats,
+        security=_security(config),
+        input=record,
+        output=written,
+        started=started,
+        finished=datetime.now(UTC),
+        seconds=_in_order(phases.seconds, outcome.seconds),
+    )
+    if config.report_path is not None:
+        report.write(config.report_path)
+    return report
+
+
+def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
+    """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
+    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    return before | protocol | {name: value for name, value in around.items() if name not in before}
+
+
+def _open_input(config: JobConfig) -> Source:
+    """The input, its key and output columns there, and the keys' types possible."""
+    source = open_source(config.input.path, format=config.input.format, csv=config.csv_options())
+    names = [key.name for key in config.keys]
+    source.require_columns(names)
+    first = next(iter(source.key_batches(names)), None)
+    if first is not None:
+        for field, key in zip(first.schema, config.keys, strict=True):
+            try:
+                check_key_type(field.type, key.type, key.name)
+            except DataError as error:
+                raise DataError(f"{source.files[0]}: {error}") from error
+    return source
+
+
+def _check_places(config: JobConfig, source: Source) -> None:
+    """Output and report can be written where they are to go."""
+    if config.output is not None:
+        output = config.output
+        if any(os.path.realpath(file) == os.path.realpath(output.path) for file in source.files):
+            raise DataError(f"{output.path}: is the input too; write the output to another file")
+        output_schema(source, output.columns, output.indicator)
+        check_output(output.path, format=output.format, overwrite=output.overwrite)
+        _check_space(config, output, source)
+    if config.report_path is not None:
+        with OutputFile(config.report_path, overwrite=True):
+            pass
+
+
+def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> None:
+    """Refuses a disk that cannot hold the output whatever matches; warns of one that may be too small."""
+    n_columns = len(output.columns) if output.columns is not None else len(source.schema)
+    expected = source.n_bytes * n_columns // max(len(source.schema), 1)
+    free = shutil.disk_usage(os.path.dirname(os.path.abspath(output.path))).free
+    keeps_all = config.join in ("full", config.options().own_side)
+    if free < (expected // _TIGHTEST if keeps_all else 1):
+        raise DataError(
+            f"{output.path}: {free >> 20} MiB are free there and the output may take {expected >> 20} MiB; "
+            "free some or write elsewhere"
+        )
+    if free < expected:
+        _log.warning(
+            "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
+        )
+
+
+def _dial(config: JobConfig) -> Channel:
+    tls = None
+    if config.tls is not None:
+        tls = TlsFiles(
+            ca=Path(config.tls.ca), certificate=Path(config.tls.certificate), key=Path(config.tls.key)
+        )
+    return open_channel(
+        party=config.party,
+        peer=config.peer,
+        listen=config.listen,
+        connect=config.connect,
+        tls=tls,
+        insecure=config.insecure,
+        options=ChannelOptions(patience_s=config.patience),
+    )
+
+
+def _close(channel: Channel) -> None:
+    """The farewell. Both outputs are in place by now, so losing the peer here does not undo the job."""
+    try:
+        channel.close()
+    except CrypsisError as error:
+        _log.warning("the result is complete, but the connection did not end in order: %s", error)
+
+
+def _public_reason(config: JobConfig, error: BaseException) -> str:
+    """What the peer is told: the kind of failure only, for an exception's text may quote private data."""
+    if isinstance(error, (KeyboardInterrupt, Stopped)):
+        return f"party {config.party!r} was interrupted by its operator"
+    return f"{type(error).__name__} at party {config.party!r}; see its own log"
+
+
+def _security(config: JobConfig) -> dict[str, object]:
+    if config.tls is None:
+        return {"transport": "plain text, not authenticated (insecure)", "peer_certificate_name": None}
+    return {
+        "transport": "mutual TLS",
+        "peer_certificate_name": config.peer,
+        "ca_sha256": _file_digest(config.tls.ca),
+        "own_certificate_sha256": _file_digest(config.tls.certificate),
+    }
+
+
+def _file_digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The run report: what one party did, with whom, on which bytes, and what that assumed and disclosed. No
+secrets.
+
+A JSON object; `SCHEMA_VERSION` counts incompatible changes. Sizes are bytes, times are seconds, digests are
+SHA-256 in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from crypsis import backends
+from crypsis.errors import DataError
+from crypsis.mpc.psi import ecdh
+from crypsis.mpc.psi.agree import public_digest
+from crypsis.mpc.psi.job import PsiOutcome
+from crypsis.mpc.psi.options import PsiOptions
+from crypsis.mpc.transport import ChannelStats
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("crypsis", "numpy", "pyarrow", "grpcio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """Files that went in or came out: SHA-256 over their bytes in order, and their size together."""
+
+    paths: list[str]
+    sha256: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """Everything about one party's run, as `as_dict` gives it and `write` puts it on the disk."""
+
+    party: str
+    peer: str
+    options: PsiOptions
+    outcome: PsiOutcome
+    output_rows: int | None
+    stats: ChannelStats
+    security: dict[str, Any]
+    input: FileRecord
+    output: FileRecord | None
+    started: datetime
+    finished: datetime
+    seconds: dict[str, float]
+
+    @property
+    def total_seconds(self) -> float:
+        """Wall time from the first check to the last byte, waiting for the peer included."""
+        return (self.finished - self.started).total_seconds()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        outcome, stats = self.outcome, self.stats
+        public = self.options.public()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "psi",
+            "job": self.options.job,
+            "party": self.party,
+            "peer": self.peer,
+            "role": self.options.role,
+            "started": _iso(self.started),
+            "finished": _iso(self.finished),
+            "protocol": {
+                "name": self.options.protocol,
+                "assumes": ecdh.ASSUMES,
+                "leaks": list(ecdh.LEAKS) + _join_leaks(self.options),
+            },
+            "public_configuration": public,
+            "public_configuration_sha256": public_digest(public),
+            "own_configuration": {
+                "keys": [{"name": key.name, "type": key.type} for key in self.options.keys],
+                "null_policy": self.options.null_policy,
+                "batch_size": self.options.batch_size,
+                "threads": self.options.threads,
+                "max_output_rows": self.options.max_output_rows,
+            },
+            "counts": {
+                "rows": outcome.n_rows,
+                "null_keys": outcome.n_null,
+                "unique_keys": outcome.n_unique,
+                "peer_unique_keys": outcome.n_peer_unique,
+                "matched_keys": outcome.n_matched,
+                "output_rows": self.output_rows,
+            },
+            "traffic": {
+                "payload_bytes_sent": stats.payload_bytes_sent,
+                "payload_bytes_received": stats.payload_bytes_received,
+                "wire_bytes_sent": stats.wire_bytes_sent,
+                "wire_bytes_received": stats.wire_bytes_received,
+                "messages_sent": stats.messages_sent,
+                "messages_received": stats.messages_received,
+                "rounds": stats.rounds,
+                "reconnects": stats.reconnects,
+                "blocked_send_seconds": round(stats.blocked_send_s, 6),
+                "blocked_receive_seconds": round(stats.blocked_recv_s, 6),
+            },
+            "security": self.security,
+            "input": asdict(self.input),
+            "output": asdict(self.output) if self.output is not None else None,
+            "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
+            "total_seconds": round(self.total_seconds, 6),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "versions": versions(),
+            "cpu_features": backends.cpu_features(),
+            "backends": [
+                {"slug": row.slug, "variant": row.variant, "backend": row.backend}
+                for row in backends.report()
+                if row.chosen
+            ],
+        }
+
+    def write(self, path: str) -> None:
+        """Puts the report under `path`, whole or not at all. Raises DataError."""
+        folder = os.path.dirname(os.path.abspath(path))
+        partial = os.path.join(folder, f".{os.path.basename(path)[:200]}.{secrets.token_hex(6)}.partial")
+        try:
+            try:
+                with open(partial, "x", encoding="utf-8") as file:
+                    json.dump(self.as_dict(), file, indent=2)
+                    file.write("\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(partial, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(partial)
+        except OSError as error:
+            raise DataError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages whose behaviour a result rests on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _join_leaks(options: PsiOptions) -> list[str]:
+    if not options.aligned:
+        return []
+    leaks = ["to both how many rows each matched key has at the other party (aligned output)"]
+    if options.join != "inner":
+        leaks.append("how many rows without partner a party keeps, to the other party (aligned outer join)")
+    return leaks
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
