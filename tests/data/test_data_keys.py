@@ -225,4 +225,6 @@ def test_progress_is_reported():
 
 
 def test_the_example_of_the_documentation():
-    assert row_digests([pa.array(["00123"])], ["string"]).tobytes().hex() == "14cfeff94b3af27a5496c3af0f070a27"
+    assert (
+        row_digests([pa.array(["00123"])], ["string"]).tobytes().hex() == "14cfeff94b3af27a5496c3af0f070a27"
+    )

@@ -148,6 +148,10 @@ def test_csv_to_csv_keeps_the_text(tmp_path):
 def test_types_without_csv_form(tmp_path):
     with pytest.raises(DataError, match=r"'list'.*write Parquet"):
         write_output(TableSource(TABLE), np.array([0]), tmp_path / "o.csv")
+    interval = pa.table({"m": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    for suffix in ("csv", "parquet"):
+        with pytest.raises(DataError, match=f"cannot be written as {suffix}"):
+            write_output(TableSource(interval), np.array([0]), tmp_path / f"o.{suffix}")
     with pytest.raises(DataError, match="not UTF-8"):
         write_output(TableSource(pa.table({"b": [b"\xff"]})), np.array([0]), tmp_path / "o.csv")
     assert os.listdir(tmp_path) == []
