@@ -84,7 +84,9 @@ def recorded_pair(**tampers: Any) -> tuple[Recorder, Recorder]:
     return Recorder(ends[0], tampers.get("receiver")), Recorder(ends[1], tampers.get("sender"))
 
 
-def both(receiver: Callable[[Channel], Any], sender: Callable[[Channel], Any], **tampers: Any) -> list[Future[Any]]:
+def both(
+    receiver: Callable[[Channel], Any], sender: Callable[[Channel], Any], **tampers: Any
+) -> list[Future[Any]]:
     """Runs two parties to their ends, results or errors; each function gets its channel and ends it."""
     channels = recorded_pair(**tampers)
 

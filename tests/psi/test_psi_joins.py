@@ -31,7 +31,9 @@ CASES: dict[str, tuple[list[str | None], list[str | None]]] = {
 
 def table(keys: list[Any], payload: str, kind: pa.DataType | None = None) -> pa.Table:
     """Keys and a payload column that tells the row."""
-    return pa.table({"id": pa.array(keys, kind or pa.string()), payload: pa.array(range(len(keys)), pa.int32())})
+    return pa.table(
+        {"id": pa.array(keys, kind or pa.string()), payload: pa.array(range(len(keys)), pa.int32())}
+    )
 
 
 def numbers(rows: list[dict[str, Any]], payload: str) -> list[int | None]:
@@ -65,7 +67,13 @@ def test_aligned_outputs_line_up(case: str, join: str) -> None:
 def test_unaligned_outputs_are_own_rows_once(case: str, join: str, broadcast: bool, left: str) -> None:
     own, peer = CASES[case]
     a, b = psi_pair(
-        table(own, "r"), table(peer, "s"), broadcast=broadcast, align=False, join=join, left=left, indicator="both"
+        table(own, "r"),
+        table(peer, "s"),
+        broadcast=broadcast,
+        align=False,
+        join=join,
+        left=left,
+        indicator="both",
     )
     assert numbers(a.rows, "r") == expected_unaligned(own, peer, join, own_is_left=left == "receiver")
     assert [row["both"] for row in a.rows] == [row["id"] is not None and row["id"] in peer for row in a.rows]
