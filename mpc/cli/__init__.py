@@ -97,4 +97,5 @@ def _debugging(arguments: list[str]) -> bool:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # A peer's words may be part of it: nothing that moves a terminal's cursor gets through.
+    print("".join(c if c.isprintable() else "?" for c in line), file=sys.stderr, flush=True)

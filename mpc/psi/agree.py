@@ -93,7 +93,7 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
             if mine != theirs:
                 _hear_refusal(channel)
                 raise ConfigError(
-                    f"the parties disagree on '{name}': {mine!r} here, {str(theirs)[:80]!r} at {channel.peer}; "
+                    f"the parties disagree on '{name}': {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
                     "give both the same value"
                 )
     if message.get("role") == options.role:
