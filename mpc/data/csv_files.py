@@ -79,20 +79,22 @@ class CsvSource(FileSource):
             return self._options.delimiter
         return "\t" if plain_name(path).endswith(".tsv") else ","
 
-    def _records(self, path: str) -> Any:
+    def _records(self, path: str, *, strict: bool = False) -> Any:
         """Python's reader over the file: slow, and the one that knows line numbers."""
         stream = io.TextIOWrapper(io.BufferedReader(_open(path)), encoding="utf-8-sig", newline="")
-        return csv.reader(stream, delimiter=self._delimiter(path), quotechar=self._options.quote_char)
+        return csv.reader(
+            stream, delimiter=self._delimiter(path), quotechar=self._options.quote_char, strict=strict
+        )
 
     def _first_record(self, path: str) -> list[str] | None:
         csv.field_size_limit(max(csv.field_size_limit(), BLOCK_BYTES))
         _check_encoding_mark(path)
         try:
-            return next((record for record in self._records(path) if record), None)
+            return next((record for record in self._records(path, strict=True) if record), None)
         except UnicodeDecodeError as error:
             raise _undecodable(path) from error
         except csv.Error as error:
-            raise CorruptData(f"{path}: line 1: {error}") from error
+            raise CorruptData(f"{path}: line 1: {error}; check the quotes") from error
         except OSError as error:
             raise file_error(path, error) from error
 

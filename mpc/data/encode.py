@@ -79,7 +79,7 @@ def encode(column: pa.Array, key_type: KeyType) -> Any:
     if key_type == "int":
         return _eight_bytes(_integers(column))
     if key_type == "date":
-        return _eight_bytes(_dates(column).cast(pa.int64()))
+        return _eight_bytes(_dates(column).cast(pa.int32()))
     if column.type in _TEXT or (key_type == "bytes" and column.type in _BINARY):
         return column
     if pa.types.is_fixed_size_binary(column.type):

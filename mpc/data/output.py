@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +59,7 @@ def write_output(
     overwrite: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
+    before_commit: Callable[[], None] | None = None,
 ) -> OutputInfo:
     """Writes row rows[i] of `source` as output row i, all NULL where rows[i] is -1.
 
@@ -68,6 +69,8 @@ def write_output(
     null_rep      CSV only: the text for NULL
     memory_limit  bytes of payload held at a time, see `crypsis.mpc.data.gather`
     progress      called as progress("write output", source rows done, source rows in all or 0)
+    before_commit called when the complete file is on the disk and not yet under its name; what it raises is passed
+                  on, and no file is left
 
     The file appears under `path` only when it is complete and on the disk; on any error nothing is left.
     Raises DataError for what is wrong with input, output or disk, ValueError or TypeError for wrong
@@ -98,6 +101,9 @@ def write_output(
     with OutputFile(target, overwrite=overwrite) as file:
         written = write_batches(file, batches(), schema, chosen, null_rep=null_rep, n_rows=len(index))
         try:
+            file.sync()
+            if before_commit is not None:
+                before_commit()
             digest = file.commit()
         except OSError as error:
             raise DataError(f"{target}: writing failed: {error.strerror}; no output was kept") from error

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from crypsis.errors import DataError
+from crypsis.mpc.data.sources import one_line
 
 GROUP_ROWS: Final = 1 << 18
 GROUP_BYTES: Final = 64 << 20
@@ -75,9 +76,13 @@ class OutputFile:
     def close(self) -> None:
         """The writer is done; `commit` is what finishes the file."""
 
+    def sync(self) -> None:
+        """Puts what was written on the disk, where it may turn out not to fit."""
+        os.fsync(self._fd)
+
     def commit(self) -> str:
         """Puts the complete file under its name; returns SHA-256 of its bytes in hexadecimal."""
-        os.fsync(self._fd)
+        self.sync()
         os.close(self._fd)
         self._open = False
         self._check_free()
@@ -118,6 +123,10 @@ def write_batches(
             for table in _grouped(batches, schema):
                 writer.write_table(table)
                 written += table.num_rows
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{file.path}: a column cannot be written as {format} ({one_line(error)}); leave it out or convert it"
+        ) from error
     except OSError as error:
         if error.errno not in _NO_SPACE:
             raise DataError(

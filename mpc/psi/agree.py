@@ -3,17 +3,19 @@
 
     both -> peer   control: {"type": "config", "role", "public": {...}, "digest": sha256(public), "n_unique"}
 
-The digests are compared first; when they differ the fields are, so that the message names the one to change. Both sides
-find the same mismatch from the same two messages, so neither waits for the other.
+The digests are compared first; when they differ the fields are, so that the message names the one to change.
+Both sides find the same mismatch from the same two messages, and say so to each other before either ends the
+job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
-from crypsis.errors import ConfigError, ProtocolAbort
+from crypsis.errors import ChannelError, ConfigError, ProtocolAbort
 from crypsis.mpc.psi.options import PsiOptions
 from crypsis.mpc.transport import Channel
 
@@ -31,14 +33,20 @@ def recv_json(channel: Channel, expected: str) -> dict[str, Any]:
     """Receives one control message of type `expected`; anything else ends the job."""
     raw = bytes(channel.recv(CONTROL))
     if len(raw) > MAX_CONTROL_BYTES:
-        raise ProtocolAbort(f"the peer sent a control message of {len(raw)} bytes where '{expected}' was due; ended")
+        raise ProtocolAbort(
+            f"the peer sent a control message of {len(raw)} bytes where '{expected}' was due; ended"
+        )
     try:
         message = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise ProtocolAbort(f"the peer sent bytes that are no JSON where '{expected}' was due; ended") from error
+        raise ProtocolAbort(
+            f"the peer sent bytes that are no JSON where '{expected}' was due; ended"
+        ) from error
     if not isinstance(message, dict) or message.get("type") != expected:
         got = message.get("type") if isinstance(message, dict) else type(message).__name__
-        raise ProtocolAbort(f"the peer sent {str(got)[:40]!r} where '{expected}' was due; do both run the same version?")
+        raise ProtocolAbort(
+            f"the peer sent {str(got)[:40]!r} where '{expected}' was due; do both run the same version?"
+        )
     return message
 
 
@@ -46,7 +54,9 @@ def count_field(message: dict[str, Any], name: str, maximum: int = MAX_ITEMS) ->
     """A whole number in 0..maximum from a peer's message."""
     value = message.get(name)
     if type(value) is not int or not 0 <= value <= maximum:
-        raise ProtocolAbort(f"the peer sent {name} = {str(value)[:40]!r}: a whole number up to {maximum} was due; ended")
+        raise ProtocolAbort(
+            f"the peer sent {name} = {str(value)[:40]!r}: a whole number up to {maximum} was due; ended"
+        )
     return value
 
 
@@ -81,17 +91,30 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
         for name in [*own, *sorted(set(peer_public) - set(own))]:
             mine, theirs = own.get(name), peer_public.get(name)
             if mine != theirs:
+                _hear_refusal(channel)
                 raise ConfigError(
-                    f"the parties disagree on '{name}': {mine!r} here, {str(theirs)[:80]!r} at {channel.peer}; "
+                    f"the parties disagree on '{name}': {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
                     "give both the same value"
                 )
     if message.get("role") == options.role:
-        raise ConfigError(f"both parties are '{options.role}': one must be the receiver, the other the sender")
+        _hear_refusal(channel)
+        raise ConfigError(
+            f"both parties are '{options.role}': one must be the receiver, the other the sender"
+        )
     return count_field(message, "n_unique")
 
 
+def _hear_refusal(channel: Channel) -> None:
+    """Waits until the peer has seen the mismatch too: ending the job at once could overtake one's own
+    configuration."""
+    with suppress(ChannelError, ProtocolAbort):
+        send_json(channel, {"type": "refused"})
+        recv_json(channel, "refused")
+
+
 def confirm(channel: Channel) -> None:
-    """Tells the peer that one's own output is staged, and waits to hear the same: both files appear, or neither.
+    """Tells the peer that one's own output is staged, and waits to hear the same: both files appear, or
+    neither.
 
     (Up to the loss of the very last message, which no protocol can rule out.)
     """

@@ -10,8 +10,8 @@
     keys: [id]
     output: matched.parquet
 
-Relative paths in a file are relative to that file; relative paths in flags are relative to the working directory.
-Flags override the file field by field. Everything that is wrong is told at once, one line a field.
+Relative paths in a file are relative to that file; relative paths in flags are relative to the working
+directory. Flags override the file field by field. Everything that is wrong is told at once, one line a field.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class _Model(BaseModel):
 
 
 class TlsConfig(_Model):
-    """PEM files for mutual TLS: the authority both parties trust, one's own certificate, and its private key."""
+    """PEM files for mutual TLS: the authority both parties trust, one's own certificate, and its private
+    key."""
 
     ca: _Text
     certificate: _Text
@@ -82,7 +83,9 @@ class OutputConfig(_Model):
     format: Format = Field("auto", description="auto: by the suffix")
     columns: list[_Text] | None = Field(None, description="own columns to write; default: all")
     overwrite: bool = Field(False, description="replace an existing file")
-    indicator: _Text | None = Field(None, description="name of a bool column to add: the row's key is in both sets")
+    indicator: _Text | None = Field(
+        None, description="name of a bool column to add: the row's key is in both sets"
+    )
     null_rep: str = Field("", description="what NULL looks like in a CSV output")
 
 
@@ -92,25 +95,37 @@ class JobConfig(_Model):
     party: _Text = Field(description="own name, as in one's certificate")
     peer: _Text = Field(description="the other party's name, as in its certificate")
     role: Role = Field(description="the receiver learns the intersection; the sender only with `broadcast`")
-    listen: _Text | None = Field(None, description="host:port to wait on; one party listens, the other connects")
+    listen: _Text | None = Field(
+        None, description="host:port to wait on; one party listens, the other connects"
+    )
     connect: _Text | None = Field(None, description="host:port of the listening party")
     tls: TlsConfig | None = Field(None, description="mutual TLS; `crypsis certs` makes files for development")
     insecure: bool = Field(False, description="plain text, neither encrypted nor authenticated: tests only")
     input: InputConfig
-    keys: list[KeyConfig] = Field(min_length=1, description="key columns in order; types must agree, names may differ")
+    keys: list[KeyConfig] = Field(
+        min_length=1, description="key columns in order; types must agree, names may differ"
+    )
     output: OutputConfig | None = Field(None, description="required for a party that learns the intersection")
-    report: _Text | None = Field(None, description="JSON run report; default <output>.report.json beside the output")
+    report: _Text | None = Field(
+        None, description="JSON run report; default <output>.report.json beside the output"
+    )
     protocol: Protocol = "ecdh"
     broadcast: bool = Field(False, description="both parties learn the intersection")
     join: Join = Field("inner", description="which of one's own rows to keep")
     left: Role = Field("receiver", description="which role is the left table of the join")
     align: bool = Field(True, description="with broadcast: both outputs have the same rows in the same order")
     hash: HashName = "sha256"
-    job: Annotated[str, Field(max_length=256)] = Field("", description="public job name; both sides give the same")
+    job: Annotated[str, Field(max_length=256)] = Field(
+        "", description="public job name; both sides give the same"
+    )
     null_policy: NullPolicy = Field("ignore", description="a NULL key matches nothing, or is an error")
     batch_size: Annotated[int, Field(ge=1, le=1 << 17)] = Field(16384, description="keys a message")
-    threads: Annotated[int, Field(ge=1, le=4096)] | None = Field(None, description="default: all cores allowed")
-    patience: Annotated[float, Field(gt=0, le=1e7)] = Field(300.0, description="seconds a lost peer is waited for")
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="default: all cores allowed"
+    )
+    patience: Annotated[float, Field(gt=0, le=1e7)] = Field(
+        300.0, description="seconds a lost peer is waited for"
+    )
     max_output_rows: Annotated[int, Field(ge=1, le=1 << 40)] | None = Field(
         None, description="refuse a join that duplicates blow up beyond this"
     )
@@ -151,13 +166,17 @@ class JobConfig(_Model):
         if self.insecure and self.tls is not None:
             raise ValueError("insecure and tls are both set; remove one")
         if not self.insecure and self.tls is None:
-            raise ValueError("tls is missing: give tls.ca, tls.certificate and tls.key (`crypsis certs` makes them)")
+            raise ValueError(
+                "tls is missing: give tls.ca, tls.certificate and tls.key (`crypsis certs` makes them)"
+            )
         if self.party == self.peer:
             raise ValueError(f"party and peer are both {self.party!r}; each party needs a name of its own")
         if self.has_output and self.output is None:
             raise ValueError("output is missing: this party learns the intersection; say where it goes")
         if not self.has_output and self.output is not None:
-            raise ValueError("output is set, but a sender without broadcast learns nothing; remove it or set broadcast")
+            raise ValueError(
+                "output is set, but a sender without broadcast learns nothing; remove it or set broadcast"
+            )
         return self
 
     @property
@@ -209,7 +228,8 @@ class JobConfig(_Model):
 
 
 def load_config(path: str | None, overrides: dict[str, Any]) -> JobConfig:
-    """The job in `path` (None: none) with `overrides`, nested as the file is. Raises ConfigError, one line a problem."""
+    """The job in `path` (None: none) with `overrides`, nested as the file is. Raises ConfigError, one line a
+    problem."""
     raw = _read(path) if path is not None else {}
     if path is not None:
         _resolve_paths(raw, os.path.dirname(path))
@@ -271,7 +291,9 @@ def _read(path: str) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}; correct it") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())[:120]}; correct it") from error
+        raise ConfigError(
+            f"{path}: not valid YAML: {' '.join(str(error).split())[:120]}; correct it"
+        ) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: holds {_kind(raw)} where fields such as `party: bank` are expected")
     return raw
@@ -308,7 +330,12 @@ def _merged(raw: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
         else:
             result[name] = value
     # `--listen` on the command line replaces `connect:` of the file, and so on: one of each pair.
-    for one, other in (("listen", "connect"), ("connect", "listen"), ("insecure", "tls"), ("tls", "insecure")):
+    for one, other in (
+        ("listen", "connect"),
+        ("connect", "listen"),
+        ("insecure", "tls"),
+        ("tls", "insecure"),
+    ):
         if overrides.get(one) and other not in overrides:
             result.pop(other, None)
     return result
@@ -317,7 +344,9 @@ def _merged(raw: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
 def _told(problem: dict[str, Any]) -> str:
     """One line for one of pydantic's findings: field, value, remedy."""
     # The branches of a union are no part of the file: drop their names from the place.
-    parts = [str(p) for p in problem["loc"] if isinstance(p, int) or "[" not in p and p not in ("str", "list")]
+    parts = [
+        str(p) for p in problem["loc"] if isinstance(p, int) or "[" not in p and p not in ("str", "list")
+    ]
     field = ".".join(parts)
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     shown = _shown(value)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ECDH-PSI on curve25519 [Mea86, HFH99]: both parties encrypt every item once under each key, and compare.
 
-Message flow (H: 16-byte key digest -> curve point; r, s: fresh secret scalars; pi, sigma: fresh secret permutations):
+Message flow (H: 16-byte key digest -> curve point; r, s: fresh secret scalars; pi, sigma: fresh secret
+permutations):
 
     receiver -> sender    POINTS   r H(x_pi(1)), r H(x_pi(2)), ...               32 bytes an item
     sender -> receiver    POINTS   s H(y_sigma(1)), s H(y_sigma(2)), ...         32 bytes an item
@@ -10,14 +11,17 @@ Message flow (H: 16-byte key digest -> curve point; r, s: fresh secret scalars; 
 
 The receiver computes trunc(r s H(y_sigma(j))) itself and matches. All three streams flow at once in batches.
 
-H(d) = Elligator2(hash(d)) [RFC 9380, 6.7.1] with a domain of its own; X25519 scalars are multiples of 8, so every value
-on the wire but H's lies in the prime-order subgroup.
+H(d) = Elligator2(hash(d)) [RFC 9380, 6.7.1] with a domain of its own; X25519 scalars are multiples of 8, so
+every value on the wire but H's lies in the prime-order subgroup.
 
-Assumes   semi-honest parties; decisional Diffie-Hellman on curve25519; the hash as a random oracle. Elligator's map is
-          invertible on its image (half of the curve), so the usual proof programs it by rejection sampling.
-Leaks     the numbers of distinct keys to each other; to the receiver the intersection; with broadcast, to both.
-          Row order and duplicates of items are not shown: items travel distinct, in a secret random order.
-Rounds    1.5 (2 with broadcast), plus the agreement. Tags collide with probability at most 2^-40 (matching.tag_bytes).
+Assumes   semi-honest parties; decisional Diffie-Hellman on curve25519; the hash as a random oracle.
+          Elligator's map is invertible on its image (half of the curve), so the usual proof programs it by
+          rejection sampling.
+Leaks     the numbers of distinct keys to each other; to the receiver the intersection; with broadcast, to
+          both. Row order and duplicates of items are not shown: items travel distinct, in a secret random
+          order.
+Rounds    1.5 (2 with broadcast), plus the agreement. Tags collide with probability at most 2^-40
+          (matching.tag_bytes).
 Cost      each party: n_x + n_y scalar multiplications and as many maps as it has own items.
 """
 
@@ -69,7 +73,8 @@ def hash_to_points(digests: ByteRows, options: PsiOptions) -> ByteRows:
 
 
 def secret_permutation(n_items: int) -> npt.NDArray[np.uint32]:
-    """A random order of n_items < 2^32 items from the operating system's generator (sorting 64-bit random keys)."""
+    """A random order of n_items < 2^32 items from the operating system's generator (sorting 64-bit random
+    keys)."""
     if n_items >= 1 << 32:
         raise ValueError(f"n_items is {n_items}: one exchange takes fewer than 2^32 distinct keys")
     keys = np.frombuffer(os.urandom(8 * n_items), dtype=np.uint64)
@@ -87,8 +92,8 @@ class EcdhPsi:
         self._n_peer = n_peer
         self._progress = progress or (lambda phase, done, total: None)
         self._scalar = curve25519.random_scalar()
-        # One kernel call at a time with all of the job's threads: `threads` bounds the cores used, while the other
-        # worker moves bytes.
+        # One kernel call at a time with all of the job's threads: `threads` bounds the cores used, while the
+        # other worker moves bytes.
         self._compute = threading.Lock()
 
     def run(self, digests: ByteRows) -> Matched:
@@ -104,7 +109,9 @@ class EcdhPsi:
                     lambda: self._encrypt_peer(lambda points: peer_tags.append(points)),
                     lambda: self._receive_tags(own_tags),
                 )
+                self._progress("match", 0, 0)
                 own, peer = match(own_tags, peer_tags)
+                self._progress("match", 1, 1)
                 if self._options.broadcast:
                     self._send_positions(peer)
                 return Matched(order[own].astype(np.int64))
@@ -122,11 +129,17 @@ class EcdhPsi:
     def _in_parallel(self, *tasks: Callable[[], None]) -> None:
         with ThreadPoolExecutor(len(tasks), thread_name_prefix="crypsis-psi") as pool:
             futures = [pool.submit(task) for task in tasks]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            except BaseException:  # Ctrl-C: the pool waits for the tasks, which wait for the peer
+                self._channel.abort(f"party {self._channel.party!r} was interrupted by its operator")
+                raise
             for future in futures:  # in the order given, so that the error told is the same from run to run
                 if future in done and (error := future.exception()) is not None:
                     # Wakes the other tasks too. Only what is about the peer's own messages is told in full.
-                    self._channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+                    self._channel.abort(
+                        str(error) if isinstance(error, ProtocolAbort) else type(error).__name__
+                    )
                     raise error
 
     def _multiply(self, points: ByteRows) -> ByteRows:
@@ -155,14 +168,15 @@ class EcdhPsi:
             tags.append(rows)
 
     def _batches(self, stream: int, width: int, n_items: int) -> Iterator[tuple[ByteRows, int]]:
-        """Rows uint8[k, width] off a stream until n_items have come, with the count so far; lengths checked."""
+        """Rows uint8[k, width] off a stream until n_items have come, with the count so far; lengths
+        checked."""
         done = 0
         while done < n_items:
             raw = np.frombuffer(self._channel.recv(stream), dtype=np.uint8)
             if len(raw) == 0 or len(raw) % width or len(raw) // width > n_items - done:
                 raise ProtocolAbort(
-                    f"{self._channel.peer} sent {len(raw)} bytes where up to {n_items - done} items of {width} bytes "
-                    "were due; ended"
+                    f"{self._channel.peer} sent {len(raw)} bytes where up to {n_items - done} items of "
+                    f"{width} bytes were due; ended"
                 )
             rows = raw.reshape(-1, width)
             done += len(rows)
@@ -184,5 +198,7 @@ class EcdhPsi:
         for rows, done in self._batches(RESULT, 4, n_matched):
             positions[done - len(rows) : done] = np.ascontiguousarray(rows).view("<u4")[:, 0]
         if n_matched and (positions[-1] >= n_own or bool(np.any(positions[1:] <= positions[:-1]))):
-            raise ProtocolAbort(f"{self._channel.peer} sent positions that are not ascending within the set; ended")
+            raise ProtocolAbort(
+                f"{self._channel.peer} sent positions that are not ascending within the set; ended"
+            )
         return positions

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PSI job from files to files: what `crypsis psi run` runs.
 
-Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its final name;
-when both parties have staged theirs, both rename. Any error ends the job at both parties and leaves no output.
+Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its
+final name; when both parties have staged theirs, both rename. Any error ends the job at both parties and
+leaves no output.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -17,7 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crypsis.errors import CrypsisError, DataError
-from crypsis.mpc.data import OutputFile, Source, check_key_type, check_output, open_source, output_schema, write_output
+from crypsis.mpc.data import Source, check_output, open_source, write_output
+from crypsis.mpc.data.encode import check_key_type
+from crypsis.mpc.data.gather import output_schema
+from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi.agree import confirm
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
 from crypsis.mpc.psi.job import run
@@ -27,7 +32,8 @@ from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channe
 
 _log = logging.getLogger("crypsis.psi")
 
-# Formats pack the same rows up to this much tighter than each other: less than this share of the input cannot do.
+# Formats pack the same rows up to this much tighter than each other: less than this share of the input
+# cannot do.
 _TIGHTEST = 8
 
 
@@ -59,8 +65,8 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
     """Runs one party's job and writes its output and report.
 
     Raises ConfigError and DataError before the peer is dialled for what is wrong here; later ChannelError and
-    ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an error there
-    is no output file, here or (up to the loss of the very last message) at the peer.
+    ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an
+    error there is no output file, here or (up to the loss of the very last message) at the peer.
     """
     started = datetime.now(UTC)
     phases = _Phases(progress)
@@ -69,7 +75,9 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
         source = _open_input(config)
         _check_places(config, source)
         record = FileRecord(
-            paths=[os.path.abspath(file) for file in source.files], sha256=source.digest(), n_bytes=source.n_bytes
+            paths=[os.path.abspath(file) for file in source.files],
+            sha256=source.digest(),
+            n_bytes=source.n_bytes,
         )
     with phases.phase("wait for the peer"):
         channel = _dial(config)
@@ -82,13 +90,13 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
             with phases.phase("wait for the peer's output"):
                 confirm(channel)
 
-        if outcome.plan is None or config.output is None:
+        if outcome.rows is None or config.output is None:
             staged()
         else:
             begin = time.perf_counter()
             info = write_output(
                 source,
-                outcome.plan,
+                outcome.rows,
                 config.output.path,
                 format=config.output.format,
                 columns=config.output.columns,
@@ -119,11 +127,17 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
         output=written,
         started=started,
         finished=datetime.now(UTC),
-        seconds=phases.seconds | outcome.seconds,
+        seconds=_in_order(phases.seconds, outcome.seconds),
     )
     if config.report_path is not None:
         report.write(config.report_path)
     return report
+
+
+def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
+    """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
+    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
 def _open_input(config: JobConfig) -> Source:
@@ -167,7 +181,9 @@ def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> Non
             "free some or write elsewhere"
         )
     if free < expected:
-        _log.warning("%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20)
+        _log.warning(
+            "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
+        )
 
 
 def _dial(config: JobConfig) -> Channel:
@@ -214,6 +230,4 @@ def _security(config: JobConfig) -> dict[str, object]:
 
 
 def _file_digest(path: str) -> str:
-    import hashlib
-
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

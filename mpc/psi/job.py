@@ -41,7 +41,8 @@ RowIndex = npt.NDArray[np.int64]
 class PsiOutcome:
     """What one party ends with.
 
-    `rows`: own row ids in output order (-1: only the peer's payload fills the row) and which are matched; None if this party learns nothing.
+    `rows`: own row ids in output order (-1: only the peer's payload fills the row) and which are matched;
+    None if this party learns nothing.
     `n_matched`: distinct keys in common; None likewise.
     `seconds`: wall time by phase.
     """
@@ -55,18 +56,23 @@ class PsiOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Adds the time spent inside to `seconds[name]`."""
+    def phase(self, name: str, progress: Progress | None = None) -> Iterator[None]:
+        """Adds the time spent inside to `seconds[name]`, and tells `progress` that it begins and ends."""
         begin = time.perf_counter()
+        if progress is not None:
+            progress(name, 0, 0)
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            if progress is not None:
+                progress(name, 1, 1)
 
 
 @dataclass(frozen=True)
 class PsiResult:
-    """The intersection as a table of one's own rows (None for a party that learns nothing), and how it came about."""
+    """The intersection as a table of one's own rows (None for a party that learns nothing), and how it came
+    about."""
 
     table: pa.Table | None
     outcome: PsiOutcome
@@ -77,8 +83,9 @@ def run(
 ) -> PsiOutcome:
     """Runs the job against the peer on `channel`; own row ids refer to `source` in reading order.
 
-    Raises DataError for one's own input, ConfigError when the parties' configurations differ (both sides), ChannelError
-    and ProtocolAbort when the peer is lost or misbehaves. The channel is left open: see `agree.confirm`.
+    Raises DataError for one's own input, ConfigError when the parties' configurations differ (both sides),
+    ChannelError and ProtocolAbort when the peer is lost or misbehaves. The channel is left open: see
+    `agree.confirm`.
     """
     outcome = PsiOutcome()
     with outcome.phase("read and digest keys"):
@@ -92,7 +99,7 @@ def run(
             threads=options.threads,
         )
     outcome.n_rows, outcome.n_null, outcome.n_unique = keys.n_rows, keys.n_null, keys.n_unique
-    with outcome.phase("agree (includes waiting for the peer)"):
+    with outcome.phase("agree", progress):
         outcome.n_peer_unique = agree(channel, options, keys.n_unique)
     with outcome.phase("exchange"):
         exchange = ecdh.EcdhPsi(channel, options, outcome.n_peer_unique, progress)
@@ -100,7 +107,7 @@ def run(
     if matched is None:
         return outcome
     outcome.n_matched = len(matched)
-    with outcome.phase("join"):
+    with outcome.phase("join", progress):
         if options.aligned:
             peer_counts, peer_unmatched = _exchange_counts(channel, options, keys, matched)
             outcome.rows = plan_join(
@@ -128,8 +135,8 @@ def intersect(
 ) -> PsiResult:
     """PSI of an Arrow table with the peer's on `channel`; returns one's own matching rows.
 
-    `on`: key columns, a name standing for KeySpec(name, "string"). Further keywords are fields of PsiOptions (`role` is
-    required). `indicator` names a bool column to add, true where the row's key is in both sets.
+    `on`: key columns, a name standing for KeySpec(name, "string"). Further keywords are fields of PsiOptions
+    (`role` is required). `indicator` names a bool column to add, true where the row's key is in both sets.
 
         result = intersect(table, "id", channel, role="receiver")
         result.table, result.outcome.n_matched
@@ -161,13 +168,16 @@ def _exchange_counts(
     send_json(channel, {"type": "counts", "unmatched_rows": own_unmatched})
     peer_unmatched = count_field(recv_json(channel, "counts"), "unmatched_rows")
     peer_counts = np.empty(len(matched), dtype=np.uint32)
-    # Message by message in turn: both sides sending everything first would fill both windows and wait for ever.
+    # Message by message in turn: both sides sending everything first would fill both windows and wait for
+    # ever.
     for begin in range(0, len(counts), _COUNTS_PER_MESSAGE):
         part = counts[begin : begin + _COUNTS_PER_MESSAGE].astype("<u4")
         channel.send(COUNTS, part.data.cast("B"))
         raw = channel.recv(COUNTS)
         if len(raw) != part.nbytes:
-            raise ProtocolAbort(f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended")
+            raise ProtocolAbort(
+                f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended"
+            )
         peer_counts[begin : begin + len(part)] = np.frombuffer(raw, dtype="<u4")
     if len(peer_counts) and int(peer_counts.min()) == 0:
         raise ProtocolAbort(f"{channel.peer} sent a row count of 0 for a key it matched; ended")

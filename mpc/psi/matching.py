@@ -15,12 +15,14 @@ STATISTICAL_SECURITY = 40
 MIN_TAG_BYTES = 8
 MAX_TAG_BYTES = 16
 
-# Items a range when two tag sets are matched: temporaries stay within a few dozen MiB however large the sets are.
+# Items a range when two tag sets are matched: temporaries stay within a few dozen MiB however large the sets
+# are.
 _RANGE_ITEMS = 1 << 20
 
 
 def tag_bytes(n_own: int, n_peer: int) -> int:
-    """Bytes a tag needs so that any two different items of the two sets collide with probability 2^-40 at most.
+    """Bytes a tag needs so that any two different items of the two sets collide with probability 2^-40 at
+    most.
 
     Semi-honest bound: 40 + log2(n_own * n_peer) bits, rounded up to bytes [RR22, section 5].
     """
@@ -29,7 +31,8 @@ def tag_bytes(n_own: int, n_peer: int) -> int:
 
 
 class TagSet:
-    """n tags of `width` bytes (8..16), held as a leading uint64 and the rest, so that sorting and comparing are on words.
+    """n tags of `width` bytes (8..16), held as a leading uint64 and the rest, so that sorting and comparing
+    are on words.
 
     The rest takes 4 or 8 bytes: 12 bytes a tag up to about 2^27 x 2^27 items.
     """
@@ -57,7 +60,8 @@ class TagSet:
         self.filled = end
 
     def ranges(self, n_ranges: int) -> Iterator[npt.NDArray[np.int64]]:
-        """Positions of the tags by ascending range of the leading word, `n_ranges` (a power of two) equal ranges."""
+        """Positions of the tags by ascending range of the leading word, `n_ranges` (a power of two) equal
+        ranges."""
         if n_ranges == 1:
             yield np.arange(len(self), dtype=np.int64)
             return
@@ -78,12 +82,15 @@ def _sorted_range(
         order = np.lexsort((rest, head))
         head, rest, positions = head[order], rest[order], positions[order]
         if bool(np.any((head[1:] == head[:-1]) & (rest[1:] == rest[:-1]))):
-            raise ProtocolAbort(f"{whose} tags hold the same item twice; the peer does not follow the protocol; ended")
+            raise ProtocolAbort(
+                f"{whose} tags hold the same item twice; the peer does not follow the protocol; ended"
+            )
     return head, rest, positions
 
 
 def match(own: TagSet, peer: TagSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions (i, j) with own[i] == peer[j], ordered by j. Each set must hold distinct tags, else ProtocolAbort."""
+    """Positions (i, j) with own[i] == peer[j], ordered by j. Each set must hold distinct tags, else
+    ProtocolAbort."""
     largest = max(len(own), len(peer))
     n_ranges = 1
     while n_ranges * _RANGE_ITEMS < largest and n_ranges < 1 << 15:

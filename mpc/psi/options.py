@@ -29,9 +29,9 @@ class PsiOptions:
     `role`: the receiver learns the intersection; the sender learns it too if `broadcast`.
     `keys`: own key columns in order; both parties' *types* must agree, names may differ.
     `join`, `left`: what to keep of one's own rows; `left` says which role is the left table.
-    `align`: with `broadcast`, both outputs have the same rows in the same order (a key with a rows here and b rows there
-    gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in file order and the
-    peer's multiplicities stay hidden.
+    `align`: with `broadcast`, both outputs have the same rows in the same order (a key with a rows here and
+    b rows there gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in
+    file order and the peer's multiplicities stay hidden.
     `job`: a public name both sides agree on; it separates the key digests of different jobs.
     """
 
@@ -64,7 +64,9 @@ class PsiOptions:
         if not self.keys:
             raise ConfigError("keys is empty: name at least one key column")
         if not 1 <= self.batch_size <= 1 << 17:
-            raise ConfigError(f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)")
+            raise ConfigError(
+                f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)"
+            )
         if len(self.job.encode()) > 256:
             raise ConfigError(f"job is {len(self.job.encode())} bytes long: at most 256")
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The run report: what one party did, with whom, on which bytes, and what that assumed and disclosed. No secrets.
+"""The run report: what one party did, with whom, on which bytes, and what that assumed and disclosed. No
+secrets.
 
-A JSON object; `SCHEMA_VERSION` counts incompatible changes. Sizes are bytes, times are seconds, digests are SHA-256 in
-hexadecimal.
+A JSON object; `SCHEMA_VERSION` counts incompatible changes. Sizes are bytes, times are seconds, digests are
+SHA-256 in hexadecimal.
 """
 
 from __future__ import annotations

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`crypsis psi run`: a flag for every field of the configuration file, the run, and its summary."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from crypsis.mpc.psi.report import RunReport
+
+# Parameter of `psi_run` -> place in the configuration, where it is not the name itself.
+_PLACES = {
+    "tls_ca": "tls.ca",
+    "tls_certificate": "tls.certificate",
+    "tls_key": "tls.key",
+    "input_path": "input.path",
+    "input_format": "input.format",
+    "csv_delimiter": "input.csv.delimiter",
+    "csv_header": "input.csv.header",
+    "csv_column_name": "input.csv.column_names",
+    "csv_quote_char": "input.csv.quote_char",
+    "csv_null_value": "input.csv.null_values",
+    "csv_infer_types": "input.csv.infer_types",
+    "key": "keys",
+    "output_path": "output.path",
+    "output_format": "output.format",
+    "output_column": "output.columns",
+    "overwrite": "output.overwrite",
+    "indicator": "output.indicator",
+    "null_rep": "output.null_rep",
+}
+_NOT_FIELDS = ("config", "json_output", "quiet")
+_KEY_TYPES = ("string", "int", "bytes", "date")
+
+
+def _option(flag: str, help: str) -> Any:
+    return typer.Option(flag, help=help, show_default=False)
+
+
+def psi_run(
+    config: Annotated[
+        str | None, _option("--config", "YAML or JSON file; flags override its fields.")
+    ] = None,
+    party: Annotated[str | None, _option("--party", "Own name, as in one's certificate.")] = None,
+    peer: Annotated[str | None, _option("--peer", "The other party's name.")] = None,
+    role: Annotated[str | None, _option("--role", "receiver (learns the intersection) or sender.")] = None,
+    listen: Annotated[str | None, _option("--listen", "host:port to wait on.")] = None,
+    connect: Annotated[str | None, _option("--connect", "host:port of the listening party.")] = None,
+    tls_ca: Annotated[str | None, _option("--tls-ca", "PEM file of the authority both trust.")] = None,
+    tls_certificate: Annotated[
+        str | None, _option("--tls-certificate", "PEM file of one's certificate.")
+    ] = None,
+    tls_key: Annotated[str | None, _option("--tls-key", "PEM file of its private key.")] = None,
+    insecure: Annotated[
+        bool | None, _option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
+    ] = None,
+    input_path: Annotated[
+        list[str] | None, _option("--input", "File, directory or glob; may be repeated.")
+    ] = None,
+    input_format: Annotated[str | None, _option("--input-format", "auto, csv, parquet or arrow.")] = None,
+    csv_delimiter: Annotated[str | None, _option("--csv-delimiter", "One character.")] = None,
+    csv_header: Annotated[
+        bool | None, _option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
+    ] = None,
+    csv_column_name: Annotated[
+        list[str] | None, _option("--csv-column-name", "Column names of a file without header; repeat.")
+    ] = None,
+    csv_quote_char: Annotated[str | None, _option("--csv-quote-char", "One character.")] = None,
+    csv_null_value: Annotated[
+        list[str] | None, _option("--csv-null-value", "Unquoted text that means NULL; repeat.")
+    ] = None,
+    csv_infer_types: Annotated[
+        bool | None, _option("--csv-infer-types/--no-csv-infer-types", "Numbers and dates instead of text.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, _option("--key", "Key column, or column:type (string, int, bytes, date); repeat.")
+    ] = None,
+    output_path: Annotated[str | None, _option("--output", "File for one's own rows of the join.")] = None,
+    output_format: Annotated[str | None, _option("--output-format", "auto, csv, parquet or arrow.")] = None,
+    output_column: Annotated[
+        list[str] | None, _option("--output-column", "Own column to write; repeat. Default: all.")
+    ] = None,
+    overwrite: Annotated[
+        bool | None, _option("--overwrite/--no-overwrite", "Replace an existing output.")
+    ] = None,
+    indicator: Annotated[
+        str | None, _option("--indicator", "Add a bool column of this name: the key is in both sets.")
+    ] = None,
+    null_rep: Annotated[str | None, _option("--null-rep", "What NULL looks like in a CSV output.")] = None,
+    report: Annotated[
+        str | None, _option("--report", "JSON run report. Default: <output>.report.json beside the output.")
+    ] = None,
+    protocol: Annotated[str | None, _option("--protocol", "ecdh.")] = None,
+    broadcast: Annotated[
+        bool | None, _option("--broadcast/--no-broadcast", "Both parties learn the intersection.")
+    ] = None,
+    join: Annotated[str | None, _option("--join", "inner, left, right, full or difference.")] = None,
+    left: Annotated[
+        str | None, _option("--left", "Which role is the left table: receiver or sender.")
+    ] = None,
+    align: Annotated[
+        bool | None, _option("--align/--no-align", "With broadcast: both outputs line up row by row.")
+    ] = None,
+    hash: Annotated[str | None, _option("--hash", "sha256, sm3 or blake3.")] = None,
+    job: Annotated[str | None, _option("--job", "Public job name; both parties give the same.")] = None,
+    null_policy: Annotated[str | None, _option("--null-policy", "NULL keys: ignore or error.")] = None,
+    batch_size: Annotated[int | None, _option("--batch-size", "Keys a message.")] = None,
+    threads: Annotated[int | None, _option("--threads", "Threads for the kernels.")] = None,
+    patience: Annotated[float | None, _option("--patience", "Seconds a lost peer is waited for.")] = None,
+    max_output_rows: Annotated[
+        int | None, _option("--max-output-rows", "Refuse a join with more rows.")
+    ] = None,
+    memory_mib: Annotated[
+        int | None, _option("--memory-mib", "Memory for gathering the output rows, in MiB.")
+    ] = None,
+    json_output: Annotated[
+        bool, typer.Option("--json", help="Print the run report instead of a summary.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")] = False,
+) -> None:
+    """Intersect one's own file with the peer's; both parties run this at the same time.
+
+    Results go to stdout, progress and errors to stderr. After an error there is no output file.
+    """
+    flags = {name: value for name, value in locals().items() if name not in _NOT_FIELDS and value is not None}
+    import json
+    import logging
+
+    from crypsis.mpc.cli.progress import progress_bars
+    from crypsis.mpc.psi.config import load_config
+    from crypsis.mpc.psi.files import run_job
+
+    if quiet:
+        logging.getLogger().setLevel(logging.ERROR)
+    job_config = load_config(config, overrides_of(flags))
+    with progress_bars(job_config.party, enabled=not quiet) as progress:
+        result = run_job(job_config, progress=progress)
+    if json_output:
+        print(json.dumps(result.as_dict(), indent=2))
+    else:
+        for line in summary(result, job_config.report_path):
+            print(line)
+    sys.stdout.flush()
+
+
+def overrides_of(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags that were given, nested as the configuration file is."""
+    nested: dict[str, Any] = {}
+    for name, value in flags.items():
+        *parents, last = _PLACES.get(name, name).split(".")
+        level = nested
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        if name == "key":
+            value = [_key_of(text) for text in value]
+        elif name == "input_path" and len(value) == 1:
+            value = value[0]
+        if isinstance(value, list) and not value:
+            continue
+        level[last] = value
+    return nested
+
+
+def _key_of(text: str) -> dict[str, str]:
+    name, colon, key_type = text.rpartition(":")
+    return {"name": name, "type": key_type} if colon and name and key_type in _KEY_TYPES else {"name": text}
+
+
+def summary(report: RunReport, report_path: str | None) -> list[str]:
+    """What a person wants to know of a run, in a few lines."""
+    outcome, stats = report.outcome, report.stats
+    nulls = f", {outcome.n_null:,} of them with a NULL key" if outcome.n_null else ""
+    lines = [
+        f"own rows       {outcome.n_rows:,} ({outcome.n_unique:,} distinct keys{nulls})",
+        f"peer           {report.peer}: {outcome.n_peer_unique:,} distinct keys",
+    ]
+    if outcome.n_matched is None:
+        lines.append("intersection   not for this party (sender without broadcast)")
+    else:
+        lines.append(f"intersection   {outcome.n_matched:,} keys")
+    if report.output is not None:
+        lines.append(
+            f"output         {report.output.paths[0]} "
+            f"({report.output_rows:,} rows, {size(report.output.n_bytes)})"
+        )
+    if report_path is not None:
+        lines.append(f"report         {report_path}")
+    lines.append(
+        f"took           {report.total_seconds:.2f} s, {size(stats.wire_bytes_sent)} sent, "
+        f"{size(stats.wire_bytes_received)} received"
+    )
+    return lines
+
+
+def size(n_bytes: int) -> str:
+    """Bytes in the largest unit that keeps a digit before the point."""
+    value = float(n_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} TB"
