@@ -74,7 +74,7 @@ class Session(Engine, Channel):
                 self._check_open()
             outgoing.add(frame, len(chunk))
             self._ready.append(frame)
-            self._outbox_changed.notify()
+            self._outbox_changed.notify_all()
 
     def _check_open(self) -> None:
         self._raise_if_failed()
@@ -136,7 +136,7 @@ class Session(Engine, Channel):
             if incoming.uncredited >= self.options.window_bytes // 4:
                 incoming.uncredited = 0
                 self._credits.add(stream)
-                self._outbox_changed.notify()
+                self._outbox_changed.notify_all()
             return taken
 
     def _drained(self, incoming: Incoming) -> bool:
