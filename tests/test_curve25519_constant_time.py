@@ -30,8 +30,9 @@ pytestmark = pytest.mark.skipif(
 
 def tool(name: str) -> str | None:
     """A program beside this Python or on the PATH."""
-    return shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH",
-    ""))))
+    return shutil.which(
+        name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,15 @@ def memcheck(programs: Path, operation: str) -> subprocess.CompletedProcess[str]
     valgrind = tool("valgrind")
     if valgrind is None:
         pytest.skip("valgrind is not installed: apt-get install valgrind")
-    command = [valgrind, "-q", "--error-exitcode=99", str(programs / "curve25519_undefined"), "portable",
-    operation] return subprocess.run(command, capture_output=True, text=True)
+    command = [
+        valgrind,
+        "-q",
+        "--error-exitcode=99",
+        str(programs / "curve25519_undefined"),
+        "portable",
+        operation,
+    ]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def trace(programs: Path, backend: str, operation: str, *steps: str) -> subprocess.CompletedProcess[str]:
@@ -87,11 +95,11 @@ def test_trace_catches_a_planted_leak(programs: Path) -> None:
     assert "differ" in done.stdout
 
 
-# One step costs tens of microseconds: the quick run compares the loading, the clamping and some twenty bits
-of the # ladder; the inversion and the encoding that follow are those of the map, which runs further.
+# One step costs tens of microseconds: the quick run compares the loading, the clamping and some twenty bits of the
+# ladder; the inversion and the encoding that follow are those of the map, which runs further.
 @pytest.mark.skipif("avx512" not in BACKENDS, reason="this CPU lacks AVX-512 IFMA")
-@pytest.mark.parametrize("operation", ["scalars", "elements"]) def test_traces_are_equal(programs: Path,
-operation: str) -> None:
+@pytest.mark.parametrize("operation", ["scalars", "elements"])
+def test_traces_are_equal(programs: Path, operation: str) -> None:
     done = trace(programs, "avx512", operation, "30000")
     assert done.returncode == 0, done.stdout + done.stderr
 
