@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.psi import intersect
 from crypsis.mpc.psi.agree import CONTROL, agree, public_digest, recv_json, send_json

@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from crypsis.errors import ConfigError, DataError
-from crypsis.mpc.data import KeySpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.data import KeySpec
 
 from .pair import both, errors_of, plain_join, psi_pair
 
