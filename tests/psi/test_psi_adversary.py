@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides and names the reason."""
+"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides and says why."""
 
 from __future__ import annotations
 

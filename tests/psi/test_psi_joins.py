@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PSI against the plaintext join: every join, broadcast or not, aligned or not, with duplicates, NULLs and empty sets."""
+"""PSI against the plaintext join: every join, broadcast or not, aligned or not, with duplicates, NULLs, empty sets."""
 
 from __future__ import annotations
 
