@@ -7,13 +7,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from crypsis.errors import ChannelError, ProtocolAbort
 from crypsis.mpc.transport import frames
 from crypsis.mpc.transport.channel import MAX_STREAMS, Channel, ChannelStats
 from crypsis.mpc.transport.engine import Engine
 from crypsis.mpc.transport.frames import FRAME_COST, Kind
 from crypsis.mpc.transport.streams import Incoming
-
-from crypsis.errors import ChannelError, ProtocolAbort
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides and names the reason."""
+"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides and says why."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.psi import intersect
 from crypsis.mpc.psi.agree import CONTROL, agree, public_digest, recv_json, send_json

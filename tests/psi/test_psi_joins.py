@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PSI against the plaintext join: every join, broadcast or not, aligned or not, with duplicates, NULLs and empty sets."""
+"""PSI against the plaintext join: every join, broadcast or not, aligned or not, with duplicates, NULLs, empty sets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from crypsis.errors import ConfigError, DataError
-from crypsis.mpc.data import KeySpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.data import KeySpec
 
 from .pair import both, errors_of, plain_join, psi_pair
 
