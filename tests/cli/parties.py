@@ -65,24 +65,24 @@ class Scene:
             pq.write_table(table, path)
         return path
 
-    def config(self, party: str, suffix: str = "parquet", **fields: Any) -> Path:
+    def config(self, whose: str, suffix: str = "parquet", **fields: Any) -> Path:
         """A configuration file; `fields` replace or add to what works, None removes."""
-        peer = "telco" if party == "bank" else "bank"
+        peer = "telco" if whose == "bank" else "bank"
         config: dict[str, Any] = {
-            "party": party,
+            "party": whose,
             "peer": peer,
-            "role": "receiver" if party == "bank" else "sender",
-            "listen" if party == "bank" else "connect": f"127.0.0.1:{self.port}",
-            "tls": {"ca": "certs/ca.crt", "certificate": f"certs/{party}.crt", "key": f"certs/{party}.key"},
-            "input": f"{party}.{suffix}",
+            "role": "receiver" if whose == "bank" else "sender",
+            "listen" if whose == "bank" else "connect": f"127.0.0.1:{self.port}",
+            "tls": {"ca": "certs/ca.crt", "certificate": f"certs/{whose}.crt", "key": f"certs/{whose}.key"},
+            "input": f"{whose}.{suffix}",
             "keys": ["id"],
-            "output": {"path": f"{party}.out.{suffix}"},
+            "output": {"path": f"{whose}.out.{suffix}"},
             "broadcast": True,
             "threads": 1,
             "patience": 60,
             **fields,
         }
-        path = self.folder / f"{party}.json"
+        path = self.folder / f"{whose}.json"
         path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
         return path
 
@@ -105,7 +105,9 @@ class Scene:
     def left_over(self) -> list[str]:
         """Outputs, reports and partial files in the folder, hidden ones included."""
         return sorted(
-            name for name in os.listdir(self.folder) if ".out." in name or "partial" in name or "report" in name
+            name
+            for name in os.listdir(self.folder)
+            if ".out." in name or "partial" in name or "report" in name
         )
 
 

@@ -74,10 +74,15 @@ def test_csv_with_flags_only(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     bank, telco = scene.table("bank", 0, 30, "csv"), scene.table("telco", 20, 40, "csv")
     processes = []
-    for party, path, role, where in (("bank", bank, "receiver", "--listen"), ("telco", telco, "sender", "--connect")):
+    for party, path, role, where in (
+        ("bank", bank, "receiver", "--listen"),
+        ("telco", telco, "sender", "--connect"),
+    ):
         (tmp_path / f"{party}.json").write_text("{}")
         certs = tmp_path / "certs"
-        output = ["--output", str(tmp_path / "bank.out.csv"), "--indicator", "both"] if party == "bank" else []
+        output = (
+            ["--output", str(tmp_path / "bank.out.csv"), "--indicator", "both"] if party == "bank" else []
+        )
         processes.append(
             scene.start(
                 party,
