@@ -55,7 +55,7 @@ peers:  ## virtual environments of the peers that benchmarks compare with
 	@$(PYTHON) benchmarks/peers/install.py
 
 wheel: build  ## dist/crypsis-*.whl
-	@$(VENV)/python tools/build_wheel.py
+	@$(VENV)/python tools/build_package.py wheel
 
 clean:  ## everything that was made
 	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole PSI jobs, ours against `spu.psi`, two processes each, alternating on the same ids in one run.
 
-    python -m benchmarks.psi_vs_spu --rows 1048576 --rounds 3 --ours 'COMMAND with {alice} {bob} {out}'
+    make peers && python -m benchmarks.psi_vs_spu --rows 1048576 --rounds 3
 
-COMMAND runs both of our parties on Parquet files and prints, as its last line, a JSON object with `seconds`,
-`intersection` and `peak_rss` (bytes, one number a party), as peers/spu_psi.py does for spu on CSV. The sizes of
-both intersections are checked before anything is reported. One row is appended as for every benchmark.
+Ours is psi_job.py (Parquet, mutual TLS), theirs peers/spu_psi.py (CSV, plain text); both tell both parties the result.
+The sizes of both intersections are checked before anything is reported. One row is appended as for every benchmark.
+`--only-ours` measures a size at which the peer would take too long.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -41,12 +40,13 @@ def run(command: list[str], n_common: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--ours", required=True, help="command line with {alice}, {bob} and {out}")
     parser.add_argument("--rows", type=int, default=65_536, help="rows of each party; half are in common")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1, help="of each of our parties")
+    parser.add_argument("--only-ours", action="store_true", help="leave the peer out")
     parser.add_argument("--rows-out", type=Path, default=rows.default_path(), help="file of JSON rows")
     options = parser.parse_args()
-    if not SPU.exists():
+    if not options.only_ours and not SPU.exists():
         raise SystemExit("spu is not installed: run make peers")
     n_common = options.rows // 2
     results: dict[str, list[dict[str, Any]]] = {"spu": [], "ours": []}
@@ -56,20 +56,68 @@ def main() -> None:
             ("alice", "bob"), data.parties(options.rows, options.rows, n_common), strict=True
         ):
             data.write(table, folder / f"{party}.parquet")
-            data.write(table, folder / f"{party}.csv")
-        paths = {"alice": folder / "alice.parquet", "bob": folder / "bob.parquet", "out": folder / "ours"}
-        ours = [word.format(**paths) for word in shlex.split(options.ours)]
-        theirs = [str(SPU), str(RUNNER), "--alice", f"{folder}/alice.csv", "--bob", f"{folder}/bob.csv"]
-        for _ in range(options.rounds):
-            results["spu"].append(run([*theirs, "--out", f"{folder}/spu"], n_common))
+            if not options.only_ours:
+                data.write(table, folder / f"{party}.csv")
+        ours = [sys.executable, "-m", "benchmarks.psi_job", "--threads", str(options.threads)]
+        ours += [
+            "--alice",
+            f"{folder}/alice.parquet",
+            "--bob",
+            f"{folder}/bob.parquet",
+            "--out",
+            f"{folder}/ours",
+        ]
+        theirs = [
+            str(SPU),
+            str(RUNNER),
+            "--broadcast",
+            "--alice",
+            f"{folder}/alice.csv",
+            "--bob",
+            f"{folder}/bob.csv",
+        ]
+        for number in range(options.rounds):
+            if not options.only_ours:
+                results["spu"].append(run([*theirs, "--out", f"{folder}/spu"], n_common))
             results["ours"].append(run(ours, n_common))
-    timings = {who: rows.Timing([job["seconds"] for job in jobs]) for who, jobs in results.items()}
-    extra = {"wall_seconds_" + who: [job["wall_seconds"] for job in jobs] for who, jobs in results.items()}
-    extra |= {"peak_rss_" + who: [job["peak_rss"] for job in jobs] for who, jobs in results.items()}
-    peer = {"spu 0.9.5 ECDH-25519": timings["spu"]}
-    measurement = rows.Measurement("psi/ecdh", options.rows, "rows", timings["ours"], peer, extra=extra)
+            print(
+                f"round {number + 1}",
+                {who: jobs[-1]["seconds"] for who, jobs in results.items() if jobs},
+                flush=True,
+            )
+    timings = {who: rows.Timing([job["seconds"] for job in jobs]) for who, jobs in results.items() if jobs}
+    extra: dict[str, Any] = {"threads": options.threads, "phases": results["ours"][-1]["phases"]}
+    extra |= {"payload_bytes": results["ours"][-1]["payload_bytes"]}
+    for who, jobs in results.items():
+        extra["wall_seconds_" + who] = [job["wall_seconds"] for job in jobs]
+        extra["peak_rss_" + who] = [job["peak_rss"] for job in jobs]
+    peers = {} if options.only_ours else {"spu 0.9.5 ECDH-25519": timings["spu"]}
+    limit = scalar_mult_limit(options.rows, options.threads)
+    measurement = rows.Measurement(
+        "psi/ecdh", options.rows, "rows", timings["ours"], peers, limit=limit, extra=extra
+    )
     rows.append(options.rows_out, measurement.as_row() | rows.environment())
     print(measurement.as_text())
+
+
+def scalar_mult_limit(n_rows: int, threads: int) -> rows.Limit:
+    """Rows a second if a party did nothing but its 2 n scalar multiplications, at the rate this machine shows now."""
+    import numpy as np
+
+    from crypsis import curve25519
+
+    points = np.random.default_rng(1).integers(0, 256, (65_536, 32), dtype=np.uint8)
+    scalar = curve25519.random_scalar()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        curve25519.scalar_mult(scalar, points, threads=threads)
+        seconds.append(time.perf_counter() - start)
+    rate = len(points) / sorted(seconds)[2]
+    return rows.Limit(
+        per_second=rate / 2,
+        what=f"each party's 2 x {n_rows} X25519 at {rate:.0f}/s, measured in the same run",
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""curve25519: known answers, differential against the reference, and algebra, over every backend that runs here."""
+"""curve25519: known answers, differential against the reference, and algebra, on every backend."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import curve25519 as reference
 
 from crypsis import backends, curve25519
+from reference import curve25519 as reference
 
 VECTORS = Path(__file__).parent / "vectors"
 RFC7748 = json.loads((VECTORS / "curve25519.json").read_text())

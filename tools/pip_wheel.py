@@ -128,7 +128,9 @@ def download(folder: Path) -> Path:
         if not found:
             raise PipError(f"{shown} lists no pip wheel with a sha256: {remedy}")
         content = fetch(found[0].url)
-    except (OSError, urllib.error.URLError) as error:
+    except OSError as error:  # urllib's errors are
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise PipError(f"{shown} cannot be read ({error}): {remedy}") from None
     if hashlib.sha256(content).hexdigest() != found[0].sha256:
         raise PipError(f"{found[0].file_name} does not have the sha256 that {shown} states: not installed")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -78,6 +79,8 @@ def both(arguments: list[str]) -> dict[str, object]:
     ]
     texts = [process.communicate()[0] for process in processes]
     wall_seconds = time.perf_counter() - start
+    for trace in re.findall(r"Trace has been written to (\S+\.trace)", "".join(texts)):
+        Path(trace).unlink(missing_ok=True)  # spu leaves one a run behind
     for process, text in zip(processes, texts, strict=True):
         if process.returncode != 0:
             raise RuntimeError(f"a party ended with exit code {process.returncode}:\n{text[-2000:]}")

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batched X25519, Elligator 2 and point checks on curve25519.
 
-A scalar, a field element and a point (its u coordinate) are each 32 bytes, little-endian; a batch is a C-contiguous
-`uint8[n, 32]` NumPy array. Everything but `check_points` is constant-time in the bytes it is given: no branch and no
-address depends on them (`tests/test_curve25519_constant_time.py`). Every backend returns the same bytes.
+A scalar, a field element and a point (its u coordinate) are each 32 bytes, little-endian; a batch is a
+C-contiguous `uint8[n, 32]` NumPy array. Everything but `check_points` is constant-time in the bytes it is
+given: no branch and no address depends on them (`tests/test_curve25519_constant_time.py`). Every backend
+returns the same bytes.
 
 Options that the batch functions share:
 
-    out       array for the result, same shape as the result; it may be the input points or elements themselves, and
+    out       array for the result, of its shape; it may be the input points or elements themselves, and
               must not overlap any input otherwise. Untouched when an error is raised.
-    backend   a name from `crypsis.backends.runnable("curve25519")`; default: `CRYPSIS_BACKEND`, else the best.
-    threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use.
+    backend   a name from `crypsis.backends.runnable("curve25519")`; default: `CRYPSIS_BACKEND`, else the best
+    threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
 Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
 `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
@@ -48,8 +49,8 @@ def scalar_mult(
     """X25519 [RFC 7748, 5] of each point.
 
     scalars: `uint8[32]`, one for all points, or `uint8[n, 32]`, one for each; clamped here as the RFC says.
-    points: `uint8[n, 32]`, or `uint8[32]` for a single one. The top bit is ignored and the value is reduced mod p; a
-    point of low order gives 32 zero bytes. Points from a peer: call `check_points` on them first.
+    points: `uint8[n, 32]`, or `uint8[32]` for a single one. The top bit is ignored and the value is reduced
+    mod p; a point of low order gives 32 zero bytes. Points from a peer: call `check_points` on them first.
     Returns the shape of `points`.
     """
     points = _array("points", points)
@@ -89,10 +90,11 @@ def map_to_curve(
 ) -> Bytes:
     """The u coordinate of Elligator 2 [RFC 9380, 6.7.1] of each field element, `uint8[n, 32]` or `uint8[32]`.
 
-    The top bit of an element is ignored and the value is reduced mod p, so 32-byte digests of a hash may be given. The
-    result is a point of the curve, not yet in the prime-order subgroup: the clamped scalar of `scalar_mult`, a
-    multiple of 8, takes it there. This maps onto about half of the points, uniformly enough for Diffie-Hellman on
-    hashed identifiers; `hash_to_curve` is the random oracle. Returns the shape of `elements`.
+    The top bit of an element is ignored and the value is reduced mod p, so 32-byte digests of a hash may be
+    given. The result is a point of the curve, not yet in the prime-order subgroup: the clamped scalar of
+    `scalar_mult`, a multiple of 8, takes it there. About half of the points are in the image, so of a hashed
+    identifier this is a nonuniform encoding; `hash_to_curve` is the random oracle. Returns the shape of
+    `elements`.
     """
     elements = _array("elements", elements)
     result = _out("out", out, elements.shape, same=("elements", elements))
@@ -105,12 +107,13 @@ def map_to_curve(
 def hash_to_curve(
     messages: Any, dst: bytes, *, random_oracle: bool = True, threads: int | None = None
 ) -> tuple[Bytes, Bytes]:
-    """Hashes messages to points of the prime-order subgroup, suites curve25519_XMD:SHA-512_ELL2_{RO,NU}_ [RFC 9380].
+    """Hashes messages into the prime-order subgroup: curve25519_XMD:SHA-512_ELL2_RO_, _NU_ [RFC 9380].
 
     messages: an Arrow binary or string array (chunked too) without nulls, or `uint8[n, width]`.
     dst: the domain separation tag, 1 to 255 bytes; each application and version takes its own.
-    random_oracle: True for hash_to_curve (_RO_), False for encode_to_curve (_NU_), which is twice as fast.
-    Returns the affine coordinates (u, v), each `uint8[n, 32]`. Constant-time in the messages' bytes, not their lengths.
+    random_oracle: True for hash_to_curve (_RO_), False for encode_to_curve (_NU_), nearly twice as fast.
+    Returns the affine coordinates (u, v), each `uint8[n, 32]`. Constant-time in the messages' bytes, not in
+    their lengths. Portable code on every CPU.
     """
     if not isinstance(dst, bytes):
         raise TypeError(f"dst is {type(dst).__name__}: give bytes")
@@ -127,9 +130,9 @@ def hash_to_curve(
 def sha256_to_u(messages: Any, *, threads: int | None = None) -> Bytes:
     """SecretFlow's mapping: the SHA-256 digest of each message, taken as a u coordinate as it is.
 
-    messages: what `crypsis.hashing.sha256` takes. Returns `uint8[n, 32]` for `scalar_mult`. About half of these are on
-    the twist, where X25519 is defined and as hard; the mapping is for interoperability with SecretFlow's ECDH-PSI on
-    curve 25519. Prefer `map_to_curve` where both sides are ours.
+    messages: what `crypsis.hashing.sha256` takes. Returns `uint8[n, 32]` for `scalar_mult`. About half of
+    these are on the twist, where X25519 is defined and as hard; the mapping is for interoperability with
+    SecretFlow's ECDH-PSI on curve 25519. Prefer `map_to_curve` where both sides are ours.
     """
     from crypsis import hashing
 
@@ -141,8 +144,8 @@ def check_points(points: Bytes) -> None:
     """Refuses what an honest peer never sends: `uint8[n, 32]` or `uint8[32]`, public data, not constant-time.
 
     Raises `crypsis.errors.InvalidPoint` naming the first row that is not canonical (top bit set, or not below
-    2^255 - 19) or is of low order (1, 2, 4 or 8, on the curve or its twist). Points on the twist pass: X25519 is as
-    hard there [RFC 7748, 7; Bernstein 2006].
+    2^255 - 19) or is of low order (1, 2, 4 or 8, on the curve or its twist). Points on the twist pass: X25519
+    is as hard there [Bernstein 2006].
     """
     found = _core.curve25519.check_points(_array("points", points).reshape(-1, N_BYTES))
     if found is not None:

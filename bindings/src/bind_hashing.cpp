@@ -13,16 +13,20 @@ using hashing::Messages;
 using Bytes = py::array_t<std::uint8_t>;  // rows may have gaps
 
 Messages rows_part(const Bytes& rows) {
-  if (rows.ndim() != 2) throw py::value_error("rows have shape " + shape_text(rows) + ": give uint8[n, width]");
+  if (rows.ndim() != 2)
+    throw py::value_error("rows have shape " + shape_text(rows) + ": give uint8[n, width]");
   Messages messages;
   messages.data = rows.data();
   messages.n = static_cast<std::size_t>(rows.shape(0));
   messages.width = static_cast<std::size_t>(rows.shape(1));
   const bool packed_bytes = rows.shape(1) <= 1 || rows.strides(1) == 1;
-  if (!packed_bytes || (rows.shape(0) > 1 && rows.strides(0) < rows.shape(1))) {
-    throw py::value_error("rows have strides that reverse, repeat or spread bytes: pass numpy.ascontiguousarray(rows)");
+  const bool apart = rows.shape(0) <= 1 || rows.strides(0) >= rows.shape(1);
+  if (rows.size() != 0 &&
+      !(packed_bytes && apart)) {  // NumPy sets no meaningful strides where there are no bytes
+    throw py::value_error(
+        "rows have strides that reverse, repeat or spread bytes: pass numpy.ascontiguousarray(rows)");
   }
-  messages.stride = messages.n > 1 ? static_cast<std::size_t>(rows.strides(0)) : messages.width;
+  messages.stride = rows.size() != 0 && messages.n > 1 ? static_cast<std::size_t>(rows.strides(0)) : 0;
   return messages;
 }
 
@@ -35,7 +39,8 @@ Messages make_part(const py::tuple& part) {
   const bool narrow = py::isinstance<py::array_t<std::int32_t, py::array::c_style>>(offsets);
   if ((!wide && !narrow) || offsets.ndim() != 1 || offsets.shape(0) < 1 || data.ndim() != 1 ||
       (data.shape(0) > 1 && data.strides(0) != 1)) {
-    throw py::value_error("a part is (uint8[m], int32[n + 1] or int64[n + 1]) or (uint8[n, width], None), contiguous");
+    throw py::value_error(
+        "a part is (uint8[m], int32[n + 1] or int64[n + 1]) or (uint8[n, width], None), contiguous");
   }
   Messages messages;
   messages.data = data.data();
@@ -51,8 +56,8 @@ std::span<const std::uint8_t> as_bytes(const py::bytes& bytes) {
   return {reinterpret_cast<const std::uint8_t*>(view.data()), view.size()};
 }
 
-void digest(std::string_view algorithm, const std::vector<py::tuple>& parts, ByteArray& out, const py::bytes& domain,
-            const py::bytes& key, const std::string& backend, int threads) {
+void digest(std::string_view algorithm, const std::vector<py::tuple>& parts, ByteArray& out,
+            const py::bytes& domain, const py::bytes& key, const std::string& backend, int threads) {
   std::vector<Messages> messages;
   std::size_t n_items = 0;
   for (const py::tuple& part : parts) {
@@ -78,8 +83,8 @@ void digest(std::string_view algorithm, const std::vector<py::tuple>& parts, Byt
 
 void bind_hashing(py::module_& module) {
   module.def("backends", &hashing::backends);
-  module.def("digest", &digest, py::arg("algorithm"), py::arg("parts"), py::arg("out").noconvert(), py::kw_only(),
-             py::arg("domain"), py::arg("key"), py::arg("backend"), py::arg("threads"));
+  module.def("digest", &digest, py::arg("algorithm"), py::arg("parts"), py::arg("out").noconvert(),
+             py::kw_only(), py::arg("domain"), py::arg("key"), py::arg("backend"), py::arg("threads"));
 }
 
 }  // namespace crypsis::bindings

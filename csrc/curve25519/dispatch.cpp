@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <bit>
-#include <cstring>
 
 #include "common/threads.h"
 #include "curve25519/curve25519.h"

@@ -98,7 +98,9 @@ CRYPSIS_INLINE void Lanes8::store_digests(const Lanes8 s[8], std::uint8_t* out) 
   for (int i = 0; i < 8; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * i), column[i]);
 }
 
-bool accepts(Algorithm) noexcept { return true; }
+bool accepts(Algorithm) noexcept {
+  return true;
+}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sixteen messages in a register. Blocks are loaded with byte masks: a masked-out byte is neither read nor faults.
+// Sixteen messages in a register. Blocks are loaded with byte masks: a masked-out byte is neither read nor
+// faults.
 #include <immintrin.h>
 
 #include "hashing/rounds.h"
@@ -43,8 +44,12 @@ struct Lanes16 {
   CRYPSIS_INLINE static void store_digests(const Lanes16 s[8], std::uint8_t* out);
 };
 
-CRYPSIS_INLINE __m512i low_words(__m512i a, __m512i b) { return _mm512_unpacklo_epi32(a, b); }
-CRYPSIS_INLINE __m512i high_words(__m512i a, __m512i b) { return _mm512_unpackhi_epi32(a, b); }
+CRYPSIS_INLINE __m512i low_words(__m512i a, __m512i b) {
+  return _mm512_unpacklo_epi32(a, b);
+}
+CRYPSIS_INLINE __m512i high_words(__m512i a, __m512i b) {
+  return _mm512_unpackhi_epi32(a, b);
+}
 
 // u[c], 128-bit part j: word 4j + c of rows 0 to 3, when part j of row i holds its words 4j to 4j + 3.
 CRYPSIS_INLINE void transpose_4x4(const __m512i row[4], __m512i u[4]) {
@@ -138,7 +143,9 @@ CRYPSIS_INLINE void Lanes16::store_digests(const Lanes16 s[8], std::uint8_t* out
   }
 }
 
-bool accepts(Algorithm) noexcept { return true; }
+bool accepts(Algorithm) noexcept {
+  return true;
+}
 
 }  // namespace
 

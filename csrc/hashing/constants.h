@@ -5,8 +5,8 @@
 
 namespace crypsis::hashing {
 
-// [FIPS 180-4, 5.3.3 and 4.2.2]: leading fraction bits of square roots of the first 8 primes, cube roots of the first 64.
-// BLAKE3 starts from the same eight words [BLAKE3, 2.2].
+// [FIPS 180-4, 5.3.3 and 4.2.2]: leading fraction bits of square roots of the first 8 primes, cube roots of
+// the first 64. BLAKE3 starts from the same eight words [BLAKE3, 2.2].
 [[maybe_unused]] static constexpr std::uint32_t kSha256Initial[8] = {
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 };

@@ -15,11 +15,14 @@ namespace crypsis::hashing {
 namespace {
 
 constexpr std::array<std::string_view, 3> kNames{"sha256", "sm3", "blake3"};
-constexpr std::size_t kGrainItems = 1024;      // a thread is worth starting for some tens of microseconds of work
-constexpr std::size_t kHmacChunkItems = 512;   // inner digests wait for the outer pass in 16 KiB
-constexpr std::size_t kHmacMaxKeyBytes = 64;   // one block; longer keys would have to be hashed first [RFC 2104, 2]
+constexpr std::size_t kGrainItems = 1024;  // a thread is worth starting for some tens of microseconds of work
+constexpr std::size_t kHmacChunkItems = 512;  // inner digests wait for the outer pass in 16 KiB
+constexpr std::size_t kHmacMaxKeyBytes =
+    64;  // one block; longer keys would have to be hashed first [RFC 2104, 2]
 
-std::string_view name_of(Algorithm algorithm) { return kNames[static_cast<std::size_t>(algorithm)]; }
+std::string_view name_of(Algorithm algorithm) {
+  return kNames[static_cast<std::size_t>(algorithm)];
+}
 
 #if defined(__x86_64__)
 constexpr std::array<const Impl*, 4> kManySha256{&avx512, &sha_ni, &avx2, &portable};
@@ -30,7 +33,9 @@ constexpr std::array<const Impl*, 1> kManySha256{&portable};
 constexpr std::array<const Impl*, 1> kFewSha256{&portable};
 constexpr std::array<const Impl*, 1> kManyOther{&portable};
 #endif
-constexpr std::size_t kFewItems = 8;  // below this most of sixteen lanes are idle and SHA-NI is faster (NOTES.md)
+// Below this many messages the sixteen lanes are so empty that SHA-NI is faster, whatever the length
+// (NOTES.md).
+constexpr std::size_t kFewItems = 10;
 
 template <class Offset>
 bool increasing(const void* memory, std::size_t n, std::size_t limit) {
@@ -88,7 +93,8 @@ void start_blake3(const Keying& keying, Start& start) {
     start.flags = kKeyedHash;
   } else if (!keying.domain.empty()) {
     std::uint32_t context_key[8];
-    scalar::blake3_message(start.initial, kDeriveKeyContext, keying.domain.data(), keying.domain.size(), context_key);
+    scalar::blake3_message(start.initial, kDeriveKeyContext, keying.domain.data(), keying.domain.size(),
+                           context_key);
     std::copy_n(context_key, 8, start.initial);
     start.flags = kDeriveKeyMaterial;
   }
@@ -131,7 +137,8 @@ void digest_hmac(const Impl& impl, const Job& inner, const Job& outer, std::size
     impl.digest(inner, at, stop, digests.bytes);
     Job second = outer;
     const WipeGuard wipe_second(second);
-    second.messages = Messages{digests.bytes, stop - at, Messages::Layout::kRows, kDigestBytes, kDigestBytes, nullptr};
+    second.messages =
+        Messages{digests.bytes, stop - at, Messages::Layout::kRows, kDigestBytes, kDigestBytes, nullptr};
     impl.digest(second, 0, stop - at, out + (at - begin) * outer.digest_size);
   }
 }
@@ -152,7 +159,8 @@ void check_offsets(const Messages& messages, std::size_t n_data_bytes) {
                         : increasing<std::int64_t>(messages.offsets, messages.n, n_data_bytes);
   if (!good) {
     throw std::invalid_argument(
-        "the Arrow array's offsets decrease or point outside its data: the array is damaged, see validate(full=True)");
+        "the Arrow array's offsets decrease or point outside its data: the array is damaged, see "
+        "validate(full=True)");
   }
 }
 
@@ -164,19 +172,22 @@ std::span<const Impl* const> compiled(Algorithm algorithm, std::size_t n_items) 
 void digest(const Request& request, std::span<const Messages> parts, std::uint8_t* out) {
   check_keying(request);
   if (request.digest_size < 16 || request.digest_size > kDigestBytes) {
-    throw std::invalid_argument("digest_size is " + std::to_string(request.digest_size) + ": use 16 to 32 bytes");
+    throw std::invalid_argument("digest_size is " + std::to_string(request.digest_size) +
+                                ": use 16 to 32 bytes");
   }
   std::size_t n_items = 0;
   for (const Messages& messages : parts) n_items += messages.n;
   const Algorithm algorithm = request.algorithm;
-  const Impl& impl = select_backend<Impl>("hashing", name_of(algorithm), compiled(algorithm, n_items), request.backend,
-                                          [=](const Impl& candidate) { return candidate.accepts(algorithm); });
+  const Impl& impl =
+      select_backend<Impl>("hashing", name_of(algorithm), compiled(algorithm, n_items), request.backend,
+                           [=](const Impl& candidate) { return candidate.accepts(algorithm); });
   const int threads = resolve_threads(request.threads);
 
   Start start;
   const WipeGuard wipe_start(start);
   start_message(request, start);
-  Job job{algorithm, {}, start.hmac ? kDigestBytes : request.digest_size, {}, start.n_prefix_bytes, start.flags};
+  Job job{algorithm,  {}, start.hmac ? kDigestBytes : request.digest_size, {}, start.n_prefix_bytes,
+          start.flags};
   const WipeGuard wipe_job(job);
   std::copy_n(start.initial, 8, job.initial);
   Job outer = job;
@@ -205,8 +216,9 @@ std::vector<BackendStatus> backends() {
     const Algorithm algorithm = parse_algorithm(name);
     const std::span<const std::string_view> known =
         algorithm == Algorithm::kSha256 ? std::span<const std::string_view>(known_sha256) : known_other;
-    report_backends<Impl>("hashing", name, known, compiled(algorithm, SIZE_MAX),
-                          [=](const Impl& candidate) { return candidate.accepts(algorithm); }, rows);
+    report_backends<Impl>(
+        "hashing", name, known, compiled(algorithm, SIZE_MAX),
+        [=](const Impl& candidate) { return candidate.accepts(algorithm); }, rows);
   }
   return rows;
 }

@@ -16,8 +16,8 @@ enum class Algorithm : std::uint8_t { kSha256, kSm3, kBlake3 };  // [FIPS 180-4]
 // "sha256", "sm3", "blake3"; std::invalid_argument names anything else.
 Algorithm parse_algorithm(std::string_view name);
 
-// n byte strings that the caller owns. Either rows: message i is `width` bytes at data + i * stride; or Arrow's
-// layout: message i is data[offsets[i], offsets[i + 1]). No byte outside the messages is read.
+// n byte strings that the caller owns. Either rows: message i is `width` bytes at data + i * stride; or
+// Arrow's layout: message i is data[offsets[i], offsets[i + 1]). No byte outside the messages is read.
 struct Messages {
   enum class Layout : std::uint8_t { kRows, kOffsets32, kOffsets64 };
   const std::uint8_t* data = nullptr;
@@ -28,11 +28,13 @@ struct Messages {
   const void* offsets = nullptr;  // int32_t or int64_t, n + 1 of them
 };
 
-// Throws std::invalid_argument unless offsets start at 0 or above, never decrease and end at or below n_data_bytes.
+// Throws std::invalid_argument unless offsets start at 0 or above, never decrease and end at or below
+// n_data_bytes.
 void check_offsets(const Messages& messages, std::size_t n_data_bytes);
 
 // What is mixed into every message of a call. At most one of the two is not empty.
-//   domain, 1 to 62 bytes: SHA-256 and SM3 hash one more 64-byte block before the message: the length of `domain` in a
+//   domain, 1 to 62 bytes: SHA-256 and SM3 hash one more 64-byte block before the message: the length of
+//   `domain` in a
 //     byte, `domain`, zeros; BLAKE3 runs its derive_key mode with `domain` as the context string.
 //   key: HMAC [RFC 2104] with 1 to 64 bytes for SHA-256 and SM3; BLAKE3's keyed mode with 32 bytes.
 struct Keying {
@@ -51,9 +53,9 @@ struct Request {
   int threads = 0;                         // 0: CRYPSIS_NUM_THREADS, else the CPUs of the process
 };
 
-// out[i * digest_size, (i + 1) * digest_size) = digest of message i; `out` must not overlap the messages. Every part
-// follows the one before in `out`. Running time depends on the lengths only, not on the bytes or the key. Throws
-// std::invalid_argument or BackendUnavailable before anything is written.
+// out[i * digest_size, (i + 1) * digest_size) = digest of message i; `out` must not overlap the messages.
+// Every part follows the one before in `out`. Running time depends on the lengths only, not on the bytes or
+// the key. Throws std::invalid_argument or BackendUnavailable before anything is written.
 void digest(const Request& request, std::span<const Messages> parts, std::uint8_t* out);
 
 // Rows of `crypsis backends`, three variants.

@@ -14,18 +14,19 @@ namespace crypsis::hashing {
 struct Job {
   Algorithm algorithm;
   Messages messages;
-  std::size_t digest_size;       // 1 to 32
-  std::uint32_t initial[8];      // chaining value that every message starts from
-  std::uint64_t n_prefix_bytes;  // already absorbed into `initial`: 0 or 64, counted in the final length (not BLAKE3)
-  std::uint32_t flags;           // BLAKE3's mode flag for every block; 0 otherwise
+  std::size_t digest_size;   // 1 to 32
+  std::uint32_t initial[8];  // chaining value that every message starts from
+  std::uint64_t
+      n_prefix_bytes;   // already absorbed into `initial`: 0 or 64, counted in the final length (not BLAKE3)
+  std::uint32_t flags;  // BLAKE3's mode flag for every block; 0 otherwise
 };
 
 struct Impl : Backend {
   // May this backend be asked for `algorithm`?
   bool (*accepts)(Algorithm algorithm) noexcept;
 
-  // Digests of messages [begin, end): message i goes to out + (i - begin) * digest_size. Any length, any alignment;
-  // reads no byte outside the messages. Constant-time in the bytes, not in the lengths.
+  // Digests of messages [begin, end): message i goes to out + (i - begin) * digest_size. Any length, any
+  // alignment; reads no byte outside the messages. Constant-time in the bytes, not in the lengths.
   void (*digest)(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out);
 };
 

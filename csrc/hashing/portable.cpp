@@ -27,7 +27,8 @@ struct OneLane {
 template <void (*kCompress)(std::uint32_t[8], const std::uint8_t[64]) noexcept>
 struct BigEndianLane : OneLane<BigEndianLane<kCompress>> {
   // The last block is never a whole block of message, so its length words land in `scratch`.
-  static void one_block(std::uint32_t s[8], const std::uint8_t* block, std::uint8_t* scratch, const Step<1>& step) {
+  static void one_block(std::uint32_t s[8], const std::uint8_t* block, std::uint8_t* scratch,
+                        const Step<1>& step) {
     if (block == scratch) {
       const std::uint64_t n_bits = (std::uint64_t{step.word_a[0]} << 32) | step.word_b[0];
       for (int i = 0; i < 8; ++i) scratch[56 + i] |= static_cast<std::uint8_t>(n_bits >> (56 - 8 * i));
@@ -48,7 +49,9 @@ struct Blake3Lane : OneLane<Blake3Lane> {
   }
 };
 
-bool accepts(Algorithm) noexcept { return true; }
+bool accepts(Algorithm) noexcept {
+  return true;
+}
 
 void digest_one_by_one(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) {
   switch (job.algorithm) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256, SM3 and BLAKE3 over a register type V whose lane i belongs to message i. avx2.cpp and avx512.cpp supply V and
-// include this; so the rounds are written once. Internal linkage throughout, see schedule.h.
+// SHA-256, SM3 and BLAKE3 over a register type V whose lane i belongs to message i. avx2.cpp and avx512.cpp
+// supply V and include this; so the rounds are written once. Internal linkage throughout, see schedule.h.
 //
-// V provides: kLanes; set1(word); load(words) and store(words), kLanes of them, 64-byte aligned; + ^ | on words;
-// ror<n>, shr<n>; xor3(a,b,c), choose(a,b,c) = a ? b : c bitwise, majority(a,b,c), andnot(a,b) = ~a & b; byte_swap(x);
-// load_blocks<extent>(step, w): w[j] lane i = little-endian word j of lane i's block, padding byte included;
-// store_digests(s, out): lane i's words 0 to 7, little-endian, to out + 32 i.
+// V provides: kLanes; set1(word); load(words) and store(words), kLanes of them, 64-byte aligned; + ^ | on
+// words; ror<n>, shr<n>; xor3(a,b,c), choose(a,b,c) = a ? b : c bitwise, majority(a,b,c), andnot(a,b) = ~a &
+// b; byte_swap(x); load_blocks<extent>(step, w): w[j] lane i = little-endian word j of lane i's block,
+// padding byte included; store_digests(s, out): lane i's words 0 to 7, little-endian, to out + 32 i.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +24,8 @@ struct Bits {
   static constexpr int value = n;
 };
 
-// The same table, but the compiler no longer knows its contents: else it moves constants through general registers, which
-// costs an instruction on the vector ports each; a broadcast from memory is free.
+// The same table, but the compiler no longer knows its contents: else it moves constants through general
+// registers, which costs an instruction on the vector ports each; a broadcast from memory is free.
 CRYPSIS_INLINE const std::uint32_t* hidden(const std::uint32_t* table) {
   __asm__("" : "+r"(table));
   return table;

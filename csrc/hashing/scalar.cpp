@@ -22,8 +22,12 @@ Word load_le(const std::uint8_t* p) noexcept {
   return (Word{p[3]} << 24) | (Word{p[2]} << 16) | (Word{p[1]} << 8) | Word{p[0]};
 }
 
-Word p0(Word x) noexcept { return x ^ rotl(x, 9) ^ rotl(x, 17); }
-Word p1(Word x) noexcept { return x ^ rotl(x, 15) ^ rotl(x, 23); }
+Word p0(Word x) noexcept {
+  return x ^ rotl(x, 9) ^ rotl(x, 17);
+}
+Word p1(Word x) noexcept {
+  return x ^ rotl(x, 15) ^ rotl(x, 23);
+}
 
 void mix(Word v[16], int a, int b, int c, int d, Word x, Word y) noexcept {
   v[a] += v[b] + x;
@@ -37,8 +41,8 @@ void mix(Word v[16], int a, int b, int c, int d, Word x, Word y) noexcept {
 }
 
 // The chaining value of one chunk of 0 to 1024 bytes; `last_flags` go into its last block only.
-void blake3_chunk(Word cv[8], const std::uint8_t* data, std::uint64_t n_bytes, std::uint64_t counter, Word flags,
-                  Word last_flags) noexcept {
+void blake3_chunk(Word cv[8], const std::uint8_t* data, std::uint64_t n_bytes, std::uint64_t counter,
+                  Word flags, Word last_flags) noexcept {
   Word start = kChunkStart;
   while (n_bytes > kBlockBytes) {
     blake3_compress(cv, data, kBlockBytes, counter, flags | start);
@@ -51,7 +55,8 @@ void blake3_chunk(Word cv[8], const std::uint8_t* data, std::uint64_t n_bytes, s
   blake3_compress(cv, block, static_cast<Word>(n_bytes), counter, flags | start | kChunkEnd | last_flags);
 }
 
-void blake3_parent(const Word key[8], const Word left[8], const Word right[8], Word flags, Word cv[8]) noexcept {
+void blake3_parent(const Word key[8], const Word left[8], const Word right[8], Word flags,
+                   Word cv[8]) noexcept {
   std::uint8_t block[kBlockBytes];
   for (int i = 0; i < 16; ++i) {
     const Word word = i < 8 ? left[i] : right[i - 8];
@@ -141,8 +146,8 @@ void blake3_compress(Word cv[8], const std::uint8_t block[64], Word n_block_byte
 
 void blake3_message(const Word key[8], Word flags, const std::uint8_t* data, std::uint64_t n_bytes,
                     Word digest[8]) noexcept {
-  // Chaining values of complete subtrees on the way to the root, one for each set bit of the number of chunks absorbed;
-  // 2^54 chunks are 2^64 bytes, so 54 entries are enough.
+  // Chaining values of complete subtrees on the way to the root, one for each set bit of the number of chunks
+  // absorbed; 2^54 chunks are 2^64 bytes, so 54 entries are enough.
   Word stack[54][8];
   int depth = 0;
   std::uint64_t counter = 0;

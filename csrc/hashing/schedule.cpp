@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint8_t kNothing[1] = {0};
 
 std::uint64_t count_blocks(std::uint64_t n_bytes, bool padded) noexcept {
-  if (padded) return (n_bytes + 8) / kBlockBytes + 1;  // 0x80 and 64 bits of length follow [FIPS 180-4, 5.1.1]
+  if (padded)
+    return (n_bytes + 8) / kBlockBytes + 1;  // 0x80 and 64 bits of length follow [FIPS 180-4, 5.1.1]
   return std::max<std::uint64_t>(1, (n_bytes + kBlockBytes - 1) / kBlockBytes);
 }
 
@@ -23,11 +24,14 @@ void read_offsets(const Messages& messages, std::size_t begin, Window& window) n
   }
 }
 
-// Longest first; stable. Counting sort, as nearly all messages have a few blocks; the long ones then go among themselves.
+// Longest first; stable. Counting sort, as nearly all messages have a few blocks; the long ones then go among
+// themselves.
 void sort_by_blocks(Window& window) noexcept {
   constexpr std::size_t kBuckets = 64;
   const Window unsorted = window;
-  auto bucket = [&](std::size_t i) { return kBuckets - std::min<std::size_t>(unsorted.n_blocks[i], kBuckets); };
+  auto bucket = [&](std::size_t i) {
+    return kBuckets - std::min<std::size_t>(unsorted.n_blocks[i], kBuckets);
+  };
   std::uint32_t starts[kBuckets + 1] = {};
   for (std::size_t i = 0; i < window.n_items; ++i) ++starts[bucket(i) + 1];
   for (std::size_t b = 0; b < kBuckets; ++b) starts[b + 1] += starts[b];

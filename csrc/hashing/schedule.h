@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// From n messages of any lengths to full registers: the loop that every backend runs around its compression function.
+// From n messages of any lengths to full registers: the loop that every backend runs around its compression
+// function.
 //
-// Messages are taken in windows, sorted inside a window by their number of blocks (longest first) and put into lanes in
-// that order. A group of L lanes takes as many steps as its longest message has blocks; lanes that ended stand still. As
-// the groups' maxima and minima interleave, the steps wasted in a window are at most those of its longest message.
+// Messages are taken in windows, sorted inside a window by their number of blocks (longest first) and put
+// into lanes in that order. A group of L lanes takes as many steps as its longest message has blocks; lanes
+// that ended stand still. As the groups' maxima and minima interleave, the steps wasted in a window are at
+// most those of its longest message.
 //
 // Internal linkage throughout: ISA files include this, and their copies must not meet those of others.
 #pragma once
@@ -18,10 +20,12 @@
 
 namespace crypsis::hashing {
 
-inline constexpr std::size_t kWindowItems = 512;  // 16 KiB of plan: stays in the first-level cache beside the blocks
+inline constexpr std::size_t kWindowItems =
+    512;  // 16 KiB of plan: stays in the first-level cache beside the blocks
 inline constexpr std::size_t kMaxLanes = 16;
 
-// The messages of one window in processing order. kMaxLanes empty entries follow the last, so a group may run over.
+// The messages of one window in processing order. kMaxLanes empty entries follow the last, so a group may run
+// over.
 struct Window {
   const std::uint8_t* data[kWindowItems + kMaxLanes];
   std::uint64_t n_bytes[kWindowItems + kMaxLanes];
@@ -32,13 +36,14 @@ struct Window {
   std::uint64_t max_bytes;  // longest message
 };
 
-// Fills `window` with messages [begin, min(end, begin + kWindowItems)). Not in an ISA file, so it may use the library.
+// Fills `window` with messages [begin, min(end, begin + kWindowItems)). Not in an ISA file, so it may use the
+// library.
 void plan_window(const Job& job, std::size_t begin, std::size_t end, bool sort, Window& window) noexcept;
 
 namespace {
 
-// How much of a group's blocks can be other than zero, besides the length words: what the rounds may leave out. The
-// identifiers that private set intersection hashes are short.
+// How much of a group's blocks can be other than zero, besides the length words: what the rounds may leave
+// out. The identifiers that private set intersection hashes are short.
 enum class Extent : std::uint8_t {
   kFull,
   kHalf,   // every message is below 32 bytes: words 8 to 14 are zero (8 to 15 in BLAKE3)
@@ -49,9 +54,11 @@ enum class Extent : std::uint8_t {
 template <std::size_t L>
 struct alignas(64) Step {
   const std::uint8_t* data[L];
-  std::uint64_t take[L];    // 0 to 64
-  std::uint64_t pad[L];     // bit take[i] set where the byte 0x80 follows the message, else 0 (always 0 in BLAKE3)
-  std::uint32_t word_a[L];  // SHA-256, SM3: to be or-ed into words 14 and 15, the bit length; BLAKE3: block length, flags
+  std::uint64_t take[L];  // 0 to 64
+  std::uint64_t
+      pad[L];  // bit take[i] set where the byte 0x80 follows the message, else 0 (always 0 in BLAKE3)
+  std::uint32_t word_a[L];  // SHA-256, SM3: to be or-ed into words 14 and 15, the bit length; BLAKE3: block
+                            // length, flags
   std::uint32_t word_b[L];
   std::uint32_t live[L];  // all ones: the lane takes part; 0: its state stays. Set when all_live is false.
   bool all_live;
@@ -89,8 +96,8 @@ struct alignas(64) DigestBuffer {
   std::uint8_t bytes[L * kDigestBytes];
 };
 
-// Engine: kLanes; State; start(State&, initial); compress(State&, const Step<kLanes>&); finish(const State&, bytes), which
-// writes kLanes digests of 32 bytes.
+// Engine: kLanes; State; start(State&, initial); compress(State&, const Step<kLanes>&); finish(const State&,
+// bytes), which writes kLanes digests of 32 bytes.
 template <class Engine>
 void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) {
   constexpr std::size_t L = Engine::kLanes;
@@ -103,11 +110,11 @@ void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) 
   std::uint8_t* const digests = buffer.bytes;
   const std::size_t size = job.digest_size;
   for (std::size_t at = begin; at < end; at += window.n_items) {
-    plan_window(job, at, end, L > 1, window);
+    plan_window(job, at, end, L > 1 || job.algorithm == Algorithm::kBlake3, window);
     std::uint8_t* const window_out = out + (at - begin) * size;
     std::size_t i = 0;
     if (job.algorithm == Algorithm::kBlake3) {
-      // More than one chunk: a tree, hashed alone. The longest come first, or the order is kept with one lane.
+      // More than one chunk: a tree, hashed alone. The longest come first.
       for (; i < window.n_items && window.n_blocks[i] > kBlake3ChunkBlocks; ++i) {
         std::uint32_t words[8];
         scalar::blake3_message(job.initial, job.flags, window.data[i], window.n_bytes[i], words);
@@ -123,7 +130,8 @@ void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) 
       const std::uint64_t n_full = window.n_blocks[i + L - 1];
       for (std::uint64_t block = 0; block < n_steps; ++block) {
         fill_step<L>(window, i, block, job, step);
-        step.all_live = block < n_full || n_steps == 1;  // with one step, what idle lanes compute is never looked at
+        step.all_live =
+            block < n_full || n_steps == 1;  // with one step, what idle lanes compute is never looked at
         Engine::compress(state, step);
       }
       const std::size_t n = window.n_items - i < L ? window.n_items - i : L;
@@ -146,9 +154,10 @@ void run(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out) 
   }
 }
 
-// A lane's 64 bytes in memory: the message itself where a whole block is left, else `scratch` with the padding.
-[[maybe_unused]] const std::uint8_t* stage_block(const std::uint8_t* data, std::uint64_t take, std::uint64_t pad,
-                                                 std::uint8_t scratch[kBlockBytes]) {
+// A lane's 64 bytes in memory: the message itself where a whole block is left, else `scratch` with the
+// padding.
+[[maybe_unused]] const std::uint8_t* stage_block(const std::uint8_t* data, std::uint64_t take,
+                                                 std::uint64_t pad, std::uint8_t scratch[kBlockBytes]) {
   if (take == kBlockBytes) return data;
   std::memset(scratch, 0, kBlockBytes);
   if (take != 0) std::memcpy(scratch, data, take);

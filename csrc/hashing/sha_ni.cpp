@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 by the SHA extensions. Two messages at a time: two rounds take 4 cycles, another pair may start after 2.
+// SHA-256 by the SHA extensions. Two messages at a time: two rounds take 4 cycles, another pair may start
+// after 2.
 #include <immintrin.h>
 
 #include "hashing/schedule.h"
@@ -18,7 +19,8 @@ struct Sha256Pair {
   using State = PairState;
 
   static __m128i words(std::uint32_t w3, std::uint32_t w2, std::uint32_t w1, std::uint32_t w0) {
-    return _mm_set_epi32(static_cast<int>(w3), static_cast<int>(w2), static_cast<int>(w1), static_cast<int>(w0));
+    return _mm_set_epi32(static_cast<int>(w3), static_cast<int>(w2), static_cast<int>(w1),
+                         static_cast<int>(w0));
   }
 
   static void start(State& state, const std::uint32_t h[8]) {
@@ -35,9 +37,11 @@ struct Sha256Pair {
     __m128i abef[2];
     __m128i cdgh[2];
     for (int lane = 0; lane < 2; ++lane) {
-      const std::uint8_t* const block = stage_block(step.data[lane], step.take[lane], step.pad[lane], scratch[lane]);
+      const std::uint8_t* const block =
+          stage_block(step.data[lane], step.take[lane], step.pad[lane], scratch[lane]);
       for (int j = 0; j < 4; ++j) {
-        m[lane][j] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 16 * j)), swap);
+        m[lane][j] =
+            _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 16 * j)), swap);
       }
       m[lane][3] = _mm_or_si128(m[lane][3], words(step.word_b[lane], step.word_a[lane], 0, 0));
       abef[lane] = state.abef[lane];
@@ -78,7 +82,9 @@ struct Sha256Pair {
   }
 };
 
-bool accepts(Algorithm algorithm) noexcept { return algorithm == Algorithm::kSha256; }
+bool accepts(Algorithm algorithm) noexcept {
+  return algorithm == Algorithm::kSha256;
+}
 
 }  // namespace
 

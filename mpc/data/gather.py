@@ -147,9 +147,9 @@ def gather(
     if _is_ascending(index):
         yield from _filter(source, index, names, advance)
         return
-    order = np.argsort(index, kind="stable").astype(np.uint32 if len(index) < 1 << 32 else np.uint64)
+    order = np.argsort(index).astype(np.uint32 if len(index) < 1 << 32 else np.uint64)
     ascending = index[order]
-    n_null = int(np.searchsorted(ascending, 0))
+    n_null = _first_at_least(ascending, 0)
     per_row = _bytes_per_row(source, names)
     budget = min(memory_limit // _COPIES, _MAX_WINDOW_BYTES)
     window_rows = max(int(budget / per_row), 1)
@@ -190,7 +190,7 @@ def _filter(
 ) -> Iterator[pa.RecordBatch]:
     start = position = 0
     for batch in source.batches(names):
-        end = int(np.searchsorted(index, start + batch.num_rows))
+        end = _first_at_least(index, start + batch.num_rows)
         if end > position:
             yield batch.take(pa.array(index[position:end] - start))
         start += batch.num_rows
@@ -205,7 +205,7 @@ def _chosen(
     """The wanted rows of each batch of the source, with the output position of each."""
     start = position = 0
     for batch in source.batches(names):
-        end = int(np.searchsorted(ascending, start + batch.num_rows))
+        end = _first_at_least(ascending, start + batch.num_rows)
         for begin in range(position, end, _SLICE_ROWS):  # one source row may be wanted very often
             stop = min(begin + _SLICE_ROWS, end)
             yield batch.take(pa.array(ascending[begin:stop] - start)), order[begin:stop]
@@ -213,6 +213,13 @@ def _chosen(
         position = end
         advance(start)
     _check_all_found(position, len(ascending))
+
+
+def _first_at_least(ascending: RowIndex, row: int) -> int:
+    """Number of row ids below `row`. The type is matched, or NumPy would widen the whole array for each search."""
+    if row > np.iinfo(ascending.dtype).max:
+        return len(ascending)
+    return int(np.searchsorted(ascending, ascending.dtype.type(row)))
 
 
 def _check_all_found(found: int, wanted: int) -> None:
@@ -276,7 +283,7 @@ class _Spill:
         self._schema = table.schema
         positions = np.concatenate([place for _, place in held])
         window = positions // self._window_rows
-        by_window = np.argsort(window, kind="stable")
+        by_window = np.argsort(window)
         bounds = np.searchsorted(window[by_window], np.arange(self.n_windows + 1))
         batch = table.combine_chunks().take(pa.array(by_window)).combine_chunks().to_batches()[0]
         for w in np.flatnonzero(np.diff(bounds)):

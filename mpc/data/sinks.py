@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from crypsis.errors import DataError
+from crypsis.mpc.data.sources import one_line
 
 GROUP_ROWS: Final = 1 << 18
 GROUP_BYTES: Final = 64 << 20
@@ -122,6 +123,10 @@ def write_batches(
             for table in _grouped(batches, schema):
                 writer.write_table(table)
                 written += table.num_rows
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{file.path}: a column cannot be written as {format} ({one_line(error)}); leave it out or convert it"
+        ) from error
     except OSError as error:
         if error.errno not in _NO_SPACE:
             raise DataError(

@@ -30,7 +30,7 @@ _log = logging.getLogger("crypsis.transport")
 # Frames below this size share a packet, up to _BATCH_BYTES: a gRPC message costs as much as copying some 100
 # KB.
 _SMALL_BYTES = 32 << 10
-_BATCH_BYTES = 128 << 10
+_BATCH_BYTES = 64 << 10
 
 FRUITLESS_S = 10.0
 """A connection that stood for this long counts as one although nothing new came over it."""

@@ -36,7 +36,7 @@ from crypsis.mpc.transport.frames import (
     unpack_hello,
 )
 from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
-from crypsis.mpc.transport.tls import TlsMaterial, diagnose
+from crypsis.mpc.transport.tls import Suspicion, TlsMaterial, diagnose
 
 from crypsis.errors import ChannelError, ProtocolAbort
 
@@ -49,6 +49,9 @@ HELLO_TIMEOUT_S = 30.0
 
 MAX_CALLS = 16
 """Calls served at one time: the peer's, and strangers until they are sent away."""
+
+MAX_SUSPICIONS = 3
+"""So often in a row a peer may hang up on our certificate until we believe that it does not accept it."""
 
 _FIRST_BACKOFF_S = 0.05
 _LAST_BACKOFF_S = 5.0
@@ -65,6 +68,8 @@ def _grpc_options(options: ChannelOptions) -> list[tuple[str, int | str]]:
         ("grpc.use_local_subchannel_pool", 1),  # each dial is a connection of its own
         ("grpc.keepalive_time_ms", int(options.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", int(options.keepalive_timeout_s * 1000)),
+        ("grpc.http2.bdp_probe", 0),  # the window below is wide enough, and probes delay keepalive pings
+        ("grpc.http2.ping_timeout_ms", int(options.keepalive_timeout_s * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 100),
@@ -222,6 +227,7 @@ class GrpcDialer:
         self._session.end = self._end
         self._over = threading.Event()
         self._call: Any = None
+        self._suspicions = 0
         self._thread = threading.Thread(target=self._run, name=f"crypsis dial {peer}", daemon=True)
 
     def connect(self) -> Channel:
@@ -272,8 +278,6 @@ class GrpcDialer:
                 return "the peer ended the connection"
         except grpc.RpcError as error:
             return self._explain(error, connection)
-        finally:
-            session.detach(connection, "the connection ended")  # wakes `_outgoing`, which gRPC waits for
 
     def _greet(self, connection: Connection, packet: bytes) -> bool:
         session = self._session
@@ -314,8 +318,10 @@ class GrpcDialer:
             )
         elif self._tls is not None and connection.attached_at is None and "refused" not in details.lower():
             problem = diagnose(self._host, self._port, self._tls, session.peer)
+            self._suspicions = self._suspicions + 1 if isinstance(problem, Suspicion) else 0
             if problem is not None:
-                session.fail(problem)
+                if not isinstance(problem, Suspicion) or self._suspicions >= MAX_SUSPICIONS:
+                    session.fail(ChannelError(str(problem)))
                 return str(problem)
         return details[-200:]
 

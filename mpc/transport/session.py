@@ -194,7 +194,8 @@ class Session(Engine, Channel):
             if not self._finished and self._error is None:
                 self._fail(ChannelError(f"this party ended the job: {reason}"), tell=reason)
             deadline = time.monotonic() + ABORT_LINGER_S
-            while self._abort_reason is not None and not self._abort_sent and not self._finished:
+            told = self._connections == 0 or self._abort_reason is None  # nobody, or nothing, to tell
+            while not (told or self._abort_sent or self._finished):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break

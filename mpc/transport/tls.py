@@ -116,37 +116,41 @@ def _reason(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).lower().replace("_", " ")
 
 
+class Suspicion(ChannelError):
+    """Looks like a certificate that is not accepted, but may be a peer that ended at this very moment."""
+
+
 def diagnose(
     host: str, port: int, material: TlsMaterial, peer: str, *, timeout_s: float = 5.0
 ) -> ChannelError | None:
-    """Ask `host:port` for a TLS handshake; the error if one of the parties' certificates cannot be accepted.
+    """Ask `host:port` for a TLS handshake; the error if one of the parties' certificates is not accepted.
 
     None when the handshake works or fails for a reason that may pass (refused, reset, silent).
     """
     context, _ = _contexts(material.files)
     context.set_alpn_protocols(["h2"])
     where = f"party {peer!r} at {host}:{port}"
+    remedy = "both parties need certificates from the same authority, each with its own party's name"
     try:
         with (
             socket.create_connection((host, port), timeout=timeout_s) as plain,
             context.wrap_socket(plain, server_hostname=peer) as connection,
         ):
-            # In TLS 1.3 the server judges our certificate after our handshake is done: its verdict, or the
-            # first HTTP/2 frame, is what we read.
-            connection.recv(1)
+            # In TLS 1.3 the server judges our certificate after our handshake is done: what we read is its
+            # verdict, or the first HTTP/2 frame. gRPC's server gives no verdict, it hangs up.
+            if not connection.recv(1):
+                return Suspicion(
+                    f"{where} hangs up when it sees our certificate {material.files.certificate}; {remedy}"
+                )
     except ssl.SSLCertVerificationError as error:
-        return ChannelError(
-            f"the certificate of {where} is not accepted: {_reason(error)}; both parties need"
-            " certificates from the"
-            f" same authority ({material.files.ca}), each with its own party's name"
-        )
+        return ChannelError(f"the certificate of {where} is not accepted: {_reason(error)}; {remedy}")
+    except ssl.SSLEOFError:
+        pass
     except ssl.SSLError as error:
         reason = _reason(error)
         if "alert" in reason:
             return ChannelError(
-                f"{where} does not accept our certificate {material.files.certificate}: {reason}; both"
-                " parties need"
-                " certificates from the same authority"
+                f"{where} does not accept our certificate {material.files.certificate}: {reason}; {remedy}"
             )
         if "wrong version number" in reason or "record layer" in reason:
             return ChannelError(

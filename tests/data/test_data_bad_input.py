@@ -209,7 +209,7 @@ import resource, signal, sys
 import numpy as np, pyarrow as pa
 from crypsis.errors import DataError
 from crypsis.mpc.data import TableSource, write_output
-n = 200_000
+n = 60_000
 table = pa.table({"id": [f"{i * 7919:030d}" for i in range(n)], "x": ["%d" % (i * i) for i in range(n)]})
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

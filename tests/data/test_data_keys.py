@@ -107,7 +107,7 @@ def test_key_table_groups_rows(pairs):
 
 
 def test_many_rows_across_batches():
-    ids = [str(i % 90_000) for i in range(150_000)]
+    ids = [str(i % 40_000) for i in range(70_000)]
     check_table(pa.table({"id": ids}), [KeySpec("id")], [(i.encode(),) for i in ids])
 
 
@@ -222,3 +222,9 @@ def test_progress_is_reported():
     digest_keys(source, [KeySpec("k", "int")], progress=lambda *a: calls.append(a))
     assert calls[-1] == ("digest keys", 100_000, 100_000)
     assert len(calls) == 2
+
+
+def test_the_example_of_the_documentation():
+    assert (
+        row_digests([pa.array(["00123"])], ["string"]).tobytes().hex() == "14cfeff94b3af27a5496c3af0f070a27"
+    )

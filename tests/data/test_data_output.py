@@ -78,7 +78,7 @@ def test_csv_output_reads_back_the_same_text(tmp_path, name):
     assert plain == [FLAT, *([v or "" for v in row.values()] for row in as_text)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(-1, N - 1), min_size=1, max_size=400))
 def test_the_temporary_file_gives_what_memory_gives(tmp_path_factory, index):
     big = TABLE.append_column("blob", pa.array(["b" * 1500] * N))  # 7.5 MB where 1 MiB is allowed
@@ -148,6 +148,10 @@ def test_csv_to_csv_keeps_the_text(tmp_path):
 def test_types_without_csv_form(tmp_path):
     with pytest.raises(DataError, match=r"'list'.*write Parquet"):
         write_output(TableSource(TABLE), np.array([0]), tmp_path / "o.csv")
+    interval = pa.table({"m": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    for suffix in ("csv", "parquet"):
+        with pytest.raises(DataError, match=f"cannot be written as {suffix}"):
+            write_output(TableSource(interval), np.array([0]), tmp_path / f"o.{suffix}")
     with pytest.raises(DataError, match="not UTF-8"):
         write_output(TableSource(pa.table({"b": [b"\xff"]})), np.array([0]), tmp_path / "o.csv")
     assert os.listdir(tmp_path) == []

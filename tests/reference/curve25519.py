@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""curve25519 on Python integers, the obvious way: full points (u, v), affine chord and tangent, double and add.
+"""curve25519 on Python integers, the obvious way: points (u, v), affine chord and tangent, double and add.
 
-Independent of the kernels on purpose: no ladder, no projective coordinates, no shared inversions. X25519 on the twist
-works on the twisted curve 2 v^2 = u^3 + J u^2 + u. [RFC 7748], [RFC 9380]. Slow; tests only.
+Independent of the kernels on purpose: no ladder, no projective coordinates, no shared inversions. X25519 on
+the twist works on the twisted curve 2 v^2 = u^3 + J u^2 + u. [RFC 7748], [RFC 9380]. Slow; tests only.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SHA-256, SM3, BLAKE3 and HMAC written down as the documents say them. Slow, obvious, one message at a time."""
+"""SHA-256, SM3, BLAKE3 and HMAC as the documents say them. Slow, obvious, one message at a time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def sha256(message: bytes) -> bytes:
     return b"".join(x.to_bytes(4, "big") for x in state)
 
 
-SM3_IV = [int(x, 16) for x in "7380166f 4914b2b9 172442d7 da8a0600 a96f30bc 163138aa e38dee4d b0fb0e4e".split()]
+SM3_IV = [
+    int(x, 16)
+    for x in ["7380166f", "4914b2b9", "172442d7", "da8a0600", "a96f30bc", "163138aa", "e38dee4d", "b0fb0e4e"]
+]
 
 
 def sm3(message: bytes) -> bytes:
@@ -135,7 +138,7 @@ def _to_bytes(words: list[int]) -> bytes:
 
 
 def _blake3_node(key: list[int], data: bytes, first_chunk: int, flags: int, root: int) -> list[int]:
-    """A subtree [BLAKE3, 2.1]: the left child takes the largest power of two of chunks that leaves the right some."""
+    """A subtree [BLAKE3, 2.1]: the left has the most chunks, a power of two, that leave the right some."""
     if len(data) <= 1024:
         blocks = [data[i : i + 64] for i in range(0, len(data), 64)] or [b""]
         cv = key

@@ -13,9 +13,12 @@ from types import TracebackType
 class DroppingProxy:
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port`, badly.
 
-    cut_every  after this many bytes forwarded (both directions together) all connections are reset, and again after
-               as many more
+    cut_every  after this many bytes forwarded (both directions together) all connections are reset,
+               and again after as many more
     max_cuts   how often at most
+
+    A packet counts only when it is complete, so a channel makes progress only if `cut_every` is a few
+    times its largest packet (the chunk size, at least 64 KiB) plus a TLS handshake of some 5 KB.
     """
 
     def __init__(self, target_port: int, *, cut_every: int | None = None, max_cuts: int = 1 << 30) -> None:
