@@ -345,7 +345,7 @@ def _told(problem: dict[str, Any]) -> str:
     """One line for one of pydantic's findings: field, value, remedy."""
     # The branches of a union are no part of the file: drop their names from the place.
     parts = [
-        str(p) for p in problem["loc"] if isinstance(p, int) or "[" not in p and p not in ("str", "list")
+        str(p) for p in problem["loc"] if isinstance(p, int) or ("[" not in p and p not in ("str", "list"))
     ]
     field = ".".join(parts)
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from crypsis.mpc.cli import main
 
 from .parties import Finished, Scene

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+
 from crypsis.mpc.transport.certs import make_development_certificates
 
 COMMAND = [sys.executable, "-P", "-m", "crypsis.mpc.cli"]

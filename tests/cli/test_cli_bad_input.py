@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from crypsis.errors import CrypsisError
 from crypsis.mpc.psi import agree
 from crypsis.mpc.psi.ecdh import POINTS
 from crypsis.mpc.transport import ChannelOptions, TlsFiles, open_channel
@@ -342,18 +344,17 @@ def against(scene: Scene, act: Callable[[Any], None]) -> Finished:
     certs = scene.folder / "certs"
     process = scene.start("bank", "--patience", "20")
     tls = TlsFiles(ca=certs / "ca.crt", certificate=certs / "telco.crt", key=certs / "telco.key")
-    with (
-        pytest.raises(Exception, match="party|channel|peer|disagree"),
-        open_channel(
-            party="telco",
-            peer="bank",
-            connect=f"127.0.0.1:{scene.port}",
-            tls=tls,
-            options=ChannelOptions(patience_s=30),
-        ) as channel,
-    ):
-        act(channel)
+    channel = open_channel(
+        party="telco",
+        peer="bank",
+        connect=f"127.0.0.1:{scene.port}",
+        tls=tls,
+        options=ChannelOptions(patience_s=30),
+    )
+    act(channel)
+    with pytest.raises(CrypsisError):
         channel.recv(31)
+    channel.abort("done")
     finished = ended(process)
     assert scene.left_over() == []
     assert isinstance(finished, Finished)
@@ -383,7 +384,6 @@ def test_a_peer_with_another_protocol_version(scene: Scene) -> None:
         agree.send_json(channel, {**message, "n_unique": 1})
         agree.recv_json(channel, "config")
         agree.send_json(channel, {"type": "refused"})
-        agree.recv_json(channel, "refused")
 
     line = against(scene, other_version).error(2)
     assert "'version'" in line

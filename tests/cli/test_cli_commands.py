@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import typer.main
 import yaml
+
 from crypsis.errors import ConfigError
 from crypsis.mpc.cli import app as cli_app
 from crypsis.mpc.cli import customers, demo, progress, psi_run

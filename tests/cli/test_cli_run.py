@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+
 from transport.proxy import DroppingProxy
 
 from .parties import Finished, Scene, ended

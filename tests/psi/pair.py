@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+
 from crypsis.mpc.psi import PsiOptions, PsiResult, intersect
 from crypsis.mpc.transport import Channel, ChannelOptions, ChannelStats, memory_pair
 

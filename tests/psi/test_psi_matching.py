@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.psi import matching
 from crypsis.mpc.psi.matching import TagSet, match, tag_bytes
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def tag_set(tags: list[bytes], width: int) -> TagSet:

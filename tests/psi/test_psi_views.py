@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from crypsis.mpc.data import KeySpec, TableSource, digest_keys
 from crypsis.mpc.psi import agree
 from crypsis.mpc.psi.ecdh import LEAKS, POINTS, RESULT, TAGS, hash_to_points, secret_permutation
