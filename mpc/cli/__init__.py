@@ -71,8 +71,9 @@ def _run(arguments: list[str]) -> int:
     from crypsis.mpc.cli.app import app
 
     # The command line's own errors have this interface in every release of typer and click.
+    # Some of those releases turn Ctrl-C into an exception of their own or into code 130, some do not.
     try:
-        result = app(arguments, standalone_mode=False, prog_name="crypsis")
+        code = app(arguments, standalone_mode=False, prog_name="crypsis")
     except Exception as error:
         if hasattr(error, "format_message"):
             context = getattr(error, "ctx", None)
@@ -80,12 +81,14 @@ def _run(arguments: list[str]) -> int:
             told = " ".join(error.format_message().split())
             _say(f"error: {told.rstrip('.')}; see `{where} --help`")
             return int(getattr(error, "exit_code", 2))
-        if type(error).__name__ == "Exit":
-            return int(getattr(error, "exit_code", 1))
         if type(error).__name__ == "Abort":
             raise KeyboardInterrupt from error
-        raise
-    return result if isinstance(result, int) else 0
+        if type(error).__name__ != "Exit":
+            raise
+        code = getattr(error, "exit_code", 1)
+    if code == EXIT_INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides and says why."""
+"""Peers that disagree, are of another version, send garbage or cheat: the job ends on both sides, with the reason."""
 
 from __future__ import annotations
 
@@ -47,10 +47,8 @@ def sender(n: int = 20, **options: Any) -> Callable[[Channel], Any]:
 
 def honest_error(role: str, cheating: Callable[[Channel], Any], **options: Any) -> BaseException:
     """What an honest party of `role` ends with; the cheating one ends too, in whatever way."""
-    if role == "receiver":
-        futures = both(receiver(**options), cheating)
-    else:
-        futures = both(cheating, sender(**options))[::-1]
+    is_receiver = role == "receiver"
+    futures = both(receiver(**options), cheating) if is_receiver else both(cheating, sender(**options))[::-1]
     assert all(future.done() for future in futures)
     error = futures[0].exception()
     assert error is not None
