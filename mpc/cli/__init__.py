@@ -11,7 +11,8 @@
      70  a defect in Crypsis (--debug or CRYPSIS_DEBUG=1 shows the traceback)
     130  interrupted (Ctrl-C); 143 terminated. The peer is told.
 
-After any code but 0 there is no output under the final name. Results go to stdout, everything else to stderr.
+After any code but 0 there is no output under the final name, unless the message says that the output is complete
+(the report could not be written). Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def progress_bars(party: str, *, enabled: bool = True) -> Iterator[Progress | No
     columns = (
         SpinnerColumn(),
         TextColumn(party + "  {task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=16),  # rate and time left still fit on 80 columns
         ShareColumn(),
         RateColumn(),
         TimeRemainingColumn(),

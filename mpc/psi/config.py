@@ -130,7 +130,7 @@ class JobConfig(_Model):
         None, description="refuse a join that duplicates blow up beyond this"
     )
     memory_mib: Annotated[int, Field(ge=16, le=1 << 24)] = Field(
-        512, description="memory for gathering the payload; more is gathered in several passes"
+        256, description="memory for gathering the payload; more is gathered in several passes"
     )
 
     @model_validator(mode="before")

@@ -37,10 +37,6 @@ _log = logging.getLogger("crypsis.psi")
 _TIGHTEST = 8
 
 
-class Stopped(BaseException):
-    """The operator or the system ends the process (SIGTERM); not an error of the job."""
-
-
 class _Phases:
     """Wall seconds by phase, and the phase told to the progress display as it begins."""
 
@@ -130,7 +126,10 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
         seconds=_in_order(phases.seconds, outcome.seconds),
     )
     if config.report_path is not None:
-        report.write(config.report_path)
+        try:
+            report.write(config.report_path)
+        except DataError as error:
+            raise DataError(f"{error}; the output is complete") from error
     return report
 
 
@@ -213,7 +212,7 @@ def _close(channel: Channel) -> None:
 
 def _public_reason(config: JobConfig, error: BaseException) -> str:
     """What the peer is told: the kind of failure only, for an exception's text may quote private data."""
-    if isinstance(error, (KeyboardInterrupt, Stopped)):
+    if not isinstance(error, Exception):  # Ctrl-C and its like
         return f"party {config.party!r} was interrupted by its operator"
     return f"{type(error).__name__} at party {config.party!r}; see its own log"
 
