@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""curve25519 is constant-time: memcheck on undefined secrets, and equal instruction traces for different secrets.
+"""curve25519 is constant-time: memcheck on undefined secrets, equal instruction traces for different ones.
 
 The portable code runs under valgrind with its secret inputs declared undefined: a branch or an address that
 depends on them is an error. valgrind (3.19) does not know AVX-512, so that backend's shipped code is
@@ -30,8 +30,9 @@ pytestmark = pytest.mark.skipif(
 
 def tool(name: str) -> str | None:
     """A program beside this Python or on the PATH."""
-    return shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH",
-    ""))))
+    return shutil.which(
+        name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DCRYPSIS_NATIVE_TESTS=ON"]
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(folder), *generator, *options],
-        [cmake, "--build", str(folder), "--parallel", "2"],
+        [cmake, "--build", str(folder), "--parallel", "2", "--target", "native_tests"],
     ):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -56,8 +57,9 @@ def memcheck(programs: Path, operation: str) -> subprocess.CompletedProcess[str]
     valgrind = tool("valgrind")
     if valgrind is None:
         pytest.skip("valgrind is not installed: apt-get install valgrind")
-    command = [valgrind, "-q", "--error-exitcode=99", str(programs / "curve25519_undefined"), "portable",
-    operation] return subprocess.run(command, capture_output=True, text=True)
+    program = str(programs / "curve25519_undefined")
+    command = [valgrind, "-q", "--error-exitcode=99", program, "portable", operation]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def trace(programs: Path, backend: str, operation: str, *steps: str) -> subprocess.CompletedProcess[str]:
@@ -87,11 +89,11 @@ def test_trace_catches_a_planted_leak(programs: Path) -> None:
     assert "differ" in done.stdout
 
 
-# One step costs tens of microseconds: the quick run compares the loading, the clamping and some twenty bits
-of the # ladder; the inversion and the encoding that follow are those of the map, which runs further.
+# A step costs tens of microseconds, so the quick run ends early: it has the loading, the clamping and some
+# twenty bits of the ladder; and the map up to its inversion. The whole of both, minutes, is marked slow.
 @pytest.mark.skipif("avx512" not in BACKENDS, reason="this CPU lacks AVX-512 IFMA")
-@pytest.mark.parametrize("operation", ["scalars", "elements"]) def test_traces_are_equal(programs: Path,
-operation: str) -> None:
+@pytest.mark.parametrize("operation", ["scalars", "elements"])
+def test_traces_are_equal(programs: Path, operation: str) -> None:
     done = trace(programs, "avx512", operation, "30000")
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -16,10 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crypsis.errors import BackendUnavailable, ConfigError
 from crypsis.mpc.transport.channel import check_party_name
 from crypsis.mpc.transport.tls import TlsFiles
-
-from crypsis.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -18,12 +18,11 @@ from collections import deque
 from collections.abc import Callable
 from importlib.metadata import version
 
+from crypsis.errors import ChannelError, CrypsisError, ProtocolAbort
 from crypsis.mpc.transport import frames
 from crypsis.mpc.transport.channel import MAX_STREAMS, ChannelOptions, check_party_name
 from crypsis.mpc.transport.frames import FRAME_COST, Frame, Hello, Kind
 from crypsis.mpc.transport.streams import Incoming, Outgoing
-
-from crypsis.errors import ChannelError, CrypsisError, ProtocolAbort
 
 _log = logging.getLogger("crypsis.transport")
 

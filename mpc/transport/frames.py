@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from crypsis.mpc.transport.channel import MAX_CHUNK_BYTES, MAX_STREAMS
-
 from crypsis.errors import ProtocolAbort
+from crypsis.mpc.transport.channel import MAX_CHUNK_BYTES, MAX_STREAMS
 
 TRANSPORT_VERSION = 1
 MAGIC = b"CRYPSIS\x00"

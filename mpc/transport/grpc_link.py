@@ -23,6 +23,8 @@ from typing import Any
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
+
+from crypsis.errors import ChannelError, ProtocolAbort
 from crypsis.mpc.transport.channel import Channel, ChannelOptions
 from crypsis.mpc.transport.engine import Connection, Refused
 from crypsis.mpc.transport.frames import (
@@ -37,8 +39,6 @@ from crypsis.mpc.transport.frames import (
 )
 from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
 from crypsis.mpc.transport.tls import Suspicion, TlsMaterial, diagnose
-
-from crypsis.errors import ChannelError, ProtocolAbort
 
 _log = logging.getLogger("crypsis.transport")
 

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import threading
 
+from crypsis.errors import ChannelError
 from crypsis.mpc.transport.channel import Channel, ChannelOptions
 from crypsis.mpc.transport.engine import Connection
 from crypsis.mpc.transport.frames import unpack, unpack_hello
 from crypsis.mpc.transport.session import Session
-
-from crypsis.errors import ChannelError
 
 
 def memory_pair(

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from crypsis.errors import ConfigError
 from crypsis.mpc.transport.channel import Channel, ChannelOptions, check_party_name
 from crypsis.mpc.transport.grpc_link import GrpcDialer, GrpcListener
 from crypsis.mpc.transport.tls import TlsFiles, TlsMaterial, load_tls
-
-from crypsis.errors import ConfigError
 
 
 def parse_address(address: str, *, listening: bool = False) -> tuple[str, int]:

@@ -7,13 +7,12 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from crypsis.errors import ChannelError, ProtocolAbort
 from crypsis.mpc.transport import frames
 from crypsis.mpc.transport.channel import MAX_STREAMS, Channel, ChannelStats
 from crypsis.mpc.transport.engine import Engine
 from crypsis.mpc.transport.frames import FRAME_COST, Kind
 from crypsis.mpc.transport.streams import Incoming
-
-from crypsis.errors import ChannelError, ProtocolAbort
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -74,7 +73,7 @@ class Session(Engine, Channel):
                 self._check_open()
             outgoing.add(frame, len(chunk))
             self._ready.append(frame)
-            self._outbox_changed.notify()
+            self._outbox_changed.notify_all()
 
     def _check_open(self) -> None:
         self._raise_if_failed()
@@ -136,7 +135,7 @@ class Session(Engine, Channel):
             if incoming.uncredited >= self.options.window_bytes // 4:
                 incoming.uncredited = 0
                 self._credits.add(stream)
-                self._outbox_changed.notify()
+                self._outbox_changed.notify_all()
             return taken
 
     def _drained(self, incoming: Incoming) -> bool:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from crypsis.mpc.transport.frames import FRAME_COST, Frame
-
 from crypsis.errors import ProtocolAbort
+from crypsis.mpc.transport.frames import FRAME_COST, Frame
 
 
 class Outgoing:

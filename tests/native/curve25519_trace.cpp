@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Usage: curve25519_trace BACKEND OPERATION
-// Single-steps the operation under ptrace for several secrets, with the very code that is shipped, and
-// compares the sequences of instruction addresses: they must be equal. This catches branches on secrets,
-// whatever the instruction set; it does not see data addresses (curve25519_undefined does, where valgrind
-// knows the instructions). Exit status 0: equal; 1: they differ; 2: bad usage; 3: ptrace is not permitted
-// here.
+// Usage: curve25519_trace BACKEND OPERATION [STEPS]
+// Single-steps the operation under ptrace for two secrets, with the very code that is shipped, and compares
+// the sequences of instruction addresses: they must be equal. This catches branches on secrets, whatever the
+// instruction set; it does not see data addresses (curve25519_undefined does, where valgrind knows the code).
+// Stepping costs tens of microseconds an instruction: STEPS ends each run after so many.
+//
+// Exit status 0: equal; 1: they differ; 2: bad usage; 3: ptrace is not permitted here.
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 #include <vector>
 
@@ -36,57 +38,61 @@ constexpr int kDiffer = 1, kUsage = 2, kNoPtrace = 3;
 // Instruction addresses of one run in a forked child: same memory layout for every child of this process.
 // Returns the child's exit status if it ended early.
 int record(const char* operation, const crypsis::curve25519::Impl* impl, const Secret& secret,
-           std::vector<std::uint64_t>& trace) {
+           std::size_t n_steps, std::vector<std::uint64_t>& trace) {
   const pid_t pid = fork();
   if (pid < 0) return kNoPtrace;
   if (pid == 0) child(operation, impl, secret);
   int status = 0;
   if (waitpid(pid, &status, 0) != pid) return kNoPtrace;
   if (WIFEXITED(status)) return WEXITSTATUS(status);
-  trace.clear();
-  for (;;) {
+  while (trace.size() < n_steps) {
     if (ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr) != 0 || waitpid(pid, &status, 0) != pid) {
       return kNoPtrace;
     }
     if (!WIFSTOPPED(status)) return kNoPtrace;
-    if (WSTOPSIG(status) == SIGSTOP) break;
+    if (WSTOPSIG(status) == SIGSTOP) {
+      ptrace(PTRACE_CONT, pid, nullptr, nullptr);
+      waitpid(pid, &status, 0);
+      return WIFEXITED(status) ? WEXITSTATUS(status) : kNoPtrace;
+    }
     const long rip = ptrace(PTRACE_PEEKUSER, pid, offsetof(user_regs_struct, rip), nullptr);
     trace.push_back(static_cast<std::uint64_t>(rip));
   }
-  ptrace(PTRACE_CONT, pid, nullptr, nullptr);
+  kill(pid, SIGKILL);
   waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : kNoPtrace;
+  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const crypsis::curve25519::Impl* impl = argc == 3 ? crypsis::native_tests::find_backend(argv[1]) : nullptr;
+  const crypsis::curve25519::Impl* impl =
+      argc == 3 || argc == 4 ? crypsis::native_tests::find_backend(argv[1]) : nullptr;
   if (impl == nullptr) {
-    std::fprintf(stderr, "usage: curve25519_trace BACKEND OPERATION\n");
+    std::fprintf(stderr, "usage: curve25519_trace BACKEND OPERATION [STEPS]\n");
     return kUsage;
   }
-  std::vector<Secret> secrets(3);
+  const std::size_t n_steps = argc == 4 ? std::strtoull(argv[3], nullptr, 10) : ~std::size_t{0};
+  // Two secrets far apart: random rows; and zeros (low order), all ones, then other random rows.
+  Secret secrets[2];
   std::mt19937_64 random(1);
-  for (std::uint8_t& byte : secrets[0].bytes) byte = static_cast<std::uint8_t>(random());
-  std::memset(secrets[1].bytes, 0, sizeof(Secret));  // low order, zero everywhere
-  for (std::uint8_t& byte : secrets[2].bytes) byte = static_cast<std::uint8_t>(random());
-  std::memset(secrets[2].bytes + 32, 0xff, 32);
-
-  std::vector<std::uint64_t> first, other;
-  for (const Secret& secret : secrets) {
-    std::vector<std::uint64_t>& trace = &secret == &secrets[0] ? first : other;
-    const int status = record(argv[2], impl, secret, trace);
-    if (status != 0) return status;
-    if (&trace == &first) continue;
-    std::size_t i = 0;
-    while (i < first.size() && i < other.size() && first[i] == other[i]) ++i;
-    if (i != first.size() || i != other.size()) {
-      std::printf("traces of %zu and %zu instructions differ from instruction %zu on\n", first.size(),
-                  other.size(), i);
-      return kDiffer;
-    }
+  for (Secret& secret : secrets) {
+    for (std::uint8_t& byte : secret.bytes) byte = static_cast<std::uint8_t>(random());
   }
-  std::printf("%zu traces of %zu instructions are equal\n", secrets.size(), first.size());
+  std::memset(secrets[1].bytes, 0, 32);
+  std::memset(secrets[1].bytes + 32, 0xff, 32);
+
+  std::vector<std::uint64_t> traces[2];
+  for (int i = 0; i < 2; ++i) {
+    if (const int status = record(argv[2], impl, secrets[i], n_steps, traces[i]); status != 0) return status;
+  }
+  if (traces[0] != traces[1]) {
+    std::size_t i = 0;
+    while (i < traces[0].size() && i < traces[1].size() && traces[0][i] == traces[1][i]) ++i;
+    std::printf("traces of %zu and %zu instructions differ from instruction %zu on\n", traces[0].size(),
+                traces[1].size(), i);
+    return kDiffer;
+  }
+  std::printf("traces of %zu instructions are equal\n", traces[0].size());
   return 0;
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen, memory_pair
 from crypsis.mpc.transport.certs import make_development_certificates
 

@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 import pytest
-from crypsis.mpc.transport import MAX_STREAMS, ChannelOptions, memory_pair
-from crypsis.mpc.transport.frames import FRAME_COST, HEADER
 
 from crypsis.errors import ChannelError, ProtocolAbort
+from crypsis.mpc.transport import MAX_STREAMS, ChannelOptions, memory_pair
+from crypsis.mpc.transport.frames import FRAME_COST, HEADER
 
 from .conftest import PairFactory, close_both, spawn
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import grpc
 import pytest
+
+from crypsis.errors import ChannelError, CrypsisError, ProtocolAbort
 from crypsis.mpc.transport import MAX_STREAMS, ChannelOptions, connect, frames, listen
 from crypsis.mpc.transport.engine import Connection
 from crypsis.mpc.transport.frames import HEADER, Hello, Kind, pack, unpack, unpack_hello
 from crypsis.mpc.transport.grpc_link import METHOD, SERVICE
 from crypsis.mpc.transport.session import Session
-
-from crypsis.errors import ChannelError, CrypsisError, ProtocolAbort
 
 from .conftest import spawn
 

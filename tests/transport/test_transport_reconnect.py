@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen
 
 from crypsis.errors import ChannelError
+from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen
 
 from .conftest import PairFactory, close_both, spawn
 from .proxy import DroppingProxy

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from crypsis.errors import ChannelError, ConfigError
 from crypsis.mpc.transport import TlsFiles, connect, listen, open_channel
 from crypsis.mpc.transport.certs import create_ca, issue, make_development_certificates, party_files
 from crypsis.mpc.transport.tls import load_tls
-
-from crypsis.errors import ChannelError, ConfigError
 
 from .conftest import spawn
 
