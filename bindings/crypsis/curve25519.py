@@ -19,7 +19,6 @@ Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shap
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import numpy as np
@@ -157,7 +156,12 @@ def check_points(points: Bytes) -> None:
 
 def random_scalar() -> Bytes:
     """A fresh secret scalar, `uint8[32]`, from the operating system's generator."""
-    return np.frombuffer(bytearray(secrets.token_bytes(N_BYTES)), dtype=np.uint8)
+    scalar = np.empty(N_BYTES, dtype=np.uint8)
+    # Read into place: an immutable copy, as os.urandom returns, could not be wiped.
+    with open("/dev/urandom", "rb", buffering=0) as generator:
+        if generator.readinto(scalar.data) != N_BYTES:
+            raise OSError("/dev/urandom gave fewer bytes than asked for; the system's random generator is broken")
+    return scalar
 
 
 def _array(name: str, value: Any) -> Bytes:

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -74,7 +75,11 @@ void parallel_for(std::size_t n, std::size_t grain, int threads,
   };
   std::vector<std::thread> others;
   others.reserve(team - 1);
-  for (std::size_t i = 1; i < team; ++i) others.emplace_back(work);
+  try {
+    for (std::size_t i = 1; i < team; ++i) others.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those there are, this one at least, take all pieces.
+  }
   work();
   for (auto& thread : others) thread.join();
   if (failure) std::rethrow_exception(failure);

@@ -14,4 +14,9 @@ void secure_wipe(void* memory, std::size_t n_bytes) noexcept {
                    : "memory");  // the stores are observed: dead-store elimination must keep them
 }
 
+[[gnu::noinline]] void secure_wipe_stack() noexcept {
+  unsigned char area[std::size_t{48} << 10];  // the deepest kernel frame has 20 KiB
+  secure_wipe(area, sizeof(area));
+}
+
 }  // namespace crypsis

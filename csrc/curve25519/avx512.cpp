@@ -66,14 +66,14 @@ inline Reduced pow_2_250_1(const Reduced& z, Reduced& z11) {
 }
 
 // z^(p - 2), p - 2 = 2^255 - 21 = 2^5 (2^250 - 1) + 11.
-inline Reduced invert(const Reduced& z) {
+[[gnu::noinline]] Reduced invert(const Reduced& z) {
   Reduced z11;
   const Reduced e250 = pow_2_250_1(z, z11);
   return times(sqr_n(e250, 5), z11);
 }
 
 // Lanes where z is a square or zero: z^((p - 1) / 2), (p - 1) / 2 = 2^4 (2^250 - 1) + 6, is 1 or 0.
-inline __mmask8 is_square(const Reduced& z) {
+[[gnu::noinline]] __mmask8 is_square(const Reduced& z) {
   Reduced z11;
   const Reduced e250 = pow_2_250_1(z, z11);
   const Reduced z2 = sqr_n(z, 1);
@@ -85,7 +85,7 @@ inline __mmask8 is_square(const Reduced& z) {
 
 // Montgomery's trick over groups, lane by lane: z[i] becomes its inverse, zero stays zero. `scratch` has n
 // entries.
-void batch_invert(Reduced* z, Reduced* scratch, std::size_t n) {
+[[gnu::noinline]] void batch_invert(Reduced* z, Reduced* scratch, std::size_t n) {
   const Reduced one = splat_small(1);
   __mmask8 zero[kGroups];
   Reduced product = one;
@@ -128,7 +128,7 @@ inline Uncarried twice(const Reduced& s, const Reduced& d) {
 // doubled, c, d of the sum. The sum of the two does not depend on which is doubled next, so only the operands
 // of the doubling are selected and nothing is swapped; and s, d are taken of uncarried products, so ten
 // carries a step do.
-Projective ladder(const __m512i scalar[4], const Reduced& x1) {
+[[gnu::noinline]] Projective ladder(const __m512i scalar[4], const Reduced& x1) {
   const Wide one = widen(splat_small(1));
   Reduced c = carry(add(widen(x1), one));
   Reduced d = carry(sub(biased(widen(x1)), one));
@@ -198,6 +198,7 @@ void scalar_mult(const std::uint8_t* scalars, std::size_t scalar_stride, const s
   secure_wipe(results, sizeof(results));
   secure_wipe(inverses, sizeof(inverses));
   secure_wipe(scratch, sizeof(scratch));
+  secure_wipe_stack();
 }
 
 // Elligator 2 [RFC 9380, 6.7.1], Z = 2: x1 = -A / d with d = 1 + 2 u^2 (never 0: -1/2 is no square). With
@@ -238,6 +239,7 @@ void map_to_curve(const std::uint8_t* elements, std::uint8_t* out, std::size_t n
   }
   secure_wipe(inverses, sizeof(inverses));
   secure_wipe(scratch, sizeof(scratch));
+  secure_wipe_stack();
 }
 
 }  // namespace

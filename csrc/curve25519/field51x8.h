@@ -7,7 +7,7 @@
 // Wide (before the carry), sums and differences are taken of Wide values, and one carry serves both. Ranges,
 // per limb:
 //   Reduced   < 2^51 + 2^15
-//   Wide      < 2^62; a plain product of Reduced values is < 2^59 (limb 0: 124.5 * 2^52; see NOTES.md)
+//   Wide      < 2^61; a plain product of Reduced values is < 2^59 (limb 0: 124.5 * 2^52; see NOTES.md)
 #pragma once
 #include <immintrin.h>
 
@@ -51,8 +51,7 @@ inline Reduced splat_small(std::uint64_t value) {
            _mm512_setzero_si512()}};
 }
 
-// One parallel carry: every limb below 2^62 becomes Reduced (51 bits plus a carry below 2^11, limb 0 plus 19
-// of them).
+// One parallel carry: limbs below 2^61 become Reduced (51 bits plus a carry below 2^10, limb 0 plus 19 times one).
 inline Reduced carry(const Wide& w) {
   const __m512i mask = splat(kMask51);
   const __m512i c0 = _mm512_srli_epi64(w.v[0], 51);

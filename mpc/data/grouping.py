@@ -41,7 +41,11 @@ class KeyTable:
     @property
     def n_unique(self) -> int:
         """Number of distinct keys."""
-        return len(self.digests)
+        return len(self.starts) - 1
+
+    def release_digests(self) -> None:
+        """Frees the digests, 16 bytes a key, once a protocol has no more use for them; joins need the rest only."""
+        object.__setattr__(self, "digests", np.empty((0, DIGEST_BYTES), np.uint8))
 
     @property
     def counts(self) -> Index:

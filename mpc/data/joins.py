@@ -28,7 +28,9 @@ Join = Literal["inner", "left", "right", "full", "difference"]
 Side = Literal["left", "right"]
 JOINS: Final = get_args(Join)
 SIDES: Final = get_args(Side)
-MAX_OUTPUT_ROWS: Final = 1 << 32
+# An output far larger than one's own table is nearly always a mistake about keys, or a peer that claims absurd counts.
+DEFAULT_GROWTH: Final = 16
+DEFAULT_EXTRA_ROWS: Final = 1 << 24
 NULL_ROW: Final = -1
 
 _CHUNK_ROWS: Final = 1 << 21
@@ -125,7 +127,7 @@ def plan_join(
     peer_counts          integers[m]: rows that the peer has for each, at least 1; None: one each
     peer_unmatched_rows  rows of the peer without partner (its `count_unmatched`): as many null rows here
 
-    Raises DataError when the output would exceed `max_output_rows` (default 2^32), ValueError for wrong
+    Raises DataError when the output would exceed `max_output_rows` (default 16 times the own rows plus 2^24), ValueError for wrong
     arguments.
     """
     _check(join, own_side)
@@ -138,7 +140,9 @@ def plan_join(
         (own_unmatched, peer_unmatched_rows) if own_side == "left" else (peer_unmatched_rows, own_unmatched)
     )
     size = join_size(join, pairs, left, right)
-    limit = MAX_OUTPUT_ROWS if max_output_rows is None else max_output_rows
+    limit = max_output_rows
+    if limit is None:
+        limit = DEFAULT_GROWTH * keys.n_rows + DEFAULT_EXTRA_ROWS
     if size > limit:
         raise DataError(
             f"the join has {size} rows, more than max_output_rows={limit}: {len(matched)} matched keys give "

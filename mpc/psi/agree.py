@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
 
 from crypsis.errors import ChannelError, ConfigError, ProtocolAbort
-from crypsis.mpc.psi.options import PsiOptions
+from crypsis.mpc.psi.options import PsiOptions, Role
 from crypsis.mpc.transport import Channel
 
 CONTROL = 0  # stream of small JSON messages
 MAX_CONTROL_BYTES = 1 << 16
-MAX_ITEMS = 1 << 40
+MAX_KEYS = (1 << 32) - 1  # one exchange; positions travel as uint32
+MAX_ROWS = 1 << 40
 
 
 def send_json(channel: Channel, message: dict[str, Any]) -> None:
@@ -50,7 +51,7 @@ def recv_json(channel: Channel, expected: str) -> dict[str, Any]:
     return message
 
 
-def count_field(message: dict[str, Any], name: str, maximum: int = MAX_ITEMS) -> int:
+def count_field(message: dict[str, Any], name: str, maximum: int) -> int:
     """A whole number in 0..maximum from a peer's message."""
     value = message.get(name)
     if type(value) is not int or not 0 <= value <= maximum:
@@ -93,15 +94,19 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
             if mine != theirs:
                 _hear_refusal(channel)
                 raise ConfigError(
-                    f"the parties disagree on '{name}': {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
+                    f"the parties disagree on {name[:40]!r}: {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
                     "give both the same value"
                 )
-    if message.get("role") == options.role:
+        # Different bytes that Python takes for equal (1 and true, null and absent): no version of ours writes those.
+        raise ProtocolAbort(f"the configuration of {channel.peer} is not written as this version does; ended")
+    if message.get("role") not in get_args(Role):
+        raise ProtocolAbort(f"the peer sent role = {str(message.get('role'))[:40]!r}; ended")
+    if message["role"] == options.role:
         _hear_refusal(channel)
         raise ConfigError(
             f"both parties are '{options.role}': one must be the receiver, the other the sender"
         )
-    return count_field(message, "n_unique")
+    return count_field(message, "n_unique", MAX_KEYS)
 
 
 def _hear_refusal(channel: Channel) -> None:

@@ -38,7 +38,8 @@ import numpy.typing as npt
 
 from crypsis import curve25519, hashing
 from crypsis.errors import InvalidPoint, ProtocolAbort
-from crypsis.mpc.psi.matching import TagSet, match, tag_bytes
+from crypsis.mpc.data import KeyTable
+from crypsis.mpc.psi.matching import Positions, TagSet, match, tag_bytes
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
 
@@ -63,7 +64,7 @@ class Matched:
     None for a sender without broadcast, who learns nothing.
     """
 
-    own: npt.NDArray[np.int64] | None
+    own: Positions | None
 
 
 def hash_to_points(digests: ByteRows, options: PsiOptions) -> ByteRows:
@@ -102,16 +103,18 @@ class EcdhPsi:
         # other worker moves bytes.
         self._compute = threading.Lock()
 
-    def run(self, digests: ByteRows) -> Matched:
-        """`digests`: uint8[n, 16], distinct. Errors of either direction end both and tell the peer."""
-        order = secret_permutation(len(digests))
-        width = tag_bytes(len(digests), self._n_peer)
+    def run(self, keys: KeyTable) -> Matched:
+        """Uses up `keys.digests`: they are freed as soon as all have been sent, because the tags need the room.
+
+        Errors of either direction end both and tell the peer.
+        """
+        order = secret_permutation(keys.n_unique)
+        width = tag_bytes(keys.n_unique, self._n_peer)
         try:
             if self._options.role == "receiver":
-                own_tags = TagSet(len(digests), width)
-                peer_tags = TagSet(self._n_peer, width)
+                own_tags, peer_tags = self._tag_sets(keys.n_unique, width)
                 self._in_parallel(
-                    lambda: self._send_own(digests, order),
+                    lambda: self._send_own(keys, order),
                     lambda: self._encrypt_peer(lambda points: peer_tags.append(points)),
                     lambda: self._receive_tags(own_tags),
                 )
@@ -120,17 +123,26 @@ class EcdhPsi:
                 self._progress("match", 1, 1)
                 if self._options.broadcast:
                     self._send_positions(peer)
-                return Matched(order[own].astype(np.int64))
+                return Matched(order[own])
 
             def reply(points: ByteRows) -> None:
                 self._channel.send(TAGS, np.ascontiguousarray(points[:, :width]).data.cast("B"))
 
-            self._in_parallel(lambda: self._send_own(digests, order), lambda: self._encrypt_peer(reply))
+            self._in_parallel(lambda: self._send_own(keys, order), lambda: self._encrypt_peer(reply))
             if not self._options.broadcast:
                 return Matched(None)
-            return Matched(order[self._receive_positions(len(digests))].astype(np.int64))
+            return Matched(order[self._receive_positions(keys.n_unique)])
         finally:
             self._scalar.fill(0)
+
+    def _tag_sets(self, n_own: int, width: int) -> tuple[TagSet, TagSet]:
+        try:
+            return TagSet(n_own, width), TagSet(self._n_peer, width)
+        except MemoryError as error:
+            raise ProtocolAbort(
+                f"{self._channel.peer} announced {self._n_peer} keys: there is no memory here for {n_own} + "
+                f"{self._n_peer} tags of {width} bytes; split the job, or take a machine with more; ended"
+            ) from error
 
     def _in_parallel(self, *tasks: Callable[[], None]) -> None:
         with ThreadPoolExecutor(len(tasks), thread_name_prefix="crypsis-psi") as pool:
@@ -152,13 +164,14 @@ class EcdhPsi:
         with self._compute:
             return curve25519.scalar_mult(self._scalar, points, threads=self._options.threads)
 
-    def _send_own(self, digests: ByteRows, order: npt.NDArray[np.uint32]) -> None:
+    def _send_own(self, keys: KeyTable, order: npt.NDArray[np.uint32]) -> None:
         for begin in range(0, len(order), self._options.batch_size):
-            batch = digests[order[begin : begin + self._options.batch_size]]
+            batch = keys.digests[order[begin : begin + self._options.batch_size]]
             with self._compute:
                 points = hash_to_points(batch, self._options)
             self._channel.send(POINTS, self._multiply(points).data.cast("B"))
             self._progress("encrypt own", begin + len(batch), len(order))
+        keys.release_digests()
 
     def _encrypt_peer(self, deliver: Callable[[ByteRows], None]) -> None:
         for points, done in self._batches(POINTS, POINT_BYTES, self._n_peer):
@@ -188,19 +201,19 @@ class EcdhPsi:
             done += len(rows)
             yield rows, done
 
-    def _send_positions(self, positions: npt.NDArray[np.int64]) -> None:
+    def _send_positions(self, positions: Positions) -> None:
         """The count, then uint32 positions in messages of at most 2 MiB."""
         self._channel.send(RESULT, len(positions).to_bytes(8, "little"))
         for begin in range(0, len(positions), _POSITIONS_PER_MESSAGE):
             part = positions[begin : begin + _POSITIONS_PER_MESSAGE].astype("<u4")
             self._channel.send(RESULT, part.data.cast("B"))
 
-    def _receive_positions(self, n_own: int) -> npt.NDArray[np.int64]:
+    def _receive_positions(self, n_own: int) -> Positions:
         head = bytes(self._channel.recv(RESULT))
         n_matched = int.from_bytes(head, "little")
         if len(head) != 8 or n_matched > min(n_own, self._n_peer):
             raise ProtocolAbort(f"{self._channel.peer} announced an intersection larger than the sets; ended")
-        positions = np.empty(n_matched, dtype=np.int64)
+        positions = np.empty(n_matched, dtype=np.uint32)
         for rows, done in self._batches(RESULT, 4, n_matched):
             positions[done - len(rows) : done] = np.ascontiguousarray(rows).view("<u4")[:, 0]
         if n_matched and (positions[-1] >= n_own or bool(np.any(positions[1:] <= positions[:-1]))):

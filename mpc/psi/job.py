@@ -27,14 +27,13 @@ from crypsis.mpc.data import (
     unmatched_rows,
 )
 from crypsis.mpc.psi import ecdh
-from crypsis.mpc.psi.agree import agree, count_field, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS, agree, count_field, recv_json, send_json
+from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
 
 COUNTS = 4  # stream: rows per matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
-
-RowIndex = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -103,7 +102,7 @@ def run(
         outcome.n_peer_unique = agree(channel, options, keys.n_unique)
     with outcome.phase("exchange"):
         exchange = ecdh.EcdhPsi(channel, options, outcome.n_peer_unique, progress)
-        matched = exchange.run(keys.digests).own
+        matched = exchange.run(keys).own
     if matched is None:
         return outcome
     outcome.n_matched = len(matched)
@@ -157,7 +156,7 @@ def job_salt(options: PsiOptions) -> bytes:
 
 
 def _exchange_counts(
-    channel: Channel, options: PsiOptions, keys: KeyTable, matched: RowIndex
+    channel: Channel, options: PsiOptions, keys: KeyTable, matched: Positions
 ) -> tuple[npt.NDArray[np.uint32], int]:
     """Both sides: rows per matched key, and for outer joins how many rows have no partner."""
     counts = np.diff(keys.starts)[matched]
@@ -166,14 +165,16 @@ def _exchange_counts(
     outer = options.join in ("full", "difference") or options.join == options.own_side
     own_unmatched = len(unmatched_rows(keys, matched)) if outer else 0
     send_json(channel, {"type": "counts", "unmatched_rows": own_unmatched})
-    peer_unmatched = count_field(recv_json(channel, "counts"), "unmatched_rows")
+    peer_unmatched = count_field(recv_json(channel, "counts"), "unmatched_rows", MAX_ROWS)
     peer_counts = np.empty(len(matched), dtype=np.uint32)
-    # Message by message in turn: both sides sending everything first would fill both windows and wait for
-    # ever.
+    # Message by message, the receiver first: both sides sending at once could fill both windows and wait for ever.
     for begin in range(0, len(counts), _COUNTS_PER_MESSAGE):
         part = counts[begin : begin + _COUNTS_PER_MESSAGE].astype("<u4")
-        channel.send(COUNTS, part.data.cast("B"))
+        if options.role == "receiver":
+            channel.send(COUNTS, part.data.cast("B"))
         raw = channel.recv(COUNTS)
+        if options.role == "sender":
+            channel.send(COUNTS, part.data.cast("B"))
         if len(raw) != part.nbytes:
             raise ProtocolAbort(
                 f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,19 +14,25 @@ STATISTICAL_SECURITY = 40
 MIN_TAG_BYTES = 8
 MAX_TAG_BYTES = 16
 
-# Items a range when two tag sets are matched: temporaries stay within a few dozen MiB however large the sets
-# are.
+# Items a range when two tag sets are matched: the sort works on pieces that stay in cache, and its temporaries stay
+# small beside the 12 bytes a tag (2 more a tag say in which range it is).
 _RANGE_ITEMS = 1 << 20
 
 
 def tag_bytes(n_own: int, n_peer: int) -> int:
-    """Bytes a tag needs so that any two different items of the two sets collide with probability 2^-40 at
-    most.
+    """Bytes a tag needs so that some two different items, of one set or of both, collide with probability 2^-40 at most.
 
-    Semi-honest bound: 40 + log2(n_own * n_peer) bits, rounded up to bytes [RR22, section 5].
+    All pairs of the union count, not only those across, because `match` refuses equal tags within a set:
+    40 + log2(N (N - 1) / 2) bits for N items in all, rounded up to bytes. In integers and symmetric, so that both parties
+    find the same width.
     """
-    bits = STATISTICAL_SECURITY + math.log2(max(n_own, 1)) + math.log2(max(n_peer, 1))
-    return min(MAX_TAG_BYTES, max(MIN_TAG_BYTES, math.ceil(bits / 8)))
+    n_items = n_own + n_peer
+    n_pairs = n_items * (n_items - 1) // 2
+    bits = STATISTICAL_SECURITY + max(n_pairs - 1, 0).bit_length()
+    return min(MAX_TAG_BYTES, max(MIN_TAG_BYTES, -(-bits // 8)))
+
+
+Positions = npt.NDArray[np.uint32]  # an exchange has fewer than 2^32 items
 
 
 class TagSet:
@@ -59,20 +64,23 @@ class TagSet:
         self.rest[begin:end] = rest.view(self.rest.dtype)[:, 0]
         self.filled = end
 
-    def ranges(self, n_ranges: int) -> Iterator[npt.NDArray[np.int64]]:
+    def ranges(self, n_ranges: int) -> Iterator[Positions]:
         """Positions of the tags by ascending range of the leading word, `n_ranges` (a power of two) equal
         ranges."""
         if n_ranges == 1:
-            yield np.arange(len(self), dtype=np.int64)
+            yield np.arange(len(self), dtype=np.uint32)
             return
-        part = (self.head >> np.uint64(64 - n_ranges.bit_length() + 1)).astype(np.uint16)
+        shift = np.uint64(64 - n_ranges.bit_length() + 1)
+        part = np.empty(len(self), dtype=np.uint16)
+        for begin in range(0, len(self), _RANGE_ITEMS):
+            part[begin : begin + _RANGE_ITEMS] = self.head[begin : begin + _RANGE_ITEMS] >> shift
         for index in range(n_ranges):
-            yield np.flatnonzero(part == index)
+            yield np.flatnonzero(part == index).astype(np.uint32)
 
 
 def _sorted_range(
-    tags: TagSet, positions: npt.NDArray[np.int64], whose: str
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    tags: TagSet, positions: Positions, whose: str
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Positions]:
     head = tags.head[positions]
     order = np.argsort(head)
     head = head[order]
@@ -88,15 +96,15 @@ def _sorted_range(
     return head, rest, positions
 
 
-def match(own: TagSet, peer: TagSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions (i, j) with own[i] == peer[j], ordered by j. Each set must hold distinct tags, else
+def match(own: TagSet, peer: TagSet) -> tuple[Positions, Positions]:
+    """Positions uint32 (i, j) with own[i] == peer[j], ordered by j. Each set must hold distinct tags, else
     ProtocolAbort."""
     largest = max(len(own), len(peer))
     n_ranges = 1
     while n_ranges * _RANGE_ITEMS < largest and n_ranges < 1 << 15:
         n_ranges *= 2
-    found_own: list[npt.NDArray[np.int64]] = []
-    found_peer: list[npt.NDArray[np.int64]] = []
+    found_own: list[Positions] = []
+    found_peer: list[Positions] = []
     for own_positions, peer_positions in zip(own.ranges(n_ranges), peer.ranges(n_ranges), strict=True):
         own_head, own_rest, own_positions = _sorted_range(own, own_positions, "own")
         peer_head, peer_rest, peer_positions = _sorted_range(peer, peer_positions, "the peer's")
@@ -112,8 +120,17 @@ def match(own: TagSet, peer: TagSet) -> tuple[npt.NDArray[np.int64], npt.NDArray
             found_own.append(own_positions[at[equal]])
             found_peer.append(peer_positions[candidate[equal]])
             at, candidate = at[~equal] + 1, candidate[~equal]
-    if not found_own:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    i, j = np.concatenate(found_own), np.concatenate(found_peer)
+    i, j = _concatenate(found_own), _concatenate(found_peer)
     order = np.argsort(j)
     return i[order], j[order]
+
+
+def _concatenate(parts: list[Positions]) -> Positions:
+    """All parts; empties the list as it goes."""
+    whole = np.empty(sum(len(part) for part in parts), dtype=np.uint32)
+    begin = 0
+    while parts:
+        part = parts.pop(0)
+        whole[begin : begin + len(part)] = part
+        begin += len(part)
+    return whole

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-MAX_STREAMS = 32
-"""Streams are the integers 0 <= stream < MAX_STREAMS; what each one carries is agreed by the protocol."""
+MAX_STREAMS = 8
+"""Streams are the integers 0 <= stream < MAX_STREAMS; what each one carries is agreed by the protocol. Few, because a peer
+may fill the window of each: MAX_STREAMS * window_bytes bounds what one connection can make us hold."""
 
 MAX_CHUNK_BYTES = 4 << 20
 DEFAULT_CHUNK_BYTES = 1 << 20

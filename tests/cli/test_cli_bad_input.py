@@ -358,7 +358,7 @@ def against(scene: Scene, act: Callable[[Any], None]) -> Finished:
     )
     act(channel)
     with pytest.raises(CrypsisError):
-        channel.recv(31)
+        channel.recv(7)
     channel.abort("done")
     finished = ended(process)
     assert scene.left_over() == []

@@ -62,7 +62,7 @@ def cheat(role: str, n: int, act: Callable[[Channel, int], None], **options: Any
     def run(channel: Channel) -> None:
         n_peer = agree(channel, options_for(role, **options), n)
         act(channel, n_peer)
-        channel.recv(31)  # nothing comes there: until the honest party ends the job
+        channel.recv(7)  # nothing comes there: until the honest party ends the job
 
     return run
 
@@ -161,7 +161,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("what", GARBAGE)
 def test_a_garbage_control_message(what: str) -> None:
-    error = honest_error("receiver", lambda channel: (channel.send(CONTROL, GARBAGE[what]), channel.recv(31)))
+    error = honest_error("receiver", lambda channel: (channel.send(CONTROL, GARBAGE[what]), channel.recv(7)))
     assert isinstance(error, ProtocolAbort)
     assert "peer" in str(error)
 
@@ -180,7 +180,7 @@ def test_a_count_that_is_none(n_unique: Any) -> None:
                 "n_unique": n_unique,
             },
         )
-        channel.recv(31)
+        channel.recv(7)
 
     error = honest_error("receiver", lie)
     assert isinstance(error, ProtocolAbort)
@@ -320,7 +320,7 @@ def test_an_interrupt_tells_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow_sender(channel: Channel) -> None:
         agree(channel, options_for("sender"), 5)
-        channel.recv(31)
+        channel.recv(7)
 
     own, peer = errors_of(both(interrupted_receiver, slow_sender))
     assert isinstance(own, KeyboardInterrupt)
