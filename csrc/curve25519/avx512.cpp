@@ -104,48 +104,65 @@ void batch_invert(Reduced* z, Reduced* scratch, std::size_t n) {
   }
 }
 
+// X : Z with the carries still due; `x` carries the bias, so that sums and differences of the two can be
+// taken.
+struct Uncarried {
+  Wide x, z;
+};
 struct Projective {
   Reduced x, z;
 };
 
-// The Montgomery ladder [RFC 7748, 5] on eight lanes; bit t of lane i of `scalar` is bit t mod 64 of word t
-// / 64. Differences from the text, none of which changes a value: sums and differences come before the
-// conditional swap, and they are taken of unreduced products, so that eleven carries a step do instead of
-// seventeen.
-Projective ladder(const __m512i scalar[4], const Reduced& x1) {
-  Reduced a = splat_small(1);  // x2 + z2 of the neutral element 1 : 0
-  Reduced b = a;
-  Reduced c = carry(add(widen(x1), widen(splat_small(1))));
-  Reduced d = carry(sub(biased(widen(x1)), widen(splat_small(1))));
-  Wide x2{}, z2{};
-  __mmask8 previous = 0;
-  for (int t = 254; t >= 0; --t) {
-    const __mmask8 bit = _mm512_test_epi64_mask(scalar[t >> 6], splat(std::uint64_t{1} << (t & 63)));
-    const __mmask8 swap = bit ^ previous;
-    previous = bit;
-    const Reduced sa = select(swap, a, c);
-    const Reduced sb = select(swap, b, d);
-    const Reduced sc = select(swap, c, a);
-    const Reduced sd = select(swap, d, b);
+// 2 P from s = X + Z and d = X - Z of P.
+inline Uncarried twice(const Reduced& s, const Reduced& d) {
+  const Wide ss = sqr_biased(s);
+  const Wide dd = sqr(d);
+  const Reduced e = carry(sub(ss, dd));
+  return {mul_biased(carry(ss), carry(dd)), mul(e, carry(add_mul_small(ss, e, kA24)))};
+}
 
-    const Wide aa = sqr_biased(sa);
-    const Wide bb = sqr(sb);
-    const Wide da = mul_biased(sd, sa);
-    const Wide cb = mul(sc, sb);
-    const Reduced e = carry(sub(aa, bb));
+// The Montgomery ladder [RFC 7748, 5] on eight lanes; bit t of lane i of `scalar` is bit t mod 64 of word t
+// / 64. The scalar is clamped: bit 254 set, bits 0 to 2 clear.
+//
+// Kept are s = X + Z and d = X - Z of two points that differ by P: a, b of the one that the last step
+// doubled, c, d of the sum. The sum of the two does not depend on which is doubled next, so only the operands
+// of the doubling are selected and nothing is swapped; and s, d are taken of uncarried products, so ten
+// carries a step do.
+Projective ladder(const __m512i scalar[4], const Reduced& x1) {
+  const Wide one = widen(splat_small(1));
+  Reduced c = carry(add(widen(x1), one));
+  Reduced d = carry(sub(biased(widen(x1)), one));
+  Uncarried doubled = twice(c, d);  // bit 254: double P, the sum 0 + P stays
+  Reduced a = carry(add(doubled.x, doubled.z));
+  Reduced b = carry(sub(doubled.x, doubled.z));
+  __mmask8 previous = 0xff;
+  for (int t = 253; t >= 3; --t) {
+    const __mmask8 bit = _mm512_test_epi64_mask(scalar[t >> 6], splat(std::uint64_t{1} << (t & 63)));
+    const __mmask8 other = bit ^ previous;
+    previous = bit;
+
+    // `twice` and the sum interleaved: independent products side by side keep both multipliers busy.
+    const Wide ss = sqr_biased(select(other, a, c));
+    const Wide dd = sqr(select(other, b, d));
+    const Wide da = mul_biased(d, a);
+    const Wide cb = mul(c, b);
+    const Reduced e = carry(sub(ss, dd));
     const Wide x3 = sqr_biased(carry(add(da, cb)));
     const Reduced difference = carry(sqr(carry(sub(da, cb))));
-    x2 = mul_biased(carry(aa), carry(bb));
-    z2 = mul(e, carry(add_mul_small(aa, e, kA24)));
+    doubled.x = mul_biased(carry(ss), carry(dd));
+    doubled.z = mul(e, carry(add_mul_small(ss, e, kA24)));
     const Wide z3 = mul(x1, difference);
 
-    a = carry(add(x2, z2));
-    b = carry(sub(x2, z2));
+    a = carry(add(doubled.x, doubled.z));
+    b = carry(sub(doubled.x, doubled.z));
     c = carry(add(x3, z3));
     d = carry(sub(x3, z3));
   }
-  // Bit 0 of a clamped scalar is 0, so no swap is pending: (x2 : z2) is the result.
-  return {carry(x2), carry(z2)};
+  doubled = twice(select(previous, a, c), select(previous, b, d));
+  for (int t = 1; t >= 0; --t) {
+    doubled = twice(carry(add(doubled.x, doubled.z)), carry(sub(doubled.x, doubled.z)));
+  }
+  return {carry(doubled.x), carry(doubled.z)};
 }
 
 void scalar_mult(const std::uint8_t* scalars, std::size_t scalar_stride, const std::uint8_t* points,

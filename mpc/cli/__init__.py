@@ -76,6 +76,9 @@ def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, standalone_mode=False, prog_name="crypsis")
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            return 2
         if hasattr(error, "format_message"):
             context = getattr(error, "ctx", None)
             where = context.command_path if context is not None else "crypsis"

@@ -72,6 +72,12 @@ def hash_to_points(digests: ByteRows, options: PsiOptions) -> ByteRows:
     return curve25519.map_to_curve(elements, out=elements, threads=options.threads)
 
 
+def check_kernels(options: PsiOptions) -> None:
+    """Runs the protocol's kernels on one item; raises BackendUnavailable now for what would stop the job later."""
+    points = hash_to_points(np.zeros((1, 16), np.uint8), options)
+    curve25519.scalar_mult(curve25519.random_scalar(), points, threads=options.threads)
+
+
 def secret_permutation(n_items: int) -> npt.NDArray[np.uint32]:
     """A random order of n_items < 2^32 items from the operating system's generator (sorting 64-bit random
     keys)."""

@@ -23,6 +23,7 @@ from crypsis.mpc.data import Source, check_output, open_source, write_output
 from crypsis.mpc.data.encode import check_key_type
 from crypsis.mpc.data.gather import output_schema
 from crypsis.mpc.data.sinks import OutputFile
+from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.agree import confirm
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
 from crypsis.mpc.psi.job import run
@@ -68,6 +69,7 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
     phases = _Phases(progress)
     options = config.options()
     with phases.phase("check input and output"):
+        ecdh.check_kernels(options)
         source = _open_input(config)
         _check_places(config, source)
         record = FileRecord(

@@ -245,6 +245,11 @@ def test_disk_full_on_output(scene: Scene, party: str) -> None:
     assert scene.left_over() == []
 
 
+def test_backend_that_does_not_exist(scene: Scene, crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPSIS_BACKEND", "neon")
+    refused(scene, run_bank(scene, crypsis), 3, "neon", "portable")
+
+
 # ---- the network and the certificates ----------------------------------------------------------------------
 
 

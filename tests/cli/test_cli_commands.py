@@ -51,6 +51,14 @@ def test_help_names_the_exit_codes(crypsis: Crypsis) -> None:
     assert "130" in finished.stdout
 
 
+@pytest.mark.parametrize("group", [[], ["psi"], ["demo"]])
+def test_no_command_shows_the_help(crypsis: Crypsis, group: list[str]) -> None:
+    finished = crypsis(*group)
+    assert finished.code == 2
+    assert finished.stderr.startswith("Usage: crypsis")
+    assert "Commands:" in finished.stderr
+
+
 def test_backends(crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = json.loads(crypsis("backends", "--json").stdout)
     assert {row["slug"] for row in shown["backends"]} == {"hashing", "curve25519"}
