@@ -160,7 +160,9 @@ def random_scalar() -> Bytes:
     # Read into place: an immutable copy, as os.urandom returns, could not be wiped.
     with open("/dev/urandom", "rb", buffering=0) as generator:
         if generator.readinto(scalar.data) != N_BYTES:
-            raise OSError("/dev/urandom gave fewer bytes than asked for; the system's random generator is broken")
+            raise OSError(
+                "/dev/urandom gave fewer bytes than asked for; the system's random generator is broken"
+            )
     return scalar
 
 

@@ -51,7 +51,8 @@ inline Reduced splat_small(std::uint64_t value) {
            _mm512_setzero_si512()}};
 }
 
-// One parallel carry: limbs below 2^61 become Reduced (51 bits plus a carry below 2^10, limb 0 plus 19 times one).
+// One parallel carry: limbs below 2^61 become Reduced (51 bits plus a carry below 2^10, limb 0 plus 19 times
+// one).
 inline Reduced carry(const Wide& w) {
   const __m512i mask = splat(kMask51);
   const __m512i c0 = _mm512_srli_epi64(w.v[0], 51);

@@ -35,7 +35,7 @@ inline Projective double_point(const FeSum& a, const FeSum& b) {
 //  step
 //    selects the operands of the doubling: half the masking, and the swaps of neighbouring steps merge.
 //  - Bit 254 is always set: start from (P, 2P). Bits 0..2 are always clear: end with doublings only.
-Projective ladder(const std::uint8_t* scalar, const Fe& u) {
+[[gnu::noinline]] Projective ladder(const std::uint8_t* scalar, const Fe& u) {
   struct State {
     std::uint8_t k[32];
     Projective p, q;  // kP and (k + 1)P, in either order: `swap` says so
@@ -88,6 +88,7 @@ void scalar_mult(const std::uint8_t* scalars, std::size_t scalar_stride, const s
     }
     divide_and_store(block, out + 32 * begin, size);
   }
+  secure_wipe_stack();
 }
 
 // All ones if a is a square (or 0): a^((p - 1) / 2) = a^(2^254 - 10) is 1 (or 0), else -1.

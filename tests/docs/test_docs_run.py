@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents show runs: every Python block, every configuration, and the two of the guide as a real job."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from crypsis.mpc.psi.config import parse_config
+from crypsis.mpc.transport.certs import make_development_certificates
+
+from .pages import PAGES, ROOT, blocks, name_of
+
+GUIDE = ROOT / "docs" / "psi.md"
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _script(page: Path, port: int) -> str:
+    """All Python blocks of a page as one program, each at its own line numbers."""
+    lines: list[str] = []
+    for block in blocks(page, "python"):
+        lines += [""] * (block.line - 1 - len(lines)) + block.text.splitlines()
+    return "\n".join(lines).replace("127.0.0.1:7001", f"127.0.0.1:{port}") + "\n"
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "error", "PYTHONSAFEPATH": "1"}
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "customers").mkdir()
+    customers = pa.table({"id": ["ada", "bo", "chen", "bo"], "income": [10, 20, 30, 40]})
+    pq.write_table(customers, tmp_path / "customers" / "1.parquet")
+    if page == GUIDE:
+        _write_guide_configs(tmp_path, _free_port())
+    script = tmp_path / f"{page.stem}.py"
+    script.write_text(_script(page, _free_port()), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    # `print(...)  # 2`: the comment is the output.
+    for call, told in re.findall(
+        r"^print\((.*)\)  # (\S.*)$", script.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        value = told.split(":")[0] if re.match(r"\d", told) else told
+        if re.match(r"[\d{\[]", told):
+            assert value in done.stdout.splitlines(), f"{call} printed {done.stdout}"
+
+
+def _yaml_blocks(page: Path = GUIDE) -> list[str]:
+    return [block.text for block in blocks(page, "yaml")]
+
+
+def _guide_config(party: str) -> dict[str, Any]:
+    found = [text for text in _yaml_blocks() if text.startswith(f"# {party}.yaml\n")]
+    assert len(found) == 1
+    config = yaml.safe_load(found[0])
+    assert isinstance(config, dict)
+    return config
+
+
+@pytest.mark.parametrize("text", [text for page in PAGES for text in _yaml_blocks(page)])
+def test_configurations_are_valid(text: str) -> None:
+    """Whole ones as they are, fragments on top of the bank's."""
+    given = yaml.safe_load(text)
+    parse_config(given if "party" in given else {**_guide_config("bank"), **given})
+
+
+def _write_guide_configs(folder: Path, port: int) -> None:
+    for party in ("bank", "telco"):
+        config = next(text for text in _yaml_blocks() if text.startswith(f"# {party}.yaml\n"))
+        for address in ("0.0.0.0:7400", "bank.example:7400"):
+            config = config.replace(address, f"127.0.0.1:{port}")
+        (folder / f"{party}.yaml").write_text(config, encoding="utf-8")
+
+
+def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
+    """Two processes, mutual TLS, the files and the result that the guide shows."""
+    _write_guide_configs(tmp_path, _free_port())
+    make_development_certificates(tmp_path / "certificates", ["bank", "telco"])
+    tables = next(block.text for block in blocks(GUIDE, "python") if "write_table" in block.text)
+    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=60, check=True)
+    command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "psi", "run", "--patience", "30", "--config"]
+    processes = [
+        subprocess.Popen(
+            [*command, f"{party}.yaml"],
+            cwd=tmp_path,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for party in ("bank", "telco")
+    ]
+    try:
+        told = [process.communicate(timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], told
+    (bank, _), (telco, _) = told
+    shown = blocks(GUIDE, "text")[0].text.splitlines()
+    # Paths, sizes on the disk and seconds are those of the machine; the rest is what the guide shows.
+    assert bank.splitlines()[:3] == shown[:3]
+    assert "intersection   not for this party (sender without broadcast)" in telco
+    matched = pq.read_table(tmp_path / "matched.parquet").to_pydict()
+    assert matched == {"customer_id": ["A1", "A3", "A3"], "income": [10, 30, 31]}
+
+    report = json.loads((tmp_path / "matched.parquet.report.json").read_text(encoding="utf-8"))
+    example = json.loads(blocks(GUIDE, "json")[0].text)
+    assert set(example) <= set(report)
+    for name in ("schema_version", "kind", "job", "party", "peer", "role", "protocol", "counts"):
+        assert example[name] == report[name]
+    for name in ("traffic", "security", "seconds"):
+        assert set(example[name]) <= set(report[name])
+    for name in ("payload_bytes_sent", "messages_sent", "payload_bytes_received", "messages_received"):
+        assert example["traffic"][name] == report["traffic"][name]
+    fields = re.findall(
+        r"^\| (`[^|]*) \|", GUIDE.read_text(encoding="utf-8").split("## The report")[1], re.MULTILINE
+    )
+    for name in re.findall(r"`(\w+)(?:\.\w+\*?)?`", " ".join(fields[:7])):
+        assert name in report
+
+
+def test_a_mistake_in_the_guide_would_show() -> None:
+    """The test above is not blind: a field that does not exist is refused."""
+    from crypsis.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="no such field"):
+        parse_config({**_guide_config("bank"), "outputs": "x"})
