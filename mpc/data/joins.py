@@ -127,8 +127,8 @@ def plan_join(
     peer_counts          integers[m]: rows that the peer has for each, at least 1; None: one each
     peer_unmatched_rows  rows of the peer without partner (its `count_unmatched`): as many null rows here
 
-    Raises DataError when the output would exceed `max_output_rows` (default 16 times the own rows plus 2^24), ValueError for wrong
-    arguments.
+    Raises DataError when the output would exceed `max_output_rows` (default 16 times the own rows plus
+    2^24), ValueError for wrong arguments.
     """
     _check(join, own_side)
     matched, peer_counts = _check_matched(keys, matched, peer_counts)

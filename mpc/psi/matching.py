@@ -20,11 +20,11 @@ _RANGE_ITEMS = 1 << 20
 
 
 def tag_bytes(n_own: int, n_peer: int) -> int:
-    """Bytes a tag needs so that some two different items, of one set or of both, collide with probability 2^-40 at most.
+    """Bytes a tag needs so that any two different items of both sets collide with probability 2^-40 at most.
 
     All pairs of the union count, not only those across, because `match` refuses equal tags within a set:
-    40 + log2(N (N - 1) / 2) bits for N items in all, rounded up to bytes. In integers and symmetric, so that both parties
-    find the same width.
+    40 + log2(N (N - 1) / 2) bits for N items in all, rounded up to bytes. In integers and symmetric, so that
+    both parties find the same width.
     """
     n_items = n_own + n_peer
     n_pairs = n_items * (n_items - 1) // 2

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 MAX_STREAMS = 8
-"""Streams are the integers 0 <= stream < MAX_STREAMS; what each one carries is agreed by the protocol. Few, because a peer
-may fill the window of each: MAX_STREAMS * window_bytes bounds what one connection can make us hold."""
+"""Streams are the integers 0 <= stream < MAX_STREAMS; what each one carries is agreed by the protocol.
+
+Few, because a peer may fill the window of each: MAX_STREAMS * window_bytes bounds what it can make us hold."""
 
 MAX_CHUNK_BYTES = 4 << 20
 DEFAULT_CHUNK_BYTES = 1 << 20

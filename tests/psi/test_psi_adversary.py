@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, InvalidPoint, ProtocolAbort
+from crypsis.mpc.data import KeySpec, TableSource, digest_keys
 from crypsis.mpc.psi import intersect
 from crypsis.mpc.psi.agree import CONTROL, agree, public_digest, recv_json, send_json
 from crypsis.mpc.psi.ecdh import POINTS, RESULT, TAGS
@@ -316,7 +317,7 @@ def test_an_interrupt_tells_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
         # Only this party's wait is interrupted, as Ctrl-C in its process would.
         exchange = ecdh.EcdhPsi(channel, options_for("receiver"), agree(channel, options_for("receiver"), 5))
         monkeypatch.setattr(ecdh, "wait", interrupted)
-        return exchange.run(np.frombuffer(os.urandom(80), np.uint8).reshape(5, 16))
+        return exchange.run(digest_keys(TableSource(pa.table({"id": list("abcde")})), [KeySpec("id")]))
 
     def slow_sender(channel: Channel) -> None:
         agree(channel, options_for("sender"), 5)
@@ -326,3 +327,52 @@ def test_an_interrupt_tells_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(own, KeyboardInterrupt)
     assert isinstance(peer, (ProtocolAbort, ChannelError))
     assert "interrupted" in str(peer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"broadcast": 0}, {"version": True}, {"align": 0.0}, {"extra": None}],
+    ids=["number for bool", "bool for number", "float for bool", "a null field"],
+)
+def test_a_configuration_that_only_python_takes_for_equal_is_refused(change: dict[str, Any]) -> None:
+    def send(channel: Channel) -> None:
+        public = options_for("sender").public() | change
+        message = {"type": "config", "role": "sender", "public": public, "digest": public_digest(public)}
+        send_json(channel, message | {"n_unique": 5})
+        channel.recv(7)
+
+    own, _ = errors_of(both(lambda channel: agree(channel, options_for("receiver"), 5), send))
+    assert isinstance(own, ProtocolAbort)
+    assert "not written as this version does" in str(own)
+
+
+@pytest.mark.parametrize(
+    "field", [{"role": None}, {"role": "judge"}, {"n_unique": 1 << 32}, {"n_unique": -1}]
+)
+def test_an_impossible_announcement_is_refused(field: dict[str, Any]) -> None:
+    def send(channel: Channel) -> None:
+        public = options_for("sender").public()
+        message = {"type": "config", "role": "sender", "public": public, "digest": public_digest(public)}
+        send_json(channel, message | {"n_unique": 5} | field)
+        channel.recv(7)
+
+    own, _ = errors_of(both(lambda channel: agree(channel, options_for("receiver"), 5), send))
+    assert isinstance(own, ProtocolAbort)
+    assert next(iter(field)) in str(own)
+
+
+def test_more_keys_than_memory_is_a_clear_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crypsis.mpc.psi import ecdh
+
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(ecdh, "TagSet", full)
+
+    def receive(channel: Channel) -> Any:
+        keys = digest_keys(TableSource(pa.table({"id": ["a"]})), [KeySpec("id")])
+        return ecdh.EcdhPsi(channel, options_for("receiver"), (1 << 32) - 1).run(keys)
+
+    own, _ = errors_of(both(receive, lambda channel: channel.recv(7)))
+    assert isinstance(own, ProtocolAbort)
+    assert "announced 4294967295 keys" in str(own)

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import datetime
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypsis.errors import ConfigError, DataError
-from crypsis.mpc.data import KeySpec
+from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.mpc.data import KeySpec, TableSource, digest_keys, plan_join
+from crypsis.mpc.transport import ChannelOptions, memory_pair
 
 from .pair import both, errors_of, plain_join, psi_pair
 
@@ -154,13 +157,22 @@ def test_a_null_key_can_be_an_error() -> None:
 
 
 def test_a_join_that_explodes_is_refused_by_the_party_that_set_the_limit() -> None:
-    own, peer = errors_of(
+    errors = errors_of(
         both(*_parties(table(["a"] * 40, "r"), table(["a"] * 40, "s"), broadcast=True, max_output_rows=1000))
     )
-    assert isinstance(own, DataError)
-    assert "1600" in str(own)
-    assert "max_output_rows" in str(own)
-    assert isinstance(peer, Exception)
+    assert all(isinstance(error, (DataError, ProtocolAbort)) for error in errors)
+    refused = next(
+        error for error in errors if isinstance(error, DataError)
+    )  # the other one may hear of it first
+    assert "1600" in str(refused)
+    assert "max_output_rows" in str(refused)
+
+
+def test_without_a_limit_growth_is_bounded_by_the_own_rows() -> None:
+    n_own, n_peer = 2, 9_000_000  # a peer that claims absurd counts
+    keys = digest_keys(TableSource(table(["a"] * n_own, "r")), [KeySpec("id")])
+    with pytest.raises(DataError, match="max_output_rows=16777248"):
+        plan_join(keys, np.array([0]), np.array([n_peer]))
 
 
 def _parties(a: pa.Table, b: pa.Table, **options: Any) -> tuple[Any, Any]:
@@ -210,3 +222,14 @@ def test_options_are_checked(options: dict[str, Any], named: str) -> None:
 
     with pytest.raises(ConfigError, match=named):
         PsiOptions(**{"role": "receiver", "keys": (KeySpec("id"),), **options})
+
+
+def test_counts_larger_than_the_window_do_not_wait_for_each_other() -> None:
+    n_rows = 3000
+    ids = [f"{i:06}" for i in range(n_rows)]
+    channels = memory_pair("bank", "telco", options=ChannelOptions(window_bytes=8192, chunk_bytes=1024))
+    parties = _parties(table(ids, "r"), table(ids, "s"), broadcast=True, batch_size=64)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(party, channel) for party, channel in zip(parties, channels, strict=True)]
+        results = [job.result(60) for job in jobs]
+    assert [len(result.table) for result in results] == [n_rows, n_rows]

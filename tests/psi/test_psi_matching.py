@@ -36,19 +36,23 @@ def found(own: list[bytes], peer: list[bytes], width: int) -> list[tuple[int, in
     [
         (0, 0, 8),
         (1, 1, 8),
-        (1 << 12, 1 << 12, 8),
-        ((1 << 12) + 1, 1 << 12, 9),
-        (1_000_000, 1_000_000, 10),
+        (2896, 2896, 8),  # 5,792 items: 2^23.9997 pairs
+        (2897, 2897, 9),
+        (1_000_000, 1_000_000, 11),
         (10_000_000, 10_000_000, 11),
-        (1 << 28, 1 << 28, 12),
-        (1 << 44, 1 << 44, 16),
+        (8_000_000, 1, 11),  # pairs within the large set count
+        (179_403_599, 401_650_772, 13),
+        (1 << 28, 1 << 28, 13),
+        (1 << 43, 1 << 43, 16),
         (1 << 60, 1 << 60, 16),
     ],
 )
 def test_tag_width(n_own: int, n_peer: int, n_bytes: int) -> None:
     assert tag_bytes(n_own, n_peer) == tag_bytes(n_peer, n_own) == n_bytes
     if 8 < n_bytes < 16:
-        assert 8 * n_bytes >= 40 + math.log2(n_own * n_peer)
+        n_items = n_own + n_peer
+        assert math.comb(n_items, 2) << 40 <= 1 << 8 * n_bytes
+        assert math.comb(n_items, 2) << 40 > 1 << 8 * (n_bytes - 1)
 
 
 @pytest.mark.parametrize("width", range(8, 17))

@@ -90,7 +90,7 @@ def test_what_breaks_the_protocol_ends_the_session(packet: bytes, message: str) 
     session, connection = attached()
     session.on_packet(connection, packet)
     with pytest.raises(ProtocolAbort, match=message):
-        session.recv(9)
+        session.recv(MAX_STREAMS - 1)
     told = session.next_packet(connection)
     assert told is not None
     frame = next(unpack(told))
