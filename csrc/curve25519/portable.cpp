@@ -32,8 +32,7 @@ inline Projective double_point(const FeSum& a, const FeSum& b) {
 // The Montgomery ladder [RFC 7748, 5] on the clamped scalar, without the final division. Differences from the
 // text, all of them independent of the scalar:
 //  - The sum P + Q does not depend on which of the two is doubled, so instead of swapping the points, each
-//  step
-//    selects the operands of the doubling: half the masking, and the swaps of neighbouring steps merge.
+//    step selects the operands of the doubling: half the masking, and the swaps of neighbouring steps merge.
 //  - Bit 254 is always set: start from (P, 2P). Bits 0..2 are always clear: end with doublings only.
 [[gnu::noinline]] Projective ladder(const std::uint8_t* scalar, const Fe& u) {
   struct State {
