@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from crypsis import _core
 
 FEW_THREADS = """
