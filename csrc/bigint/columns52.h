@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace crypsis::bigint {
 namespace {
@@ -24,48 +25,53 @@ inline Vector splat(std::uint64_t x) {
   return _mm512_set1_epi64(static_cast<long long>(x));
 }
 
+// f(0), f(1), .. f(N - 1) with constants. Loops that the compiler unrolls itself come too late for it to keep the
+// arrays they index in registers.
+template <int N, class F>
+[[gnu::always_inline]] inline void repeat(const F& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+    (f(std::integral_constant<int, I>{}), ...);
+  }(std::make_integer_sequence<int, N>{});
+}
+#define CRYPSIS_INLINE __attribute__((always_inline))
+
 template <int W>
 struct Columns {
   Vector lo[W], hi[W];  // column t of the block is lo[t] + hi[t - 1]
 
-  void clear() {
-#pragma GCC unroll 16
-    for (int t = 0; t < W; ++t) lo[t] = hi[t] = _mm512_setzero_si512();
+  CRYPSIS_INLINE void clear() {
+    repeat<W>([&](auto t) CRYPSIS_INLINE { lo[t] = hi[t] = _mm512_setzero_si512(); });
   }
-  void add(int t, Vector x, Vector y) {
+  CRYPSIS_INLINE void add(int t, Vector x, Vector y) {
     lo[t] = _mm512_madd52lo_epu64(lo[t], x, y);
     hi[t] = _mm512_madd52hi_epu64(hi[t], x, y);
   }
-  void twice() {
-#pragma GCC unroll 16
-    for (int t = 0; t < W; ++t) {
+  CRYPSIS_INLINE void twice() {
+    repeat<W>([&](auto t) CRYPSIS_INLINE {
       lo[t] = _mm512_add_epi64(lo[t], lo[t]);
       hi[t] = _mm512_add_epi64(hi[t], hi[t]);
-    }
+    });
   }
   // Column t += x[i] * y[t - i] for every t and i < count.
-  void rows(const Vector* x, const Vector* y, std::size_t count) {
+  CRYPSIS_INLINE void rows(const Vector* x, const Vector* y, std::size_t count) {
     for (; count > 0; --count, ++x, --y) {
       const Vector xi = *x;
-#pragma GCC unroll 16
-      for (int t = 0; t < W; ++t) add(t, xi, y[t]);
+      repeat<W>([&](auto t) CRYPSIS_INLINE { add(t, xi, y[t]); });
     }
   }
   // Column t += x[u] * y[t - u] for 1 <= u <= t: the end of a block below column k.
-  void low_triangle(const Vector* x, const Vector* y) {
-#pragma GCC unroll 16
-    for (int u = 1; u < W; ++u) {
-#pragma GCC unroll 16
-      for (int t = u; t < W; ++t) add(t, x[u], y[t - u]);
-    }
+  CRYPSIS_INLINE void low_triangle(const Vector* x, const Vector* y) {
+    repeat<W - 1>([&](auto i) CRYPSIS_INLINE {
+      constexpr int u = i + 1;
+      repeat<W - u>([&](auto j) CRYPSIS_INLINE { add(u + j, x[u], y[j]); });
+    });
   }
   // Column t += x[v] * y_end[t - v] for t < v < W: the beginning of a block from column k on.
-  void high_triangle(const Vector* x, const Vector* y_end) {
-#pragma GCC unroll 16
-    for (int v = 1; v < W; ++v) {
-#pragma GCC unroll 16
-      for (int t = 0; t < v; ++t) add(t, x[v], y_end[t - v]);
-    }
+  CRYPSIS_INLINE void high_triangle(const Vector* x, const Vector* y_end) {
+    repeat<W - 1>([&](auto i) CRYPSIS_INLINE {
+      constexpr int v = i + 1;
+      repeat<v>([&](auto t) CRYPSIS_INLINE { add(t, x[v], y_end[t - v]); });
+    });
   }
 };
 
@@ -80,17 +86,16 @@ struct Reduction {
 // the columns vanish, but only the bits of the last one that are in `last_mask`; what stays in the last column
 // goes to *rest. Returns the carry into column c + W.
 template <int W>
-inline Vector reduce_low(Columns<W>& sums, const Reduction& by, std::size_t c, Vector carry, Vector last_mask,
-                         Vector* rest) {
+CRYPSIS_INLINE inline Vector reduce_low(Columns<W>& sums, const Reduction& by, std::size_t c, Vector carry,
+                                        Vector last_mask, Vector* rest) {
   const Vector mask = splat(kMask52);
   const Vector* const n = by.n;
   sums.rows(by.q, n + c, c);
-#pragma GCC unroll 16
-  for (int u = 0; u < W; ++u) {
+  repeat<W>([&](auto u) CRYPSIS_INLINE {
     Vector sum = _mm512_add_epi64(sums.lo[u], carry);
-    if (u > 0) sum = _mm512_add_epi64(sum, sums.hi[u - 1]);
+    if constexpr (u > 0) sum = _mm512_add_epi64(sum, sums.hi[u - 1]);
     Vector q = _mm512_madd52lo_epu64(_mm512_setzero_si512(), sum, by.minus_inverse);
-    if (u + 1 < W) {
+    if constexpr (u + 1 < W) {
       // sum + low half of q n[0] has 52 low bits of 0: the carry needs no product.
       carry = _mm512_srli_epi64(_mm512_add_epi64(sum, mask), 52);
     } else {
@@ -99,27 +104,26 @@ inline Vector reduce_low(Columns<W>& sums, const Reduction& by, std::size_t c, V
       *rest = _mm512_and_si512(sum, mask);
       carry = _mm512_srli_epi64(sum, 52);
     }
-    by.q[c + static_cast<std::size_t>(u)] = q;
+    by.q[c + u] = q;
     sums.hi[u] = _mm512_madd52hi_epu64(sums.hi[u], q, n[0]);
-#pragma GCC unroll 16
-    for (int t = u + 1; t < W; ++t) sums.add(t, q, n[t - u]);
-  }
+    repeat<W - 1 - u>([&](auto i) CRYPSIS_INLINE { sums.add(u + 1 + i, q, n[i + 1]); });
+  });
   return _mm512_add_epi64(carry, sums.hi[W - 1]);
 }
 
 // Columns k + c .. k + c + W of a * b are in `sums`. Adds q * n, writes digits c .. c + W of the result.
 template <int W>
-inline Vector reduce_high(Columns<W>& sums, const Reduction& by, std::size_t c, Vector carry, Vector* out) {
+CRYPSIS_INLINE inline Vector reduce_high(Columns<W>& sums, const Reduction& by, std::size_t c, Vector carry,
+                                         Vector* out) {
   sums.high_triangle(by.q + c, by.n + by.k);
   sums.rows(by.q + c + W, by.n + by.k - W, by.k - c - W);
   const Vector mask = splat(kMask52);
-#pragma GCC unroll 16
-  for (int t = 0; t < W; ++t) {
+  repeat<W>([&](auto t) CRYPSIS_INLINE {
     Vector sum = _mm512_add_epi64(sums.lo[t], carry);
-    if (t > 0) sum = _mm512_add_epi64(sum, sums.hi[t - 1]);
-    out[c + static_cast<std::size_t>(t)] = _mm512_and_si512(sum, mask);
+    if constexpr (t > 0) sum = _mm512_add_epi64(sum, sums.hi[t - 1]);
+    out[c + t] = _mm512_and_si512(sum, mask);
     carry = _mm512_srli_epi64(sum, 52);
-  }
+  });
   return _mm512_add_epi64(carry, sums.hi[W - 1]);
 }
 
@@ -146,17 +150,15 @@ template <int W>
 // The products of a square near its diagonal, for a block from column 2 h + P on: a[h + P + u] * a[h + t - u] for
 // t > 2 u + P, doubled with everything before, then the squares.
 template <int W, int P>
-inline void around_diagonal(Columns<W>& sums, const Vector* a, std::size_t h) {
+CRYPSIS_INLINE inline void around_diagonal(Columns<W>& sums, const Vector* a, std::size_t h) {
   const Vector* const x = a + h + P;
   const Vector* const y = a + h;
-#pragma GCC unroll 16
-  for (int u = 0; 2 * u + P + 1 < W; ++u) {
-#pragma GCC unroll 16
-    for (int t = 2 * u + P + 1; t < W; ++t) sums.add(t, x[u], y[t - u]);
-  }
+  repeat<(W - P) / 2>([&](auto u) CRYPSIS_INLINE {
+    constexpr int first = 2 * u + P + 1;
+    repeat<W - first>([&](auto i) CRYPSIS_INLINE { sums.add(first + i, x[u], y[first + i - u]); });
+  });
   sums.twice();
-#pragma GCC unroll 16
-  for (int u = 0; 2 * u + P < W; ++u) sums.add(2 * u + P, x[u], x[u]);
+  repeat<(W - P + 1) / 2>([&](auto u) CRYPSIS_INLINE { sums.add(2 * u + P, x[u], x[u]); });
 }
 
 template <int W, int P>
@@ -189,16 +191,12 @@ template <int W>
   Columns<W> sums;
   sums.clear();
   const Vector* const top = a + by.k - 1;
-#pragma GCC unroll 16
-  for (int x = 1; x <= W - 2; ++x) {
-#pragma GCC unroll 16
-    for (int y = 0; y < x; ++y) {
-      if (x + y <= W - 2) sums.add(W - 2 - x - y, top[-x], top[-y]);
-    }
-  }
+  repeat<W - 1>([&](auto x) CRYPSIS_INLINE {
+    constexpr int room = W - 1 - x;
+    repeat<(x < room ? x : room)>([&](auto y) CRYPSIS_INLINE { sums.add(W - 2 - x - y, top[-x], top[-y]); });
+  });
   sums.twice();
-#pragma GCC unroll 16
-  for (int x = 0; 2 * x <= W - 2; ++x) sums.add(W - 2 - 2 * x, top[-x], top[-x]);
+  repeat<W / 2>([&](auto x) CRYPSIS_INLINE { sums.add(W - 2 - 2 * x, top[-x], top[-x]); });
   return reduce_high(sums, by, c, carry, out);
 }
 
