@@ -45,8 +45,7 @@ class _Curve25519:
     ) -> None: ...
     def hash_to_curve(
         self,
-        data: npt.NDArray[np.uint8],
-        offsets: npt.NDArray[np.int64],
+        parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[Any] | None]],
         dst: bytes,
         random_oracle: bool,
         out_u: npt.NDArray[np.uint8],
