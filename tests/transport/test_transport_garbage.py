@@ -231,8 +231,10 @@ def test_garbage_from_the_peer_after_its_hello() -> None:
     answer = spawn(call, listener.port, [hello(), data(b"first", 1), os.urandom(100)])
     alice = accepted.result(10)
     with pytest.raises(ProtocolAbort, match="the peer"):
-        alice.recv(1)
-    assert next(unpack(answer.result(10)[-1])).kind == Kind.ABORT
+        for _ in range(2):  # the message before the garbage may be read or dropped
+            alice.recv(1)
+    # One packet may hold an acknowledgement too.
+    assert [frame.kind for frame in unpack(answer.result(10)[-1])][-1] == Kind.ABORT
     listener.close()
 
 
