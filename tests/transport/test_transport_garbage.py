@@ -10,6 +10,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -237,9 +238,10 @@ def test_garbage_from_the_peer_after_its_hello() -> None:
 
     answer = spawn(call, listener.port, packets())
     alice = accepted.result(10)
+    with suppress(ProtocolAbort):  # the message before the garbage may be read or dropped
+        assert alice.recv(1) == b"first"
     with pytest.raises(ProtocolAbort, match="the peer"):
-        for _ in range(2):  # the message before the garbage may be read or dropped
-            alice.recv(1)
+        alice.recv(1)
     # One packet may hold an acknowledgement too.
     assert [frame.kind for frame in unpack(answer.result(10)[-1])][-1] == Kind.ABORT
     listener.close()
