@@ -137,7 +137,7 @@ def psi_run(
         logging.getLogger().setLevel(logging.ERROR)
     job_config = load_config(config, overrides_of(flags))
     with progress_bars(job_config.party, enabled=not quiet) as progress:
-        result = run_job(job_config, progress=progress)
+        result = run_job(job_config, config_file=config, progress=progress)
     if json_output:
         print(json.dumps(result.as_dict(), indent=2))
     else:

@@ -37,13 +37,16 @@ def _reading(path: str, what: str) -> Iterator[None]:
         ) from error
     except (pa.ArrowException, EOFError) as error:
         raise CorruptData(
-            f"{path}: cannot be read as {what}: truncated, damaged or another format ({one_line(error)})"
+            f"{path}: cannot be read as {what}: truncated, damaged or another format ({one_line(error)}); "
+            "get the file again, or set its format"
         ) from error
     except OSError as error:
         if error.errno is not None:
             raise file_error(path, error) from error
         # Arrow reports a damaged page or message as an OSError without a number.
-        raise CorruptData(f"{path}: truncated or damaged {what} ({one_line(error)})") from error
+        raise CorruptData(
+            f"{path}: truncated or damaged {what} ({one_line(error)}); get the file again"
+        ) from error
 
 
 def _distinct(schema: pa.Schema, path: str) -> pa.Schema:

@@ -86,11 +86,15 @@ class CsvSource(FileSource):
             stream, delimiter=self._delimiter(path), quotechar=self._options.quote_char, strict=strict
         )
 
-    def _first_record(self, path: str) -> list[str] | None:
+    def _first_record(self, path: str) -> tuple[list[str] | None, int]:
+        """The first record that is not an empty line, and how many empty lines stand before it."""
         csv.field_size_limit(max(csv.field_size_limit(), BLOCK_BYTES))
         _check_encoding_mark(path)
         try:
-            return next((record for record in self._records(path, strict=True) if record), None)
+            for n_empty, record in enumerate(self._records(path, strict=True)):
+                if record:
+                    return record, n_empty
+            return None, 0
         except UnicodeDecodeError as error:
             raise _undecodable(path) from error
         except csv.Error as error:
@@ -99,7 +103,11 @@ class CsvSource(FileSource):
             raise file_error(path, error) from error
 
     def _file_schema(self, path: str) -> pa.Schema:
-        first = self._first_record(path)
+        return self._schema_and_skip(path)[0]
+
+    def _schema_and_skip(self, path: str) -> tuple[pa.Schema, int]:
+        """The file's columns, and the lines before its first row: empty ones and the header."""
+        first, n_empty = self._first_record(path)
         names = self._options.column_names
         if first is None:
             if names is None:
@@ -114,10 +122,12 @@ class CsvSource(FileSource):
         for name in first:
             if first.count(name) > 1:
                 raise DataError(f"{path}: column {name!r} exists twice in the header; rename one")
-        return pa.schema([pa.field(name, pa.string()) for name in first])
+        schema = pa.schema([pa.field(name, pa.string()) for name in first])
+        return schema, n_empty + 1 if self._options.header else 0
 
     def _file_batches(self, path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        names = self._file_schema(path).names
+        own_schema, n_skipped = self._schema_and_skip(path)
+        names = own_schema.names
         if not self._has_rows(path):
             return
         # The last column is always read: an unclosed quote at the end of the file shows only there.
@@ -125,7 +135,7 @@ class CsvSource(FileSource):
         last: pa.RecordBatch | None = None
         try:
             with _open(path) as stream:
-                for batch in self._reader(stream, path, names, wanted):
+                for batch in self._reader(stream, path, names, wanted, n_skipped):
                     if batch.num_rows:
                         last = batch
                         yield _convert(batch, schema, path)
@@ -139,13 +149,13 @@ class CsvSource(FileSource):
                 ].as_py(),
             )
 
-    def _reader(self, stream: Any, path: str, names: list[str], wanted: list[str]) -> Any:
+    def _reader(self, stream: Any, path: str, names: list[str], wanted: list[str], n_skipped: int) -> Any:
         return pacsv.open_csv(
             stream,
             read_options=pacsv.ReadOptions(
                 block_size=BLOCK_BYTES,
                 column_names=names,
-                skip_rows_after_names=1 if self._options.header else 0,
+                skip_rows_after_names=n_skipped,  # Arrow counts empty lines here
             ),
             parse_options=pacsv.ParseOptions(
                 delimiter=self._delimiter(path), quote_char=self._options.quote_char, newlines_in_values=True
@@ -194,7 +204,7 @@ class CsvSource(FileSource):
         if "straddl" in text or "out of sync" in text:
             return CorruptData(
                 f"{path}: a record is longer than {BLOCK_BYTES >> 20} MiB or a quoted field is not closed; "
-                "check the quotes, or set CsvOptions(quote_char=...)"
+                "check the quotes, or set input.csv.quote_char to the one the file uses"
             )
         records = self._records(path)
         try:

@@ -56,6 +56,9 @@ def output_schema(source: Source, columns: Sequence[str] | None, indicator: str 
     """Columns of the output: those of the source (or `columns`), then the indicator."""
     names = list(columns) if columns is not None else source.schema.names
     source.require_columns(names)
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"output column {name!r} is named twice; name it once")
     fields = [source.schema.field(name) for name in names]
     if indicator is not None:
         if indicator in names:

@@ -36,7 +36,9 @@ def format_of(path: str, requested: str = "auto") -> str:
         raise ValueError(f"format must be auto, {', '.join(FORMATS)}, not {requested!r}")
     found = SUFFIXES.get(os.path.splitext(plain_name(path))[1])
     if found is None or (found != "csv" and plain_name(path) != path.lower()):
-        raise DataError(f"{path}: the format cannot be told from the name; pass format=csv, parquet or arrow")
+        raise DataError(
+            f"{path}: the format cannot be told from the name; set its format to csv, parquet or arrow"
+        )
     return found
 
 
@@ -93,7 +95,7 @@ def open_source(
     path     a file, a directory, a glob, or a list of them (see `expand`); the order defines the row ids
     format   "csv", "parquet", "arrow" (file or stream, Feather v2), or "auto" by the suffix
     columns  limits the source to these columns, in this order
-    csv      how to read CSV; refused for other formats
+    csv      how to read CSV; a DataError for other formats
 
     Raises DataError or CorruptData naming the file, and the column or line where there is one.
     """
@@ -105,5 +107,5 @@ def open_source(
     if formats[0] == "csv":
         return CsvSource(files, columns, csv)
     if csv is not None:
-        raise ValueError(f"CSV options were given for {formats[0]} input; remove them")
+        raise DataError(f"{files[0]}: is {formats[0]}, and CSV options were given for it; remove them")
     return ParquetSource(files, columns) if formats[0] == "parquet" else IpcSource(files, columns)

@@ -22,7 +22,7 @@ from crypsis.mpc.data.gather import (
 from crypsis.mpc.data.joins import JoinPlan
 from crypsis.mpc.data.keys import Progress
 from crypsis.mpc.data.opening import PathLike, format_of
-from crypsis.mpc.data.sinks import OutputFile, write_batches
+from crypsis.mpc.data.sinks import OutputFile, check_form, write_batches
 from crypsis.mpc.data.sources import Source
 
 MEMORY_LIMIT: Final = 256 << 20
@@ -38,13 +38,30 @@ class OutputInfo:
     n_bytes: int
 
 
-def check_output(path: PathLike, *, format: str = "auto", overwrite: bool = False) -> None:
-    """Raises DataError now for what would stop `write_output` at the end of a job: directory, rights,
-    existing file.
+def check_output(
+    source: Source,
+    path: PathLike,
+    *,
+    format: str = "auto",
+    columns: Sequence[str] | None = None,
+    indicator: str | None = None,
+    null_rep: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Raises DataError now for what would stop `write_output` with the same arguments at the end of a job:
+    columns that are not there or have no form in the format, directory, rights, existing file.
     """
-    format_of(os.fspath(path), format)
-    with OutputFile(os.fspath(path), overwrite=overwrite):
+    target = os.fspath(path)
+    check_form(target, _schema(source, target, columns, indicator), format_of(target, format), null_rep)
+    with OutputFile(target, overwrite=overwrite):
         pass
+
+
+def _schema(source: Source, target: str, columns: Sequence[str] | None, indicator: str | None) -> pa.Schema:
+    schema = output_schema(source, columns, indicator)
+    if len(schema) == (indicator is not None):
+        raise DataError(f"{target}: no column to write; name at least one")
+    return schema
 
 
 def write_output(
@@ -79,10 +96,9 @@ def write_output(
     target = os.fspath(path)
     chosen = format_of(target, format)
     check_indicator(rows, indicator)
-    schema = output_schema(source, columns, indicator)
+    schema = _schema(source, target, columns, indicator)
+    check_form(target, schema, chosen, null_rep)
     names = schema.names[:-1] if indicator is not None else schema.names
-    if not names:
-        raise DataError(f"{target}: no column to write; name at least one")
     index = row_index(rows, source.n_rows)
 
     def advance(done: int) -> None:

@@ -105,6 +105,24 @@ class OutputFile:
             os.unlink(self._temporary)
 
 
+def check_form(path: str, schema: pa.Schema, format: str, null_rep: str) -> None:
+    """Raises DataError, naming `path`, for columns or a text for NULL that the format cannot hold."""
+    if format != "csv":
+        if null_rep:
+            raise DataError(f"{path}: null_rep is for CSV output; remove it, or write CSV")
+        return
+    if any(c in null_rep for c in ',"\r\n'):
+        raise DataError(
+            f"{path}: null_rep is {null_rep!r}: a comma, a quote or a line end cannot stand in it; choose another"
+        )
+    for field in schema:
+        if not _has_text(field.type):
+            raise DataError(
+                f"{path}: column {field.name!r} of type {field.type} has no CSV form; "
+                "write Parquet, or leave the column out"
+            )
+
+
 def write_batches(
     file: OutputFile,
     batches: Iterator[pa.RecordBatch],
@@ -172,14 +190,6 @@ class _CsvWriter:
     """
 
     def __init__(self, file: OutputFile, schema: pa.Schema, null_rep: str) -> None:
-        if any(c in null_rep for c in ',"\r\n'):
-            raise ValueError(f"null_rep must not hold a comma, a quote or a line end, got {null_rep!r}")
-        for field in schema:
-            if not _has_text(field.type):
-                raise DataError(
-                    f"column {field.name!r} of type {field.type} has no CSV form; "
-                    "write Parquet, or leave the column out"
-                )
         self._file = file
         # A line that is empty counts as no row to most readers, so a lone NULL column writes a quoted empty
         # text.

@@ -24,6 +24,13 @@ MAX_CONTROL_BYTES = 1 << 16
 MAX_KEYS = (1 << 32) - 1  # one exchange; positions travel as uint32
 MAX_ROWS = 1 << 40
 
+# Public field -> the field of the configuration file that it comes from, and what to do, where the general
+# words would not help.
+_REMEDIES = {
+    "version": ("version", "install the same release of crypsis at both parties"),
+    "key_types": ("keys", "give both the same number of keys with the same types, in the same order"),
+}
+
 
 def send_json(channel: Channel, message: dict[str, Any]) -> None:
     """Sends one control message."""
@@ -93,9 +100,10 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
             mine, theirs = own.get(name), peer_public.get(name)
             if mine != theirs:
                 _hear_refusal(channel)
+                field, remedy = _REMEDIES.get(name, (name, "give both the same value"))
                 raise ConfigError(
-                    f"the parties disagree on {name[:40]!r}: {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
-                    "give both the same value"
+                    f"the parties disagree on {field[:40]!r}: {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
+                    f"{remedy}"
                 )
         # Different bytes that Python takes for equal (1 and true, null and absent): no version of ours writes those.
         raise ProtocolAbort(f"the configuration of {channel.peer} is not written as this version does; ended")

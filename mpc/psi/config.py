@@ -88,6 +88,19 @@ class OutputConfig(_Model):
     )
     null_rep: str = Field("", description="what NULL looks like in a CSV output")
 
+    @field_validator("columns")
+    @classmethod
+    def _distinct_columns(cls, value: list[str] | None) -> list[str] | None:
+        _refuse_twice(value or [])
+        return value
+
+    @field_validator("null_rep")
+    @classmethod
+    def _unquoted(cls, value: str) -> str:
+        if any(c in value for c in ',"\r\n'):
+            raise ValueError("a comma, a quote or a line end cannot stand in it; choose another text")
+        return value
+
 
 class JobConfig(_Model):
     """One party's PSI job: who, with whom, on which files, and how."""
@@ -155,8 +168,16 @@ class JobConfig(_Model):
     def _address(cls, value: str | None) -> str | None:
         if value is not None:
             host, colon, port = value.rpartition(":")
-            if not (colon and host and port.isascii() and port.isdigit() and int(port) <= 65535):
-                raise ValueError("write host:port, as in 0.0.0.0:7400")
+            if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+                raise ValueError(
+                    "write host:port, as in 0.0.0.0:7400, with a port the peer knows (1 to 65535)"
+                )
+        return value
+
+    @field_validator("keys")
+    @classmethod
+    def _distinct_keys(cls, value: list[KeyConfig]) -> list[KeyConfig]:
+        _refuse_twice([key.name for key in value])
         return value
 
     @model_validator(mode="after")
@@ -225,6 +246,12 @@ class JobConfig(_Model):
             )
         except ValueError as error:
             raise ConfigError(f"input.csv: {error}") from error
+
+
+def _refuse_twice(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"column {name!r} is named twice; name it once")
 
 
 def load_config(path: str | None, overrides: dict[str, Any]) -> JobConfig:
@@ -345,7 +372,9 @@ def _told(problem: dict[str, Any]) -> str:
     """One line for one of pydantic's findings: field, value, remedy."""
     # The branches of a union are no part of the file: drop their names from the place.
     parts = [
-        str(p) for p in problem["loc"] if isinstance(p, int) or ("[" not in p and p not in ("str", "list"))
+        str(p)
+        for p in problem["loc"]
+        if isinstance(p, int) or ("[" not in p and p not in ("str", "list", "constrained-str"))
     ]
     field = ".".join(parts)
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})

@@ -18,17 +18,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crypsis.errors import CrypsisError, DataError
+from crypsis.errors import ConfigError, CrypsisError, DataError
 from crypsis.mpc.data import Source, check_output, open_source, write_output
 from crypsis.mpc.data.encode import check_key_type
-from crypsis.mpc.data.gather import output_schema
-from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.agree import confirm
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
-from crypsis.mpc.psi.job import run
-from crypsis.mpc.psi.options import Progress
-from crypsis.mpc.psi.report import FileRecord, RunReport
+from crypsis.mpc.psi.job import run, timed_phase
+from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
 from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channel
 
 _log = logging.getLogger("crypsis.psi")
@@ -47,19 +45,15 @@ class _Phases:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        if self._progress is not None:
-            self._progress(name, 0, 0)
-        try:
+        with timed_phase(self.seconds, name, self._progress):
             yield
-        finally:
-            self.seconds[name] = time.perf_counter() - begin
-            if self._progress is not None:
-                self._progress(name, 1, 1)
 
 
-def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport:
-    """Runs one party's job and writes its output and report.
+def run_job(
+    config: JobConfig, *, config_file: str | None = None, progress: Progress | None = None
+) -> RunReport:
+    """Runs one party's job and writes its output and report; `config_file`, where the job was read from, is
+    one of the files that neither may replace.
 
     Raises ConfigError and DataError before the peer is dialled for what is wrong here; later ChannelError and
     ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an
@@ -69,9 +63,9 @@ def run_job(config: JobConfig, *, progress: Progress | None = None) -> RunReport
     phases = _Phases(progress)
     options = config.options()
     with phases.phase("check input and output"):
-        ecdh.check_kernels(options)
+        _check_kernels(options)
         source = _open_input(config)
-        _check_places(config, source)
+        _check_places(config, source, config_file)
         record = FileRecord(
             paths=[os.path.abspath(file) for file in source.files],
             sha256=source.digest(),
@@ -156,18 +150,44 @@ def _open_input(config: JobConfig) -> Source:
     return source
 
 
-def _check_places(config: JobConfig, source: Source) -> None:
-    """Output and report can be written where they are to go."""
+def _check_kernels(options: PsiOptions) -> None:
+    try:
+        ecdh.check_kernels(options)
+    except ValueError as error:  # CRYPSIS_NUM_THREADS
+        raise ConfigError(str(error)) from error
+
+
+def _check_places(config: JobConfig, source: Source, config_file: str | None) -> None:
+    """Output and report can be written where they are to go, and replace nothing else the job names."""
+    taken = {os.path.realpath(file): "the input" for file in source.files}
+    if config.tls is not None:
+        for name in ("ca", "certificate", "key"):
+            taken[os.path.realpath(getattr(config.tls, name))] = f"tls.{name}"
+    if config_file is not None:
+        taken[os.path.realpath(config_file)] = "the configuration file"
     if config.output is not None:
         output = config.output
-        if any(os.path.realpath(file) == os.path.realpath(output.path) for file in source.files):
-            raise DataError(f"{output.path}: is the input too; write the output to another file")
-        output_schema(source, output.columns, output.indicator)
-        check_output(output.path, format=output.format, overwrite=output.overwrite)
+        _refuse_taken("output", output.path, taken)
+        check_output(
+            source,
+            output.path,
+            format=output.format,
+            columns=output.columns,
+            indicator=output.indicator,
+            null_rep=output.null_rep,
+            overwrite=output.overwrite,
+        )
         _check_space(config, output, source)
     if config.report_path is not None:
-        with OutputFile(config.report_path, overwrite=True):
-            pass
+        _refuse_taken("report", config.report_path, taken)
+        check_report_place(config.report_path)
+
+
+def _refuse_taken(name: str, path: str, taken: dict[str, str]) -> None:
+    """Refuses a place that another file of the job has, and takes it."""
+    owner = taken.setdefault(os.path.realpath(path), f"the {name}")
+    if owner != f"the {name}":
+        raise DataError(f"{path}: is {owner} too; write the {name} to another file")
 
 
 def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> None:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +28,35 @@ from crypsis.mpc.data import (
     select_rows,
     unmatched_rows,
 )
+from crypsis.mpc.data.gather import output_schema
 from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.agree import MAX_ROWS, agree, count_field, recv_json, send_json
 from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
 
+_log = logging.getLogger("crypsis.psi")
+
 COUNTS = 4  # stream: rows per matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
+
+
+@contextmanager
+def timed_phase(seconds: dict[str, float], name: str, progress: Progress | None) -> Iterator[None]:
+    """Adds the wall time spent inside to `seconds[name]`; tells the log and `progress` that it begins and
+    ends."""
+    begin = time.perf_counter()
+    _log.info("%s: begun", name)
+    if progress is not None:
+        progress(name, 0, 0)
+    try:
+        yield
+    finally:
+        took = time.perf_counter() - begin
+        seconds[name] = seconds.get(name, 0.0) + took
+        _log.info("%s: %.2f s", name, took)
+        if progress is not None:
+            progress(name, 1, 1)
 
 
 @dataclass
@@ -57,15 +80,8 @@ class PsiOutcome:
     @contextmanager
     def phase(self, name: str, progress: Progress | None = None) -> Iterator[None]:
         """Adds the time spent inside to `seconds[name]`, and tells `progress` that it begins and ends."""
-        begin = time.perf_counter()
-        if progress is not None:
-            progress(name, 0, 0)
-        try:
+        with timed_phase(self.seconds, name, progress):
             yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-            if progress is not None:
-                progress(name, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,7 @@ def run(
 
 def intersect(
     table: pa.Table | Source,
-    on: str | KeySpec | list[str | KeySpec],
+    on: str | KeySpec | Sequence[str | KeySpec],
     channel: Channel,
     *,
     progress: Progress | None = None,
@@ -135,14 +151,21 @@ def intersect(
     """PSI of an Arrow table with the peer's on `channel`; returns one's own matching rows.
 
     `on`: key columns, a name standing for KeySpec(name, "string"). Further keywords are fields of PsiOptions
-    (`role` is required). `indicator` names a bool column to add, true where the row's key is in both sets.
+    (`role` is required). Raises TypeError and ConfigError for wrong arguments before a byte is sent, then as
+    `run`. `indicator` names a bool column to add, true where the row's key is in both sets.
 
         result = intersect(table, "id", channel, role="receiver")
         result.table, result.outcome.n_matched
     """
-    specs = tuple(k if isinstance(k, KeySpec) else KeySpec(k) for k in (on if isinstance(on, list) else [on]))
+    names: list[Any] = list(on) if isinstance(on, list | tuple) else [on]
+    specs = tuple(k if isinstance(k, KeySpec) else KeySpec(k) for k in names)
+    if not isinstance(table, pa.Table | Source):
+        raise TypeError(f"table is {type(table).__name__}: give a pyarrow Table or a crypsis.mpc.data.Source")
+    if not isinstance(channel, Channel):
+        raise TypeError(f"channel is {type(channel).__name__}: give a crypsis.mpc.transport.Channel")
     source = TableSource(table) if isinstance(table, pa.Table) else table
     job = PsiOptions(keys=specs, **options)  # type: ignore[arg-type]
+    output_schema(source, None, indicator)
     outcome = run(source, channel, job, progress=progress)
     if outcome.rows is None:
         return PsiResult(None, outcome)

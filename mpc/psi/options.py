@@ -61,14 +61,29 @@ class PsiOptions:
             value = getattr(self, name)
             if value not in get_args(kind):
                 raise ConfigError(f"{name} is {value!r}: use one of {', '.join(get_args(kind))}")
+        for name in ("broadcast", "align"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}: use True or False")
+        self._check_keys()
+        _check_whole("batch_size", self.batch_size, 1 << 17)  # 32 bytes an item, 4 MiB a message
+        if self.threads is not None:
+            _check_whole("threads", self.threads, 4096)
+        if self.max_output_rows is not None:
+            _check_whole("max_output_rows", self.max_output_rows, 1 << 40)
+        if not isinstance(self.job, str):
+            raise ConfigError(f"job is {self.job!r}: give a text")
+        if len(self.job.encode(errors="replace")) > 256:
+            raise ConfigError(f"job is {len(self.job.encode(errors='replace'))} bytes long: at most 256")
+
+    def _check_keys(self) -> None:
+        if not isinstance(self.keys, tuple) or not all(isinstance(key, KeySpec) for key in self.keys):
+            raise ConfigError(f"keys is {self.keys!r}: give a tuple of KeySpec")
         if not self.keys:
             raise ConfigError("keys is empty: name at least one key column")
-        if not 1 <= self.batch_size <= 1 << 17:
-            raise ConfigError(
-                f"batch_size is {self.batch_size}: use 1 to {1 << 17} (32 bytes an item, 4 MiB a message)"
-            )
-        if len(self.job.encode()) > 256:
-            raise ConfigError(f"job is {len(self.job.encode())} bytes long: at most 256")
+        names = [key.name for key in self.keys]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"keys: column {name!r} is named twice; name it once")
 
     @property
     def aligned(self) -> bool:
@@ -98,3 +113,8 @@ class PsiOptions:
             "job": self.job,
             "key_types": [key.type for key in self.keys],
         }
+
+
+def _check_whole(name: str, value: object, maximum: int) -> None:
+    if type(value) is not int or not 1 <= value <= maximum:
+        raise ConfigError(f"{name} is {value!r}: use a whole number from 1 to {maximum}")

@@ -12,8 +12,6 @@ import json
 import os
 import platform
 import resource
-import secrets
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +19,7 @@ from typing import Any
 
 from crypsis import backends
 from crypsis.errors import DataError
+from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.agree import public_digest
 from crypsis.mpc.psi.job import PsiOutcome
@@ -28,6 +27,7 @@ from crypsis.mpc.psi.options import PsiOptions
 from crypsis.mpc.transport import ChannelStats
 
 SCHEMA_VERSION = 1
+_MAX_REPORT_BYTES = 1 << 26  # paths of a million input files
 _PACKAGES = ("crypsis", "numpy", "pyarrow", "grpcio")
 
 
@@ -126,21 +126,31 @@ class RunReport:
 
     def write(self, path: str) -> None:
         """Puts the report under `path`, whole or not at all. Raises DataError."""
-        folder = os.path.dirname(os.path.abspath(path))
-        partial = os.path.join(folder, f".{os.path.basename(path)[:200]}.{secrets.token_hex(6)}.partial")
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
         try:
-            try:
-                with open(partial, "x", encoding="utf-8") as file:
-                    json.dump(self.as_dict(), file, indent=2)
-                    file.write("\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(partial, path)
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(partial)
+            with OutputFile(path, overwrite=True) as file:
+                file.write(text.encode())
+                file.commit()
         except OSError as error:
             raise DataError(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+def check_report_place(path: str) -> None:
+    """Raises DataError now for what would stop `RunReport.write`, and for a file there that is no run report:
+    an earlier report is replaced, another file is not."""
+    with OutputFile(path, overwrite=True):
+        pass
+    if os.path.lexists(path) and not _is_report(path):
+        raise DataError(f"{path}: exists and is no run report of Crypsis; remove it or name another file")
+
+
+def _is_report(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.loads(file.read(_MAX_REPORT_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "schema_version" in found and "public_configuration_sha256" in found
 
 
 def versions() -> dict[str, str]:

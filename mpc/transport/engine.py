@@ -86,7 +86,7 @@ class Engine:
 
         self._connection: Connection | None = None
         self._away_since = time.monotonic()  # counts while there is no connection
-        self._away_reason = "no connection yet"
+        self._away_reason = "no connection yet, or none with a certificate that was accepted"
         self._error: CrypsisError | None = None
         self._abort_reason: str | None = None
         self._abort_sent = False

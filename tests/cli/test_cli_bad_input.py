@@ -64,6 +64,10 @@ def refused(scene: Scene, finished: Finished, code: int, *named: str) -> None:
         ({"output": None}, ["output is missing"]),
         ({"input": {"path": "bank.parquet", "csv": {"delimiter": "::"}}}, ["input.csv.delimiter", "'::'"]),
         ({"join": "outer"}, ["join", "'outer'", "full"]),
+        ({"listen": "localhost:0"}, ["listen", "localhost:0", "1 to 65535"]),
+        ({"keys": ["id", "id"]}, ["keys", "'id' is named twice"]),
+        ({"output": {"path": "o.csv", "columns": ["id", "id"]}}, ["output.columns", "'id' is named twice"]),
+        ({"output": {"path": "o.csv", "null_rep": ","}}, ["output.null_rep", "','", "comma"]),
     ],
 )
 def test_wrong_fields(scene: Scene, crypsis: Crypsis, fields: dict[str, Any], named: list[str]) -> None:
@@ -134,6 +138,68 @@ def test_a_defect_is_one_line_unless_debugging(crypsis: Crypsis, monkeypatch: py
 
 
 # ---- one's own files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "owner"),
+    [
+        ({"output": {"path": "bank.parquet", "overwrite": True}}, "bank.parquet", "is the input too"),
+        ({"report": "bank.parquet"}, "bank.parquet", "is the input too"),
+        ({"report": "bank.out.parquet"}, "bank.out.parquet", "is the output too"),
+        ({"report": "certs/bank.key"}, "certs/bank.key", "is tls.key too"),
+        ({"report": "certs/ca.crt"}, "certs/ca.crt", "is tls.ca too"),
+        (
+            {"output": {"path": "certs/bank.crt", "format": "csv", "overwrite": True}},
+            "bank.crt",
+            "tls.certif",
+        ),
+        ({"report": "bank.json"}, "bank.json", "is the configuration file too"),
+        ({"report": "link.json"}, "link.json", "is the configuration file too"),
+        ({"report": "notes.txt"}, "notes.txt", "is no run report"),
+    ],
+)
+def test_no_file_of_the_job_is_replaced(
+    scene: Scene, crypsis: Crypsis, fields: dict[str, Any], place: str, owner: str
+) -> None:
+    (scene.folder / "notes.txt").write_text('{"mine": 1}')
+    (scene.folder / "link.json").symlink_to(scene.config("bank", **fields))
+    before = {path: path.read_bytes() for path in scene.folder.rglob("*") if path.is_file()}
+    line = run_bank(scene, crypsis).error(4)
+    assert place in line
+    assert owner in line
+    assert {path: path.read_bytes() for path in scene.folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("variable", "code", "named"),
+    [
+        ({"CRYPSIS_NUM_THREADS": "abc"}, 2, ["CRYPSIS_NUM_THREADS", "'abc'", "1 to 4096"]),
+        ({"CRYPSIS_BACKEND": "curve25519:abacus"}, 3, ["'abacus'", "curve25519"]),
+    ],
+)
+def test_wrong_environment(
+    scene: Scene,
+    crypsis: Crypsis,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: dict[str, str],
+    code: int,
+    named: list[str],
+) -> None:
+    scene.config("bank", threads=None)
+    for name, value in variable.items():
+        monkeypatch.setenv(name, value)
+    refused(scene, run_bank(scene, crypsis), code, *named)
+
+
+def test_csv_options_for_parquet(scene: Scene, crypsis: Crypsis) -> None:
+    scene.config("bank", input={"path": "bank.parquet", "csv": {"delimiter": ";"}})
+    refused(scene, run_bank(scene, crypsis), 4, "bank.parquet", "CSV options")
+
+
+def test_an_output_column_without_csv_form(scene: Scene, crypsis: Crypsis) -> None:
+    pq.write_table(pa.table({"id": ["a"], "tags": [["x", "y"]]}), scene.folder / "bank.parquet")
+    scene.config("bank", output={"path": "bank.out.csv"})
+    refused(scene, run_bank(scene, crypsis), 4, "bank.out.csv", "'tags'", "no CSV form")
 
 
 def test_missing_column(scene: Scene, crypsis: Crypsis) -> None:

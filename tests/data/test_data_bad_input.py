@@ -44,14 +44,14 @@ def test_missing_file_glob_directory_and_column(tmp_path):
 
 def test_unknown_suffix_and_mixed_formats(tmp_path):
     (tmp_path / "a.dat").write_text("id\n1\n")
-    fails(tmp_path / "a.dat", "pass format=csv")
+    fails(tmp_path / "a.dat", "set its format to csv")
     assert read(tmp_path / "a.dat", format="csv") == [{"id": "1"}]
     with pytest.raises(ValueError, match="format must be"):
         open_source(tmp_path / "a.dat", format="xml")
     (tmp_path / "b.csv").write_text("id\n1\n")
     pq.write_table(pa.table({"id": [1]}), tmp_path / "c.parquet")
     fails([tmp_path / "b.csv", tmp_path / "c.parquet"], "c.parquet: is parquet where", "b.csv is csv")
-    with pytest.raises(ValueError, match="CSV options"):
+    with pytest.raises(DataError, match="CSV options"):
         open_source(tmp_path / "c.parquet", csv=CsvOptions())
 
 

@@ -164,17 +164,23 @@ def test_existing_output_directory_and_permissions(tmp_path):
     with pytest.raises(DataError, match="exists already"):
         write_output(source, np.array([0]), path)
     with pytest.raises(DataError, match="exists already"):
-        check_output(path)
+        check_output(source, path)
     assert path.read_text() == "mine"
     write_output(source, np.array([0]), path, overwrite=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~current_umask()
     with pytest.raises(DataError, match=r"nowhere does not exist"):
-        write_output(source, np.array([0]), tmp_path / "nowhere" / "o.csv")
+        write_output(source, np.array([0]), tmp_path / "nowhere" / "o.csv", columns=FLAT)
     with pytest.raises(DataError, match="is a directory"):
-        check_output(tmp_path, format="csv")
-    with pytest.raises(DataError, match="pass format"):
-        check_output(tmp_path / "o.xls")
-    check_output(tmp_path / "new.csv")
+        check_output(source, tmp_path, format="csv", columns=FLAT)
+    with pytest.raises(DataError, match="set its format"):
+        check_output(source, tmp_path / "o.xls")
+    check_output(source, tmp_path / "new.csv", columns=FLAT)
+    with pytest.raises(DataError, match=r"new.csv: column 'list' .* no CSV form"):
+        check_output(source, tmp_path / "new.csv")
+    with pytest.raises(DataError, match="null_rep is for CSV"):
+        check_output(source, tmp_path / "new.arrow", null_rep="NULL")
+    with pytest.raises(DataError, match="'id' is named twice"):
+        check_output(source, tmp_path / "new.csv", columns=["id", "id"])
     assert os.listdir(tmp_path) == ["o.parquet"]
 
 
@@ -191,7 +197,7 @@ def test_row_ids_are_checked(tmp_path):
             write_output(source, bad, tmp_path / "o.csv", columns=FLAT)
     with pytest.raises(ValueError, match="memory_limit"):
         write_output(source, np.array([0]), tmp_path / "o.csv", columns=FLAT, memory_limit=5)
-    with pytest.raises(ValueError, match="null_rep"):
+    with pytest.raises(DataError, match="null_rep"):
         write_output(source, np.array([0]), tmp_path / "o.csv", columns=FLAT, null_rep="a,b")
     assert os.listdir(tmp_path) == []
 

@@ -102,6 +102,17 @@ def test_csv_delimiters_header_and_compression(tmp_path):
     assert rows(open_source(odd, format="csv", csv=other)) == [{"a": "1;", "b": "2"}]
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("n_empty", [1, 2, 5])
+def test_csv_with_empty_lines_before_the_header_and_between_rows(tmp_path, mark, end, n_empty):
+    data = mark + end * n_empty + b"a,b" + end + b"1,2" + end * (n_empty + 1) + b"3,4" + end
+    source = open_source(write(tmp_path / "a.csv", data))
+    assert rows(source) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+    source = open_source(write(tmp_path / "b.csv", data), csv=CsvOptions(header=False))
+    assert [row["f0"] for row in rows(source)] == ["a", "1", "3"]
+
+
 @pytest.mark.parametrize("data", [b"a,b", b"a,b\n", b"\xef\xbb\xbfa,b\r\n", b'"a",b\n\n'])
 def test_csv_with_a_header_only_is_an_empty_table(tmp_path, data):
     source = open_source(write(tmp_path / "a.csv", data))

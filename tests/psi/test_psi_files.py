@@ -90,7 +90,7 @@ def test_a_report_that_cannot_be_written_says_that_the_output_is_complete(
     real = files.run
 
     def run(*arguments: Any, **options: Any) -> Any:
-        if folder.exists():
+        if arguments[1].party == "bank":  # its own checks are done by now
             folder.rmdir()
         return real(*arguments, **options)
 
