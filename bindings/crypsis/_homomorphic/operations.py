@@ -90,15 +90,22 @@ def signed_matrix(factors: Encoded) -> npt.NDArray[np.int64]:
 def matrix_product(
     matrix: npt.NDArray[np.int64], rows: Limbs, modulus: bigint.Modulus, vartime: bool
 ) -> Limbs:
-    """`int64[m, k]` times the encrypted vector `rows[k]`: `uint64[m, limbs]`."""
-    if matrix.shape[1] == 0:
-        return np.broadcast_to(modulus.one_montgomery, (matrix.shape[0], modulus.limbs)).copy()
-    if vartime:
+    """`int64[m, k]` times the encrypted vector `rows[k]`: `uint64[m, limbs]`.
+
+    Constant-time with negative entries: 2^b is added to each, b the bits of the largest, and the power 2^b of the
+    product of all rows divided out, once for all.
+    """
+    if vartime or 0 in matrix.shape:
         return bigint.multi_powm_vartime(rows, np.ascontiguousarray(matrix), modulus, montgomery=True)
-    n_bits = max(1, int(np.abs(matrix).max(initial=0)).bit_length())
-    return bigint.multi_powm(
-        rows, np.ascontiguousarray(matrix), modulus, exponent_bits=n_bits, montgomery=True
-    )
+    n_bits = max(1, int(np.abs(matrix).max()).bit_length())
+    if matrix.min() >= 0:
+        exponents = np.ascontiguousarray(matrix).view(np.uint64)
+        return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+    exponents = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
+    shifted = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits + 1, montgomery=True)
+    whole = bigint.segmented_prod(rows, segment_starts(1, len(rows)), modulus, montgomery=True)
+    excess = _public_power(bigint.batch_inverse(whole, modulus, montgomery=True), 1 << n_bits, modulus)
+    return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
 
 
 def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:
