@@ -5,14 +5,14 @@
     c = public.encrypt(numpy.arange(10))
     private.decrypt_in_range((c * 3).sum(), range_bits=64)        # 135
 
-n = p^2 q with p and q a third of its bits each [OU98]; ciphertexts are residues mod n, a third of Paillier's at the same
-security. In the form of Coron, Naccache and Paillier [CNP99]: p - 1 = t u with t prime, and for random g, g'
+n = p^2 q with p and q a third of its bits each [OU98]; ciphertexts are residues mod n, half as long as
+Paillier's. In the form of Coron, Naccache and Paillier [CNP99]: p - 1 = t u with t prime, and for random g, g'
 
     G = g^u mod n,  H = g'^(n u) mod n,  E(m) = G^m H^r mod n,  c^t mod p^2 gives m,
 
 so that decryption takes a power as short as t. t and r have twice the bits of security of n [SP 800-57], which is what
-square-root methods against short exponents and small subgroups leave [vOW96]: 224 bits for n of 2048 bits, 256 for 3072,
-384 above. (HEU's r has 110 and 128 bits: 2^55 and 2^64 products for a kangaroo that tests a guessed plaintext.)
+square-root methods against short exponents and small subgroups leave [vOW96]: 224 bits for n of 2048 bits, 256 for
+3072, 384 above. (HEU's r has 110 and 128 bits: 2^55 and 2^64 products for a kangaroo that tests a guessed plaintext.)
 
 **The overflow attack.** What decrypts is m mod p. Who may send ciphertexts and learns decryptions encrypts some m > p,
 gets m mod p, and the difference is a multiple of the secret p. So `decrypt` refuses, without telling the value, all
@@ -35,11 +35,11 @@ from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
-from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, base16, fixed_point
+from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.packing import Packing
-from crypsis._homomorphic.primes import probably_prime, random_prime
+from crypsis._homomorphic.primes import is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_bits, wipe
 from crypsis.errors import CorruptData, InvalidCiphertext
@@ -97,7 +97,7 @@ def generate_keypair(
     while True:
         u = low + secrets.randbelow(high - low)
         p = t * u + 1
-        if u % 2 == 0 and p.bit_length() == p_bits and probably_prime(p):
+        if u % 2 == 0 and p.bit_length() == p_bits and is_prime(p):
             break
     while True:
         q = random_prime(n_bits - 2 * p_bits)
@@ -253,8 +253,8 @@ class PublicKey(PublicKeyBase):
 class PrivateKey(PrivateKeyBase):
     """p and t. Immutable; its representation shows neither.
 
-    public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2. ValueError where
-    they do not fit.
+    public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2.
+    ValueError where they do not fit.
     """
 
     __slots__ = ("_factor", "_p", "_t", "public_key")

@@ -109,7 +109,8 @@ def negate_where(rows: Limbs, negative: Bools, modulus: Limbs) -> Limbs:
 
 def at_most(rows: Limbs, bound: Limbs) -> Bools:
     """Whether each row is <= `bound` (`uint64[k]`)."""
-    return ~sub(bound, rows)[1]
+    below: Bools = ~sub(bound, rows)[1]
+    return below
 
 
 def bit_length(rows: Limbs) -> int:

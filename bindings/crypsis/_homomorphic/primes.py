@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 from collections.abc import Callable
 from types import ModuleType
@@ -16,12 +17,16 @@ and far smaller for random candidates of these sizes [DLP93]."""
 
 def random_prime(n_bits: int, accept: Callable[[int], bool] = lambda candidate: True) -> int:
     """A uniform prime of exactly `n_bits` bits with its two top bits set, among those that `accept` takes."""
-    is_prime = _gmpy2().is_prime
     top = 3 << (n_bits - 2)
     while True:
         candidate = top | secrets.randbits(n_bits - 2) | 1
-        if accept(candidate) and is_prime(candidate, ROUNDS):
+        if accept(candidate) and is_prime(candidate):
             return candidate
+
+
+def is_prime(candidate: int) -> bool:
+    """Whether a random candidate is prime."""
+    return bool(_gmpy2().is_prime(candidate, ROUNDS))
 
 
 def probably_prime(candidate: int) -> bool:
@@ -51,10 +56,9 @@ def jacobi(a: int, n: int) -> int:
 
 def _gmpy2() -> ModuleType:
     try:
-        import gmpy2
+        gmpy2 = importlib.import_module("gmpy2")
     except ImportError:
         raise BackendUnavailable(
             "generating keys needs gmpy2, which is not installed: pip install gmpy2, or make the keys elsewhere"
         ) from None
-    module: ModuleType = gmpy2
-    return module
+    return gmpy2
