@@ -239,7 +239,7 @@ class UnblindedCipherArray(ArrayBase):
         chosen = _chosen_rows(len(self), index, mask)
         own = self.at_exponent(operations.uniform(self.exponent))
         numbers = np.ascontiguousarray(numbers, dtype=np.int32)
-        positions = self._positions().reshape(len(self), -1)
+        positions = self._positions().reshape(len(self), math.prod(self.shape[1:]))
         if chosen is not None:
             numbers, positions = np.ascontiguousarray(numbers[chosen]), positions[chosen]
         modulus = self.public_key.modulus
