@@ -52,5 +52,103 @@ class _Curve25519:
     ) -> None: ...
     def check_points(self, points: npt.NDArray[np.uint8]) -> tuple[int, str] | None: ...
 
+class _Modulus:
+    def __init__(self, n: npt.NDArray[np.uint64]) -> None: ...
+    @property
+    def limbs(self) -> int: ...
+    @property
+    def n_bits(self) -> int: ...
+    def r(self) -> npt.NDArray[np.uint64]: ...
+    def r2(self) -> npt.NDArray[np.uint64]: ...
+
+class _FixedBase:
+    @property
+    def n_bytes(self) -> int: ...
+    def powm(
+        self,
+        exponents: npt.NDArray[np.uint64],
+        exponent_bits: int,
+        out: npt.NDArray[np.uint64],
+        montgomery: bool,
+        vartime: bool,
+        threads: int,
+    ) -> None: ...
+
+class _Bigint:
+    """A submodule; arrays are uint64[n, limbs], C-contiguous, values below the modulus."""
+
+    Modulus: type[_Modulus]
+    def FixedBase(
+        self,
+        modulus: _Modulus,
+        base: npt.NDArray[np.uint64],
+        exponent_bits: int,
+        window: int,
+        backend: str,
+        threads: int,
+    ) -> _FixedBase: ...
+    def backends(self) -> list[BackendStatus]: ...
+    def select(self, backend: str) -> str: ...
+    def mul(
+        self,
+        modulus: _Modulus,
+        a: npt.NDArray[np.uint64],
+        b: npt.NDArray[np.uint64] | None,
+        out: npt.NDArray[np.uint64],
+        montgomery: bool,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def powm(
+        self,
+        modulus: _Modulus,
+        bases: npt.NDArray[np.uint64],
+        exponents: npt.NDArray[np.uint64],
+        exponent_bits: int,
+        out: npt.NDArray[np.uint64],
+        montgomery: bool,
+        vartime: bool,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def segmented_prod(
+        self,
+        modulus: _Modulus,
+        rows: npt.NDArray[np.uint64],
+        index: npt.NDArray[np.int64] | None,
+        starts: npt.NDArray[np.int64],
+        out: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def cumulative_prod(
+        self,
+        modulus: _Modulus,
+        rows: npt.NDArray[np.uint64],
+        starts: npt.NDArray[np.int64],
+        out: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def batch_inverse(
+        self,
+        modulus: _Modulus,
+        rows: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> bool: ...
+    def multi_powm(
+        self,
+        modulus: _Modulus,
+        bases: npt.NDArray[np.uint64],
+        exponents: npt.NDArray[np.uint64],
+        exponent_bits: int,
+        out: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
+bigint: _Bigint
 curve25519: _Curve25519
 hashing: Any

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crypsis import _core
 
-SLUGS = ("hashing", "curve25519")
+SLUGS = ("hashing", "curve25519", "bigint")
 
 
 @dataclass(frozen=True)

@@ -50,5 +50,9 @@ class InvalidPoint(ProtocolAbort, ValueError):
     """A curve point from outside is not canonical or of low order."""
 
 
+class NotInvertible(CrypsisError, ValueError):
+    """A number shares a factor with the modulus."""
+
+
 class InvalidCiphertext(ProtocolAbort, ValueError):
     """A ciphertext from outside is out of range."""

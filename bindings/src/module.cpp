@@ -37,4 +37,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_hashing(hashing);
   auto curve25519 = module.def_submodule("curve25519");
   crypsis::bindings::bind_curve25519(curve25519);
+  auto bigint = module.def_submodule("bigint");
+  crypsis::bindings::bind_bigint(bigint);
 }

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of powers: a matrix of small exponents times a vector of bases."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import _core
+from crypsis._bigint import arrays as check
+from crypsis._bigint.arrays import Limbs
+from crypsis._bigint.modulus import Modulus, mod_mul, mod_sqr
+from crypsis._bigint.products import _products, batch_inverse, cumulative_prod
+
+
+class _Plan(NamedTuple):
+    """How exponents are cut: `windows` digits of `width` bits; `straus` tabulates powers, else buckets [Pippenger]."""
+
+    straus: bool
+    width: int
+    windows: int
+    products: float
+
+
+class _Options(NamedTuple):
+    backend: str | None
+    threads: int | None
+
+
+def multi_powm(
+    bases: Limbs,
+    exponents: Limbs,
+    modulus: Modulus,
+    *,
+    exponent_bits: int = 64,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """Products of powers, constant-time in the exponents: row i is the product over j of bases[j]^exponents[i, j].
+
+    bases: `uint64[k, limbs]`. exponents: `uint64[m, k]`, below 2^exponent_bits, a public bound of at most 64
+    that the time depends on. Returns `uint64[m, limbs]`.
+    """
+    rows = check.rows("bases", bases, modulus.limbs)
+    powers = check.array("exponents", exponents, ("uint64",), (2,))
+    if powers.shape[1] != len(rows):
+        raise ValueError(
+            f"exponents has shape {powers.shape} for {len(rows)} bases: give uint64[m, {len(rows)}]"
+        )
+    n_bits = check.bits("exponent_bits", exponent_bits, 0, 64)
+    result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
+    n_threads = check.threads(threads)
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+    _core.bigint.multi_powm(modulus._core, rows, powers, n_bits, result, backend or "", n_threads)
+    if not montgomery:
+        modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
+    return result
+
+
+def multi_powm_vartime(
+    bases: Limbs,
+    exponents: npt.NDArray[np.int64] | npt.NDArray[np.uint64],
+    modulus: Modulus,
+    *,
+    inverses: Limbs | None = None,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """Products of powers: row i of the result is the product over j of bases[j]^exponents[i, j]. Variable-time.
+
+    bases: `uint64[k, limbs]`. exponents: `int64[m, k]` or `uint64[m, k]`. inverses: `uint64[k, limbs]`, 1 / bases;
+    where exponents are negative and they are not given, `batch_inverse` makes them (`NotInvertible` names the
+    row); with them, also non-negative exponents take fewer products. Returns `uint64[m, limbs]`.
+
+    Each exponent is cut into windows. For few bases or many rows, powers of the bases are tabulated [Straus
+    1964]; else each row sorts its bases into buckets by digit [Pippenger 1976]: whichever is fewer products.
+    """
+    rows = check.rows("bases", bases, modulus.limbs)
+    powers = check.array("exponents", exponents, ("int64", "uint64"), (2,))
+    m, k = powers.shape
+    if k != len(rows):
+        raise ValueError(
+            f"exponents has shape {powers.shape} for {len(rows)} bases: give int64[m, {len(rows)}]"
+        )
+    result = check.result(out, (m, modulus.limbs), apart=(rows, powers))
+    options = _Options(backend, threads)
+    negative = powers < 0 if powers.dtype == np.int64 else np.zeros(powers.shape, dtype=np.bool_)
+    bits_of = powers.view(np.uint64)
+    magnitudes = np.where(negative, np.uint64(0) - bits_of, bits_of)
+    n_bits = int(magnitudes.max()).bit_length() if magnitudes.size else 0
+
+    given = None if inverses is None else check.rows("inverses", inverses, modulus.limbs)
+    if given is not None and len(given) != k:
+        raise ValueError(f"inverses has shape {given.shape} for {k} bases: give one for each")
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, **options._asdict())
+        given = None if given is None else modulus.to_montgomery(given, **options._asdict())
+    signed = given is not None or bool(negative.any())
+    if signed:
+        if given is None:
+            given = batch_inverse(rows, modulus, montgomery=True, **options._asdict())
+        rows = np.concatenate([rows, given])
+    plan = _plan(m, k, n_bits, signed)
+    digits = _digits(magnitudes, negative, plan, signed)
+    if n_bits == 0 or m == 0:
+        result[:] = modulus.one_montgomery
+    else:
+        window_products = _straus if plan.straus else _pippenger
+        parts = window_products(rows, digits, plan, modulus, options).reshape(m, plan.windows, modulus.limbs)
+        _horner(parts, plan, modulus, result, options)
+    if not montgomery:
+        modulus.from_montgomery(result, out=result, **options._asdict())
+    return result
+
+
+def _plan(m: int, k: int, n_bits: int, signed: bool) -> _Plan:
+    """The plan with the fewest products."""
+    plans = []
+    for width in range(1, 13):
+        # Signed digits need one value of the top window for the carry out of the one below.
+        windows = max(1, -(-(n_bits + signed) // width))
+        entries = 2 ** (width - 1) if signed else 2**width - 1  # digit values but 0, for each sign
+        filled = m * k * windows * (1 - 2.0**-width)
+        plans.append(_Plan(True, width, windows, filled + k * entries * (2 if signed else 1)))
+        plans.append(_Plan(False, width, windows, filled + m * windows * 2 * entries))
+    return min(plans, key=lambda plan: (plan.products, plan.width))
+
+
+def _digits(
+    magnitudes: npt.NDArray[np.uint64], negative: npt.NDArray[np.bool_], plan: _Plan, signed: bool
+) -> npt.NDArray[np.int64]:
+    """Digits `int64[m, windows, k]`: below 2^width, or of absolute value up to 2^(width - 1) where signed."""
+    m, k = magnitudes.shape
+    digits = np.empty((m, plan.windows, k), dtype=np.int64)
+    carry = np.zeros((m, k), dtype=np.int64)
+    for window in range(plan.windows):
+        shift = plan.width * window
+        low = magnitudes >> np.uint64(shift) if shift < 64 else np.zeros_like(magnitudes)
+        digit = (low & np.uint64(2**plan.width - 1)).astype(np.int64) + carry
+        if signed:
+            carry = (digit > 2 ** (plan.width - 1)).astype(np.int64)
+            digit -= carry << plan.width
+        digits[:, window] = digit
+    if signed:
+        np.negative(digits, out=digits, where=negative[:, np.newaxis, :])
+    return digits
+
+
+def _chosen(digits: npt.NDArray[np.int64]) -> tuple[Any, npt.NDArray[np.int64]]:
+    """(indices of the digits that are not 0, in order; where each [row, window] starts among them)."""
+    filled = digits != 0
+    starts = np.zeros(digits.shape[0] * digits.shape[1] + 1, dtype=np.int64)
+    np.cumsum(np.count_nonzero(filled, axis=2).reshape(-1), out=starts[1:])
+    return np.nonzero(filled), starts
+
+
+def _straus(
+    rows: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
+) -> Limbs:
+    """Products of the windows `[m * windows, limbs]` from a table of all powers a digit can ask for."""
+    k = digits.shape[2]
+    n_entries = max(1, int(np.abs(digits).max(initial=0)))
+    table = np.empty((n_entries, *rows.shape), dtype=np.uint64)  # entry d - 1 of base or inverse j
+    table[0] = rows
+    keywords = {"montgomery": True} | options._asdict()
+    for power in range(2, n_entries + 1):
+        if power % 2 == 0:
+            mod_sqr(table[power // 2 - 1], modulus, out=table[power - 1], **keywords)
+        else:
+            mod_mul(table[power - 2], rows, modulus, out=table[power - 1], **keywords)
+    (row, window, column), starts = _chosen(digits)
+    digit = digits[row, window, column]
+    index = (np.abs(digit) - 1) * len(rows) + column + k * (digit < 0)
+    result = np.empty((len(starts) - 1, modulus.limbs), dtype=np.uint64)
+    return _products(table.reshape(-1, modulus.limbs), index, starts, modulus, True, result, *options)
+
+
+def _pippenger(
+    rows: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
+) -> Limbs:
+    """Products of the windows `[m * windows, limbs]`: bases of the same digit first, then digits by running products.
+
+    The product over d of bucket_d^d is the product over d of (product of the buckets d and above).
+    """
+    m, _, k = digits.shape
+    top = max(1, int(np.abs(digits).max(initial=0)))
+    (row, window, column), _ = _chosen(digits)
+    digit = digits[row, window, column]
+    bucket = (row * plan.windows + window) * top + (top - np.abs(digit))  # the largest digit first
+    order = np.argsort(bucket, kind="stable")
+    n_buckets = m * plan.windows * top
+    starts = np.zeros(n_buckets + 1, dtype=np.int64)
+    np.cumsum(np.bincount(bucket, minlength=n_buckets), out=starts[1:])
+    index = (column + k * (digit < 0))[order]
+    buckets = np.empty((n_buckets, modulus.limbs), dtype=np.uint64)
+    _products(rows, index, starts, modulus, True, buckets, *options)
+    whole = np.arange(m * plan.windows + 1, dtype=np.int64) * top
+    cumulative_prod(buckets, whole, modulus, montgomery=True, out=buckets, **options._asdict())
+    result = np.empty((m * plan.windows, modulus.limbs), dtype=np.uint64)
+    return _products(buckets, None, whole, modulus, True, result, *options)
+
+
+def _horner(parts: Limbs, plan: _Plan, modulus: Modulus, result: Limbs, options: _Options) -> None:
+    """result[i] = product over windows t of parts[i, t]^(2^(width * t))."""
+    keywords = {"montgomery": True} | options._asdict()
+    result[:] = parts[:, -1]
+    for window in range(plan.windows - 2, -1, -1):
+        for _ in range(plan.width):
+            mod_sqr(result, modulus, out=result, **keywords)
+        mod_mul(result, np.ascontiguousarray(parts[:, window]), modulus, out=result, **keywords)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Powers: any base, or one base whose powers are tabulated."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from crypsis import _core
+from crypsis._bigint import arrays as check
+from crypsis._bigint.arrays import Limbs
+from crypsis._bigint.modulus import Modulus
+
+
+def powm(
+    bases: Limbs,
+    exponents: Limbs,
+    modulus: Modulus,
+    *,
+    exponent_bits: int | None = None,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """bases^exponents mod n, row by row; constant-time in both. `out` may be `bases` where it has its shape.
+
+    bases: `uint64[n, limbs]`, or one row for all exponents.
+    exponents: `uint64[n, e]` with any number e of limbs, or `uint64[e]`, one for all bases; plain numbers also
+    with `montgomery`. exponent_bits: a public bound, every exponent is below 2^exponent_bits (ValueError names
+    the row); default 64 * e. The time depends on it. 0^0 is 1.
+    """
+    return _powm(bases, exponents, modulus, exponent_bits, montgomery, False, out, backend, threads)
+
+
+def powm_vartime(
+    bases: Limbs,
+    exponents: Limbs,
+    modulus: Modulus,
+    *,
+    exponent_bits: int | None = None,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """`powm` whose time and memory addresses depend on the exponents: for public exponents, some percent faster."""
+    return _powm(bases, exponents, modulus, exponent_bits, montgomery, True, out, backend, threads)
+
+
+def _powm(
+    bases: Limbs,
+    exponents: Limbs,
+    modulus: Modulus,
+    exponent_bits: int | None,
+    montgomery: bool,
+    vartime: bool,
+    out: Limbs | None,
+    backend: str | None,
+    threads: int | None,
+) -> Limbs:
+    rows = check.rows("bases", bases, modulus.limbs)
+    powers = _exponents(exponents)
+    n = max(len(rows), len(powers)) if len(rows) and len(powers) else 0
+    if len(rows) not in (1, n) or len(powers) not in (1, n):
+        raise ValueError(
+            f"bases has shape {bases.shape} and exponents {exponents.shape}: "
+            "give as many rows, or one for all in either"
+        )
+    shape = (n, modulus.limbs) if max(bases.ndim, exponents.ndim) == 2 else (modulus.limbs,)
+    one_base = (rows,) if len(rows) == 1 and n != 1 else ()
+    result = check.result(out, shape, same=() if one_base else (rows,), apart=(*one_base, powers))
+    _core.bigint.powm(
+        modulus._core,
+        rows,
+        powers,
+        _exponent_bits(exponent_bits, powers),
+        result.reshape(-1, modulus.limbs),
+        bool(montgomery),
+        vartime,
+        backend or "",
+        check.threads(threads),
+    )
+    return result
+
+
+def _exponents(exponents: Any) -> Limbs:
+    checked: Limbs = check.array("exponents", exponents, ("uint64",), (1, 2))
+    if checked.shape[-1] == 0:
+        raise ValueError(f"exponents has shape {checked.shape}: give at least one limb")
+    return checked.reshape(-1, checked.shape[-1])
+
+
+def _exponent_bits(exponent_bits: int | None, exponents: Limbs) -> int:
+    most = 64 * exponents.shape[1]
+    return most if exponent_bits is None else check.bits("exponent_bits", exponent_bits, 0, most)
+
+
+class FixedBase:
+    """Powers of one base from tables: no squarings. Immutable, thread-safe; threads share the tables.
+
+    base: `uint64[limbs]`, in Montgomery form with `montgomery=True`. exponent_bits: public bound of every
+    exponent, at least 1. window: bits of an exponent that one look-up takes in `powm_vartime`, 1 to 12; default:
+    the largest up to 10 whose table stays below TABLE_BYTES. `powm` takes windows of at most 5.
+
+    Each table is built at the first use of its form (and backend): 2^window products for each window. To build it
+    earlier, call `build`.
+    """
+
+    TABLE_BYTES = 96 << 20
+    """What the default window keeps the table below."""
+    CONSTANT_TIME_WINDOW = 5
+    """A masked scan of 32 entries costs about a fifth of a product: more would cost more than they save."""
+
+    def __init__(
+        self,
+        base: Limbs,
+        modulus: Modulus,
+        exponent_bits: int,
+        *,
+        window: int | None = None,
+        montgomery: bool = False,
+    ) -> None:
+        row = check.rows("base", base, modulus.limbs)
+        if len(row) != 1:
+            raise ValueError(f"base has shape {base.shape}: give uint64[{modulus.limbs}]")
+        self._base = row.copy() if montgomery else modulus.to_montgomery(row, threads=1)
+        self._modulus = modulus
+        self._exponent_bits = check.bits("exponent_bits", exponent_bits, 1, 1 << 16)
+        self._window = self._default_window() if window is None else check.bits("window", window, 1, 12)
+        self._tables: dict[tuple[str, int], Any] = {}
+        self._lock = Lock()
+
+    @property
+    def modulus(self) -> Modulus:
+        """The modulus."""
+        return self._modulus
+
+    @property
+    def exponent_bits(self) -> int:
+        """Every exponent is below 2^exponent_bits."""
+        return self._exponent_bits
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the tables built so far."""
+        return sum(table.n_bytes for table in self._tables.values())
+
+    def build(self, *, vartime: bool = False, backend: str | None = None, threads: int | None = None) -> None:
+        """Builds the table of `powm`, or of `powm_vartime`, now."""
+        self._table(vartime, backend, threads)
+
+    def powm(
+        self,
+        exponents: Limbs,
+        *,
+        montgomery: bool = False,
+        out: Limbs | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> Limbs:
+        """base^exponents mod n, constant-time: each look-up reads every entry of its small table.
+
+        exponents: `uint64[n, e]` with any e, or `uint64[e]`; below 2^exponent_bits (ValueError names the row),
+        plain numbers also with `montgomery`, which is about the result. `out` must not overlap them.
+        """
+        return self._powm(exponents, False, montgomery, out, backend, threads)
+
+    def powm_vartime(
+        self,
+        exponents: Limbs,
+        *,
+        montgomery: bool = False,
+        out: Limbs | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> Limbs:
+        """`powm` by direct look-ups in a bigger table, half the products: memory addresses depend on the exponents."""
+        return self._powm(exponents, True, montgomery, out, backend, threads)
+
+    def _powm(
+        self,
+        exponents: Limbs,
+        vartime: bool,
+        montgomery: bool,
+        out: Limbs | None,
+        backend: str | None,
+        threads: int | None,
+    ) -> Limbs:
+        rows = _exponents(exponents)
+        limbs = self._modulus.limbs
+        shape = (len(rows), limbs) if exponents.ndim == 2 else (limbs,)
+        result = check.result(out, shape, apart=(rows,))
+        self._table(vartime, backend, threads).powm(
+            rows,
+            self._exponent_bits,
+            result.reshape(-1, limbs),
+            bool(montgomery),
+            vartime,
+            check.threads(threads),
+        )
+        return result
+
+    def _table(self, vartime: bool, backend: str | None, threads: int | None) -> Any:
+        window = self._window if vartime else min(self._window, self.CONSTANT_TIME_WINDOW)
+        key = (_core.bigint.select(backend or ""), window)
+        n_threads = check.threads(threads)
+        with self._lock:
+            if key not in self._tables:
+                self._tables[key] = _core.bigint.FixedBase(
+                    self._modulus._core, self._base, self._exponent_bits, window, key[0], n_threads
+                )
+            return self._tables[key]
+
+    def _default_window(self) -> int:
+        entry_bytes = 8 * (64 * self._modulus.limbs // 52 + 8)
+        for window in range(10, 1, -1):
+            if -(-self._exponent_bits // window) * entry_bytes << window <= self.TABLE_BYTES:
+                return window
+        return 1

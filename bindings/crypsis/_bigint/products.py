@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of many rows: segments, running, by bin; inverses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import _core
+from crypsis._bigint import arrays as check
+from crypsis._bigint.arrays import Limbs
+from crypsis._bigint.modulus import Modulus, to_ints
+from crypsis.errors import NotInvertible
+
+
+def segmented_prod(
+    a: Limbs,
+    starts: npt.NDArray[np.int64],
+    modulus: Modulus,
+    *,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """Products of runs of rows: row i of the result is that of a[starts[i]:starts[i + 1]], one for none.
+
+    a: `uint64[n, limbs]`. starts: `int64[s + 1]`, not decreasing, within 0 to n. Returns `uint64[s, limbs]`.
+    """
+    rows = check.rows("a", a, modulus.limbs)
+    begins = check.array("starts", starts, ("int64",), (1,))
+    result = check.result(out, (max(0, len(begins) - 1), modulus.limbs), apart=(rows,))
+    return _products(rows, None, begins, modulus, montgomery, result, backend, threads)
+
+
+def _products(
+    rows: Limbs,
+    index: npt.NDArray[np.int64] | None,
+    starts: npt.NDArray[np.int64],
+    modulus: Modulus,
+    montgomery: bool,
+    result: Limbs,
+    backend: str | None,
+    threads: int | None,
+) -> Limbs:
+    """result[i] = product of rows[index[j]] for starts[i] <= j < starts[i + 1]; rows[j] where index is None."""
+    n_threads = check.threads(threads)
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+    _core.bigint.segmented_prod(modulus._core, rows, index, starts, result, backend or "", n_threads)
+    if not montgomery:
+        modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
+    return result
+
+
+def cumulative_prod(
+    a: Limbs,
+    starts: npt.NDArray[np.int64],
+    modulus: Modulus,
+    *,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """Running products inside segments: row j of the result is the product of a[starts[i]] to a[j], i being j's segment.
+
+    a: `uint64[n, limbs]`. starts: `int64[s + 1]`, from 0 to n, not decreasing. Returns `uint64[n, limbs]`;
+    `out` may be `a`.
+    """
+    rows = check.rows("a", a, modulus.limbs)
+    begins = check.array("starts", starts, ("int64",), (1,))
+    result = check.result(out, rows.shape, same=(rows,))
+    n_threads = check.threads(threads)
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+    _core.bigint.cumulative_prod(modulus._core, rows, begins, result, backend or "", n_threads)
+    if not montgomery:
+        modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
+    return result
+
+
+def scatter_mul(
+    a: Limbs,
+    bins: npt.NDArray[np.int32] | npt.NDArray[np.int64],
+    n_bins: int,
+    modulus: Modulus,
+    *,
+    mask: npt.NDArray[np.bool_] | None = None,
+    cumulative: bool = False,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """Products by bin: the result's row b is the product of the rows of `a` whose bin is b; one for an empty bin.
+
+    a: `uint64[n, limbs]`. bins: `int32` or `int64`, `[n]`, or `[n, f]` for f groupings of the same rows; values
+    from -1 to n_bins - 1, -1 leaves the row out. mask: `bool[n]`, False leaves the row out. cumulative: row b is
+    the product over the bins 0 to b. Bins and mask are public. Returns `uint64[n_bins, limbs]`, or
+    `uint64[f, n_bins, limbs]`.
+    """
+    rows = check.rows("a", a, modulus.limbs)
+    chosen = check.array("bins", bins, ("int32", "int64"), (1, 2))
+    n_bins = check.bits("n_bins", n_bins, 1, 2**31 - 1)
+    if len(chosen) != len(rows):
+        raise ValueError(f"bins has shape {chosen.shape} for {len(rows)} rows: give one for each row")
+    if chosen.size and (chosen.min() < -1 or chosen.max() >= n_bins):
+        bad = int(chosen.min()) if chosen.min() < -1 else int(chosen.max())
+        raise ValueError(f"bins holds {bad}: give -1 to n_bins - 1 = {n_bins - 1}")
+    groupings = chosen.T if chosen.ndim == 2 else chosen[np.newaxis]
+    kept = groupings >= 0
+    if mask is not None:
+        keep = check.array("mask", mask, ("bool",), (1,))
+        if len(keep) != len(rows):
+            raise ValueError(f"mask has shape {keep.shape} for {len(rows)} rows: give one for each row")
+        kept = kept & keep
+    n_groupings = len(groupings)
+    shape = (n_bins, modulus.limbs) if chosen.ndim == 1 else (n_groupings, n_bins, modulus.limbs)
+    result = check.result(out, shape, apart=(rows,))
+
+    grouping, row = np.nonzero(kept)
+    key = groupings[grouping, row] + grouping * n_bins
+    order = np.argsort(key, kind="stable")
+    starts = np.zeros(n_groupings * n_bins + 1, dtype=np.int64)
+    np.cumsum(np.bincount(key, minlength=n_groupings * n_bins), out=starts[1:])
+    flat = result.reshape(-1, modulus.limbs)
+    n_threads = check.threads(threads)
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+    index = np.ascontiguousarray(row[order], dtype=np.int64)
+    _core.bigint.segmented_prod(modulus._core, rows, index, starts, flat, backend or "", n_threads)
+    if cumulative:
+        whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
+        _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, backend or "", n_threads)
+    if not montgomery:
+        modulus.from_montgomery(flat, out=flat, backend=backend, threads=threads)
+    return result
+
+
+def batch_inverse(
+    a: Limbs,
+    modulus: Modulus,
+    *,
+    montgomery: bool = False,
+    out: Limbs | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Limbs:
+    """1 / a mod n of each row, by three products a row and one inversion. Variable-time in the product of all rows.
+
+    Ciphertexts are public, so nothing leaks there; blind secret values first (multiply by a random unit before,
+    and again after). `crypsis.errors.NotInvertible` names the first row that shares a factor with n. `out` may
+    be `a`.
+    """
+    rows = check.rows("a", a, modulus.limbs)
+    result = check.result(out, a.shape, same=(rows,))
+    flat = result.reshape(-1, modulus.limbs)
+    n_threads = check.threads(threads)
+    given = rows
+    if not montgomery:
+        rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+    if not _core.bigint.batch_inverse(modulus._core, rows, flat, backend or "", n_threads):
+        bad = next(row for row, value in enumerate(to_ints(given)) if math.gcd(value, modulus.n) != 1)
+        raise NotInvertible(f"a: the value in row {bad} shares a factor with the modulus and has no inverse")
+    if not montgomery:
+        modulus.from_montgomery(flat, out=flat, backend=backend, threads=threads)
+    return result

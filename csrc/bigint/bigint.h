@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bigint slug for the bindings: threaded, dispatched batches on arrays whose lengths and ranges the caller has
+// checked. `backend` empty: the best one. threads <= 0: the default number. Jobs are described in impl.h.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "bigint/impl.h"
+#include "bigint/modulus.h"
+#include "common/dispatch.h"
+
+namespace crypsis::bigint {
+
+struct Call {
+  std::string_view backend;
+  int threads;
+};
+
+void mul(const Call& call, const Modulus& modulus, const MulJob& job, std::size_t n);
+void powm(const Call& call, const Modulus& modulus, const PowmJob& job, std::size_t n);
+
+// out[i] = product of rows[index[j]] for starts[i] <= j < starts[i + 1], everything in Montgomery form; one for
+// no rows. `index` null: rows[j]. out must not overlap rows. All lanes and threads work even for one long segment.
+void segmented_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* index,
+                    const std::int64_t* starts, std::size_t n_segments, Word* out);
+
+// out[j] = product of rows[starts[i]] .. rows[j] in the segment i of j, in Montgomery form. out may be rows.
+void cumulative_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* starts,
+                     std::size_t n_segments, Word* out);
+
+// out[i] = 1 / rows[i] in Montgomery form; false, and out untouched, where a row shares a factor with n. Variable
+// time. out may be rows.
+bool batch_inverse_vartime(const Call& call, const Modulus& modulus, const Word* rows, std::size_t n,
+                           Word* out);
+
+// Tables of base^(d * 2^(window * t)) for all digits d of all windows t of an exponent. Read-only once made, so
+// threads may share it. The modulus must outlive it.
+class FixedBase {
+ public:
+  // `base` in Montgomery form.
+  FixedBase(const Call& call, const Modulus& modulus, const Word* base, std::size_t exponent_bits,
+            std::size_t window);
+  std::size_t n_bytes() const noexcept { return n_bytes_; }
+  std::size_t limbs() const noexcept { return modulus_.limbs(); }
+  // out[i] = base^exponents[i]; exponents are below 2^exponent_bits.
+  void powm(int threads, const Word* exponents, std::size_t exponent_limbs, Word* out, std::size_t n,
+            bool montgomery, bool vartime) const;
+
+ private:
+  struct Release {
+    void operator()(Word* table) const noexcept;
+  };
+  const Modulus& modulus_;
+  const Impl& impl_;
+  std::size_t window_, n_tables_, n_bytes_;
+  std::unique_ptr<Word, Release> table_;
+};
+
+// out[i] = product over t < k of bases[t]^exponents[i * k + t], exponents below 2^exponent_bits <= 2^64, Montgomery
+// form in and out. Constant-time in the exponents.
+void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std::size_t k,
+                const Word* exponents, std::size_t exponent_bits, Word* out, std::size_t n);
+
+// Rows of `crypsis backends`, best first.
+std::vector<BackendStatus> backends();
+
+// The backend a call with this name gets.
+const Impl& select(std::string_view backend);
+
+}  // namespace crypsis::bigint

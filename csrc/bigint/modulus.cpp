@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bigint/modulus.h"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+#include <string>
+
+namespace crypsis::bigint {
+namespace {
+
+// x - n in x where that is not negative or `carry` stands above the top limb; no branch on the values.
+void subtract_if_not_below(Word* x, const Word* n, std::size_t limbs, Word carry) noexcept {
+  Word borrow = 0;
+  for (std::size_t i = 0; i < limbs; ++i) {
+    const unsigned __int128 d = static_cast<unsigned __int128>(x[i]) - n[i] - borrow;
+    borrow = static_cast<Word>(d >> 64) & 1;
+  }
+  const Word mask = Word{0} - (carry | (borrow ^ 1));
+  borrow = 0;
+  for (std::size_t i = 0; i < limbs; ++i) {
+    const unsigned __int128 d = static_cast<unsigned __int128>(x[i]) - (n[i] & mask) - borrow;
+    x[i] = static_cast<Word>(d);
+    borrow = static_cast<Word>(d >> 64) & 1;
+  }
+}
+
+// x = x * 2^n_bits mod n by doubling.
+void double_mod(Words& x, const Words& n, std::size_t n_bits) {
+  for (std::size_t step = 0; step < n_bits; ++step) {
+    Word carry = 0;
+    for (Word& limb : x) {
+      const Word top = limb >> 63;
+      limb = (limb << 1) | carry;
+      carry = top;
+    }
+    subtract_if_not_below(x.data(), n.data(), n.size(), carry);
+  }
+}
+
+// -1 / n mod 2^64 by Newton's iteration: n is its own inverse to three bits, each step doubles them.
+Word minus_inverse_of(Word n) noexcept {
+  Word inverse = n;
+  for (int i = 0; i < 5; ++i) inverse *= 2 - n * inverse;
+  return Word{0} - inverse;
+}
+
+}  // namespace
+
+Modulus::Modulus(const Word* n, std::size_t limbs) : n_(n, n + limbs), n_bits_(0) {
+  if (limbs == 0 || limbs > kMaxLimbs || n_.back() == 0) {
+    throw std::invalid_argument("the modulus has " + std::to_string(limbs) + " limbs: give 4 to " +
+                                std::to_string(kMaxLimbs) + ", the top one not 0");
+  }
+  n_bits_ = 64 * limbs - static_cast<std::size_t>(std::countl_zero(n_.back()));
+  if (n_bits_ < kMinBits) {
+    throw std::invalid_argument("the modulus has " + std::to_string(n_bits_) + " bits: give " +
+                                std::to_string(kMinBits) + " to " + std::to_string(kMaxBits));
+  }
+  if ((n_[0] & 1) == 0)
+    throw std::invalid_argument("the modulus is even: Montgomery arithmetic needs an odd one");
+  minus_inverse_ = minus_inverse_of(n_[0]);
+
+  Words power(limbs);  // 2^(n_bits - 1) < n
+  power.back() = Word{1} << ((n_bits_ - 1) % 64);
+  std::size_t exponent = n_bits_ - 1;
+  const std::size_t r_bits = 64 * limbs, s_bits = 52 * digits52();
+  const auto advance = [&](std::size_t to) {
+    double_mod(power, n_, to - exponent);
+    exponent = to;
+    return power;
+  };
+  r_ = advance(r_bits);  // in rising order: s_bits is above r_bits by 4 to 52
+  s_ = advance(s_bits);
+  s2_over_r_ = advance(2 * s_bits - r_bits);
+  r2_ = advance(2 * r_bits);
+  s2_ = advance(2 * s_bits);
+}
+
+std::size_t first_not_below(const Modulus& modulus, const Word* rows, std::size_t n_rows) noexcept {
+  using Top = unsigned __int128;
+  const std::size_t limbs = modulus.limbs();
+  const Word* n = modulus.n();
+  const Top n_top = (static_cast<Top>(n[limbs - 1]) << 64) | n[limbs - 2];
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    const Word* x = rows + row * limbs;
+    const Top top = (static_cast<Top>(x[limbs - 1]) << 64) | x[limbs - 2];
+    if (top < n_top) continue;
+    if (top > n_top) return row;
+    Word borrow = 0;
+    for (std::size_t i = 0; i < limbs; ++i) {
+      const Top d = static_cast<Top>(x[i]) - n[i] - borrow;
+      borrow = static_cast<Word>(d >> 64) & 1;
+    }
+    if (borrow == 0) return row;
+  }
+  return n_rows;
+}
+
+}  // namespace crypsis::bigint

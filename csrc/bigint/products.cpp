@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of many rows at once. A long segment is cut into pieces, so that every lane of every thread has some;
+// the pieces' products are then a smaller problem of the same kind.
+#include <algorithm>
+#include <cstring>
+
+#include "bigint/bigint.h"
+#include "common/threads.h"
+
+namespace crypsis::bigint {
+namespace {
+
+// Pieces a lane gets on average: enough that the uneven last ones cost little.
+constexpr std::size_t kPiecesPerLane = 4;
+
+// Segments cut into pieces: starts of each segment's pieces in `runs`, whose targets number them.
+struct Pieces {
+  std::vector<Run> runs;
+  std::vector<std::int64_t> starts;
+  bool cut = false;  // a segment has more than one
+};
+
+Pieces cut_segments(const std::int64_t* starts, std::size_t n_segments, std::size_t workers,
+                    std::size_t least) {
+  const std::size_t n_items = static_cast<std::size_t>(starts[n_segments] - starts[0]);
+  const std::size_t most = std::max(least, (n_items + workers - 1) / workers);
+  Pieces pieces;
+  pieces.starts.reserve(n_segments + 1);
+  pieces.runs.reserve(n_segments);
+  for (std::size_t i = 0; i < n_segments; ++i) {
+    pieces.starts.push_back(static_cast<std::int64_t>(pieces.runs.size()));
+    const std::size_t begin = static_cast<std::size_t>(starts[i]);
+    const std::size_t length = static_cast<std::size_t>(starts[i + 1]) - begin;
+    const std::size_t count = std::max<std::size_t>(1, (length + most - 1) / most);
+    for (std::size_t p = 0; p < count; ++p) {
+      pieces.runs.push_back(
+          {begin + p * length / count, begin + (p + 1) * length / count, pieces.runs.size()});
+    }
+    pieces.cut = pieces.cut || count > 1;
+  }
+  pieces.starts.push_back(static_cast<std::int64_t>(pieces.runs.size()));
+  return pieces;
+}
+
+std::size_t workers_of(const Impl& impl, int threads) {
+  return impl.lanes * static_cast<std::size_t>(resolve_threads(threads)) * kPiecesPerLane;
+}
+
+// Lanes run as long as their longest run: like lengths together.
+std::vector<Run> by_length(std::vector<Run> runs) {
+  const auto length = [](const Run& run) { return run.end - run.begin; };
+  std::stable_sort(runs.begin(), runs.end(),
+                   [&](const Run& a, const Run& b) { return length(a) > length(b); });
+  return runs;
+}
+
+void execute(const Impl& impl, const Modulus& modulus, RunJob job, const std::vector<Run>& unsorted,
+             int threads) {
+  const std::vector<Run> runs = by_length(unsorted);
+  job.runs = runs.data();
+  parallel_for(runs.size(), impl.lanes, threads,
+               [&](std::size_t begin, std::size_t end) { impl.runs(modulus, job, begin, end); });
+}
+
+void products(const Impl& impl, const Modulus& modulus, const Word* rows, const std::int64_t* index,
+              const std::int64_t* starts, std::size_t n_segments, Word* out, int threads) {
+  const Pieces pieces = cut_segments(starts, n_segments, workers_of(impl, threads), 2);
+  if (!pieces.cut) {
+    execute(impl, modulus, {rows, index, nullptr, nullptr, out, false}, pieces.runs, threads);
+    return;
+  }
+  Words partial(pieces.runs.size() * modulus.limbs());
+  execute(impl, modulus, {rows, index, nullptr, nullptr, partial.data(), false}, pieces.runs, threads);
+  products(impl, modulus, partial.data(), nullptr, pieces.starts.data(), n_segments, out, threads);
+}
+
+void running_products(const Impl& impl, const Modulus& modulus, const Word* rows, const std::int64_t* starts,
+                      std::size_t n_segments, Word* out, int threads) {
+  const std::size_t limbs = modulus.limbs();
+  const Pieces pieces = cut_segments(starts, n_segments, workers_of(impl, threads), 16);
+  RunJob job{rows, nullptr, nullptr, nullptr, out, true};
+  if (!pieces.cut) {
+    execute(impl, modulus, job, pieces.runs, threads);
+    return;
+  }
+  // Products of whole pieces, running over those, then every piece starts from what stands before it.
+  const std::size_t n_pieces = pieces.runs.size();
+  Words whole(n_pieces * limbs), initial(n_pieces * limbs);
+  execute(impl, modulus, {rows, nullptr, nullptr, nullptr, whole.data(), false}, pieces.runs, threads);
+  running_products(impl, modulus, whole.data(), pieces.starts.data(), n_segments, whole.data(), threads);
+  for (std::size_t i = 0; i < n_segments; ++i) {
+    for (std::size_t p = static_cast<std::size_t>(pieces.starts[i]);
+         p < static_cast<std::size_t>(pieces.starts[i + 1]); ++p) {
+      const bool first = p == static_cast<std::size_t>(pieces.starts[i]);
+      const Word* const before = first ? modulus.r() : whole.data() + (p - 1) * limbs;
+      std::memcpy(initial.data() + p * limbs, before, limbs * sizeof(Word));
+    }
+  }
+  job.initial = initial.data();
+  execute(impl, modulus, job, pieces.runs, threads);
+}
+
+// rows[0] = 1 / rows[0].
+bool invert_row(const Impl& impl, const Modulus& modulus, Word* row) {
+  Words plain(modulus.limbs());
+  if (!invert_vartime(modulus, row, plain.data())) return false;
+  const MulJob by_r{plain.data(), 0, modulus.r2(), 0, plain.data(), true};
+  impl.mul(modulus, by_r, 0, 1);  // 1 / (x R) becomes 1 / x,
+  impl.mul(modulus, by_r, 0, 1);  // then R / x
+  std::copy(plain.begin(), plain.end(), row);
+  return true;
+}
+
+bool inverses(const Impl& impl, const Modulus& modulus, const Word* rows, std::size_t n, Word* out,
+              int threads) {
+  const std::size_t limbs = modulus.limbs();
+  const std::int64_t starts[2] = {0, static_cast<std::int64_t>(n)};
+  const Pieces pieces = cut_segments(starts, 1, workers_of(impl, threads), 16);
+  const std::size_t n_pieces = pieces.runs.size();
+  Words before(n * limbs), totals(n_pieces * limbs);
+  execute(impl, modulus, {rows, nullptr, nullptr, nullptr, before.data(), true}, pieces.runs, threads);
+  for (const Run& run : pieces.runs) {
+    std::memcpy(totals.data() + run.target * limbs, before.data() + (run.end - 1) * limbs,
+                limbs * sizeof(Word));
+  }
+  const bool good = n_pieces == 1 ? invert_row(impl, modulus, totals.data())
+                                  : inverses(impl, modulus, totals.data(), n_pieces, totals.data(), threads);
+  if (!good) return false;
+  const std::vector<Run> runs = by_length(pieces.runs);
+  const InverseJob job{rows, before.data(), runs.data(), totals.data(), out};
+  parallel_for(runs.size(), impl.lanes, threads,
+               [&](std::size_t begin, std::size_t end) { impl.inverses(modulus, job, begin, end); });
+  return true;
+}
+
+}  // namespace
+
+void segmented_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* index,
+                    const std::int64_t* starts, std::size_t n_segments, Word* out) {
+  if (n_segments == 0) return;
+  products(select(call.backend), modulus, rows, index, starts, n_segments, out, call.threads);
+}
+
+void cumulative_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* starts,
+                     std::size_t n_segments, Word* out) {
+  if (n_segments == 0) return;
+  running_products(select(call.backend), modulus, rows, starts, n_segments, out, call.threads);
+}
+
+bool batch_inverse_vartime(const Call& call, const Modulus& modulus, const Word* rows, std::size_t n,
+                           Word* out) {
+  return n == 0 || inverses(select(call.backend), modulus, rows, n, out, call.threads);
+}
+
+}  // namespace crypsis::bigint
