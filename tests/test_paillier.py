@@ -113,7 +113,7 @@ def test_round_trip_of_integers_of_any_size(values: list[int]) -> None:
     assert (private.decrypt(private.encrypt(values), dtype=object) == values).all()
 
 
-@pytest.mark.parametrize(("p", "q"), [(7, 11), (5, 13), (11, 23)])
+@pytest.mark.parametrize(("p", "q"), [(7, 11), (5, 13), (11, 17)])
 def test_the_reference_exhaustively_on_tiny_primes(p: int, q: int) -> None:
     """Every plaintext under every random number, and that they are all distinct: E is a bijection onto the units."""
     n = p * q
@@ -168,7 +168,7 @@ def test_key_sizes_that_are_refused(n_bits: object) -> None:
 
 def test_moduli_that_are_refused() -> None:
     for n in (0, 1, 15, 2**2047, -HEX["p"] * HEX["q"], 2**1023 + 1, 3.5):
-        with pytest.raises(ValueError, match="n (is|has)"):
+        with pytest.raises(ValueError, match=r"n (is|has)"):
             paillier.PublicKey(n)
     with pytest.raises(ValueError, match="at most 4096"):
         paillier.PublicKey(2**4097 + 1)

@@ -31,7 +31,6 @@ import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import key_files, limbs, wire
-from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
@@ -297,7 +296,9 @@ class PrivateKey(PrivateKeyBase):
         negative = ~limbs.at_most(residues, limbs.from_int(self._p.p // 2, self._p.p_limbs))
         return limbs.negate_where(residues, negative, p), negative
 
-    def decrypt_encoded(self, ciphertexts: ArrayBase, *, range_bits: int = DEFAULT_RANGE_BITS) -> Encoded:
+    def decrypt_encoded(
+        self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS
+    ) -> Encoded:
         """The signed integers that the ciphertexts hold, if all are below 2^range_bits: see `decrypt_in_range`."""
         limit = self._p.p_bits - STATISTICAL_BITS - 1
         if not isinstance(range_bits, int) or not 1 <= range_bits <= limit:
@@ -317,7 +318,7 @@ class PrivateKey(PrivateKeyBase):
 
     def decrypt_in_range(
         self,
-        ciphertexts: ArrayBase,
+        ciphertexts: UnblindedCipherArray,
         range_bits: int = DEFAULT_RANGE_BITS,
         *,
         dtype: Any = None,
@@ -334,7 +335,7 @@ class PrivateKey(PrivateKeyBase):
 
     def decrypt(
         self,
-        ciphertexts: ArrayBase,
+        ciphertexts: UnblindedCipherArray,
         *,
         dtype: Any = None,
         packing: Packing | None = None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paillier and Okamoto-Uchiyama on Python integers, from their definitions; independent of the package, slow, tests only.
+"""Paillier and Okamoto-Uchiyama on Python integers, from their definitions: slow, for tests only.
 
 No CRT, no Montgomery form, no fixed bases; decryption by the Carmichael function as [Pai99] writes it. [OU98].
 """
@@ -9,23 +9,30 @@ from __future__ import annotations
 from fractions import Fraction
 from math import gcd, lcm
 
+import gmpy2
+
+
+def power(base: int, exponent: int, modulus: int) -> int:
+    """base^exponent mod modulus; the exponent may be negative."""
+    return int(gmpy2.powmod(base, exponent, modulus))
+
 
 def encrypt(n: int, message: int, r: int) -> int:
     """(1 + n)^m r^n mod n^2 [Pai99]; m is any integer, taken mod n."""
-    return pow(1 + n, message % n, n * n) * pow(r, n, n * n) % (n * n)
+    return power(1 + n, message % n, n * n) * power(r, n, n * n) % (n * n)
 
 
 def encrypt_short(n: int, h: int, message: int, a: int) -> int:
     """(1 + n)^m (h^n)^a mod n^2 [DJN10]."""
-    return pow(1 + n, message % n, n * n) * pow(pow(h, n, n * n), a, n * n) % (n * n)
+    return power(1 + n, message % n, n * n) * power(power(h, n, n * n), a, n * n) % (n * n)
 
 
 def decrypt(p: int, q: int, ciphertext: int) -> int:
     """m mod n: L(c^lambda mod n^2) / L(g^lambda mod n^2) with L(x) = (x - 1) / n [Pai99]."""
-    n, power = p * q, lcm(p - 1, q - 1)
-    top = (pow(ciphertext, power, n * n) - 1) // n
-    bottom = (pow(1 + n, power, n * n) - 1) // n
-    return top * pow(bottom, -1, n) % n
+    n, order = p * q, lcm(p - 1, q - 1)
+    top = (power(ciphertext, order, n * n) - 1) // n
+    bottom = (power(1 + n, order, n * n) - 1) // n
+    return top * power(bottom, -1, n) % n
 
 
 def signed(value: int, modulus: int) -> int:
@@ -40,14 +47,14 @@ def units(n: int) -> list[int]:
 
 def encrypt_ou(n: int, g: int, h: int, message: int, r: int) -> int:
     """g^m h^r mod n [OU98]; m may be negative."""
-    return pow(g, message, n) * pow(h, r, n) % n
+    return power(g, message, n) * power(h, r, n) % n
 
 
 def decrypt_ou(p: int, g: int, ciphertext: int) -> int:
     """m mod p: L(c^(p-1) mod p^2) / L(g^(p-1) mod p^2) mod p with L(x) = (x - 1) / p [OU98]."""
-    top = (pow(ciphertext, p - 1, p * p) - 1) // p
-    bottom = (pow(g, p - 1, p * p) - 1) // p
-    return top * pow(bottom, -1, p) % p
+    top = (power(ciphertext, p - 1, p * p) - 1) // p
+    bottom = (power(g, p - 1, p * p) - 1) // p
+    return top * power(bottom, -1, p) % p
 
 
 def encode_float(value: float) -> tuple[int, int]:

@@ -80,7 +80,8 @@ class ArrayBase(Frozen):
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             raise TypeError("iteration over a single ciphertext")
-        return (self[i] for i in range(len(self)))
+        positions = self._positions()
+        return (self._take(np.asarray(positions[i]), type(self)) for i in range(len(self)))
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the values are encrypted: decrypt first, with PrivateKey.decrypt")

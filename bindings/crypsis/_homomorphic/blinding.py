@@ -142,9 +142,9 @@ class BlindingPool:
                     self._changed.notify_all()
                 return
             with self._changed:
-                if self._closed:
+                if not self._closed:  # it may have been closed meanwhile
+                    self._blocks.append(block)
+                    self._ready += count
+                    self._changed.notify_all()
+                else:
                     wipe(block)
-                    return
-                self._blocks.append(block)
-                self._ready += count
-                self._changed.notify_all()

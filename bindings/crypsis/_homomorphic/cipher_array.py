@@ -81,11 +81,11 @@ class UnblindedCipherArray(ArrayBase):
         return self._result(rows, self.shape, exponent)
 
     def __add__(self, other: Any) -> UnblindedCipherArray:
-        if not isinstance(other, ArrayBase):
+        if not isinstance(other, UnblindedCipherArray):
             return self._add_plain(self._encode(other))
         self._check_partner(other)
         shape = np.broadcast_shapes(self.shape, other.shape)
-        left, right = self.broadcast_to(shape), other.broadcast_to(shape)  # type: ignore[attr-defined]
+        left, right = self.broadcast_to(shape), other.broadcast_to(shape)
         target = operations.lowest(left.exponent, right.exponent)
         modulus = self.public_key.modulus
         a, b = (operations.align(x._rows, x.exponent, target, x.base, modulus) for x in (left, right))
@@ -94,17 +94,20 @@ class UnblindedCipherArray(ArrayBase):
     __radd__ = __add__
 
     def __neg__(self) -> UnblindedCipherArray:
+        return self._negated()
+
+    def _negated(self) -> UnblindedCipherArray:
         inverses = bigint.batch_inverse(self._rows, self.public_key.modulus, montgomery=True)
         return self._result(inverses, self.shape, self.exponent)
 
     def __sub__(self, other: Any) -> UnblindedCipherArray:
-        if isinstance(other, ArrayBase):
+        if isinstance(other, UnblindedCipherArray):
             self._check_partner(other)
-            return self + (-other)  # type: ignore[operator]
+            return self + other._negated()
         return self._add_plain(_negated(self._encode(other)))
 
     def __rsub__(self, other: Any) -> UnblindedCipherArray:
-        return -self + other
+        return self._negated() + other
 
     def _add_plain(self, plain: Encoded) -> UnblindedCipherArray:
         key = self.public_key
@@ -302,7 +305,7 @@ class UnblindedCipherArray(ArrayBase):
         return []
 
     def _encode(self, other: Any) -> Encoded:
-        if isinstance(other, ArrayBase):
+        if isinstance(other, UnblindedCipherArray):
             raise TypeError(
                 f"{self.public_key.scheme} cannot multiply ciphertexts: one operand must be in the clear"
             )
@@ -313,7 +316,7 @@ class UnblindedCipherArray(ArrayBase):
             )
         return encoded
 
-    def _check_partner(self, other: ArrayBase) -> None:
+    def _check_partner(self, other: UnblindedCipherArray) -> None:
         if other.public_key != self.public_key:
             raise ValueError(
                 "the operands are encrypted under different keys: only ciphertexts of one key combine"

@@ -132,10 +132,10 @@ class Encoding:
 
     def _encode_objects(self, array: npt.NDArray[np.object_]) -> Encoded:
         """Python numbers: integers of any size, or, when one is not an integer, all as reals."""
-        items = array.reshape(-1).tolist()
+        items = [float(i) if isinstance(i, np.floating) else i for i in array.reshape(-1).tolist()]
         if all(isinstance(item, int | np.integer) for item in items):
             mantissas, exponent = [int(item) for item in items], 0
-        elif all(isinstance(item, int | np.integer | float | np.floating | Fraction) for item in items):
+        elif all(isinstance(item, int | np.integer | float | Fraction) for item in items):
             _refuse_non_finite(
                 np.array([item if isinstance(item, float) else 0.0 for item in items]), array.shape
             )
@@ -144,9 +144,7 @@ class Encoding:
             exponent = self.exponent
             mantissas = [round(Fraction(item) / Fraction(self.base) ** exponent) for item in items]
         else:
-            wrong = next(
-                i for i in items if not isinstance(i, int | np.integer | float | np.floating | Fraction)
-            )
+            wrong = next(i for i in items if not isinstance(i, int | np.integer | float | Fraction))
             raise TypeError(f"cannot encode a {type(wrong).__name__}: give integers or floats")
         width = limbs.n_limbs(max((abs(m).bit_length() for m in mantissas), default=1))
         negative = np.array([m < 0 for m in mantissas], dtype=bool)
@@ -220,6 +218,11 @@ def encode_scalar(
 
 def _as_array(values: Any) -> npt.NDArray[Any]:
     array = np.asarray(values)
+    if not isinstance(values, np.ndarray | np.generic) and array.dtype == np.float64:
+        # NumPy makes floats of Python integers that fit no common type, which would round them.
+        items = np.array(values, dtype=object)
+        if items.size and all(isinstance(item, int) for item in items.reshape(-1)):
+            return items
     if array.dtype == object or array.dtype.kind in "iub" or array.dtype in (np.float32, np.float64):
         return array
     if array.dtype == np.float16:
@@ -279,7 +282,7 @@ def _scaled_floats(reals: npt.NDArray[np.float64], base: int, exponent: int) -> 
 def decode(encoded: Encoded, dtype: Any = None) -> Any:
     """The numbers again. dtype None: int64 where every exponent is 0, else float64; object: exact Python numbers.
 
-    OverflowError naming the index where a value is outside the dtype. Floats are correctly rounded.
+    OverflowError naming the index where a value is outside the dtype. float64 is correctly rounded.
     """
     exponents = encoded.exponents()
     integers = not exponents.any()
@@ -290,7 +293,14 @@ def decode(encoded: Encoded, dtype: Any = None) -> Any:
         return _decode_integers(encoded, exponents, kind).reshape(encoded.shape)
     if kind.kind != "f":
         raise TypeError(f"cannot decode to {kind}: give an integer or float dtype, or object")
-    return _decode_floats(encoded, exponents).astype(kind).reshape(encoded.shape)
+    with np.errstate(over="ignore"):
+        result = _decode_floats(encoded, exponents).astype(kind)
+    wrong = ~np.isfinite(result)
+    if wrong.any():
+        raise OverflowError(
+            f"value {int(np.argmax(wrong))} is outside {kind}: pass dtype=object for exact numbers"
+        )
+    return result.reshape(encoded.shape)
 
 
 def _exact(encoded: Encoded) -> npt.NDArray[np.object_]:
@@ -330,11 +340,6 @@ def _decode_floats(encoded: Encoded, exponents: npt.NDArray[np.int32]) -> npt.ND
         result = np.ldexp(low.astype(np.float64), np.clip(shifts, -5000, 5000).astype(np.int32))
     else:
         result = np.array(_divided(limbs.to_ints(encoded.magnitude), exponents.tolist(), encoded.base))
-    wrong = ~np.isfinite(result)
-    if wrong.any():
-        raise OverflowError(
-            f"value {int(np.argmax(wrong))} is outside float64: pass dtype=object for exact numbers"
-        )
     return np.where(encoded.negative, -result, result)
 
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.blinding import BlindingPool
-from crypsis._homomorphic.cipher_array import CipherArray
+from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, decode
 from crypsis._homomorphic.keys import PublicKeyBase, blocks
 from crypsis._homomorphic.limbs import Bools, Limbs
@@ -48,7 +47,7 @@ class PrivateKeyBase(Frozen):
             self.blinding_factors_vartime, values, encoding=encoding, vartime=True
         )
 
-    def decrypt_encoded(self, ciphertexts: ArrayBase) -> Encoded:
+    def decrypt_encoded(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
 
         OverflowError naming the first value beyond `max_int`: a computation left the range of the plaintexts.
@@ -64,9 +63,9 @@ class PrivateKeyBase(Frozen):
             ) from None
         return encoded
 
-    def decrypt_unchecked(self, ciphertexts: ArrayBase) -> Encoded:
+    def decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """`decrypt_encoded` without the range check."""
-        if not isinstance(ciphertexts, ArrayBase):
+        if not isinstance(ciphertexts, UnblindedCipherArray):
             raise TypeError(f"ciphertexts is {type(ciphertexts).__name__}: give a CipherArray")
         if ciphertexts.public_key != self.public_key:
             raise InvalidCiphertext(
@@ -93,7 +92,7 @@ class PrivateKeyBase(Frozen):
 
     def decrypt(
         self,
-        ciphertexts: ArrayBase,
+        ciphertexts: UnblindedCipherArray,
         *,
         dtype: Any = None,
         packing: Packing | None = None,
