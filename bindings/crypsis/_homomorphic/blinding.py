@@ -141,10 +141,13 @@ class BlindingPool:
                     self._failure = error
                     self._changed.notify_all()
                 return
-            with self._changed:
-                if not self._closed:  # it may have been closed meanwhile
-                    self._blocks.append(block)
-                    self._ready += count
-                    self._changed.notify_all()
-                else:
-                    wipe(block)
+            self._store(block)
+
+    def _store(self, block: Limbs) -> None:
+        with self._changed:
+            if self._closed:
+                wipe(block)
+            else:
+                self._blocks.append(block)
+                self._ready += len(block)
+                self._changed.notify_all()

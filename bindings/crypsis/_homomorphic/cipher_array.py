@@ -103,11 +103,11 @@ class UnblindedCipherArray(ArrayBase):
     def __sub__(self, other: Any) -> UnblindedCipherArray:
         if isinstance(other, UnblindedCipherArray):
             self._check_partner(other)
-            return self + other._negated()
+            return self.__add__(other._negated())
         return self._add_plain(_negated(self._encode(other)))
 
     def __rsub__(self, other: Any) -> UnblindedCipherArray:
-        return self._negated() + other
+        return self._negated().__add__(other)
 
     def _add_plain(self, plain: Encoded) -> UnblindedCipherArray:
         key = self.public_key

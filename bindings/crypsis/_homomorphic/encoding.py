@@ -329,7 +329,8 @@ def _decode_integers(
     low = encoded.magnitude[:, 0]
     mask = np.uint64(0) - encoded.negative.astype(np.uint64)
     bits = (low ^ mask) - mask
-    return bits.view(np.int64).astype(kind) if kind.kind == "i" else bits.astype(kind)
+    result: npt.NDArray[Any] = (bits.view(np.int64) if kind.kind == "i" else bits).astype(kind)
+    return result
 
 
 def _decode_floats(encoded: Encoded, exponents: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:

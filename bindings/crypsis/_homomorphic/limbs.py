@@ -89,8 +89,9 @@ def sub(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
 
 def select(condition: Bools, yes: Limbs, no: Limbs) -> Limbs:
     """Row i of `yes` where condition[i], else of `no`, by masks."""
-    mask = (np.uint64(0) - condition.astype(np.uint64))[:, None]
-    return (yes & mask) | (no & ~mask)
+    mask: Limbs = (np.uint64(0) - condition.astype(np.uint64))[:, None]
+    chosen: Limbs = (yes & mask) | (no & ~mask)
+    return chosen
 
 
 def add_mod(a: Limbs, b: Limbs, modulus: Limbs) -> Limbs:
