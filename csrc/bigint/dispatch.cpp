@@ -39,7 +39,7 @@ std::size_t multi_window(std::size_t exponent_bits, std::size_t n) {
 
 std::span<const Impl* const> compiled() {
   static constexpr std::array table{
-#if defined(CRYPSIS_BIGINT_AVX512)
+#if defined(__x86_64__)
       &avx512,
 #endif
       &portable,

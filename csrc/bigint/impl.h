@@ -99,7 +99,7 @@ struct Impl : Backend {
 };
 
 extern const Impl portable;
-#if defined(CRYPSIS_BIGINT_AVX512)
+#if defined(__x86_64__)
 extern const Impl avx512;
 #endif
 

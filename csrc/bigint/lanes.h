@@ -32,7 +32,7 @@ class Scratch {
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  Word* get() noexcept { return data_; }
+  Word* get() const noexcept { return data_; }
 
  private:
   std::size_t n_bytes_;
