@@ -62,6 +62,15 @@ class _Modulus:
     def r2(self) -> npt.NDArray[np.uint64]: ...
 
 class _FixedBase:
+    def __init__(
+        self,
+        modulus: _Modulus,
+        base: npt.NDArray[np.uint64],
+        exponent_bits: int,
+        window: int,
+        backend: str,
+        threads: int,
+    ) -> None: ...
     @property
     def n_bytes(self) -> int: ...
     def powm(
@@ -78,15 +87,7 @@ class _Bigint:
     """A submodule; arrays are uint64[n, limbs], C-contiguous, values below the modulus."""
 
     Modulus: type[_Modulus]
-    def FixedBase(
-        self,
-        modulus: _Modulus,
-        base: npt.NDArray[np.uint64],
-        exponent_bits: int,
-        window: int,
-        backend: str,
-        threads: int,
-    ) -> _FixedBase: ...
+    FixedBase: type[_FixedBase]
     def backends(self) -> list[BackendStatus]: ...
     def select(self, backend: str) -> str: ...
     def mul(

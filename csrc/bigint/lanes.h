@@ -68,6 +68,14 @@ void load_broadcast(const Engine& engine, Word* element, const Word* row) {
   engine.load(element, at);
 }
 
+// Rows that follow 4 KiB further on are out of the hardware's prefetch: asked for one product ahead.
+inline void prefetch_rows(const Word* rows, std::size_t n_words) {
+  for (std::size_t i = 0; i < n_words; i += 8) __builtin_prefetch(rows + i);
+}
+inline void prefetch_rows_to_write(const Word* rows, std::size_t n_words) {
+  for (std::size_t i = 0; i < n_words; i += 8) __builtin_prefetch(rows + i, 1);
+}
+
 template <class Engine>
 void mul_batch(const Modulus& modulus, const MulJob& job, std::size_t begin, std::size_t end) {
   Engine engine(modulus);
@@ -83,10 +91,17 @@ void mul_batch(const Modulus& modulus, const MulJob& job, std::size_t begin, std
   }
   for (std::size_t i = begin; i < end; i += Engine::kLanes) {
     engine.load(a, Rows<Engine>(job.a, job.a_stride, i, end).at);
+    if (job.b != nullptr && !shared) engine.load(b, Rows<Engine>(job.b, job.b_stride, i, end).at);
+    const std::size_t next = i + Engine::kLanes;
+    if (next < end) {
+      const std::size_t n_words = std::min(Engine::kLanes, end - next) * engine.limbs();
+      prefetch_rows(job.a + next * job.a_stride, n_words);
+      if (job.b != nullptr && !shared) prefetch_rows(job.b + next * job.b_stride, n_words);
+      prefetch_rows_to_write(job.out + next * engine.limbs(), n_words);
+    }
     if (job.b == nullptr) {
       engine.sqr_exact(a, a);
     } else {
-      if (!shared) engine.load(b, Rows<Engine>(job.b, job.b_stride, i, end).at);
       engine.mul_exact(a, a, b);
     }
     if (!job.montgomery && !shared) engine.mul_exact(a, a, r2);
@@ -216,6 +231,10 @@ void run_products(const Modulus& modulus, const RunJob& job, std::size_t begin, 
         running[lane] = live && job.running ? job.out + at[lane] * limbs : nullptr;
         all = all && (live || lane >= n_live);
         at[lane] += live;
+        if (at[lane] < stop[lane]) {
+          prefetch_rows(row(at[lane]), limbs);
+          if (job.running) prefetch_rows_to_write(job.out + at[lane] * limbs, limbs);
+        }
       }
       if (started) {
         engine.load(factor, from);
@@ -267,6 +286,10 @@ void inverse_runs(const Modulus& modulus, const InverseJob& job, std::size_t beg
         from[lane] = live ? job.rows + at[lane] * limbs : modulus.r();
         previous[lane] = live && at[lane] > start[lane] ? job.before + (at[lane] - 1) * limbs : modulus.r();
         to[lane] = live ? job.out + at[lane] * limbs : nullptr;
+        if (at[lane] > start[lane]) {
+          prefetch_rows(job.rows + (at[lane] - 1) * limbs, limbs);
+          if (at[lane] > start[lane] + 1) prefetch_rows(job.before + (at[lane] - 2) * limbs, limbs);
+        }
       }
       engine.load(item, from);
       engine.load(before, previous);

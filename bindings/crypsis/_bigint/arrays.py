@@ -11,15 +11,28 @@ import numpy.typing as npt
 Limbs = npt.NDArray[np.uint64]
 
 
-def array(name: str, value: Any, dtypes: tuple[str, ...], ndims: tuple[int, ...]) -> npt.NDArray[Any]:
+def array(
+    name: str, value: Any, dtypes: tuple[type[np.generic], ...], ndims: tuple[int, ...]
+) -> npt.NDArray[Any]:
     """`value` if it is a C-contiguous NumPy array of one of `dtypes` with one of `ndims` dimensions."""
+    # In this order because a call on a few rows is microseconds: the plain case asks least.
+    if (
+        type(value) is np.ndarray
+        and value.dtype.type in dtypes
+        and value.dtype.isnative
+        and value.ndim in ndims
+        and value.flags.c_contiguous
+    ):
+        return value
     if type(value).__module__.partition(".")[0] == "cupy":
         raise TypeError(
             f"{name} is a CuPy array: bigint has no CUDA kernels in this version, pass {name}.get()"
         )
-    if not isinstance(value, np.ndarray) or value.dtype.name not in dtypes:
+    if not isinstance(value, np.ndarray) or value.dtype.type not in dtypes:
         kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{name} is {kind}: give a NumPy array of {' or '.join(dtypes)}")
+        raise TypeError(f"{name} is {kind}: give a NumPy array of {' or '.join(t.__name__ for t in dtypes)}")
+    if not value.dtype.isnative:
+        raise TypeError(f"{name} has the other byte order: pass {name}.astype(numpy.{value.dtype.name})")
     if value.ndim not in ndims:
         raise ValueError(f"{name} has shape {value.shape}: give {' or '.join(map(str, ndims))} dimension(s)")
     if not value.flags.c_contiguous:
@@ -29,7 +42,7 @@ def array(name: str, value: Any, dtypes: tuple[str, ...], ndims: tuple[int, ...]
 
 def rows(name: str, value: Any, limbs: int) -> Limbs:
     """`uint64[n, limbs]` of `value`; a single `uint64[limbs]` becomes one row."""
-    checked: Limbs = array(name, value, ("uint64",), (1, 2))
+    checked: Limbs = array(name, value, (np.uint64,), (1, 2))
     if checked.shape[-1] != limbs:
         raise ValueError(
             f"{name} has shape {checked.shape}: give uint64[n, {limbs}], the limbs of the modulus"
@@ -44,21 +57,30 @@ def result(
     same: tuple[npt.NDArray[Any], ...] = (),
     apart: tuple[npt.NDArray[Any], ...] = (),
 ) -> Limbs:
-    """The array that results go to: `out`, or a fresh one. `same`: inputs it may coincide with; `apart`: must not touch."""
+    """The array that results go to: `out`, or a fresh one.
+
+    same: inputs it may coincide with. apart: inputs it must not touch.
+    """
     if out is None:
         return np.empty(shape, dtype=np.uint64)
-    checked: Limbs = array("out", out, ("uint64",), (out.ndim if isinstance(out, np.ndarray) else 2,))
+    checked: Limbs = array("out", out, (np.uint64,), (out.ndim if isinstance(out, np.ndarray) else 2,))
     if checked.shape != shape:
         raise ValueError(f"out has shape {checked.shape}: the result has {shape}")
     if not checked.flags.writeable:
         raise ValueError("out is read-only: pass a writable array")
     for other in same:
-        coincides = checked.ctypes.data == other.ctypes.data and checked.size == other.size
-        if np.may_share_memory(checked, other) and not coincides:
+        if np.may_share_memory(checked, other) and not (
+            checked.size == other.size and _address(checked) == _address(other)
+        ):
             raise ValueError("out overlaps an input in part: pass the same array or a separate one")
     if any(np.may_share_memory(checked, other) for other in apart):
         raise ValueError("out overlaps an input: pass a separate array")
     return checked
+
+
+def _address(value: npt.NDArray[Any]) -> int:
+    address: int = value.__array_interface__["data"][0]
+    return address
 
 
 def threads(value: int | None) -> int:

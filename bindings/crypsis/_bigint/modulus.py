@@ -33,7 +33,7 @@ def from_ints(values: Iterable[int], limbs: int) -> Limbs:
 
 def to_ints(values: Limbs) -> list[int]:
     """Python integers of the rows of `uint64[n, limbs]`, or of the one row `uint64[limbs]`."""
-    checked = check.array("values", values, ("uint64",), (1, 2))
+    checked = check.array("values", values, (np.uint64,), (1, 2))
     rows = checked.reshape(-1, checked.shape[-1]).astype("<u8", copy=False)
     width = 8 * rows.shape[1]
     data = rows.tobytes()

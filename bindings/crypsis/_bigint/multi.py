@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class _Plan(NamedTuple):
     products: float
 
 
-class _Options(NamedTuple):
+class _Options(TypedDict):
     backend: str | None
     threads: int | None
 
@@ -46,7 +46,7 @@ def multi_powm(
     that the time depends on. Returns `uint64[m, limbs]`.
     """
     rows = check.rows("bases", bases, modulus.limbs)
-    powers = check.array("exponents", exponents, ("uint64",), (2,))
+    powers = check.array("exponents", exponents, (np.uint64,), (2,))
     if powers.shape[1] != len(rows):
         raise ValueError(
             f"exponents has shape {powers.shape} for {len(rows)} bases: give uint64[m, {len(rows)}]"
@@ -83,14 +83,14 @@ def multi_powm_vartime(
     1964]; else each row sorts its bases into buckets by digit [Pippenger 1976]: whichever is fewer products.
     """
     rows = check.rows("bases", bases, modulus.limbs)
-    powers = check.array("exponents", exponents, ("int64", "uint64"), (2,))
+    powers = check.array("exponents", exponents, (np.int64, np.uint64), (2,))
     m, k = powers.shape
     if k != len(rows):
         raise ValueError(
             f"exponents has shape {powers.shape} for {len(rows)} bases: give int64[m, {len(rows)}]"
         )
     result = check.result(out, (m, modulus.limbs), apart=(rows, powers))
-    options = _Options(backend, threads)
+    options = _Options(backend=backend, threads=threads)
     negative = powers < 0 if powers.dtype == np.int64 else np.zeros(powers.shape, dtype=np.bool_)
     bits_of = powers.view(np.uint64)
     magnitudes = np.where(negative, np.uint64(0) - bits_of, bits_of)
@@ -100,12 +100,12 @@ def multi_powm_vartime(
     if given is not None and len(given) != k:
         raise ValueError(f"inverses has shape {given.shape} for {k} bases: give one for each")
     if not montgomery:
-        rows = modulus.to_montgomery(rows, **options._asdict())
-        given = None if given is None else modulus.to_montgomery(given, **options._asdict())
+        rows = modulus.to_montgomery(rows, **options)
+        given = None if given is None else modulus.to_montgomery(given, **options)
     signed = given is not None or bool(negative.any())
     if signed:
         if given is None:
-            given = batch_inverse(rows, modulus, montgomery=True, **options._asdict())
+            given = batch_inverse(rows, modulus, montgomery=True, **options)
         rows = np.concatenate([rows, given])
     plan = _plan(m, k, n_bits, signed)
     digits = _digits(magnitudes, negative, plan, signed)
@@ -116,7 +116,7 @@ def multi_powm_vartime(
         parts = window_products(rows, digits, plan, modulus, options).reshape(m, plan.windows, modulus.limbs)
         _horner(parts, plan, modulus, result, options)
     if not montgomery:
-        modulus.from_montgomery(result, out=result, **options._asdict())
+        modulus.from_montgomery(result, out=result, **options)
     return result
 
 
@@ -169,17 +169,16 @@ def _straus(
     n_entries = max(1, int(np.abs(digits).max(initial=0)))
     table = np.empty((n_entries, *rows.shape), dtype=np.uint64)  # entry d - 1 of base or inverse j
     table[0] = rows
-    keywords = {"montgomery": True} | options._asdict()
     for power in range(2, n_entries + 1):
         if power % 2 == 0:
-            mod_sqr(table[power // 2 - 1], modulus, out=table[power - 1], **keywords)
+            mod_sqr(table[power // 2 - 1], modulus, out=table[power - 1], montgomery=True, **options)
         else:
-            mod_mul(table[power - 2], rows, modulus, out=table[power - 1], **keywords)
+            mod_mul(table[power - 2], rows, modulus, out=table[power - 1], montgomery=True, **options)
     (row, window, column), starts = _chosen(digits)
     digit = digits[row, window, column]
     index = (np.abs(digit) - 1) * len(rows) + column + k * (digit < 0)
     result = np.empty((len(starts) - 1, modulus.limbs), dtype=np.uint64)
-    return _products(table.reshape(-1, modulus.limbs), index, starts, modulus, True, result, *options)
+    return _products(table.reshape(-1, modulus.limbs), index, starts, modulus, True, result, **options)
 
 
 def _pippenger(
@@ -200,18 +199,19 @@ def _pippenger(
     np.cumsum(np.bincount(bucket, minlength=n_buckets), out=starts[1:])
     index = (column + k * (digit < 0))[order]
     buckets = np.empty((n_buckets, modulus.limbs), dtype=np.uint64)
-    _products(rows, index, starts, modulus, True, buckets, *options)
+    _products(rows, index, starts, modulus, True, buckets, **options)
     whole = np.arange(m * plan.windows + 1, dtype=np.int64) * top
-    cumulative_prod(buckets, whole, modulus, montgomery=True, out=buckets, **options._asdict())
+    cumulative_prod(buckets, whole, modulus, montgomery=True, out=buckets, **options)
     result = np.empty((m * plan.windows, modulus.limbs), dtype=np.uint64)
-    return _products(buckets, None, whole, modulus, True, result, *options)
+    return _products(buckets, None, whole, modulus, True, result, **options)
 
 
 def _horner(parts: Limbs, plan: _Plan, modulus: Modulus, result: Limbs, options: _Options) -> None:
     """result[i] = product over windows t of parts[i, t]^(2^(width * t))."""
-    keywords = {"montgomery": True} | options._asdict()
     result[:] = parts[:, -1]
     for window in range(plan.windows - 2, -1, -1):
         for _ in range(plan.width):
-            mod_sqr(result, modulus, out=result, **keywords)
-        mod_mul(result, np.ascontiguousarray(parts[:, window]), modulus, out=result, **keywords)
+            mod_sqr(result, modulus, out=result, montgomery=True, **options)
+        mod_mul(
+            result, np.ascontiguousarray(parts[:, window]), modulus, out=result, montgomery=True, **options
+        )

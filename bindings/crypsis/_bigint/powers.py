@@ -6,6 +6,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from crypsis import _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
@@ -85,7 +87,7 @@ def _powm(
 
 
 def _exponents(exponents: Any) -> Limbs:
-    checked: Limbs = check.array("exponents", exponents, ("uint64",), (1, 2))
+    checked: Limbs = check.array("exponents", exponents, (np.uint64,), (1, 2))
     if checked.shape[-1] == 0:
         raise ValueError(f"exponents has shape {checked.shape}: give at least one limb")
     return checked.reshape(-1, checked.shape[-1])

@@ -30,7 +30,7 @@ def segmented_prod(
     a: `uint64[n, limbs]`. starts: `int64[s + 1]`, not decreasing, within 0 to n. Returns `uint64[s, limbs]`.
     """
     rows = check.rows("a", a, modulus.limbs)
-    begins = check.array("starts", starts, ("int64",), (1,))
+    begins = check.array("starts", starts, (np.int64,), (1,))
     result = check.result(out, (max(0, len(begins) - 1), modulus.limbs), apart=(rows,))
     return _products(rows, None, begins, modulus, montgomery, result, backend, threads)
 
@@ -65,13 +65,13 @@ def cumulative_prod(
     backend: str | None = None,
     threads: int | None = None,
 ) -> Limbs:
-    """Running products inside segments: row j of the result is the product of a[starts[i]] to a[j], i being j's segment.
+    """Running products inside segments: row j of the result is a[starts[i]] * ... * a[j], i being j's segment.
 
     a: `uint64[n, limbs]`. starts: `int64[s + 1]`, from 0 to n, not decreasing. Returns `uint64[n, limbs]`;
     `out` may be `a`.
     """
     rows = check.rows("a", a, modulus.limbs)
-    begins = check.array("starts", starts, ("int64",), (1,))
+    begins = check.array("starts", starts, (np.int64,), (1,))
     result = check.result(out, rows.shape, same=(rows,))
     n_threads = check.threads(threads)
     if not montgomery:
@@ -103,7 +103,7 @@ def scatter_mul(
     `uint64[f, n_bins, limbs]`.
     """
     rows = check.rows("a", a, modulus.limbs)
-    chosen = check.array("bins", bins, ("int32", "int64"), (1, 2))
+    chosen = check.array("bins", bins, (np.int32, np.int64), (1, 2))
     n_bins = check.bits("n_bins", n_bins, 1, 2**31 - 1)
     if len(chosen) != len(rows):
         raise ValueError(f"bins has shape {chosen.shape} for {len(rows)} rows: give one for each row")
@@ -113,7 +113,7 @@ def scatter_mul(
     groupings = chosen.T if chosen.ndim == 2 else chosen[np.newaxis]
     kept = groupings >= 0
     if mask is not None:
-        keep = check.array("mask", mask, ("bool",), (1,))
+        keep = check.array("mask", mask, (np.bool_,), (1,))
         if len(keep) != len(rows):
             raise ValueError(f"mask has shape {keep.shape} for {len(rows)} rows: give one for each row")
         kept = kept & keep
