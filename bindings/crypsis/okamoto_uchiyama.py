@@ -32,7 +32,7 @@ from crypsis import bigint
 from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
-from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
+from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
@@ -221,18 +221,16 @@ class PublicKey(PublicKeyBase):
 
 
 class PrivateKey(PrivateKeyBase):
-    """p and t. Immutable; its representation shows neither. Encrypts faster than the public key: by CRT.
+    """p and t. Immutable; its representation shows neither. It encrypts as the public key does.
 
     public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2.
     ValueError where they do not fit.
     """
 
-    __slots__ = ("_factor", "_joins", "_p", "_parts", "_t", "public_key")
+    __slots__ = ("_factor", "_p", "_t", "public_key")
 
     public_key: PublicKey
     _p: PrimeSquare
-    _parts: tuple[Generators, Generators]
-    _joins: tuple[tuple[bigint.Modulus, Limbs, Limbs], ...]
     _t: int
     _factor: Limbs
 
@@ -246,24 +244,12 @@ class PrivateKey(PrivateKeyBase):
         logarithm = (power - 1) // p % p
         if (p - 1) % t or power % p != 1 or not logarithm or pow(public_key.h, t, p * p) != 1:
             raise ValueError("t does not fit the public key: the private key is damaged or another key's")
-        square, q = PrimeSquare(p), n // (p * p)
-        other = bigint.Modulus(q)
-        q_total, p_total = (montgomery_constant(x, public_key.modulus, power=2) for x in (q, p * p))
+        square = PrimeSquare(p)
         self._set(
             public_key=public_key,
             _p=square,
             _t=t,
             _factor=montgomery_constant(pow(logarithm, -1, p), square.modulus),
-            _parts=(
-                Generators(public_key.g, public_key.h, square.modulus, public_key.p_bits - 2),
-                Generators(public_key.g, public_key.h, other, public_key.p_bits - 2),
-            ),
-            # x mod n = q (x / q mod p^2) + p^2 (x / p^2 mod q). The inverses are plain numbers, the factors have R^2:
-            # the products leave Montgomery form modulo the parts and enter it modulo n.
-            _joins=(
-                (square.modulus, limbs.from_int(pow(q, -1, p * p), square.modulus.limbs), q_total),
-                (other, limbs.from_int(pow(p, -2, q), other.limbs), p_total),
-            ),
         )
 
     def residues(self, rows: Limbs) -> Limbs:
@@ -330,36 +316,15 @@ class PrivateKey(PrivateKeyBase):
         bits = DEFAULT_RANGE_BITS if packing is None else max(DEFAULT_RANGE_BITS, packing.n_bits)
         return self.decrypt_in_range(ciphertexts, bits, dtype=dtype, packing=packing, n_items=n_items)
 
+    # By CRT the owner would save a third of the products at best, and lose that again in taking the parts together.
     def blinding_factors(self, count: int) -> Limbs:
-        return self._by_crt(None, count, self.public_key.exponent_bits, vartime=False)
+        return self.public_key.blinding_factors(count)
 
     def blinding_factors_vartime(self, count: int) -> Limbs:
-        return self._by_crt(None, count, self.public_key.exponent_bits, vartime=True)
+        return self.public_key.blinding_factors_vartime(count)
 
     def full_blinding_factors(self, count: int) -> Limbs:
-        return self._by_crt(None, count, self.public_key.n_bits, vartime=False)
-
-    def encrypt_block(self, block: Encoded, *, vartime: bool) -> Limbs:
-        return self._by_crt(block, block.size, self.public_key.exponent_bits, vartime=vartime)
-
-    def _by_crt(self, message: Encoded | None, count: int, n_bits: int, *, vartime: bool) -> Limbs:
-        """G^m H^r mod n (H^r where there is no message), Montgomery form, from its values mod p^2 and mod q."""
-        exponents = random_bits(count, n_bits)
-        modulus = self.public_key.modulus
-        shares = []
-        for powers, (part, inverse, total) in zip(self._parts, self._joins, strict=True):
-            rows = powers.blinding(exponents, n_bits, vartime=vartime)
-            if message is not None:
-                power = powers.message(message, vartime=vartime)
-                bigint.mod_mul(rows, power, part, montgomery=True, out=rows)
-                wipe(power)
-            share = limbs.resize(times(rows, inverse, part), modulus.limbs)
-            shares.append(times(share, total, modulus))
-            wipe(rows, share)
-        wipe(exponents)
-        result = limbs.add_mod(shares[0], shares[1], limbs.from_int(modulus.n, modulus.limbs))
-        wipe(*shares)
-        return result
+        return self.public_key.full_blinding_factors(count)
 
     def save(self, path: Any, passphrase: str | bytes) -> None:
         """Write the key pair to `path`, encrypted with the passphrase. Replaces a file atomically, mode 0600."""

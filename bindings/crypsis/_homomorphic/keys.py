@@ -146,22 +146,6 @@ class PublicKeyBase(Frozen):
         self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False
     ) -> CipherArray:
         """`encrypt` with factors from `blinder`: count -> fresh factors, Montgomery form, wiped after use."""
-        return self.encrypt_blocks(
-            lambda block: self.blinded(block, blinder, vartime=vartime), values, encoding=encoding
-        )
-
-    def blinded(self, block: Encoded, blinder: Blinder, *, vartime: bool) -> Limbs:
-        """The ciphertexts of one block, `uint64[size, limbs]`."""
-        factors = blinder(block.size)
-        message = self.trivial(block, vartime=vartime)
-        result = bigint.mod_mul(message, factors, self.modulus, montgomery=True)
-        wipe(message, factors)
-        return result
-
-    def encrypt_blocks(
-        self, encrypt_block: Callable[[Encoded], Limbs], values: Any, *, encoding: Encoding
-    ) -> CipherArray:
-        """Encode, check the range, and encrypt block by block."""
         if not isinstance(encoding, Encoding):
             raise TypeError(f"encoding is {type(encoding).__name__}: give base16(...) or fixed_point(...)")
         encoded = encoding.encode(values)
@@ -169,9 +153,11 @@ class PublicKeyBase(Frozen):
         rows = np.empty((encoded.size, self.modulus.limbs), dtype=np.uint64)
         for part in blocks(encoded.size):
             size = part.stop - part.start
-            rows[part] = encrypt_block(
-                Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
-            )
+            factors = blinder(size)
+            block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
+            message = self.trivial(block, vartime=vartime)
+            bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
+            wipe(message, factors)
         return CipherArray(self, rows, encoded.shape, encoded.exponent, encoded.base)
 
 

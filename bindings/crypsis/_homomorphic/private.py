@@ -41,20 +41,13 @@ class PrivateKeyBase(Frozen):
         """As `PublicKey.encrypt`, with the same result, faster."""
         if pool is not None:
             return self.public_key.encrypt(values, encoding=encoding, pool=pool)
-        return self.public_key.encrypt_blocks(
-            lambda block: self.encrypt_block(block, vartime=False), values, encoding=encoding
-        )
+        return self.public_key.encrypt_with(self.blinding_factors, values, encoding=encoding)
 
     def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
         """As `PublicKey.encrypt_vartime`, faster."""
-        return self.public_key.encrypt_blocks(
-            lambda block: self.encrypt_block(block, vartime=True), values, encoding=encoding
+        return self.public_key.encrypt_with(
+            self.blinding_factors_vartime, values, encoding=encoding, vartime=True
         )
-
-    def encrypt_block(self, block: Encoded, *, vartime: bool) -> Limbs:
-        """The ciphertexts of one block, `uint64[size, limbs]`."""
-        blinder = self.blinding_factors_vartime if vartime else self.blinding_factors
-        return self.public_key.blinded(block, blinder, vartime=vartime)
 
     def decrypt_encoded(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
