@@ -62,7 +62,8 @@ class PublicKeyBase(Frozen):
     def encrypt(
         self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
     ) -> CipherArray:
-        """Encrypt numbers, constant-time in the values (not in their number and in the width of their type).
+        """Encrypt numbers. Constant-time in the values of arrays, but for the encoding of Python objects and of reals
+        by scales that are no power of two, and, for Okamoto-Uchiyama, the bits of the largest value.
 
         values: an array of any shape (bool, integers, float32, float64, object with Python integers), a list or
         a number, or what an `Encoding` made of them. encoding: how reals become integers; by default multiples

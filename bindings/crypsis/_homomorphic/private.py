@@ -12,7 +12,8 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
-from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, decode
+from crypsis._homomorphic.decoding import decode
+from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding
 from crypsis._homomorphic.keys import PublicKeyBase, blocks
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
