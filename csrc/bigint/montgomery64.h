@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bigint/products64.h"
+#include "bigint/small64.h"
 #include "common/wipe.h"
 
 namespace crypsis::bigint {
@@ -19,10 +20,12 @@ class Montgomery64 {
 
   // r = a * b / R mod n; r may be a or b, here and below.
   void mul(const Modulus& m, Word* r, const Word* a, const Word* b) {
+    if (m.limbs() <= kSmallLimbs) return small_product<false>(m, r, a, b);
     multiply(t_, a, b, m.limbs());
     reduce(m, r);
   }
   void sqr(const Modulus& m, Word* r, const Word* a) {
+    if (m.limbs() <= kSmallLimbs) return small_product<true>(m, r, a, a);
     square(t_, a, m.limbs());
     reduce(m, r);
   }

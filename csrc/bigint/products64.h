@@ -38,6 +38,14 @@ struct ColumnSum {
     low += product;
     high += low < product;
   }
+  CRYPSIS_INLINE void add(const ColumnSum& other) {
+    low += other.low;
+    high += other.high + (low < other.low);
+  }
+  CRYPSIS_INLINE void twice() {
+    high = (high << 1) | static_cast<Word>(low >> 127);
+    low <<= 1;
+  }
   CRYPSIS_INLINE Word next() {  // the word of this column; what is left is the sum for the next
     const Word word = static_cast<Word>(low);
     low = (low >> 64) | (static_cast<Wide>(high) << 64);
