@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = ("crypsis", "numpy", "pyarrow", "cryptography", "PyNaCl", "blake3", "grpcio", "pytest-benchmark")
+LIBRARIES = (
+    "crypsis",
+    "numpy",
+    "pyarrow",
+    "cryptography",
+    "PyNaCl",
+    "blake3",
+    "grpcio",
+    "pytest-benchmark",
+    "phe",
+    "gmpy2",
+)
 # What decides which of our backends, or of a peer's, runs; the other hundred flags of a CPU do not.
 FLAGS = ("adx", "aes", "avx2", "avx512f", "avx512ifma", "bmi2", "gfni", "sha_ni", "vaes", "vpclmulqdq")
 

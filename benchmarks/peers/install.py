@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make peers`: each peer in a virtual environment of its own: their pins exclude ours (numpy<2, protobuf).
 
-    python3 benchmarks/peers/install.py [spu]
+    python3 benchmarks/peers/install.py [spu] [heu]
 
 Standard library only. A peer has wheels for some Pythons: the first found is taken, PYTHON_<PEER> forces one.
 """
@@ -16,7 +16,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # peer -> (requirements, Pythons with wheels, newest first, import that proves it)
-PEERS = {"spu": (["spu==0.9.5"], ("3.11", "3.10"), "import spu.psi, spu.libspu")}
+PEERS = {
+    "spu": (["spu==0.9.5"], ("3.11", "3.10"), "import spu.psi, spu.libspu"),
+    "heu": (["sf-heu==0.6.0b0"], ("3.10",), "from heu import phe, numpy"),
+}
 
 
 def candidates(peer: str) -> list[str]:

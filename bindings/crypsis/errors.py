@@ -30,6 +30,10 @@ class CorruptData(DataError):
     """A file or buffer is truncated, damaged or of an unknown version."""
 
 
+class WrongPassphrase(DataError, ValueError):
+    """A private key file does not open with this passphrase."""
+
+
 class ChannelError(CrypsisError):
     """The peer cannot be reached, went away, or is not who it should be."""
 

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paillier and Okamoto-Uchiyama on one core beside python-paillier (`phe`) and HEU (`sf-heu`, in .venv-heu).
+
+Both peers time themselves over fewer items (they are slow), on the same core, in every round. Rows with `vartime` in
+their name look up tables by the encryptor's own random digits; the others are constant-time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.rows import ROOT, Rate
+from crypsis import okamoto_uchiyama, paillier
+
+HEU = ROOT / ".venv-heu" / "bin" / "python"
+RNG = np.random.default_rng(20261122)
+MATRIX = RNG.integers(0, 2**20, (30, 200))
+SIGNED = MATRIX - 2**19
+
+
+class Heu:
+    """One HEU process; `peer(operation)` is a callable for `compare`."""
+
+    def __init__(self, schema: str, key_bits: int) -> None:
+        command = [str(HEU), str(ROOT / "benchmarks" / "peers" / "heu_ops.py"), schema, str(key_bits)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._answer()
+
+    def peer(self, operation: str) -> Callable[[], Rate]:
+        def call() -> Rate:
+            assert self._process.stdin is not None
+            self._process.stdin.write(operation + "\n")
+            self._process.stdin.flush()
+            return Rate(self._answer()["per_second"])
+
+        return call
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"HEU: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_core() -> Iterator[None]:
+    """This process and its children on one core; one thread."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    threads = os.environ.get("CRYPSIS_NUM_THREADS")
+    os.environ["CRYPSIS_NUM_THREADS"] = "1"
+    yield
+    os.sched_setaffinity(0, before)
+    os.environ.pop("CRYPSIS_NUM_THREADS")
+    if threads is not None:
+        os.environ["CRYPSIS_NUM_THREADS"] = threads
+
+
+KEY_BITS = [2048, 3072] if os.environ.get("CRYPSIS_BENCH_SCALE") == "full" else [2048]
+
+
+@pytest.fixture(scope="module", params=KEY_BITS)
+def key(request: pytest.FixtureRequest) -> paillier.PrivateKey:
+    return paillier.generate_keypair(request.param)[1]
+
+
+@pytest.fixture(scope="module", params=KEY_BITS)
+def ou_key(request: pytest.FixtureRequest) -> okamoto_uchiyama.PrivateKey:
+    return okamoto_uchiyama.generate_keypair(request.param)[1]
+
+
+@pytest.fixture(scope="module")
+def heu(key: paillier.PrivateKey) -> Iterator[Heu | None]:
+    peer = Heu("ZPaillier", key.public_key.n_bits) if HEU.exists() else None
+    yield peer
+    if peer:
+        peer.close()
+
+
+@pytest.fixture(scope="module")
+def heu_ou(ou_key: okamoto_uchiyama.PrivateKey) -> Iterator[Heu | None]:
+    peer = Heu("OU", ou_key.public_key.n_bits) if HEU.exists() else None
+    yield peer
+    if peer:
+        peer.close()
+
+
+class Phe:
+    """python-paillier with the same primes, where it is installed."""
+
+    def __init__(self, key: paillier.PrivateKey) -> None:
+        phe = pytest.importorskip("phe", reason="the peer python-paillier is not installed: pip install phe")
+        self.public = phe.PaillierPublicKey(key.public_key.n)
+        self.private = phe.PaillierPrivateKey(self.public, key._p.p, key._q.p)
+        self.values = [int(v) for v in RNG.integers(-(2**20), 2**20, 200)]
+        self.encrypted = [self.public.encrypt(v, r_value=3) for v in self.values]
+
+    def timed(self, count: int, call: Callable[[], Any], wanted: Callable[[Any], bool]) -> Callable[[], Rate]:
+        def run() -> Rate:
+            start = time.perf_counter()
+            result = call()
+            seconds = time.perf_counter() - start
+            assert wanted(result)
+            return Rate(count / seconds)
+
+        return run
+
+    def encrypt(self) -> Callable[[], Rate]:
+        values = self.values[:6]
+        return self.timed(
+            6,
+            lambda: [self.public.encrypt(v) for v in values],
+            lambda found: self.private.decrypt(found[0]) == values[0],
+        )
+
+    def decrypt(self) -> Callable[[], Rate]:
+        return self.timed(
+            16,
+            lambda: [self.private.decrypt(c) for c in self.encrypted[:16]],
+            lambda m: m == self.values[:16],
+        )
+
+    def add(self) -> Callable[[], Rate]:
+        pairs = list(zip(self.encrypted, reversed(self.encrypted), strict=True))
+        return self.timed(
+            200,
+            lambda: [a + b for a, b in pairs],
+            lambda found: self.private.decrypt(found[0]) == self.values[0] + self.values[-1],
+        )
+
+    def matmul(self, matrix: np.ndarray) -> Callable[[], Rate]:
+        row = [int(x) for x in matrix[0]]
+        wanted = sum(x * v for x, v in zip(row, self.values, strict=True))
+
+        def product() -> Any:
+            return sum(
+                (c * x for c, x in zip(self.encrypted[1:], row[1:], strict=True)), self.encrypted[0] * row[0]
+            )
+
+        return self.timed(200, product, lambda found: self.private.decrypt(found) == wanted)
+
+    def multiply(self) -> Callable[[], Rate]:
+        row = [int(x) for x in MATRIX[0]]
+        return self.timed(
+            200,
+            lambda: [c * x for c, x in zip(self.encrypted, row, strict=True)],
+            lambda found: self.private.decrypt(found[7]) == self.values[7] * row[7],
+        )
+
+
+@pytest.fixture(scope="module")
+def phe(key: paillier.PrivateKey) -> Phe:
+    return Phe(key)
+
+
+def _peers(phe: Callable[[], Rate] | None, heu: Heu | None, operation: str) -> dict[str, Callable[[], Rate]]:
+    peers = {} if phe is None else {"phe": phe}
+    return peers | ({"HEU": heu.peer(operation)} if heu else {})
+
+
+@pytest.mark.parametrize("variant", ["owner", "owner vartime", "public", "public vartime"])
+def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, variant: str) -> None:
+    values = RNG.integers(-(2**20), 2**20, size(512, 4096))
+    source = key if variant.startswith("owner") else key.public_key
+    call = source.encrypt_vartime if variant.endswith("vartime") else source.encrypt
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (key.decrypt(ours) == values).all()
+
+    compare(
+        f"paillier/encrypt {variant}/{key.public_key.n_bits}",
+        lambda: call(values),
+        items=len(values),
+        check=check,
+        peers=_peers(phe.encrypt(), heu, "encrypt"),
+        unit="encryptions",
+        extra={"threads": 1, "constant_time": not variant.endswith("vartime")},
+    )
+
+
+def test_decrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+    values = RNG.integers(-(2**20), 2**20, size(256, 2048))
+    c = key.encrypt(values)
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (ours == values).all()
+
+    compare(
+        f"paillier/decrypt/{key.public_key.n_bits}",
+        lambda: key.decrypt(c),
+        items=len(values),
+        check=check,
+        peers=_peers(phe.decrypt(), heu, "decrypt"),
+        unit="decryptions",
+        extra={"threads": 1, "constant_time": True},
+    )
+
+
+def test_add(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+    values = RNG.integers(-(2**20), 2**20, (2, size(2048, 16384)))
+    a, b = key.encrypt_vartime(values)
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (key.decrypt(ours[:50]) == values.sum(0)[:50]).all()
+
+    compare(
+        f"paillier/add/{key.public_key.n_bits}",
+        lambda: a + b,
+        items=a.size,
+        check=check,
+        peers=_peers(phe.add(), heu, "add"),
+        unit="additions",
+        extra={"threads": 1},
+    )
+
+
+def test_sum(compare: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+    values = RNG.integers(-(2**20), 2**20, 100)
+    c = key.encrypt(values).broadcast_to((100, 100)).ravel()
+
+    def check(ours: Any, peers: Any) -> None:
+        assert key.decrypt(ours) == 100 * values.sum()
+
+    compare(
+        f"paillier/sum of 10,000/{key.public_key.n_bits}",
+        c.sum,
+        items=c.size,
+        check=check,
+        peers=_peers(phe.add(), heu, "add"),
+        unit="additions",
+        extra={"threads": 1, "peers": "additions one by one"},
+    )
+
+
+@pytest.mark.parametrize("variant", ["", " vartime"])
+def test_multiply(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, variant: str) -> None:
+    values = RNG.integers(-(2**20), 2**20, size(512, 4096))
+    factors = RNG.integers(0, 2**20, len(values))
+    c = key.encrypt(values)
+    call = c.multiply_vartime if variant else c.__mul__
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (key.decrypt(ours) == values * factors).all()
+
+    compare(
+        f"paillier/multiply by 20 bits{variant}/{key.public_key.n_bits}",
+        lambda: call(factors),
+        items=len(values),
+        check=check,
+        peers=_peers(phe.multiply(), heu, "multiply"),
+        unit="products",
+        extra={"threads": 1, "constant_time": not variant},
+    )
+
+
+@pytest.mark.parametrize("variant", ["", " vartime"])
+@pytest.mark.parametrize("signs", ["unsigned", "signed"])
+def test_matmul(compare: Any, key: Any, phe: Phe, heu: Heu | None, signs: str, variant: str) -> None:
+    matrix = MATRIX if signs == "unsigned" else SIGNED
+    values = RNG.integers(-(2**20), 2**20, 200)
+    c = key.encrypt(values)
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (key.decrypt(ours) == matrix @ values).all()
+
+    compare(
+        f"paillier/matmul 30x200 {signs} 20 bits{variant}/{key.public_key.n_bits}",
+        lambda: c.rmatmul(matrix, vartime=bool(variant)),
+        items=matrix.size,
+        check=check,
+        peers=_peers(phe.matmul(matrix), heu, "matmul" if signs == "unsigned" else "signed_matmul"),
+        unit="products",
+        extra={"threads": 1, "constant_time": not variant},
+    )
+
+
+def test_histogram(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+    n, n_features, n_bins = size(500, 4000), 10, 32
+    values = RNG.integers(-(2**20), 2**20, n)
+    bins = RNG.integers(0, n_bins, (n, n_features))
+    c = key.encrypt_vartime(values)
+
+    def check(ours: Any, peers: Any) -> None:
+        wanted = [np.bincount(column, weights=values, minlength=n_bins) for column in bins.T]
+        assert (key.decrypt(ours) == np.array(wanted, dtype=np.int64)).all()
+
+    compare(
+        f"paillier/histogram {n_features} features {n_bins} bins/{key.public_key.n_bits}",
+        lambda: c.histogram(bins, n_bins),
+        items=bins.size,
+        check=check,
+        peers=_peers(phe.add(), heu, "add"),
+        unit="additions",
+        extra={"threads": 1, "peers": "additions one by one"},
+    )
+
+
+@pytest.mark.parametrize("variant", ["", " vartime"])
+def test_ou_encrypt(compare: Any, size: Any, ou_key: Any, heu_ou: Heu | None, variant: str) -> None:
+    values = RNG.integers(-(2**20), 2**20, size(2048, 8192))
+    call = ou_key.encrypt_vartime if variant else ou_key.encrypt
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (ou_key.decrypt(ours) == values).all()
+
+    compare(
+        f"okamoto_uchiyama/encrypt{variant}/{ou_key.public_key.n_bits}",
+        lambda: call(values),
+        items=len(values),
+        check=check,
+        peers=_peers(None, heu_ou, "encrypt"),
+        unit="encryptions",
+        extra={"threads": 1, "constant_time": not variant, "exponent_bits": ou_key.public_key.exponent_bits},
+    )
+
+
+@pytest.mark.parametrize("operation", ["decrypt", "add", "matmul", "signed_matmul"])
+def test_ou_operations(compare: Any, ou_key: Any, heu_ou: Heu | None, operation: str) -> None:
+    values = RNG.integers(-(2**20), 2**20, 200 if "matmul" in operation else 2048)
+    c = ou_key.encrypt(values)
+    matrix = SIGNED if operation == "signed_matmul" else MATRIX
+    call = {"decrypt": lambda: ou_key.decrypt(c), "add": lambda: c + c}.get(operation, lambda: matrix @ c)
+
+    def check(ours: Any, peers: Any) -> None:
+        if operation == "decrypt":
+            assert (ours == values).all()
+        elif operation == "add":
+            assert (ou_key.decrypt(ours) == 2 * values).all()
+        else:
+            assert (ou_key.decrypt(ours) == matrix @ values).all()
+
+    compare(
+        f"okamoto_uchiyama/{operation}/{ou_key.public_key.n_bits}",
+        call,
+        items=matrix.size if "matmul" in operation else len(values),
+        check=check,
+        peers=_peers(None, heu_ou, operation),
+        unit="operations",
+        extra={"threads": 1},
+    )

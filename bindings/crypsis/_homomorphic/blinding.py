@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blinding factors made ahead of time by a background thread: an encryption then costs a few products."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from crypsis import bigint
+from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.secret import wipe
+
+BLOCK = 256
+"""Factors made at a time: some tens of milliseconds of work, enough for every lane and thread."""
+
+
+class BlindingSource(Protocol):
+    """A public key, or a private key, which is faster."""
+
+    @property
+    def modulus(self) -> bigint.Modulus: ...
+    def blinding_factors(self, count: int) -> Limbs: ...
+
+
+class BlindingPool:
+    """A bounded store of blinding factors for one key, filled by a background thread. Thread-safe.
+
+    key: a `PublicKey` or `PrivateKey` of `crypsis.paillier` or `crypsis.okamoto_uchiyama`; the pool serves both of
+    the pair. capacity: the most factors to hold; each takes 8 * limbs bytes (512 for a Paillier key of 2048 bits).
+    Each factor is handed out once and wiped here. Use it with `with`, or call `close`, which ends the thread and
+    wipes what is left. A pool does not survive a fork: both processes would use the same factors, so the child's
+    refuses.
+    """
+
+    def __init__(self, key: BlindingSource, capacity: int = 4096) -> None:
+        if not isinstance(capacity, int) or capacity < 1:
+            raise ValueError(f"capacity is {capacity!r}: give a positive number of factors")
+        self._key = key
+        self._capacity = capacity
+        self._blocks: deque[Limbs] = deque()
+        self._ready = 0
+        self._closed = False
+        self._failure: BaseException | None = None
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._fill, name="crypsis-blinding", daemon=True)
+        self._thread.start()
+
+    @property
+    def modulus(self) -> bigint.Modulus:
+        """The ciphertext modulus that the factors are for."""
+        return self._key.modulus
+
+    @property
+    def ready(self) -> int:
+        """Factors that can be taken without waiting."""
+        if os.getpid() != self._process:
+            return 0
+        with self._changed:
+            return self._ready
+
+    def take(self, count: int) -> Limbs:
+        """`uint64[count, limbs]` in Montgomery form, the caller's own: what is ready, the rest made now."""
+        if os.getpid() != self._process:
+            raise RuntimeError("this pool of blinding factors came through a fork: make a pool in the child")
+        taken: list[Limbs] = []
+        missing = count
+        with self._changed:
+            if self._closed:
+                raise ValueError("this pool of blinding factors is closed: make a new one")
+            if self._failure is not None:
+                raise RuntimeError("the pool's background thread failed") from self._failure
+            while missing and self._blocks:
+                block = self._blocks[-1]
+                used = block[max(0, len(block) - missing) :]
+                taken.append(used.copy())
+                wipe(used)
+                missing -= len(used)
+                if len(used) == len(block):
+                    self._blocks.pop()
+                else:
+                    self._blocks[-1] = block[: len(block) - len(used)]
+            self._ready -= count - missing
+            self._changed.notify_all()
+        if missing:
+            taken.append(self._key.blinding_factors(missing))
+        if len(taken) == 1:
+            return taken[0]
+        result = np.concatenate(taken) if taken else np.empty((0, self.modulus.limbs), dtype=np.uint64)
+        wipe(*taken)
+        return result
+
+    def wait(self, count: int | None = None, timeout: float | None = None) -> bool:
+        """Wait until `count` factors (default: a full pool) are ready; False when `timeout` seconds passed first."""
+        wanted = self._capacity if count is None else min(count, self._capacity)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ready >= wanted or self._closed or self._failure is not None, timeout
+            )
+            return self._ready >= wanted
+
+    def close(self) -> None:
+        """End the thread and wipe what is left. Closing twice is harmless."""
+        if os.getpid() != self._process:
+            return  # the thread and its lock stayed in the parent
+        with self._changed:
+            self._closed = True
+            wipe(*self._blocks)
+            self._blocks.clear()
+            self._ready = 0
+            self._changed.notify_all()
+        self._thread.join()
+
+    def __enter__(self) -> BlindingPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"BlindingPool(ready={self.ready}, capacity={self._capacity})"
+
+    def _fill(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._ready < self._capacity)
+                if self._closed:
+                    return
+                count = min(BLOCK, self._capacity - self._ready)
+            try:
+                block = self._key.blinding_factors(count)
+            except BaseException as error:
+                with self._changed:
+                    self._failure = error
+                    self._changed.notify_all()
+                return
+            self._store(block)
+
+    def _store(self, block: Limbs) -> None:
+        with self._changed:
+            if self._closed:
+                wipe(block)
+            else:
+                self._blocks.append(block)
+                self._ready += len(block)
+                self._changed.notify_all()

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arrays of ciphertexts with NumPy manners.
+
+Two types, by one rule. A `CipherArray` is what `encrypt` and `rerandomize` return, and what basic slicing, reshaping,
+transposing and concatenating make of it: every ciphertext in it carries a blinding factor that was drawn for it and is
+used nowhere else. It can be serialised. Everything else is an `UnblindedCipherArray`: results of arithmetic are
+functions of ciphertexts that others may have seen, so they would tell how they were made (a sum can be divided by a
+summand, a product with 1 is recognised); a choice by indexes or masks may depend on data, and sending what was sent
+before tells which it was; what was loaded was blinded by its maker. `rerandomize()` makes one of the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs, operations, wire
+from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_point
+from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.reductions import Reductions
+from crypsis._homomorphic.secret import wipe
+
+if TYPE_CHECKING:
+    from crypsis._homomorphic.blinding import BlindingPool
+
+
+class UnblindedCipherArray(Reductions):
+    """Ciphertexts that may be computed with and decrypted, but not leave the process: see `rerandomize`.
+
+    `+` and `-` take ciphertexts of the same key and plaintexts (numbers, arrays, `Encoded`), `*` and `@` plaintexts,
+    all with broadcasting. Plaintext reals are encoded as multiples of 2^-52 (or of 1/base of a fixed point) unless
+    they come as `Encoded`. Encodings with different exponents are aligned, which costs a power for ciphertexts.
+    Constant-time in plaintext operands as `PublicKey.encrypt` is, given the bits of the largest; the `_vartime` methods
+    are faster.
+    Overflow beyond `public_key.max_int` is noticed, where it can be, when decrypting.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        """As NumPy; a copy. Slices and integers keep the type, indexes and masks give an unblinded array."""
+        parts = key if isinstance(key, tuple) else (key,)
+        basic = all(p is None or p is Ellipsis or isinstance(p, slice | int | np.integer) for p in parts)
+        basic = basic and not any(isinstance(p, bool | np.bool_) for p in parts)
+        return self._take(np.asarray(self._positions()[key]), type(self) if basic else UnblindedCipherArray)
+
+    def reshape(self, *shape: Any) -> Any:
+        target = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        return self._take(self._positions().reshape(target), type(self))
+
+    def ravel(self) -> Any:
+        return self.reshape(-1)
+
+    def transpose(self, *axes: int) -> Any:
+        return self._take(self._positions().transpose(*axes), type(self))
+
+    @property
+    def T(self) -> Any:  # noqa: N802  (NumPy's name)
+        return self.transpose()
+
+    def broadcast_to(self, shape: tuple[int, ...]) -> UnblindedCipherArray:
+        """As NumPy. Copies of a ciphertext are equal for all to see: unblinded."""
+        if shape == self.shape:
+            return self
+        result: UnblindedCipherArray = self._take(
+            np.broadcast_to(self._positions(), shape), UnblindedCipherArray
+        )
+        return result
+
+    def at_exponent(self, exponent: int) -> UnblindedCipherArray:
+        """The same values with `exponent`, which is nowhere above the present one."""
+        if operations.uniform(self.exponent) < exponent:
+            raise ValueError(
+                f"exponent {exponent} is above {operations.uniform(self.exponent)}, the present one: no digit can go"
+            )
+        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key.modulus)
+        return self._result(rows, self.shape, exponent)
+
+    def __add__(self, other: Any) -> UnblindedCipherArray:
+        if not isinstance(other, UnblindedCipherArray):
+            return self._add_plain(self._encode(other))
+        self._check_partner(other)
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        left, right = self.broadcast_to(shape), other.broadcast_to(shape)
+        target = operations.lowest(left.exponent, right.exponent)
+        modulus = self.public_key.modulus
+        a, b = (operations.align(x._rows, x.exponent, target, x.base, modulus) for x in (left, right))
+        return self._result(bigint.mod_mul(a, b, modulus, montgomery=True), shape, target)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> UnblindedCipherArray:
+        return self._negated()
+
+    def _negated(self) -> UnblindedCipherArray:
+        inverses = bigint.batch_inverse(self._rows, self.public_key.modulus, montgomery=True)
+        return self._result(inverses, self.shape, self.exponent)
+
+    def __sub__(self, other: Any) -> UnblindedCipherArray:
+        if isinstance(other, UnblindedCipherArray):
+            self._check_partner(other)
+            return self.__add__(other._negated())
+        return self._add_plain(_negated(self._encode(other)))
+
+    def __rsub__(self, other: Any) -> UnblindedCipherArray:
+        return self._negated().__add__(other)
+
+    def _add_plain(self, plain: Encoded) -> UnblindedCipherArray:
+        key = self.public_key
+        shape = np.broadcast_shapes(self.shape, plain.shape)
+        left, plain = self.broadcast_to(shape), plain.broadcast_to(shape)
+        target = operations.lowest(left.exponent, plain.exponent)
+        plain = plain.align(target)
+        key.check_range(plain)
+        message = key.trivial(plain)
+        rows = operations.align(left._rows, left.exponent, target, self.base, key.modulus)
+        total = bigint.mod_mul(rows, message, key.modulus, montgomery=True)
+        wipe(message)
+        return self._result(total, shape, target)
+
+    def __mul__(self, other: Any) -> UnblindedCipherArray:
+        return self._multiply(other, False)
+
+    __rmul__ = __mul__
+
+    def multiply_vartime(self, other: Any) -> UnblindedCipherArray:
+        """`self * other`, faster: time depends on the plaintexts."""
+        return self._multiply(other, True)
+
+    def _multiply(self, other: Any, vartime: bool) -> UnblindedCipherArray:
+        factors = self._encode(other)
+        key = self.public_key
+        key.check_range(factors)
+        shape = np.broadcast_shapes(self.shape, factors.shape)
+        take = None if shape == self.shape else np.broadcast_to(self._positions(), shape).reshape(-1)
+        if factors.size != 1:
+            factors = factors.broadcast_to(shape)
+        rows = operations.multiply(self._rows, factors, take, key.modulus, vartime)
+        left = self.exponent if take is None or isinstance(self.exponent, int) else self.exponent[take]
+        return self._result(rows, shape, _added(left, factors.exponent))
+
+    def __matmul__(self, other: Any) -> UnblindedCipherArray:
+        return self.matmul(other)
+
+    def __rmatmul__(self, other: Any) -> UnblindedCipherArray:
+        return self.rmatmul(other)
+
+    def matmul(self, plain: Any, *, vartime: bool = False) -> UnblindedCipherArray:
+        """self @ plain for 1-D and 2-D operands; `vartime=True` is faster, its time depends on the plaintexts."""
+        return self._matrix(plain, vartime, reflected=False)
+
+    def rmatmul(self, plain: Any, *, vartime: bool = False) -> UnblindedCipherArray:
+        """plain @ self for 1-D and 2-D operands."""
+        return self._matrix(plain, vartime, reflected=True)
+
+    def _matrix(self, other: Any, vartime: bool, reflected: bool) -> UnblindedCipherArray:
+        plain = self._encode(other)
+        shapes = (plain.shape, self.shape) if reflected else (self.shape, plain.shape)
+        if not all(1 <= len(shape) <= 2 for shape in shapes):
+            raise ValueError(
+                f"@ takes vectors and matrices: the operands have shapes {shapes[0]} and {shapes[1]}"
+            )
+        if shapes[0][-1] != shapes[1][0]:
+            raise ValueError(
+                f"@ of shapes {shapes[0]} and {shapes[1]}: {shapes[0][-1]} is not {shapes[1][0]}"
+            )
+        exponent = operations.uniform(plain.exponent)
+        matrix = operations.signed_matrix(plain.align(exponent))
+        own = self.at_exponent(operations.uniform(self.exponent))
+        positions = self._positions()
+        # As plain[m, k] @ encrypted vectors of length k, one for each column (or row) of ours.
+        left = matrix if reflected else matrix.T
+        left = left.reshape(1, -1) if matrix.ndim == 1 else left
+        vectors = positions.T if reflected else positions
+        vectors = vectors.reshape(1, -1) if self.ndim == 1 else vectors
+        modulus = self.public_key.modulus
+        columns = [operations.matrix_product(left, own._rows[v], modulus, vartime) for v in vectors]
+        total = (
+            np.stack(columns, axis=1 if reflected else 0)
+            if columns
+            else np.empty((0, modulus.limbs), np.uint64)
+        )
+        shape = shapes[0][:-1] + shapes[1][1:]
+        return self._result(
+            total.reshape(math.prod(shape), modulus.limbs), shape, exponent + operations.uniform(own.exponent)
+        )
+
+    def rerandomize(self, *, full: bool = False, pool: BlindingPool | None = None) -> CipherArray:
+        """The same values under fresh blinding: may leave the process.
+
+        full: factors uniform among all encryptions of zero (a power of n bits each): hides how the values were made
+        from the owner of the private key too, who could, with effort, tell more from the short exponents of the
+        default. pool: factors made ahead.
+        """
+        key = self.public_key
+        if pool is not None and (full or pool.modulus.n != key.modulus.n):
+            raise ValueError(
+                "pool holds " + ("short" if full else "another key's") + " factors: leave it out"
+            )
+        make = key.full_blinding_factors if full else pool.take if pool else key.blinding_factors
+        rows = np.empty_like(self._rows)
+        for start in range(0, self.size, 2048):
+            part = slice(start, min(start + 2048, self.size))
+            factors = make(part.stop - part.start)
+            bigint.mod_mul(self._rows[part], factors, key.modulus, montgomery=True, out=rows[part])
+            wipe(factors)
+        return CipherArray(key, rows, self.shape, self.exponent, self.base)
+
+    def to_bytes(self) -> bytes:
+        """Refused: TypeError."""
+        raise TypeError(
+            "these ciphertexts are results of arithmetic, chosen by data or loaded, and would tell how they were made:"
+            " send .rerandomize() of them"
+        )
+
+    def to_ints(self) -> list[int]:
+        """Refused as `to_bytes` is: TypeError."""
+        self.to_bytes()
+        return []
+
+    def _encode(self, other: Any) -> Encoded:
+        if isinstance(other, UnblindedCipherArray):
+            raise TypeError(
+                f"{self.public_key.scheme} cannot multiply ciphertexts: one operand must be in the clear"
+            )
+        encoded = (DEFAULT if self.base == 16 else fixed_point(self.base)).encode(other)
+        if encoded.base != self.base:
+            raise ValueError(
+                f"operands are encoded with bases {self.base} and {encoded.base}: use one encoding"
+            )
+        return encoded
+
+    def _check_partner(self, other: UnblindedCipherArray) -> None:
+        if other.public_key != self.public_key:
+            raise ValueError(
+                "the operands are encrypted under different keys: only ciphertexts of one key combine"
+            )
+        if other.base != self.base:
+            raise ValueError(
+                f"operands are encoded with bases {self.base} and {other.base}: use one encoding"
+            )
+
+    def _result(self, rows: Limbs, shape: tuple[int, ...], exponent: Exponents) -> UnblindedCipherArray:
+        return UnblindedCipherArray(self.public_key, rows, shape, exponent, self.base)
+
+
+class CipherArray(UnblindedCipherArray):
+    """Freshly blinded ciphertexts: what may leave the process. Operations as in `UnblindedCipherArray`."""
+
+    __slots__ = ()
+
+    def to_bytes(self) -> bytes:
+        """One versioned buffer: key digest, shape, exponents and ciphertexts. `load_ciphertexts` reads it."""
+        plain = self.public_key.modulus.from_montgomery(self._rows)
+        return wire.ciphertexts_to_bytes(self.public_key, plain, self.shape, self.exponent, self.base)
+
+    def to_ints(self) -> list[int]:
+        """The ciphertexts as integers, in C order, for other implementations."""
+        return limbs.to_ints(self.public_key.modulus.from_montgomery(self._rows))
+
+
+def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> UnblindedCipherArray:
+    """As `numpy.concatenate`; a `CipherArray` when all parts are."""
+    if not arrays:
+        raise ValueError("nothing to concatenate: give at least one array")
+    first = arrays[0]
+    for other in arrays[1:]:
+        first._check_partner(other)
+    offsets = np.cumsum([0] + [a.size for a in arrays])
+    positions = np.concatenate(
+        [a._positions() + o for a, o in zip(arrays, offsets[:-1], strict=True)], axis=axis
+    )
+    exponents = {a.exponent for a in arrays if isinstance(a.exponent, int)}
+    same = len(exponents) == 1 and all(isinstance(a.exponent, int) for a in arrays)
+    exponent: Exponents
+    if same:
+        exponent = exponents.pop()
+    else:
+        exponent = np.concatenate([np.broadcast_to(np.int32(a.exponent), (a.size,)) for a in arrays])
+    whole = UnblindedCipherArray(
+        first.public_key, np.concatenate([a._rows for a in arrays]), (int(offsets[-1]),), exponent, first.base
+    )
+    kind = CipherArray if all(isinstance(a, CipherArray) for a in arrays) else UnblindedCipherArray
+    result: UnblindedCipherArray = whole._take(positions, kind)
+    return result
+
+
+def _negated(plain: Encoded) -> Encoded:
+    negative = ~plain.negative & plain.magnitude.any(axis=1)
+    return Encoded(plain.magnitude, negative, plain.exponent, plain.base, plain.shape)
+
+
+def _added(a: Exponents, b: Exponents) -> Exponents:
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b
+    return np.add(a, b).astype(np.int32)

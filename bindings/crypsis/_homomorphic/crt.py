@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a private key does modulo the square of a prime: reduction, powers of short secret exponents, the logarithm.
+
+Every exponent here is secret and every power constant-time. Constants are kept in Montgomery form, so that
+`mod_mul(x, constant, montgomery=True)` is one product and its result as plain, or in Montgomery form, as x is.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs
+from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.secret import Frozen, wipe
+
+
+def montgomery_constant(value: int, modulus: bigint.Modulus, *, power: int = 1) -> Limbs:
+    """value * R^power mod n as `uint64[limbs]`, R = 2^(64 limbs)."""
+    shift = limbs.LIMB_BITS * modulus.limbs * power
+    return limbs.from_int((value << shift) % modulus.n, modulus.limbs)
+
+
+def times(rows: Limbs, constant: Limbs, modulus: bigint.Modulus) -> Limbs:
+    """rows * c mod n for a constant c * R from `montgomery_constant`: one Montgomery product."""
+    return bigint.mod_mul(rows, constant, modulus, montgomery=True)
+
+
+class PrimeSquare(Frozen):
+    """Arithmetic modulo p^2 for a secret prime p of at least 128 bits."""
+
+    __slots__ = ("_chunk", "_inverse", "_odd", "_shift", "modulus", "p", "p_bits", "p_limbs")
+
+    p: int
+    p_bits: int
+    p_limbs: int
+    modulus: bigint.Modulus
+    _chunk: int
+    _shift: Limbs
+    _odd: bigint.Modulus
+    _inverse: Limbs
+
+    def __init__(self, p: int) -> None:
+        modulus = bigint.Modulus(p * p)
+        chunk = (modulus.n_bits - 1) // limbs.LIMB_BITS
+        # Exact division by p is a product modulo any odd number above the dividend that is coprime to p.
+        odd = (1 << (limbs.LIMB_BITS * modulus.limbs)) - 1
+        while gcd(odd, p) != 1:
+            odd -= 2
+        quotient_modulus = bigint.Modulus(odd)
+        self._set(
+            p=p,
+            p_bits=p.bit_length(),
+            p_limbs=limbs.n_limbs(p.bit_length()),
+            modulus=modulus,
+            _chunk=chunk,
+            _shift=montgomery_constant(1 << (limbs.LIMB_BITS * chunk), modulus),
+            _odd=quotient_modulus,
+            _inverse=montgomery_constant(pow(p, -1, odd), quotient_modulus),
+        )
+
+    def __repr__(self) -> str:
+        return f"PrimeSquare(<secret prime of {self.p_bits} bits>)"
+
+    def reduce(self, rows: Limbs) -> Limbs:
+        """rows mod p^2, for rows of any width: Horner over chunks of limbs that are below p^2."""
+        starts = range(0, max(rows.shape[1], 1), self._chunk)
+        result = limbs.resize(rows[:, starts[-1] :], self.modulus.limbs)
+        limit = limbs.from_int(self.modulus.n, self.modulus.limbs)
+        for start in reversed(starts[:-1]):
+            part = limbs.resize(rows[:, start : start + self._chunk], self.modulus.limbs)
+            result = limbs.add_mod(times(result, self._shift, self.modulus), part, limit)
+        return result
+
+    def secret_power(self, rows: Limbs, exponent: int, exponent_bits: int) -> Limbs:
+        """rows^exponent mod p^2, constant-time in both; `exponent_bits` is public."""
+        power = limbs.from_int(exponent, limbs.n_limbs(exponent_bits))
+        result = bigint.powm(rows, power, self.modulus, exponent_bits=exponent_bits)
+        wipe(power)
+        return result
+
+    def logarithm(self, rows: Limbs, factor: Limbs) -> Limbs:
+        """factor * (x - 1) / p mod p for rows x = 1 mod p below p^2; factor a Montgomery constant mod p^2.
+
+        Returns `uint64[n, p_limbs]`. The factor goes in first: x - 1 = p t, and factor * p t mod p^2 is
+        p (factor * t mod p).
+        """
+        one = limbs.from_int(1, self.modulus.limbs)
+        multiples = times(limbs.sub(rows, one)[0], factor, self.modulus)
+        quotients = times(multiples, self._inverse, self._odd)
+        result = limbs.resize(quotients, self.p_limbs)
+        wipe(multiples, quotients)
+        return result

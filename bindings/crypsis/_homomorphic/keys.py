@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the public keys of all schemes share: encryption of arrays, and ciphertexts that come from outside."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs, wire
+from crypsis._homomorphic.blinding import BlindingPool
+from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
+from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, Exponents
+from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
+
+MIN_KEY_BITS = 2048
+"""112 bits of security [SP 800-57]; 3072, the default of key generation, is 128 bits."""
+INSECURE_MIN_KEY_BITS = 256
+BLOCK_ROWS = 2048
+"""Rows worked on at a time: a block of a few MB stays near the processor between the steps."""
+
+Blinder = Callable[[int], Limbs]
+
+
+def check_key_bits(name: str, n_bits: int, insecure_allow_small_key: bool) -> None:
+    """ValueError for a modulus below the floor, or above what `crypsis.bigint` handles."""
+    floor = INSECURE_MIN_KEY_BITS if insecure_allow_small_key else MIN_KEY_BITS
+    if n_bits < floor:
+        remedy = (
+            "use 3072" if floor == MIN_KEY_BITS else f"{INSECURE_MIN_KEY_BITS} is the least even in tests"
+        )
+        raise ValueError(f"{name} has {n_bits} bits, which is insecure: the floor is {floor}, {remedy}")
+
+
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Slices of BLOCK_ROWS rows."""
+    for start in range(0, n_rows, BLOCK_ROWS):
+        yield slice(start, min(start + BLOCK_ROWS, n_rows))
+
+
+class PublicKeyBase(Frozen):
+    """A public key: `encrypt`, `encrypt_vartime`, `load_ciphertexts`, and what `CipherArray` needs of it."""
+
+    __slots__ = ()
+
+    scheme: str
+    n: int
+    n_bits: int
+    modulus: bigint.Modulus
+    """What ciphertexts are taken modulo."""
+    max_int: int
+    """Plaintexts are integers from -max_int to max_int."""
+    digest: bytes
+    """SHA-256 of scheme and key, 32 bytes: names the key in serialised ciphertexts."""
+
+    def encrypt(
+        self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
+    ) -> CipherArray:
+        """Encrypt numbers. Constant-time in the values of arrays, but for the encoding of Python objects and of reals
+        by scales that are no power of two, and, for Okamoto-Uchiyama, the bits of the largest value.
+
+        values: an array of any shape (bool, integers, float32, float64, object with Python integers), a list or
+        a number, or what an `Encoding` made of them. encoding: how reals become integers; by default multiples
+        of 2^-52 (see `Encoding`). pool: blinding factors made ahead. The owner's `PrivateKey.encrypt` is faster.
+
+        Returns a `CipherArray` of the same shape. ValueError for NaN, infinities and values beyond `max_int`, naming
+        the index; TypeError for what is not a number.
+        """
+        if pool is not None and pool.modulus.n != self.modulus.n:
+            raise ValueError("pool holds blinding factors of another key: make one for this key")
+        return self.encrypt_with(pool.take if pool else self.blinding_factors, values, encoding=encoding)
+
+    def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
+        """`encrypt`, faster: table addresses depend on the digits of the blinding exponents, this process's own fresh
+        random numbers (and, for Okamoto-Uchiyama, of the values). For machines that no one else runs code on."""
+        return self.encrypt_with(self.blinding_factors_vartime, values, encoding=encoding, vartime=True)
+
+    @abstractmethod
+    def blinding_factors(self, count: int) -> Limbs:
+        """`uint64[count, limbs]`, Montgomery form: fresh encryptions of zero. Constant-time."""
+
+    @abstractmethod
+    def blinding_factors_vartime(self, count: int) -> Limbs:
+        """The same; table addresses depend on the fresh random exponents."""
+
+    @abstractmethod
+    def full_blinding_factors(self, count: int) -> Limbs:
+        """The same, uniform among all encryptions of zero: hides from the key's owner too how a value was made."""
+
+    @abstractmethod
+    def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
+        """Encryptions without blinding, `uint64[size, limbs]` in Montgomery form; values are in range."""
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """The key as bytes, for `from_bytes`."""
+
+    def load_ciphertexts(self, buffer: bytes | bytearray | memoryview) -> UnblindedCipherArray:
+        """The array that `CipherArray.to_bytes` made, after checking every ciphertext.
+
+        It comes back unblinded: its maker knows its blinding, so passing parts of it on would tell which.
+        `crypsis.errors.CorruptData` for a truncated, damaged or unknown buffer, `InvalidCiphertext` for ciphertexts
+        of another key, out of range, or not invertible.
+        """
+        fields = wire.parse_ciphertexts(buffer, self)
+        check_ciphertexts(fields.rows, self)
+        rows = self.modulus.to_montgomery(fields.rows)
+        return UnblindedCipherArray(self, rows, fields.shape, fields.exponent, fields.base)
+
+    def ciphertexts_from_ints(
+        self,
+        values: Iterable[int],
+        *,
+        exponent: Exponents = 0,
+        base: int = 16,
+        shape: tuple[int, ...] | None = None,
+    ) -> UnblindedCipherArray:
+        """Ciphertexts of another implementation (python-paillier's `ciphertext()`), checked like `load_ciphertexts`."""
+        items = list(values)
+        for i, value in enumerate(items):
+            if not 0 < value < self.modulus.n:
+                raise out_of_range(i)
+        rows = limbs.from_ints(items, self.modulus.limbs)
+        check_ciphertexts(rows, self)
+        target = (len(items),) if shape is None else shape
+        return UnblindedCipherArray(self, self.modulus.to_montgomery(rows), target, exponent, base)
+
+    def check_range(self, encoded: Encoded) -> None:
+        """ValueError naming the first value whose mantissa is beyond `max_int`."""
+        if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
+            return
+        width = max(encoded.magnitude.shape[1], limbs.n_limbs(self.max_int.bit_length()))
+        wrong = ~limbs.at_most(limbs.resize(encoded.magnitude, width), limbs.from_int(self.max_int, width))
+        if wrong.any():
+            raise ValueError(
+                f"value {int(np.argmax(wrong))} needs more than the {self.max_int.bit_length()} bits of the plaintexts"
+                " of this key: use a coarser encoding or a longer key"
+            )
+
+    def encrypt_with(
+        self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False
+    ) -> CipherArray:
+        """`encrypt` with factors from `blinder`: count -> fresh factors, Montgomery form, wiped after use."""
+        if not isinstance(encoding, Encoding):
+            raise TypeError(f"encoding is {type(encoding).__name__}: give base16(...) or fixed_point(...)")
+        encoded = encoding.encode(values)
+        self.check_range(encoded)
+        rows = np.empty((encoded.size, self.modulus.limbs), dtype=np.uint64)
+        for part in blocks(encoded.size):
+            size = part.stop - part.start
+            factors = blinder(size)
+            block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
+            message = self.trivial(block, vartime=vartime)
+            bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
+            wipe(message, factors)
+        return CipherArray(self, rows, encoded.shape, encoded.exponent, encoded.base)
+
+
+def key_digest(scheme: str, *numbers: int) -> bytes:
+    """SHA-256 over the scheme's name and the key's numbers, each with its length."""
+    total = hashlib.sha256(b"crypsis key 1\0" + scheme.encode() + b"\0")
+    for number in numbers:
+        data = number.to_bytes(-(-number.bit_length() // 8), "little")
+        total.update(len(data).to_bytes(4, "little") + data)
+    return total.digest()

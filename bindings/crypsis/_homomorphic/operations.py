@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arithmetic on rows of ciphertexts, `uint64[size, limbs]` in Montgomery form: sums are products, products powers.
+
+Exponents of encodings are public. Plaintext operands are taken to be secret: powers are constant-time in them, given
+the bit length of the largest, unless `vartime` is set.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs
+from crypsis._homomorphic.encoding import Encoded, Exponents
+from crypsis._homomorphic.limbs import Limbs
+
+MAX_MATRIX_BITS = 63
+"""Entries of a plaintext matrix are int64."""
+
+
+def lowest(a: Exponents, b: Exponents) -> Exponents:
+    """The exponents, element by element, at which both sides are integers."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    least = np.minimum(a, b).astype(np.int32)
+    return int(least[0]) if least.size and (least == least[0]).all() else least
+
+
+def uniform(exponent: Exponents) -> int:
+    """The least of the exponents."""
+    if isinstance(exponent, int):
+        return exponent
+    return int(exponent.min()) if exponent.size else 0
+
+
+def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, modulus: bigint.Modulus) -> Limbs:
+    """Rows of the same values at `target` (nowhere above `exponent`): raised to public powers of the base."""
+    steps = np.broadcast_to(
+        np.asarray(exponent, dtype=np.int32) - np.asarray(target, dtype=np.int32), len(rows)
+    )
+    if not steps.any():
+        return rows
+    if (steps == steps[0]).all():
+        return _public_power(rows, base ** int(steps[0]), modulus)
+    result = rows.copy()
+    for step in np.unique(steps[steps != 0]):
+        chosen = steps == step
+        result[chosen] = _public_power(rows[chosen], base ** int(step), modulus)
+    return result
+
+
+def _public_power(rows: Limbs, power: int, modulus: bigint.Modulus) -> Limbs:
+    exponent = limbs.from_int(power, limbs.n_limbs(power.bit_length()))
+    return bigint.powm_vartime(rows, exponent, modulus, exponent_bits=power.bit_length(), montgomery=True)
+
+
+def multiply(
+    rows: Limbs, factors: Encoded, take: npt.NDArray[np.int64] | None, modulus: bigint.Modulus, vartime: bool
+) -> Limbs:
+    """Row take[i] (default: i) to the power of factor i; factors may be a single one for all rows.
+
+    Negative factors raise the inverse: all rows are inverted as soon as one factor is negative.
+    """
+    power = bigint.powm_vartime if vartime else bigint.powm
+    n_bits = max(1, limbs.bit_length(factors.magnitude))
+    negative = bool(factors.negative.any())
+    inverses = bigint.batch_inverse(rows, modulus, montgomery=True) if negative else rows
+    if factors.size == 1:
+        bases = inverses if take is None else inverses[take]
+        return power(bases, factors.magnitude[0], modulus, exponent_bits=n_bits, montgomery=True)
+    bases = rows if take is None else rows[take]
+    if negative:
+        bases = limbs.select(factors.negative, inverses if take is None else inverses[take], bases)
+    return power(bases, factors.magnitude, modulus, exponent_bits=n_bits, montgomery=True)
+
+
+def signed_matrix(factors: Encoded) -> npt.NDArray[np.int64]:
+    """The mantissas of encoded factors with one exponent as int64, in their shape."""
+    n_bits = limbs.bit_length(factors.magnitude)
+    if n_bits > MAX_MATRIX_BITS:
+        raise ValueError(
+            f"the plaintext matrix needs {n_bits} bits and a sign: at most {MAX_MATRIX_BITS} fit,"
+            " encode it more coarsely, as in base16(exponent=-8).encode(matrix)"
+        )
+    values = factors.magnitude[:, 0].astype(np.int64)
+    return np.where(factors.negative, -values, values).reshape(factors.shape)
+
+
+def matrix_product(
+    matrix: npt.NDArray[np.int64], rows: Limbs, modulus: bigint.Modulus, vartime: bool
+) -> Limbs:
+    """`int64[m, k]` times the encrypted vector `rows[k]`: `uint64[m, limbs]`.
+
+    Constant-time with negative entries: 2^b is added to each, b the bits of the largest, and the power 2^b of the
+    product of all rows divided out, once for all.
+    """
+    if vartime or 0 in matrix.shape:
+        return bigint.multi_powm_vartime(rows, np.ascontiguousarray(matrix), modulus, montgomery=True)
+    n_bits = max(1, int(np.abs(matrix).max()).bit_length())
+    if matrix.min() >= 0:
+        exponents = np.ascontiguousarray(matrix).view(np.uint64)
+        return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+    exponents = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
+    shifted = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits + 1, montgomery=True)
+    whole = bigint.segmented_prod(rows, segment_starts(1, len(rows)), modulus, montgomery=True)
+    excess = _public_power(bigint.batch_inverse(whole, modulus, montgomery=True), 1 << n_bits, modulus)
+    return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
+
+
+def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:
+    """Where segments of one length begin, and the end."""
+    return np.arange(n_segments + 1, dtype=np.int64) * length
+
+
+def pack(groups: Limbs, slot_bits: int, modulus: bigint.Modulus) -> Limbs:
+    """`uint64[g, s, limbs]` to `uint64[g, limbs]`: value sum of slot j times 2^(slot_bits j), by Horner."""
+    result = np.ascontiguousarray(groups[:, -1])
+    for slot in range(groups.shape[1] - 2, -1, -1):
+        result = _public_power(result, 1 << slot_bits, modulus)
+        result = bigint.mod_mul(result, np.ascontiguousarray(groups[:, slot]), modulus, montgomery=True)
+    return result

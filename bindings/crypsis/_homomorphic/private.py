@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the private keys of all schemes share: decryption of arrays, and encryption by the owner."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs
+from crypsis._homomorphic.blinding import BlindingPool
+from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
+from crypsis._homomorphic.decoding import decode
+from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding
+from crypsis._homomorphic.keys import PublicKeyBase, blocks
+from crypsis._homomorphic.limbs import Bools, Limbs
+from crypsis._homomorphic.packing import Packing
+from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis.errors import InvalidCiphertext
+
+
+class PrivateKeyBase(Frozen):
+    """`decrypt`, and what the public key does, faster."""
+
+    __slots__ = ()
+
+    public_key: PublicKeyBase
+
+    @property
+    def modulus(self) -> bigint.Modulus:
+        """What ciphertexts are taken modulo."""
+        return self.public_key.modulus
+
+    def __repr__(self) -> str:
+        return f"PrivateKey(of {self.public_key!r})"
+
+    def encrypt(
+        self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
+    ) -> CipherArray:
+        """As `PublicKey.encrypt`, with the same result, faster."""
+        if pool is not None:
+            return self.public_key.encrypt(values, encoding=encoding, pool=pool)
+        return self.public_key.encrypt_with(self.blinding_factors, values, encoding=encoding)
+
+    def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
+        """As `PublicKey.encrypt_vartime`, faster."""
+        return self.public_key.encrypt_with(
+            self.blinding_factors_vartime, values, encoding=encoding, vartime=True
+        )
+
+    def decrypt_encoded(self, ciphertexts: UnblindedCipherArray) -> Encoded:
+        """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
+
+        OverflowError naming the first value beyond `max_int`: a computation left the range of the plaintexts.
+        InvalidCiphertext for ciphertexts of another key. Constant-time.
+        """
+        encoded = self.decrypt_unchecked(ciphertexts)
+        try:
+            self.public_key.check_range(encoded)
+        except ValueError:
+            raise OverflowError(
+                "a decrypted value is beyond the range of the plaintexts: the computation overflowed;"
+                " use a coarser encoding or fewer products"
+            ) from None
+        return encoded
+
+    def decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
+        """`decrypt_encoded` without the range check."""
+        if not isinstance(ciphertexts, UnblindedCipherArray):
+            raise TypeError(f"ciphertexts is {type(ciphertexts).__name__}: give a CipherArray")
+        if ciphertexts.public_key != self.public_key:
+            raise InvalidCiphertext(
+                f"the ciphertexts are of {ciphertexts.public_key!r}, not of {self.public_key!r}:"
+                " decrypt with the key they were made for"
+            )
+        rows = ciphertexts._rows
+        magnitudes, signs = [], []
+        for part in blocks(len(rows)):
+            residues = self.residues(rows[part])
+            magnitude, negative = self.signed(residues)
+            wipe(residues)
+            magnitudes.append(magnitude)
+            signs.append(negative)
+        magnitude = np.concatenate(magnitudes) if magnitudes else np.zeros((0, 1), dtype=np.uint64)
+        used = limbs.n_limbs(limbs.bit_length(magnitude))
+        return Encoded(
+            np.ascontiguousarray(magnitude[:, :used]),
+            np.concatenate(signs) if signs else np.zeros(0, dtype=bool),
+            ciphertexts.exponent,
+            ciphertexts.base,
+            ciphertexts.shape,
+        )
+
+    def decrypt(
+        self,
+        ciphertexts: UnblindedCipherArray,
+        *,
+        dtype: Any = None,
+        packing: Packing | None = None,
+        n_items: int | None = None,
+    ) -> Any:
+        """The values of a cipher array, as an array of its shape.
+
+        dtype: by default int64 where all exponents are 0, else float64; `object` gives exact Python integers and
+        fractions. packing, n_items: the packing that the values were packed with, and how many the last axis had.
+        OverflowError for values outside the plaintext range or the dtype; InvalidCiphertext for another key's.
+        Decryption is constant-time; decoding the values is not.
+        """
+        return self._decoded(self.decrypt_encoded(ciphertexts), dtype, packing, n_items)
+
+    @staticmethod
+    def _decoded(encoded: Encoded, dtype: Any, packing: Packing | None, n_items: int | None) -> Any:
+        if packing is not None:
+            encoded = packing.unpack(encoded, n_items)
+        return decode(encoded, dtype)
+
+    @abstractmethod
+    def residues(self, rows: Limbs) -> Limbs:
+        """Plaintext residues of rows in Montgomery form."""
+
+    @abstractmethod
+    def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
+        """(magnitude, negative) of residues."""
+
+    @abstractmethod
+    def blinding_factors(self, count: int) -> Limbs:
+        """As of the public key."""
+
+    @abstractmethod
+    def blinding_factors_vartime(self, count: int) -> Limbs:
+        """As of the public key."""
+
+    @abstractmethod
+    def full_blinding_factors(self, count: int) -> Limbs:
+        """As of the public key."""

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of ciphertexts that come from outside: range, and invertibility by one gcd for the batch."""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import Protocol
+
+import numpy as np
+
+from crypsis import bigint
+from crypsis._homomorphic import limbs
+from crypsis._homomorphic.limbs import Limbs
+from crypsis.errors import InvalidCiphertext
+
+
+class _Key(Protocol):
+    @property
+    def n(self) -> int: ...
+    @property
+    def modulus(self) -> bigint.Modulus: ...
+
+
+def check_ciphertexts(rows: Limbs, key: _Key) -> None:
+    """InvalidCiphertext naming the first row of `uint64[size, limbs]` that is 0, too large, or shares a factor with n.
+
+    A row that shares a factor would decrypt to nonsense or fail an inversion later. Public data, not constant-time.
+    """
+    if not len(rows):
+        return
+    modulus = key.modulus
+    wrong = ~limbs.at_most(rows, limbs.from_int(modulus.n - 1, modulus.limbs)) | ~rows.any(axis=1)
+    if wrong.any():
+        raise out_of_range(int(np.argmax(wrong)))
+    # The product in Montgomery form differs from the product by a power of 2, which n, odd, does not share.
+    whole = np.array([0, len(rows)], dtype=np.int64)
+    product = limbs.to_int(bigint.segmented_prod(rows, whole, modulus, montgomery=True)[0])
+    if gcd(product, key.n) == 1:
+        return
+    for row, value in enumerate(limbs.to_ints(rows)):
+        if gcd(value, key.n) != 1:
+            raise InvalidCiphertext(
+                f"ciphertext {row} is not invertible modulo n: the peer is faulty or malicious, end the exchange"
+            )
+
+
+def out_of_range(row: int) -> InvalidCiphertext:
+    """The error for a row that is no residue."""
+    return InvalidCiphertext(
+        f"ciphertext {row} is out of range for this key: the peer uses another key, or is faulty or malicious"
+    )

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paillier's additively homomorphic encryption on arrays.
+
+    public, private = generate_keypair()
+    c = public.encrypt(numpy.arange(10.0))        # or private.encrypt(...), faster, where the private key is
+    total = (c * 2.5 + 1).sum()
+    private.decrypt(total)                        # 122.5
+    wire = total.rerandomize().to_bytes()         # results are blinded anew before they leave the process
+
+Scheme [Pai99] with g = n + 1, in the form of Damgard, Jurik and Nielsen [DJN10]: p = q = 3 mod 4 with
+gcd(p - 1, q - 1) = 2, h = -x^2 mod n for a random x, hs = h^n mod n^2, and
+
+    E(m) = (1 + m n) * hs^a mod n^2,    a of n_bits / 2 random bits.
+
+Security [DJN10]: with exponents a of full length, semantic security is the decisional composite residuosity
+assumption; h generates the numbers of Jacobi symbol 1, up to a small index where p - 1 or q - 1 have small odd factors.
+That exponents of half the length of n give powers indistinguishable from those of full length is what [GR03] derive
+from the hardness of factoring n. Against chosen ciphertexts nothing is promised, as for every homomorphic scheme. A key
+that is a bare n (python-paillier's) knows no h: its blinding is r^n for a random r, [Pai99]'s own, many times slower.
+
+Encryption, blinding and decryption are constant-time in everything secret, except where a name says `_vartime`; key
+generation is not.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from math import gcd
+from typing import Any
+
+from crypsis import bigint
+from crypsis._homomorphic import key_files, limbs, wire
+from crypsis._homomorphic.blinding import BlindingPool
+from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
+from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
+from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
+from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
+from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.packing import Packing
+from crypsis._homomorphic.primes import jacobi, probably_prime, random_prime
+from crypsis._homomorphic.private import PrivateKeyBase
+from crypsis._homomorphic.secret import random_below, random_bits, wipe
+from crypsis.errors import CorruptData
+
+__all__ = [
+    "BlindingPool",
+    "CipherArray",
+    "Encoded",
+    "Encoding",
+    "Packing",
+    "PrivateKey",
+    "PublicKey",
+    "UnblindedCipherArray",
+    "base16",
+    "concatenate",
+    "fixed_point",
+    "generate_keypair",
+]
+
+DEFAULT_KEY_BITS = 3072
+MAX_KEY_BITS = bigint.MAX_BITS // 2
+
+
+def generate_keypair(
+    n_bits: int = DEFAULT_KEY_BITS, *, insecure_allow_small_key: bool = False
+) -> tuple[PublicKey, PrivateKey]:
+    """A fresh key pair: n = p q of exactly `n_bits` bits, even, from 2048 to 4096. Needs gmpy2.
+
+    2048 bits are 112 bits of security, 3072 are 128 [SP 800-57]. ValueError for other sizes; `insecure_allow_small_key`
+    admits 256 and more, for tests. `BackendUnavailable` without gmpy2.
+    """
+    if not isinstance(n_bits, int) or n_bits % 2 or n_bits > MAX_KEY_BITS:
+        raise ValueError(f"n_bits is {n_bits!r}: give an even number from 2048 to {MAX_KEY_BITS}")
+    check_key_bits("n_bits", n_bits, insecure_allow_small_key)
+    half = n_bits // 2
+    while True:
+        p = random_prime(half, lambda candidate: candidate % 4 == 3)
+        q = random_prime(half, lambda candidate: candidate % 4 == 3)
+        # |p - q| as FIPS 186-5, A.1.3 asks for of RSA primes: against Fermat's factoring.
+        if gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1 and abs(p - q) >> max(half - 100, 1):
+            break
+    n = p * q
+    while True:
+        x = secrets.randbelow(n)
+        if gcd(x, n) == 1:
+            break
+    public = PublicKey(n, h=-x * x % n, insecure_allow_small_key=insecure_allow_small_key)
+    return public, PrivateKey(public, p, q)
+
+
+class PublicKey(PublicKeyBase):
+    """n and, for keys of `generate_keypair`, h. Immutable; equal to every key of the same n.
+
+    n: odd, 2048 to 4096 bits. h: 1 < h < n - 1 with Jacobi symbol 1; without it blinding takes full powers r^n.
+    ValueError for other numbers.
+    """
+
+    __slots__ = ("_base", "_lock", "_n_constant", "_one", "digest", "h", "max_int", "modulus", "n", "n_bits")
+
+    scheme = "paillier"
+    h: int | None
+    _base: list[bigint.FixedBase]
+    _lock: threading.Lock
+    _n_constant: Limbs
+    _one: Limbs
+
+    def __init__(self, n: int, *, h: int | None = None, insecure_allow_small_key: bool = False) -> None:
+        if not isinstance(n, int) or n % 2 == 0 or n < 0:
+            raise ValueError("n is not an odd positive integer: it is no Paillier modulus")
+        check_key_bits("n", n.bit_length(), insecure_allow_small_key)
+        if n.bit_length() > MAX_KEY_BITS:
+            raise ValueError(f"n has {n.bit_length()} bits: at most {MAX_KEY_BITS} are supported")
+        if h is not None and (not 1 < h < n - 1 or gcd(h, n) != 1 or jacobi(h, n) != 1):
+            raise ValueError("h is not the generator of a key of this n: the key is damaged or malicious")
+        modulus = bigint.Modulus(n * n)
+        self._set(
+            n=n,
+            n_bits=n.bit_length(),
+            h=h,
+            modulus=modulus,
+            max_int=n // 3 - 1,
+            digest=key_digest(self.scheme, n),
+            _n_constant=montgomery_constant(n, modulus, power=2),
+            _one=limbs.from_int((1 << (64 * modulus.limbs)) % modulus.n, modulus.limbs),
+            _base=[],
+            _lock=threading.Lock(),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and other.n == self.n
+
+    def __hash__(self) -> int:
+        return hash((self.scheme, self.n))
+
+    def __repr__(self) -> str:
+        return f"PublicKey(paillier, {self.n_bits} bits, {self.digest[:4].hex()})"
+
+    @property
+    def exponent_bits(self) -> int:
+        """Bits of the random exponent of hs: half of the key's."""
+        return self.n_bits // 2
+
+    def blinding_factors(self, count: int) -> Limbs:
+        return self._blind(count, vartime=False)
+
+    def blinding_factors_vartime(self, count: int) -> Limbs:
+        return self._blind(count, vartime=True)
+
+    def full_blinding_factors(self, count: int) -> Limbs:
+        bases = limbs.resize(random_below(count, self.n), self.modulus.limbs)
+        exponent = limbs.from_int(self.n, limbs.n_limbs(self.n_bits))
+        # The exponent n is public; the time depends on nothing else.
+        plain = bigint.powm_vartime(bases, exponent, self.modulus, exponent_bits=self.n_bits)
+        result = self.modulus.to_montgomery(plain)
+        wipe(bases, plain)
+        return result
+
+    def _blind(self, count: int, *, vartime: bool) -> Limbs:
+        if self.h is None:
+            return self.full_blinding_factors(count)
+        exponents = random_bits(count, self.exponent_bits)
+        base = self._generator()
+        result = (base.powm_vartime if vartime else base.powm)(exponents, montgomery=True)
+        wipe(exponents)
+        return result
+
+    def _generator(self) -> bigint.FixedBase:
+        """Powers of hs = h^n mod n^2, made at the first use."""
+        with self._lock:
+            if not self._base:
+                hs = limbs.from_int(pow(self.h or 1, self.n, self.modulus.n), self.modulus.limbs)
+                self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
+            return self._base[0]
+
+    def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
+        """1 + m n mod n^2."""
+        width = limbs.n_limbs(self.n_bits)
+        residues = limbs.negate_where(
+            limbs.resize(encoded.magnitude, width), encoded.negative, limbs.from_int(self.n, width)
+        )
+        wide = limbs.resize(residues, self.modulus.limbs)
+        multiples = times(wide, self._n_constant, self.modulus)
+        result = limbs.add_mod(multiples, self._one, limbs.from_int(self.modulus.n, self.modulus.limbs))
+        wipe(residues, wide, multiples)
+        return result
+
+    def to_bytes(self) -> bytes:
+        """The key as bytes, for `from_bytes`."""
+        return wire.public_key_to_bytes(self.scheme, [self.n] if self.h is None else [self.n, self.h])
+
+    @classmethod
+    def from_bytes(
+        cls, buffer: bytes | bytearray | memoryview, *, insecure_allow_small_key: bool = False
+    ) -> PublicKey:
+        """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for a key that is too small."""
+        numbers, flags = wire.parse_public_key(buffer, cls.scheme)
+        if flags or len(numbers) not in (1, 2):
+            raise CorruptData("public key is damaged: have it sent again")
+        h = numbers[1] if len(numbers) == 2 else None
+        return cls(numbers[0], h=h, insecure_allow_small_key=insecure_allow_small_key)
+
+
+class PrivateKey(PrivateKeyBase):
+    """p and q. Immutable; its representation shows neither. Encrypts faster than the public key: by CRT.
+
+    public_key: of n = p q. p, q: different primes. ValueError where they do not fit.
+    """
+
+    __slots__ = ("_bases", "_factors", "_joins", "_lock", "_n", "_p", "_q", "_totals", "public_key")
+
+    public_key: PublicKey
+    _p: PrimeSquare
+    _q: PrimeSquare
+    _n: bigint.Modulus
+    _factors: tuple[Limbs, Limbs]
+    _totals: tuple[Limbs, Limbs]
+    _joins: tuple[Limbs, Limbs, Limbs, Limbs]
+    _lock: threading.Lock
+    _bases: list[tuple[bigint.FixedBase, bigint.FixedBase]]
+
+    def __init__(self, public_key: PublicKey, p: int, q: int) -> None:
+        n = public_key.n
+        if p == q or p * q != n or not (probably_prime(p) and probably_prime(q)):
+            raise ValueError(
+                "p and q are not the two prime factors of n: the private key is damaged or another key's"
+            )
+        if gcd(n, (p - 1) * (q - 1)) != 1:
+            raise ValueError("p and q do not make a Paillier key: gcd(n, (p - 1)(q - 1)) is not 1")
+        if min(p, q).bit_length() < 128:
+            raise ValueError("a prime factor has fewer than 128 bits: use primes of half the bits of n each")
+        p, q = sorted((p, q))
+        p_square, q_square = PrimeSquare(p), PrimeSquare(q)
+        modulus, ring = public_key.modulus, bigint.Modulus(n)
+        self._set(
+            public_key=public_key,
+            _p=p_square,
+            _q=q_square,
+            _n=ring,
+            # m = q (t_p / (q L_p)) + p (t_q / (p L_q)) mod n, with t the logarithm of c^(p-1), L that of g^(p-1):
+            # g = 1 + n gives L_p = (p - 1) q mod p = -q, so the factor of t_p is -1 / q^2 mod p.
+            _factors=(
+                montgomery_constant(-pow(q, -2, p) % p, p_square.modulus),
+                montgomery_constant(-pow(p, -2, q) % q, q_square.modulus),
+            ),
+            _totals=(montgomery_constant(q, ring), montgomery_constant(p, ring)),
+            # x mod n^2 = q^2 (x / q^2 mod p^2) + p^2 (x / p^2 mod q^2); the second power of R makes Montgomery form.
+            _joins=(
+                montgomery_constant(pow(q, -2, p * p), p_square.modulus),
+                montgomery_constant(pow(p, -2, q * q), q_square.modulus),
+                montgomery_constant(q * q, modulus, power=2),
+                montgomery_constant(p * p, modulus, power=2),
+            ),
+            _bases=[],
+            _lock=threading.Lock(),
+        )
+
+    def residues(self, rows: Limbs) -> Limbs:
+        """Plaintexts mod n, `uint64[size, limbs of n]`, of rows in Montgomery form."""
+        plain = self.public_key.modulus.from_montgomery(rows)
+        parts = []
+        for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
+            power = prime.secret_power(prime.reduce(plain), prime.p - 1, prime.p_bits)
+            share = limbs.resize(prime.logarithm(power, factor), self._n.limbs)
+            parts.append(times(share, total, self._n))
+            wipe(power, share)
+        result = limbs.add_mod(parts[0], parts[1], limbs.from_int(self._n.n, self._n.limbs))
+        wipe(*parts)
+        return result
+
+    def signed(self, residues: Limbs) -> tuple[Limbs, limbs.Bools]:
+        """(magnitude, negative) of residues mod n."""
+        n = limbs.from_int(self._n.n, self._n.limbs)
+        negative = ~limbs.at_most(residues, limbs.from_int(self._n.n // 2, self._n.limbs))
+        return limbs.negate_where(residues, negative, n), negative
+
+    def blinding_factors(self, count: int) -> Limbs:
+        return self._blind(count, vartime=False)
+
+    def blinding_factors_vartime(self, count: int) -> Limbs:
+        return self._blind(count, vartime=True)
+
+    def full_blinding_factors(self, count: int) -> Limbs:
+        """Uniform n-th powers: modulo p^2 these are the y^p, y from 1 to p - 1."""
+        parts = []
+        for prime in (self._p, self._q):
+            bases = limbs.resize(random_below(count, prime.p), prime.modulus.limbs)
+            parts.append(prime.secret_power(bases, prime.p, prime.p_bits))
+            wipe(bases)
+        return self._join(parts[0], parts[1])
+
+    def _blind(self, count: int, *, vartime: bool) -> Limbs:
+        if self.public_key.h is None:
+            return self.full_blinding_factors(count)
+        exponents = random_bits(count, self.public_key.exponent_bits)
+        parts = [(base.powm_vartime if vartime else base.powm)(exponents) for base in self._generators()]
+        wipe(exponents)
+        return self._join(parts[0], parts[1])
+
+    def _join(self, p_part: Limbs, q_part: Limbs) -> Limbs:
+        """The rows mod n^2, in Montgomery form, of plain rows mod p^2 and q^2, which are wiped."""
+        modulus = self.public_key.modulus
+        p_join, q_join, p_total, q_total = self._joins
+        total = []
+        for prime, part, join, scale in (
+            (self._p, p_part, p_join, p_total),
+            (self._q, q_part, q_join, q_total),
+        ):
+            share = limbs.resize(times(part, join, prime.modulus), modulus.limbs)
+            total.append(times(share, scale, modulus))
+            wipe(part, share)
+        result = limbs.add_mod(total[0], total[1], limbs.from_int(modulus.n, modulus.limbs))
+        wipe(*total)
+        return result
+
+    def _generators(self) -> tuple[bigint.FixedBase, bigint.FixedBase]:
+        """Powers of hs modulo p^2 and q^2, made at the first use."""
+        with self._lock:
+            if not self._bases:
+                key = self.public_key
+                tables = []
+                for prime in (self._p, self._q):
+                    square = prime.modulus
+                    hs = limbs.from_int(pow(key.h or 1, key.n, square.n), square.limbs)
+                    tables.append(bigint.FixedBase(hs, square, key.exponent_bits))
+                self._bases.append((tables[0], tables[1]))
+            return self._bases[0]
+
+    def save(self, path: Any, passphrase: str | bytes) -> None:
+        """Write the key pair to `path`, encrypted with the passphrase: see `key_files`. Replaces a file atomically."""
+        h = self.public_key.h
+        numbers = [self._p.p, self._q.p] + ([] if h is None else [h])
+        key_files.save(path, passphrase, self.public_key.scheme, numbers)
+
+    @classmethod
+    def load(
+        cls, path: Any, passphrase: str | bytes, *, insecure_allow_small_key: bool = False
+    ) -> PrivateKey:
+        """The key that `save` wrote. `WrongPassphrase`, `CorruptData`; OSError where the file cannot be read."""
+        numbers = key_files.load(path, passphrase, PublicKey.scheme)
+        if len(numbers) not in (2, 3):
+            raise CorruptData(f"{path} does not hold a Paillier key: it is damaged")
+        p, q = numbers[:2]
+        h = numbers[2] if len(numbers) == 3 else None
+        public = PublicKey(p * q, h=h, insecure_allow_small_key=insecure_allow_small_key)
+        return cls(public, p, q)
