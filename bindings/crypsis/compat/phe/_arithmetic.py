@@ -23,7 +23,7 @@ from typing import Any
 from crypsis import bigint
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._recent import Recent
-from crypsis.compat.phe.util import invert, powmod
+from crypsis.compat.phe.util import invert, mulmod, powmod
 
 MAX_PENDING = 2048
 """Notes after which they are settled: a block of operands that still fits the cache, enough for every lane."""
@@ -47,9 +47,11 @@ class Node:
         self.error: Exception | None = None
         self.handle: Callable[[], Any] | None = None
         self.uses = 0  # notes that have this node as an operand
-        self.flat: list[Term] | None = None  # while settling: the terms, those of nodes inside included
-        self.total = 0  # while settling: `plain`, with those inside
-        self.level = 0
+
+    # Set while settling: the terms and `plain`, those of nodes inside included, and the level of `_plan`.
+    flat: list[Term]
+    total: int
+    level: int
 
     @property
     def pending(self) -> bool:
@@ -63,6 +65,7 @@ class Arithmetic:
         self.n = n
         self.n_square = n * n
         bits = self.n_square.bit_length()
+        self._width = -(-bits // 64) * 8
         usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
         self.modulus = bigint.Modulus(self.n_square) if usable else None
         """None where the kernels do not reach: then all is done one by one."""
@@ -117,18 +120,18 @@ class Arithmetic:
         """Values of nodes whose `flat` terms have values."""
         ready = []
         for job in jobs:
-            failed = next((operand.error for operand, _ in job.flat or () if operand.error), None)
+            failed = next((operand.error for operand, _ in job.flat if operand.error), None)
             if failed is not None:
                 _finish(job, WAITING, failed)
             else:
                 ready.append(job)
         modulus = self.modulus
-        if modulus is None or sum(len(job.flat or ()) for job in ready) < MIN_TERMS:
+        if modulus is None or sum(len(job.flat) for job in ready) < MIN_TERMS:
             for job in ready:
                 self._compute_one(job)
             return
         try:
-            values = _batches.products_of_powers([(job.flat or [], job.total) for job in ready], self)
+            values = _batches.products_of_powers([(job.flat, job.total) for job in ready], self)
         except ZeroDivisionError:  # one of the inverses does not exist: find out whose
             for job in ready:
                 self._compute_one(job)
@@ -138,13 +141,15 @@ class Arithmetic:
 
     def _compute_one(self, job: Node) -> None:
         square = self.n_square
-        result = (1 + self.n * job.total) % square
+        result = (1 + self.n * job.total) % square if job.total else 1
         try:
-            for operand, weight in job.flat or ():
+            for operand, weight in job.flat:
                 base = self._as_int(operand)
                 if weight < 0:
                     base, weight = invert(base, square), -weight
-                result = result * (base if weight == 1 else powmod(base, weight, square)) % square
+                if weight != 1:
+                    base = powmod(base, weight, square)
+                result = base if result == 1 else mulmod(result, base, square)
         except ZeroDivisionError as error:
             _finish(job, WAITING, error)
             return
@@ -152,16 +157,18 @@ class Arithmetic:
 
     def _as_int(self, node: Node) -> int:
         value = node.value
-        return int.from_bytes(value, "little") if type(value) is bytes else int(value) % self.n_square
+        if type(value) is bytes:
+            return int.from_bytes(value, "little")
+        reduced = int(value)
+        return reduced if 0 <= reduced < self.n_square else reduced % self.n_square
 
     def as_bytes(self, node: Node) -> bytes:
         """The reduced ciphertext of a node with a value as 8 * limbs bytes, kept in the node."""
         if type(node.value) is bytes:
             return node.value
-        given = int(node.value)
-        reduced = given % self.n_square
-        data = reduced.to_bytes(-(-self.n_square.bit_length() // 64) * 8, "little")
-        if reduced == given:
+        reduced = self._as_int(node)
+        data = reduced.to_bytes(self._width, "little")
+        if reduced == node.value:  # what is not reduced stays as its user gave it
             node.value = data
         return data
 
@@ -201,7 +208,7 @@ def _plan(nodes: list[Node]) -> list[list[Node]]:
             if not operand.pending:
                 flat.append((operand, weight))
                 continue
-            terms = operand.flat or []
+            terms = operand.flat if operand in inside else []
             if operand in inside and weight == 1:
                 inside.discard(operand)
                 if len(terms) > len(flat):
@@ -231,7 +238,7 @@ def _plan(nodes: list[Node]) -> list[list[Node]]:
 
 def _finish(node: Node, value: int | bytes, error: Exception | None) -> None:
     node.value, node.error = value, error
-    node.terms, node.flat, node.handle = (), None, None
+    node.terms, node.flat, node.handle = (), [], None
 
 
 _shared: weakref.WeakValueDictionary[int, Arithmetic] = weakref.WeakValueDictionary()

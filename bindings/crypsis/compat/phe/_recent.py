@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,25 +25,28 @@ class Recent:
 
     def add(self, number: EncryptedNumber) -> None:
         """Note a number that was just made."""
-        with self._lock:
-            number._place = len(self._numbers)
-            self._numbers.append(weakref.ref(number))
-            if len(self._numbers) >= self._limit:
+        numbers = self._numbers
+        # Between these lines another thread may append: `after` then finds another number there, and gives up.
+        number._place = len(numbers)
+        numbers.append(weakref.ref(number))
+        if number._place >= self._limit:
+            with self._lock:
                 self._forget_the_dead()
 
     def after(self, number: EncryptedNumber) -> Iterator[EncryptedNumber]:
         """The numbers made after this one that are still held; none where this one is not noted."""
-        with self._lock:
-            numbers, place = self._numbers, number._place
+        numbers, place = self._numbers, number._place
         if not 0 <= place < len(numbers) or numbers[place]() is not number:
             return
-        for reference in numbers[place + 1 :]:
+        for reference in islice(numbers, place + 1, None):
             found = reference()
             if found is not None:
                 yield found
 
     def _forget_the_dead(self) -> None:
         """Half of the list is new since the last time: the cost of a number stays constant."""
+        if len(self._numbers) <= self._limit:
+            return  # another thread was first
         held = [(reference, number) for reference in self._numbers if (number := reference()) is not None]
         for place, (_, number) in enumerate(held):
             number._place = place

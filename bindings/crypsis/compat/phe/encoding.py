@@ -85,8 +85,10 @@ class EncodedNumber:
             mantissa = self.encoding - key.n
         else:
             raise OverflowError("Overflow in a decrypted number: a result went beyond max_int of its key")
-        power: int | float = self.BASE**self.exponent
-        return mantissa * power
+        if self.exponent >= 0:
+            return mantissa * int(self.BASE**self.exponent)
+        # The quotient of two integers is correctly rounded; BASE^exponent as a float could underflow.
+        return mantissa / int(self.BASE**-self.exponent)
 
     def decrease_exponent_to(self: Self, new_exp: int) -> Self:
         """The same number with the exponent `new_exp`. ValueError where that is above the present one."""
