@@ -52,7 +52,9 @@ def test_the_same_encoding(
     our_side: Any, their_side: Any, value: float, precision: Any, limit: Any, base: str
 ) -> None:
     n = our_side.public.n
-    assert encode(ours, n, base, value, precision, limit) == encode(their_side.phe, n, base, value, precision, limit)
+    assert encode(ours, n, base, value, precision, limit) == encode(
+        their_side.phe, n, base, value, precision, limit
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "1", None, 1j, [1], b"1", np.float32(1.5),

@@ -69,7 +69,9 @@ def observe(side: SimpleNamespace, call: Any) -> Any:
                 return [*seen, type(value).__name__, value]
             except Exception as error:
                 return [*seen, type(error).__name__]
-        return type(result).__name__, str(result)[:40] if isinstance(result, str) else result
+        if isinstance(result, np.ndarray):  # NumPy's loop over the elements of an array on the left
+            return [observe(side, lambda element=element: element) for element in result]
+        return type(result).__name__, result
     except Exception as error:
         return type(error).__name__
 
@@ -78,8 +80,6 @@ def observe(side: SimpleNamespace, call: Any) -> Any:
 @pytest.mark.parametrize("name", OPERANDS)
 @pytest.mark.parametrize("start", [3, -2.5])
 def test_an_operator(our_side: Any, their_side: Any, start: float, name: str, symbol: str) -> None:
-    if name == "array" and symbol.startswith("x"):
-        pytest.skip("NumPy's loop: see test_numpy_arrays")
     seen = []
     for side in (our_side, their_side):
         a, x = side.public.encrypt(start, r_value=11), operand(side, name)
@@ -122,8 +122,6 @@ def test_an_operator(our_side: Any, their_side: Any, start: float, name: str, sy
 )  # fmt: skip
 @pytest.mark.parametrize("start", [3, -2.5])
 def test_an_expression(our_side: Any, their_side: Any, start: float, call: Any) -> None:
-    if start == -2.5 and call(our_side, our_side.public.encrypt(1)) is None:
-        pytest.skip("answers nothing")
     seen = [
         observe(side, lambda side=side: call(side, side.public.encrypt(start, r_value=11)))
         for side in (our_side, their_side)
@@ -134,7 +132,9 @@ def test_an_expression(our_side: Any, their_side: Any, start: float, call: Any) 
 step = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 50), st.integers(0, 50)),
     st.tuples(st.just("sub"), st.integers(0, 50), st.integers(0, 50)),
-    st.tuples(st.just("mul"), st.integers(0, 50), st.sampled_from([0, 1, -1, 2, -3, 1000, 2.5, -0.1, 1 / 3, 16])),
+    st.tuples(
+        st.just("mul"), st.integers(0, 50), st.sampled_from([0, 1, -1, 2, -3, 1000, 2.5, -0.1, 1 / 3, 16])
+    ),
     st.tuples(st.just("plus"), st.integers(0, 50), st.sampled_from([0, 1, -1, 10**9, 0.5, -1e-5])),
     st.tuples(st.just("lower"), st.integers(0, 50), st.integers(0, 3)),
     st.tuples(st.just("look"), st.integers(0, 50), st.just(0)),

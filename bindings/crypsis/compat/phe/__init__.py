@@ -17,6 +17,9 @@ behaviour of the installed package (results, types, exceptions, names), never fr
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from crypsis.compat.phe import encoding, paillier, util
 from crypsis.compat.phe.__about__ import (
     __author__,
@@ -64,3 +67,9 @@ __all__ = [
     "uninstall",
     "util",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "command_line":  # imports typer: not for every program
+        return importlib.import_module("crypsis.compat.phe.command_line")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -31,8 +31,8 @@ def encrypt(key: PaillierPublicKey, values: Any, precision: float | None) -> Obj
     """See `PaillierPublicKey.encrypt_array`."""
     array = np.asarray(values)
     encoded = [EncodedNumber.encode(key, value, precision) for value in array.reshape(-1).tolist()]
-    native = key.arithmetic.modulus and key.native
-    if not native:
+    native = key._batch.key
+    if native is None:
         return _shaped([key.encrypt(each) for each in encoded], array.shape)
     modulus = native.modulus
     width = 8 * modulus.limbs

@@ -95,10 +95,8 @@ def encrypt(public: Reading, plaintext: Number, output: Output = None) -> None:
     value = _float(plaintext)
     key = load_public_key(public)
     log("Encrypting")
-    encoded = EncodedNumber.encode(key, value)
-    if encoded.exponent > EXPONENT:
-        encoded = encoded.decrease_exponent_to(EXPONENT)
-    else:
+    encoded = EncodedNumber.encode(key, value, max_exponent=EXPONENT)
+    if encoded.exponent < EXPONENT:
         log(
             f"The number is finer than exponent {EXPONENT}: its exponent {encoded.exponent} tells of its size"
         )
