@@ -16,9 +16,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 def python(*arguments: str, rc: int = 0) -> str:
     command = [sys.executable, "-W", "error", "-W", "ignore::UserWarning", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONHASHSEED": "1"}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == rc, done.stderr.splitlines()[-1:]
     return done.stdout
 
