@@ -91,7 +91,8 @@ def main() -> None:
     for who, jobs in results.items():
         extra["wall_seconds_" + who] = [job["wall_seconds"] for job in jobs]
         extra["peak_rss_" + who] = [job["peak_rss"] for job in jobs]
-    peers = {} if options.only_ours else {"spu 0.9.5 ECDH-25519": timings["spu"]}
+    # Named by what the peer's own environment says it is.
+    peers = {f"spu {job['version']} ECDH {job['curve']}": timings["spu"] for job in results["spu"][-1:]}
     limit = scalar_mult_limit(options.rows, options.threads)
     measurement = rows.Measurement(
         "psi/ecdh", options.rows, "rows", timings["ours"], peers, limit=limit, extra=extra

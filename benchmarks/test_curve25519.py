@@ -60,8 +60,11 @@ def test_scalar_mult(compare: Any, size: Callable[[int, int], int], backend: str
 
     answers: list[list[bytes]] = []
     peers: dict[str, Callable[[], Any]] = {"cryptography": timed(cryptography)}
+    extra: dict[str, Any] = {"backend": backend, "threads": 1}
     if shutil.which("openssl"):
         peers["openssl speed"] = openssl_speed
+        version = subprocess.run(["openssl", "version"], capture_output=True, text=True, check=True)
+        extra["openssl_command"] = version.stdout.strip()  # the row's `openssl` is the library of Python
     try:
         from nacl.bindings import crypto_scalarmult
     except ImportError:
@@ -81,7 +84,7 @@ def test_scalar_mult(compare: Any, size: Callable[[int, int], int], backend: str
         unit="points",
         check=check,
         peers=peers,
-        extra={"backend": backend, "threads": 1},
+        extra=extra,
     )
 
 

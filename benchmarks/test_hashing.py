@@ -69,9 +69,7 @@ def test_16_byte_ids(compare: Any, size: Any, algorithm: str, backend: str) -> N
         items=n,
         unit="hashes",
         check=check_digests,
-        peers={
-            f"{'blake3' if algorithm == 'blake3' else 'hashlib'} loop": lambda: hash_loop(algorithm, messages)
-        },
+        peers={peer_name(algorithm): lambda: hash_loop(algorithm, messages)},
         limit=limit_of(algorithm, backend),
         extra={"backend": backend, "threads": 1, "message_bytes": 16},
     )
@@ -85,6 +83,7 @@ def test_string_columns(compare: Any, size: Any, algorithm: str, low_high: tuple
     lengths = np.random.default_rng(2).integers(low_high[0], low_high[1] + 1, n)
     messages = [b"%0*d" % (length, i) for i, length in enumerate(lengths.tolist())]
     column = pa.array(messages, pa.binary())
+    backend = backends.runnable("hashing", algorithm)[0]
 
     def check(ours: np.ndarray, peers: dict[str, Any]) -> None:
         check_digests(hashing.digest(algorithm, column), peers)
@@ -93,12 +92,12 @@ def test_string_columns(compare: Any, size: Any, algorithm: str, low_high: tuple
 
     compare(
         f"hashing/{algorithm}/column of {low_high[0]} to {low_high[1]} bytes",
-        lambda: hashing.digest(algorithm, column, digest_size=16, domain=b"bench", threads=1),
+        lambda: hashing.digest(
+            algorithm, column, digest_size=16, domain=b"bench", backend=backend, threads=1
+        ),
         items=n,
         unit="hashes",
         check=check,
-        peers={
-            f"{'blake3' if algorithm == 'blake3' else 'hashlib'} loop": lambda: hash_loop(algorithm, messages)
-        },
-        extra={"backend": backends.runnable("hashing", algorithm)[0], "threads": 1},
+        peers={peer_name(algorithm): lambda: hash_loop(algorithm, messages)},
+        extra={"backend": backend, "threads": 1},
     )

@@ -250,7 +250,7 @@ SCALAR = np.zeros(32, dtype=np.uint8)
     ("scalars", "points", "error", "text"),
     [
         (SCALAR, [[0] * 32], TypeError, "points is list"),
-        (SCALAR, GOOD.astype(np.int8), TypeError, "points is dtype int8"),
+        (SCALAR, GOOD.astype(np.int8), TypeError, "points is an array of int8"),
         (SCALAR, np.zeros((4, 31), np.uint8), ValueError, r"points has shape \(4, 31\)"),
         (SCALAR, np.zeros((2, 2, 32), np.uint8), ValueError, r"points has shape \(2, 2, 32\)"),
         (SCALAR, np.zeros((8, 32), np.uint8)[::2], ValueError, "points is not C-contiguous"),
@@ -307,14 +307,6 @@ def test_environment_forces_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:
         curve25519.map_to_curve(GOOD)
 
 
-def test_cupy_arrays_are_refused() -> None:
-    fake = type("ndarray", (), {"__module__": "cupy"})()
-    with pytest.raises(TypeError, match="no CUDA kernels in this version"):
-        curve25519.scalar_mult(SCALAR, fake)
-    with pytest.raises(TypeError, match="no CUDA kernels in this version"):
-        curve25519.hash_to_curve(fake, b"dst")
-
-
 def test_hash_to_curve_inputs() -> None:
     import pyarrow as pa
 
@@ -349,9 +341,9 @@ def test_hash_to_curve_inputs() -> None:
 @pytest.mark.parametrize(
     ("messages", "dst", "error", "text"),
     [
-        (["a"], b"d", TypeError, "messages is list"),
-        (np.zeros(4, np.uint8), b"d", ValueError, r"messages has shape \(4,\)"),
-        (np.zeros((4, 4)), b"d", TypeError, "messages has dtype float64"),
+        (["a"], b"d", TypeError, "data is list"),
+        (np.zeros(4, np.uint8), b"d", ValueError, r"data has shape \(4,\)"),
+        (np.zeros((4, 4)), b"d", TypeError, "data is an array of float64"),
         (GOOD, "d", TypeError, "dst is str"),
         (GOOD, b"", ValueError, "dst has 0 bytes"),
         (GOOD, b"d" * 256, ValueError, "dst has 256 bytes"),
@@ -367,8 +359,8 @@ def test_hash_to_curve_bad_arrow() -> None:
 
     with pytest.raises(ValueError, match="1 nulls"):
         curve25519.hash_to_curve(pa.array(["a", None]), b"dst")
-    with pytest.raises(TypeError, match="Arrow type int64"):
-        curve25519.hash_to_curve(pa.array([1]), b"dst")
+    with pytest.raises(TypeError, match="data has type double: cast"):
+        curve25519.hash_to_curve(pa.array([1.5]), b"dst")
 
 
 def test_random_scalars_differ() -> None:

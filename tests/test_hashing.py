@@ -134,6 +134,40 @@ def test_lengths_that_differ_widely(algorithm: str, backend: str, mode: dict) ->
     assert found == [peer(message) for message in messages]
 
 
+# BLAKE3 hashes messages of more than one chunk as trees, each alone, and the rest side by side: lengths around each
+# block of the first chunk and around each chunk, up to trees of six.
+BLAKE3_LENGTHS = sorted(
+    {max(0, 64 * block + d) for block in range(18) for d in (-1, 0, 1)}
+    | {1024 * chunk + d for chunk in range(1, 6) for d in (-1, 0, 1, 63, 64, 65)}
+)
+
+
+def blake3_orders() -> dict[str, list[int]]:
+    """Lengths by the name of their order in a batch."""
+    short, long = [0, 3, 64, 1023, 1024], [1025, 2048, 3000, 5121]
+    shuffled = np.random.default_rng(8).permutation(BLAKE3_LENGTHS * 8).tolist()
+    return {
+        "short around long": [*short, long[0], 18, 18, long[1], *short, *long, 1, *long[::-1], *short],
+        "one long last": [*[18] * 40, 1025],
+        "one long first": [1025, *[18] * 40],
+        "ascending": BLAKE3_LENGTHS,
+        "descending": BLAKE3_LENGTHS[::-1],
+        "shuffled, beyond a window": shuffled,
+    }
+
+
+@pytest.mark.parametrize("backend", backends.runnable("hashing", "blake3"))
+@pytest.mark.parametrize("order", blake3_orders())
+@every_mode
+def test_blake3_of_short_and_long_messages_in_one_batch(backend: str, order: str, mode: dict) -> None:
+    messages = [random_bytes(length, length) for length in blake3_orders()[order]]
+    wanted = [expected("blake3", message, MODES.index(mode)) for message in messages]
+    for threads in (1, 3):
+        assert digests("blake3", messages, backend=backend, threads=threads, **mode) == wanted
+    short = digests("blake3", messages, backend=backend, digest_size=17, **mode)
+    assert short == [digest[:17] for digest in wanted]
+
+
 def _framed_domain(domain: bytes) -> bytes:
     return bytes([len(domain)]) + domain + bytes(63 - len(domain))
 

@@ -154,8 +154,8 @@ def test_nothing_is_read_outside_the_messages(algorithm: str, backend: str, fenc
     [
         (["a", "b"], TypeError, "data is list: give a NumPy .* or a pyarrow array"),
         (b"abc", TypeError, "data is bytes"),
-        (np.zeros((2, 4)), TypeError, "float64 array: give uint8"),
-        (np.arange(4), TypeError, r"int64 array: .*pyarrow.array\(data\)"),
+        (np.zeros((2, 4)), TypeError, "data is an array of float64: give uint8"),
+        (np.arange(4), TypeError, r"data is an array of int64: .*pyarrow.array\(data\)"),
         (np.zeros(4, np.uint8), ValueError, r"shape \(4,\)"),
         (np.zeros((4, 4), np.uint8)[::-1], ValueError, "ascontiguousarray"),
         (np.zeros((4, 4), np.uint8)[:, ::2], ValueError, "ascontiguousarray"),
@@ -178,20 +178,12 @@ def test_refused_data(data: object, error: type[Exception], text: str) -> None:
         hashing.sha256(data)
 
 
-def test_gpu_arrays_are_refused() -> None:
-    class OnDevice:
-        __cuda_array_interface__ = None
-
-    with pytest.raises(TypeError, match=r"not in this version.*asnumpy"):
-        hashing.blake3(OnDevice())
-
-
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
         ({"digest_size": 15}, ValueError, "digest_size is 15"),
         ({"digest_size": 33}, ValueError, "digest_size is 33"),
-        ({"digest_size": 16.0}, ValueError, "digest_size is 16.0"),
+        ({"digest_size": 16.0}, TypeError, "digest_size is float: give an int"),
         ({"domain": b""}, ValueError, "domain has 0 bytes: use 1 to 62"),
         ({"domain": b"d" * 63}, ValueError, "domain has 63 bytes"),
         ({"domain": "text"}, TypeError, "domain is str: give bytes"),
@@ -199,11 +191,16 @@ def test_gpu_arrays_are_refused() -> None:
         ({"key": b"k" * 65}, ValueError, "key has 65 bytes"),
         ({"key": b"k" * 32, "domain": b"d"}, ValueError, "both given"),
         ({"threads": 0}, ValueError, "threads is 0"),
-        ({"threads": True}, ValueError, "threads is True"),
+        ({"threads": 4097}, ValueError, "threads is 4097: give 1 to 4096"),
+        ({"threads": True}, TypeError, "threads is bool: give an int"),
         ({"backend": "sse2"}, BackendUnavailable, "backend 'sse2' does not exist for hashing/sha256"),
-        ({"out": np.zeros((3, 32), np.uint8)}, ValueError, r"out has shape \(3, 32\): give uint8\[2, 32\]"),
+        (
+            {"out": np.zeros((3, 32), np.uint8)},
+            ValueError,
+            r"out has shape \(3, 32\): the result has \(2, 32\)",
+        ),
         ({"out": np.zeros((2, 16), np.uint8)}, ValueError, "out has shape"),
-        ({"out": np.zeros((2, 32), np.int8)}, TypeError, "out is int8 array"),
+        ({"out": np.zeros((2, 32), np.int8)}, TypeError, "out is an array of int8"),
         ({"out": [b""]}, TypeError, "out is list"),
         ({"out": np.zeros((2, 64), np.uint8)[:, ::2]}, ValueError, "C-contiguous"),
     ],

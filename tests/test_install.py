@@ -82,10 +82,9 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def build(self, form: str, *options: str | Path) -> None:
-        """tools/build_package.py, by the Python that has pip and the build requirements."""
-        builder = self.python if self.version != RUNNING or form == "editable" else sys.executable
+        """tools/build_package.py; both forms by the same Python, so that the second one compiles nothing again."""
         tool = ROOT / "tools" / "build_package.py"
-        run(builder, tool, form, "--build-dir", self.folder.parent / "build", *options)
+        run(self.python, tool, form, "--build-dir", self.folder.parent / "build", *options)
 
     def pip(self, *arguments: str | Path) -> None:
         """The running Python's pip, working on this environment (Debian's venv brings none)."""

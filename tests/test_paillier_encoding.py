@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypsis._homomorphic import encoding
-from crypsis._homomorphic.encoding import Encoded, base16, decode, encode_scalar, fixed_point
+from crypsis._homomorphic.decoding import decode
+from crypsis._homomorphic.encoding import Encoded, base16, encode_scalar, fixed_point
 from reference import paillier as reference
 
 EDGES = [

@@ -6,7 +6,7 @@
 Two processes, rank 0 (alice) receives; brpc without TLS, which is in the peer's favour. Prints one JSON
 object: seconds (the slower party, from both being connected to the output written), wall_seconds (the two
 processes with their imports), intersection, peak_rss (bytes of each process, without the `sort` and other
-programs it starts). Needs the `spu` package only (`make peers`).
+programs it starts), version and curve of the peer. Needs the `spu` package only (`make peers`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 
@@ -90,6 +91,7 @@ def both(arguments: list[str]) -> dict[str, object]:
         "wall_seconds": wall_seconds,
         "intersection": rows[0]["intersection"],
         "peak_rss": [row["peak_rss"] for row in rows],
+        "version": metadata.version("spu"),
     }
 
 
@@ -109,7 +111,7 @@ def main() -> int:
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        print(json.dumps(both(sys.argv[1:])))
+        print(json.dumps(both(sys.argv[1:]) | {"curve": options.curve}))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

@@ -22,7 +22,10 @@ class BackendStatus:
     @property
     def reason(self) -> str: ...
 
+SLUGS: tuple[str, ...]
+
 def cpu_features() -> str: ...
+def requested_backend(slug: str, argument: str = "") -> str: ...
 def resolve_threads(threads: int = 0) -> int: ...
 
 class _Curve25519:
@@ -42,8 +45,7 @@ class _Curve25519:
     ) -> None: ...
     def hash_to_curve(
         self,
-        data: npt.NDArray[np.uint8],
-        offsets: npt.NDArray[np.int64],
+        parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[Any] | None]],
         dst: bytes,
         random_oracle: bool,
         out_u: npt.NDArray[np.uint8],

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from crypsis import _core
+from crypsis.errors import BackendUnavailable
 
-SLUGS = ("hashing", "curve25519", "bigint")
+SLUGS = _core.SLUGS
+"""The kernels of this build; csrc/common/slugs.h has the list."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,22 @@ def report() -> list[BackendRow]:
 def runnable(slug: str, variant: str = "") -> list[str]:
     """Names of the backends of `slug` that this CPU can run, best first: what tests and benchmarks iterate."""
     return [r.backend for r in report() if r.slug == slug and r.variant == variant and r.supported]
+
+
+def check_forced() -> None:
+    """Raises `BackendUnavailable`, one message for all slugs, where `CRYPSIS_BACKEND` asks for what cannot be had."""
+    for slug in SLUGS:
+        _core.requested_backend(slug)  # a list that is not well formed has its own message
+    served: dict[str, bool] = {}
+    for row in report():
+        kernel = f"{row.slug}/{row.variant}".rstrip("/")
+        served[kernel] = served.get(kernel, False) or row.chosen
+    refused = [kernel for kernel, chosen in served.items() if not chosen]
+    if refused:
+        raise BackendUnavailable(
+            f"CRYPSIS_BACKEND is {os.environ.get('CRYPSIS_BACKEND')!r}, which cannot run here for "
+            f"{', '.join(refused)}: unset it, or name backends that `crypsis backends` shows for this CPU"
+        )
 
 
 def cpu_features() -> list[str]:

@@ -13,8 +13,8 @@ Options that the batch functions share:
     backend   a name from `crypsis.backends.runnable("curve25519")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
-`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or
+value, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypsis import _core
+from crypsis import _arguments, _core, _messages, hashing
 from crypsis.errors import InvalidPoint
 
 Bytes = npt.NDArray[np.uint8]
@@ -60,13 +60,13 @@ def scalar_mult(
             f"scalars has shape {scalars.shape} for points of shape {points.shape}: "
             "give uint8[32], or one row for each point"
         )
-    result = _out("out", out, points.shape, same=("points", points), apart=("scalars", scalars))
+    result = _out(out, points.shape, same=("points", points), apart=("scalars", scalars))
     _core.curve25519.scalar_mult(
         scalars.reshape(-1, N_BYTES),
         points.reshape(-1, N_BYTES),
         result.reshape(-1, N_BYTES),
-        backend or "",
-        _threads(threads),
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return result
 
@@ -80,7 +80,7 @@ def scalar_mult_base(
     """
     scalars = _array("scalars", scalars)
     points = np.broadcast_to(_BASE_POINT, scalars.shape).copy()
-    result = _out("out", out, scalars.shape, apart=("scalars", scalars))
+    result = _out(out, scalars.shape, apart=("scalars", scalars))
     return scalar_mult(scalars, points, out=result, backend=backend, threads=threads)
 
 
@@ -96,47 +96,49 @@ def map_to_curve(
     `elements`.
     """
     elements = _array("elements", elements)
-    result = _out("out", out, elements.shape, same=("elements", elements))
+    result = _out(out, elements.shape, same=("elements", elements))
     _core.curve25519.map_to_curve(
-        elements.reshape(-1, N_BYTES), result.reshape(-1, N_BYTES), backend or "", _threads(threads)
+        elements.reshape(-1, N_BYTES),
+        result.reshape(-1, N_BYTES),
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return result
 
 
 def hash_to_curve(
-    messages: Any, dst: bytes, *, random_oracle: bool = True, threads: int | None = None
+    data: Any, dst: bytes, *, random_oracle: bool = True, threads: int | None = None
 ) -> tuple[Bytes, Bytes]:
     """Hashes messages into the prime-order subgroup: curve25519_XMD:SHA-512_ELL2_RO_, _NU_ [RFC 9380].
 
-    messages: an Arrow binary or string array (chunked too) without nulls, or `uint8[n, width]`.
+    data: a batch of messages as `crypsis.hashing` describes it: `uint8[n, width]` or an Arrow column.
     dst: the domain separation tag, 1 to 255 bytes; each application and version takes its own.
     random_oracle: True for hash_to_curve (_RO_), False for encode_to_curve (_NU_), nearly twice as fast.
     Returns the affine coordinates (u, v), each `uint8[n, 32]`. Constant-time in the messages' bytes, not in
     their lengths. Portable code on every CPU.
     """
     if not isinstance(dst, bytes):
-        raise TypeError(f"dst is {type(dst).__name__}: give bytes")
+        raise TypeError(f"dst is {_arguments.kind(dst)}: give bytes")
     if not 1 <= len(dst) <= 255:
         raise ValueError(f"dst has {len(dst)} bytes: give 1 to 255")
-    data, offsets = _messages(messages)
-    n = len(offsets) - 1
-    u = np.empty((n, N_BYTES), dtype=np.uint8)
-    v = np.empty((n, N_BYTES), dtype=np.uint8)
-    _core.curve25519.hash_to_curve(data, offsets, dst, bool(random_oracle), u, v, _threads(threads))
+    random_oracle = _arguments.flag("random_oracle", random_oracle)
+    n_threads = _arguments.threads(threads)
+    parts = _messages.read("data", data)
+    u, v = np.empty((2, _messages.count(parts), N_BYTES), dtype=np.uint8)
+    _core.curve25519.hash_to_curve(parts, dst, random_oracle, u, v, n_threads)
     return u, v
 
 
-def sha256_to_u(messages: Any, *, threads: int | None = None) -> Bytes:
+def sha256_to_u(
+    data: Any, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
+) -> Bytes:
     """SecretFlow's mapping: the SHA-256 digest of each message, taken as a u coordinate as it is.
 
-    messages: what `crypsis.hashing.sha256` takes. Returns `uint8[n, 32]` for `scalar_mult`. About half of
-    these are on the twist, where X25519 is defined and as hard; the mapping is for interoperability with
-    SecretFlow's ECDH-PSI on curve 25519. Prefer `map_to_curve` where both sides are ours.
+    Arguments are those of `crypsis.hashing.sha256`, `backend` too. Returns `uint8[n, 32]` for `scalar_mult`.
+    About half of these are on the twist, where X25519 is defined and as hard; the mapping is for
+    interoperability with SecretFlow's ECDH-PSI on curve 25519. Prefer `map_to_curve` where both sides are ours.
     """
-    from crypsis import hashing
-
-    digests: Bytes = hashing.sha256(messages, threads=threads)
-    return digests
+    return hashing.sha256(data, out=out, backend=backend, threads=threads)
 
 
 def check_points(points: Bytes) -> None:
@@ -167,22 +169,15 @@ def random_scalar() -> Bytes:
 
 
 def _array(name: str, value: Any) -> Bytes:
-    if type(value).__module__.partition(".")[0] == "cupy":
-        raise TypeError(
-            f"{name} is a CuPy array: curve25519 has no CUDA kernels in this version, pass {name}.get()"
-        )
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-        kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{name} is {kind}: give a NumPy array of uint8")
-    if value.ndim not in (1, 2) or value.shape[-1] != N_BYTES:
-        raise ValueError(f"{name} has shape {value.shape}: give uint8[n, 32] or uint8[32]")
-    if not value.flags.c_contiguous:
+    array: Bytes = _arguments.array(name, value)
+    if array.ndim not in (1, 2) or array.shape[-1] != N_BYTES:
+        raise ValueError(f"{name} has shape {array.shape}: give uint8[n, 32] or uint8[32]")
+    if not array.flags.c_contiguous:
         raise ValueError(f"{name} is not C-contiguous: pass numpy.ascontiguousarray({name})")
-    return value
+    return array
 
 
 def _out(
-    name: str,
     out: Bytes | None,
     shape: tuple[int, ...],
     *,
@@ -192,65 +187,10 @@ def _out(
     """The result array; `same` is the input it may coincide with, `apart` one it must not touch."""
     if out is None:
         return np.empty(shape, dtype=np.uint8)
-    out = _array(name, out)
-    if out.shape != shape:
-        raise ValueError(f"{name} has shape {out.shape}: the result has {shape}")
-    if not out.flags.writeable:
-        raise ValueError(f"{name} is read-only: pass a writable array")
+    out = _arguments.output(out, shape)
     # Contiguous arrays: their bounds decide.
     if same is not None and np.may_share_memory(out, same[1]) and out.ctypes.data != same[1].ctypes.data:
-        raise ValueError(
-            f"{name} overlaps {same[0]} at another offset: pass the same array or a separate one"
-        )
+        raise ValueError(f"out overlaps {same[0]} at another offset: pass the same array or a separate one")
     if apart is not None and np.may_share_memory(out, apart[1]):
-        raise ValueError(f"{name} overlaps {apart[0]}: pass a separate array")
+        raise ValueError(f"out overlaps {apart[0]}: pass a separate array")
     return out
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return 0
-    if not isinstance(threads, int | np.integer) or isinstance(threads, bool):
-        raise TypeError(f"threads is {type(threads).__name__}: give an int")
-    if not 1 <= threads <= 4096:
-        raise ValueError(f"threads is {threads}: give 1 to 4096, or None for the default")
-    return int(threads)
-
-
-def _messages(messages: Any) -> tuple[Bytes, npt.NDArray[np.int64]]:
-    """(data, offsets): message i is data[offsets[i]:offsets[i + 1]]."""
-    if type(messages).__module__.partition(".")[0] == "cupy":
-        raise TypeError(
-            "messages is a CuPy array: curve25519 has no CUDA kernels in this version, pass messages.get()"
-        )
-    if isinstance(messages, np.ndarray):
-        if messages.dtype != np.uint8:
-            raise TypeError(f"messages has dtype {messages.dtype}: give uint8[n, width] or an Arrow array")
-        if messages.ndim != 2:
-            raise ValueError(f"messages has shape {messages.shape}: give uint8[n, width] or an Arrow array")
-        n, width = messages.shape
-        return np.ascontiguousarray(messages).reshape(-1), np.arange(n + 1, dtype=np.int64) * width
-
-    import pyarrow as pa
-
-    if isinstance(messages, pa.ChunkedArray):
-        messages = messages.combine_chunks()
-    if not isinstance(messages, pa.Array):
-        raise TypeError(
-            f"messages is {type(messages).__name__}: give an Arrow binary or string array, or uint8[n, width]"
-        )
-    narrow = pa.types.is_binary(messages.type) or pa.types.is_string(messages.type)
-    if not narrow and not (
-        pa.types.is_large_binary(messages.type) or pa.types.is_large_string(messages.type)
-    ):
-        raise TypeError(f"messages has Arrow type {messages.type}: cast it to binary or string")
-    if messages.null_count:
-        raise ValueError(f"messages has {messages.null_count} nulls: drop or fill them")
-    _, offsets_buffer, data_buffer = messages.buffers()
-    n = len(messages)
-    if n == 0 or offsets_buffer is None:
-        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    dtype = np.int32 if narrow else np.int64
-    offsets = np.frombuffer(offsets_buffer, dtype=dtype)[messages.offset : messages.offset + n + 1]
-    data = np.empty(0, dtype=np.uint8) if data_buffer is None else np.frombuffer(data_buffer, dtype=np.uint8)
-    return data, offsets.astype(np.int64)

@@ -23,7 +23,6 @@ that is outside a range agreed for the application: a value that wrapped around 
 from __future__ import annotations
 
 import secrets
-import threading
 from math import gcd
 from typing import Any
 
@@ -35,6 +34,7 @@ from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
+from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.packing import Packing
@@ -63,8 +63,6 @@ DEFAULT_RANGE_BITS = 128
 STATISTICAL_BITS = 40
 MAX_KEY_BITS = 4096
 MIN_SMALL_KEY_BITS = 768  # insecure keys of tests: p of 256 bits
-MESSAGE_CLASSES = (16, 32, 64, 128, 256, 512)
-"""Bits for which powers of G are tabulated; a batch takes the smallest that holds its largest value."""
 
 
 def short_exponent_bits(n_bits: int) -> int:
@@ -129,9 +127,7 @@ class PublicKey(PublicKeyBase):
     """
 
     __slots__ = (
-        "_h_tables",
-        "_lock",
-        "_m_tables",
+        "_powers",
         "digest",
         "g",
         "h",
@@ -146,9 +142,7 @@ class PublicKey(PublicKeyBase):
     g: int
     h: int
     p_bits: int
-    _h_tables: dict[int, bigint.FixedBase]
-    _m_tables: dict[int, tuple[bigint.FixedBase, Limbs]]
-    _lock: threading.Lock
+    _powers: Generators
 
     def __init__(self, n: int, *, g: int, h: int, insecure_allow_small_key: bool = False) -> None:
         if not isinstance(n, int) or n % 2 == 0 or n < 0:
@@ -162,18 +156,18 @@ class PublicKey(PublicKeyBase):
                 raise ValueError(
                     f"{name} is not a generator of a key of this n: the key is damaged or malicious"
                 )
+        modulus = bigint.Modulus(n)
+        max_bits = prime_bits(n_bits) - 2
         self._set(
             n=n,
             n_bits=n_bits,
             g=g,
             h=h,
             p_bits=prime_bits(n_bits),
-            modulus=bigint.Modulus(n),
-            max_int=(1 << (prime_bits(n_bits) - 2)) - 1,
+            modulus=modulus,
+            max_int=(1 << max_bits) - 1,
             digest=key_digest(self.scheme, n, g, h),
-            _h_tables={},
-            _m_tables={},
-            _lock=threading.Lock(),
+            _powers=Generators(g, h, modulus, max_bits),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -201,37 +195,14 @@ class PublicKey(PublicKeyBase):
         return self._blind(count, self.n_bits, vartime=False)
 
     def _blind(self, count: int, n_bits: int, *, vartime: bool) -> Limbs:
-        with self._lock:
-            if n_bits not in self._h_tables:
-                self._h_tables[n_bits] = self._table(self.h, n_bits)
-            table = self._h_tables[n_bits]
         exponents = random_bits(count, n_bits)
-        result = (table.powm_vartime if vartime else table.powm)(exponents, montgomery=True)
+        result = self._powers.blinding(exponents, n_bits, vartime=vartime)
         wipe(exponents)
         return result
 
-    def _table(self, base: int, n_bits: int) -> bigint.FixedBase:
-        return bigint.FixedBase(limbs.from_int(base, self.modulus.limbs), self.modulus, n_bits)
-
     def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
-        """G^m mod n, as G^(m + 2^k) G^(-2^k): no exponent is negative. k is public, from `MESSAGE_CLASSES`."""
-        used = limbs.bit_length(encoded.magnitude)
-        k = next((bits for bits in (*MESSAGE_CLASSES, self.p_bits - 2) if bits >= used), self.p_bits - 2)
-        with self._lock:
-            if k not in self._m_tables:
-                shift = montgomery_constant(pow(self.g, -(1 << k), self.n), self.modulus)
-                self._m_tables[k] = (self._table(self.g, k + 1), shift)
-            table, shift = self._m_tables[k]
-        width = limbs.n_limbs(k + 1)
-        offset = limbs.from_int(1 << k, width)
-        magnitude = limbs.resize(encoded.magnitude, width)
-        exponents = limbs.select(
-            encoded.negative, limbs.sub(offset, magnitude)[0], limbs.add(magnitude, offset)[0]
-        )
-        power = (table.powm_vartime if vartime else table.powm)(exponents, montgomery=True)
-        result = bigint.mod_mul(power, shift, self.modulus, montgomery=True)
-        wipe(exponents, power)
-        return result
+        """G^m mod n."""
+        return self._powers.message(encoded, vartime=vartime)
 
     def to_bytes(self) -> bytes:
         """The key as bytes, for `from_bytes`."""
@@ -250,7 +221,7 @@ class PublicKey(PublicKeyBase):
 
 
 class PrivateKey(PrivateKeyBase):
-    """p and t. Immutable; its representation shows neither.
+    """p and t. Immutable; its representation shows neither. It encrypts as the public key does.
 
     public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2.
     ValueError where they do not fit.
@@ -345,6 +316,7 @@ class PrivateKey(PrivateKeyBase):
         bits = DEFAULT_RANGE_BITS if packing is None else max(DEFAULT_RANGE_BITS, packing.n_bits)
         return self.decrypt_in_range(ciphertexts, bits, dtype=dtype, packing=packing, n_items=n_items)
 
+    # By CRT the owner would save a third of the products at best, and lose that again in taking the parts together.
     def blinding_factors(self, count: int) -> Limbs:
         return self.public_key.blinding_factors(count)
 

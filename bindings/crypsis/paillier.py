@@ -12,11 +12,11 @@ gcd(p - 1, q - 1) = 2, h = -x^2 mod n for a random x, hs = h^n mod n^2, and
 
     E(m) = (1 + m n) * hs^a mod n^2,    a of n_bits / 2 random bits.
 
-Security: with exponents a of full length, semantic security is the decisional composite residuosity assumption: h
-generates the numbers of Jacobi symbol 1, but for a negligible part of the choices [DJN10]. Exponents of half the
-length of n give powers that are indistinguishable from those of full length if factoring n is hard [GR03]. Against
-chosen ciphertexts nothing is promised, as for every homomorphic scheme. A key that is a bare n (python-paillier's)
-knows no h: its blinding is r^n for a random r, [Pai99]'s own, and many times slower.
+Security [DJN10]: with exponents a of full length, semantic security is the decisional composite residuosity
+assumption; h generates the numbers of Jacobi symbol 1, up to a small index where p - 1 or q - 1 have small odd factors.
+That exponents of half the length of n give powers indistinguishable from those of full length is what [GR03] derive
+from the hardness of factoring n. Against chosen ciphertexts nothing is promised, as for every homomorphic scheme. A key
+that is a bare n (python-paillier's) knows no h: its blinding is r^n for a random r, [Pai99]'s own, many times slower.
 
 Encryption, blinding and decryption are constant-time in everything secret, except where a name says `_vartime`; key
 generation is not.

@@ -2,8 +2,8 @@
 // crypsis/curve25519.py has checked dtypes, overlap and meaning; the lengths are checked again here.
 #include <pybind11/stl.h>
 
-#include "arrays.h"
 #include "curve25519/curve25519.h"
+#include "messages.h"
 
 namespace crypsis::bindings {
 namespace {
@@ -37,34 +37,21 @@ void map_to_curve(const ByteArray& elements, ByteArray& out, const std::string& 
   curve25519::map_to_curve(backend, elements.data(), result, n, threads);
 }
 
-using OffsetArray = py::array_t<std::int64_t, py::array::c_style>;
-
-void hash_to_curve(const ByteArray& data, const OffsetArray& offsets, const std::string& dst,
-                   bool random_oracle, ByteArray& out_u, ByteArray& out_v, int threads) {
-  if (data.ndim() != 1 || offsets.ndim() != 1 || offsets.shape(0) < 1) {
-    throw py::value_error("data and offsets must be one-dimensional, with n + 1 offsets");
-  }
-  const std::size_t n = static_cast<std::size_t>(offsets.shape(0)) - 1;
+void hash_to_curve(const std::vector<py::tuple>& parts, const py::bytes& dst, bool random_oracle,
+                   ByteArray& out_u, ByteArray& out_v, int threads) {
+  const std::vector<Messages> messages = make_messages(parts);
+  const std::size_t n = count(messages);
   check_same_rows(check_rows(out_u, "out_u", kRow), n, "out_u");
   check_same_rows(check_rows(out_v, "out_v", kRow), n, "out_v");
-  if (dst.empty() || dst.size() > 255) {
-    throw py::value_error("dst has " + std::to_string(dst.size()) + " bytes: give 1 to 255");
-  }
-  const std::int64_t* ends = offsets.data();
-  std::int64_t previous = 0;
-  for (std::size_t i = 0; i <= n; ++i) {
-    if (ends[i] < previous || ends[i] > data.shape(0)) {
-      throw py::value_error("offset " + std::to_string(i) + " is " + std::to_string(ends[i]) +
-                            ": offsets must not decrease nor pass the " + std::to_string(data.shape(0)) +
-                            " bytes of data");
-    }
-    previous = ends[i];
+  const std::string_view tag = dst;
+  if (tag.empty() || tag.size() > 255) {
+    throw py::value_error("dst has " + std::to_string(tag.size()) + " bytes: give 1 to 255");
   }
   std::uint8_t* u = out_u.mutable_data();
   std::uint8_t* v = out_v.mutable_data();
   const py::gil_scoped_release unlocked;
-  curve25519::hash_to_curve(data.data(), ends, n, reinterpret_cast<const std::uint8_t*>(dst.data()),
-                            dst.size(), random_oracle, u, v, threads);
+  curve25519::hash_to_curve(messages, {reinterpret_cast<const std::uint8_t*>(tag.data()), tag.size()},
+                            random_oracle, u, v, threads);
 }
 
 // (row, reason) of the first bad point, or None.
@@ -96,8 +83,8 @@ void bind_curve25519(py::module_& module) {
              py::arg("threads"));
   module.def("map_to_curve", &map_to_curve, plain("elements"), plain("out"), py::arg("backend"),
              py::arg("threads"));
-  module.def("hash_to_curve", &hash_to_curve, plain("data"), plain("offsets"), py::arg("dst"),
-             py::arg("random_oracle"), plain("out_u"), plain("out_v"), py::arg("threads"));
+  module.def("hash_to_curve", &hash_to_curve, py::arg("parts"), py::arg("dst"), py::arg("random_oracle"),
+             plain("out_u"), plain("out_v"), py::arg("threads"));
   module.def("check_points", &check_points, plain("points"));
 }
 

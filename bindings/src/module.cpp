@@ -4,6 +4,7 @@
 
 #include "arrays.h"
 #include "common/cpu_features.h"
+#include "common/slugs.h"
 #include "common/threads.h"
 
 namespace py = pybind11;
@@ -30,6 +31,8 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("reason", &BackendStatus::reason);
 
   module.def("cpu_features", [] { return crypsis::feature_names(crypsis::cpu_features()); });
+  module.attr("SLUGS") = py::tuple(py::cast(crypsis::kSlugs));
+  module.def("requested_backend", &crypsis::requested_backend, py::arg("slug"), py::arg("argument") = "");
   module.def("resolve_threads", &crypsis::resolve_threads, py::arg("threads") = 0);
 
   // Each slug is a submodule with its functions and a `backends()` that returns list[BackendStatus].

@@ -43,6 +43,7 @@ class Engine52 {
     broadcast(element(kFromPlain), modulus.s2());
     broadcast(element(kFromStored), modulus.s2_over_r());
     broadcast(element(kToStored), modulus.r());
+    broadcast(element(kR2), modulus.r2());
     vectors(element(kToPlain))[0] = splat(1);
     by_ = {vectors(element(kN)), vectors(element(kQ)), splat(modulus.minus_inverse() & kMask52), k_};
   }
@@ -74,6 +75,14 @@ class Engine52 {
   }
   void sqr_exact(Word* r, const Word* a) {
     finish_exact(vectors(r), montgomery_sqr(vectors(r), vectors(a), by_, blocks_, last_mask_));
+  }
+  void mul_plain(Word* r, const Word* a, const Word* b) {
+    mul_exact(r, a, b);
+    mul_exact(r, r, element(kR2));
+  }
+  void sqr_plain(Word* r, const Word* a) {
+    sqr_exact(r, a);
+    mul_exact(r, r, element(kR2));
   }
   void mul(Word* r, const Word* a, const Word* b) {
     montgomery_mul(vectors(r), vectors(a), vectors(b), by_, blocks_, splat(kMask52));
@@ -119,7 +128,7 @@ class Engine52 {
   void unpack(Word* e, const Word* const* rows) const { gather_words(vectors(e), rows, entry_words()); }
 
  private:
-  enum Constant : std::size_t { kN, kOne, kFromPlain, kFromStored, kToStored, kToPlain, kQ, kElements };
+  enum Constant : std::size_t { kN, kOne, kFromPlain, kFromStored, kToStored, kToPlain, kR2, kQ, kElements };
 
   Word* element(std::size_t i) const { return memory_.get() + i * size(); }
   void copy(Word* to, const Word* from) const { std::memcpy(to, from, size() * sizeof(Word)); }

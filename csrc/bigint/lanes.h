@@ -3,7 +3,8 @@
 // in an unnamed namespace: each backend's file gets code of its own with its own ISA flags.
 //
 // An Engine holds elements: size() words for kLanes numbers, 64-byte aligned, in one of two forms.
-//   exact    Montgomery form with R, fully reduced: load, store, mul_exact, sqr_exact
+//   exact    Montgomery form with R, fully reduced: load, store, mul_exact, sqr_exact; mul_plain and sqr_plain for
+//            numbers that are not in that form
 //   working  the form the backend is fastest in, only loosely reduced: enter, mul, sqr, one, leave
 // `r` may be `a` or `b` in every function.
 #pragma once
@@ -79,15 +80,16 @@ inline void prefetch_rows_to_write(const Word* rows, std::size_t n_words) {
 template <class Engine>
 void mul_batch(const Modulus& modulus, const MulJob& job, std::size_t begin, std::size_t end) {
   Engine engine(modulus);
-  Scratch scratch(3 * engine.size());
+  Scratch scratch(2 * engine.size());
   Word* const a = scratch.get();
   Word* const b = a + engine.size();
-  Word* const r2 = b + engine.size();
   const bool shared = job.b != nullptr && job.b_stride == 0;
-  if (!job.montgomery) load_broadcast(engine, r2, modulus.r2());
   if (shared) {
     load_broadcast(engine, b, job.b);
-    if (!job.montgomery) engine.mul_exact(b, b, r2);
+    if (!job.montgomery) {  // x * (b R) / R
+      load_broadcast(engine, a, modulus.r2());
+      engine.mul_exact(b, b, a);
+    }
   }
   for (std::size_t i = begin; i < end; i += Engine::kLanes) {
     engine.load(a, Rows<Engine>(job.a, job.a_stride, i, end).at);
@@ -99,12 +101,17 @@ void mul_batch(const Modulus& modulus, const MulJob& job, std::size_t begin, std
       if (job.b != nullptr && !shared) prefetch_rows(job.b + next * job.b_stride, n_words);
       prefetch_rows_to_write(job.out + next * engine.limbs(), n_words);
     }
-    if (job.b == nullptr) {
-      engine.sqr_exact(a, a);
+    if (job.montgomery || shared) {
+      if (job.b == nullptr) {
+        engine.sqr_exact(a, a);
+      } else {
+        engine.mul_exact(a, a, b);
+      }
+    } else if (job.b == nullptr) {
+      engine.sqr_plain(a, a);
     } else {
-      engine.mul_exact(a, a, b);
+      engine.mul_plain(a, a, b);
     }
-    if (!job.montgomery && !shared) engine.mul_exact(a, a, r2);
     store_rows(engine, a, job.out, i, end);
   }
 }

@@ -9,8 +9,9 @@
 namespace crypsis::bigint {
 namespace {
 
-// x - n in x where that is not negative or `carry` stands above the top limb; no branch on the values.
-void subtract_if_not_below(Word* x, const Word* n, std::size_t limbs, Word carry) noexcept {
+// x - n in x where that is not negative or `carry` stands above the top limb; returns 1 there, else 0. No branch on
+// the values.
+Word subtract_if_not_below(Word* x, const Word* n, std::size_t limbs, Word carry) noexcept {
   Word borrow = 0;
   for (std::size_t i = 0; i < limbs; ++i) {
     const unsigned __int128 d = static_cast<unsigned __int128>(x[i]) - n[i] - borrow;
@@ -23,10 +24,12 @@ void subtract_if_not_below(Word* x, const Word* n, std::size_t limbs, Word carry
     x[i] = static_cast<Word>(d);
     borrow = static_cast<Word>(d >> 64) & 1;
   }
+  return mask & 1;
 }
 
-// x = x * 2^n_bits mod n by doubling.
-void double_mod(Words& x, const Words& n, std::size_t n_bits) {
+// x = x * 2^n_bits mod n by doubling. Each step is one of a long division: its bit of the quotient of 2^from * x by
+// n goes to `quotient` while that has room, counted down from bit `from`.
+void double_mod(Words& x, const Words& n, std::size_t n_bits, std::size_t from, Words& quotient) {
   for (std::size_t step = 0; step < n_bits; ++step) {
     Word carry = 0;
     for (Word& limb : x) {
@@ -34,7 +37,8 @@ void double_mod(Words& x, const Words& n, std::size_t n_bits) {
       limb = (limb << 1) | carry;
       carry = top;
     }
-    subtract_if_not_below(x.data(), n.data(), n.size(), carry);
+    const Word bit = subtract_if_not_below(x.data(), n.data(), n.size(), carry);
+    if (step < from) quotient[(from - step - 1) / 64] |= bit << ((from - step - 1) % 64);
   }
 }
 
@@ -65,8 +69,9 @@ Modulus::Modulus(const Word* n, std::size_t limbs) : n_(n, n + limbs), n_bits_(0
   power.back() = Word{1} << ((n_bits_ - 1) % 64);
   std::size_t exponent = n_bits_ - 1;
   const std::size_t r_bits = 64 * limbs, s_bits = 52 * digits52();
+  barrett_.resize(limbs + 1);
   const auto advance = [&](std::size_t to) {
-    double_mod(power, n_, to - exponent);
+    double_mod(power, n_, to - exponent, exponent < 2 * r_bits ? 2 * r_bits - exponent : 0, barrett_);
     exponent = to;
     return power;
   };

@@ -27,6 +27,9 @@ class Modulus {
   Word minus_inverse() const noexcept { return minus_inverse_; }  // -1 / n mod 2^64
   const Word* r() const noexcept { return r_.data(); }            // R mod n: one in Montgomery form
   const Word* r2() const noexcept { return r2_.data(); }  // R^2 mod n: into Montgomery form by one product
+  const Word* barrett() const noexcept {
+    return barrett_.data();
+  }  // floor(2^(128 * limbs) / n), limbs + 1 words
 
   // The radix 2^52 of the IFMA code: enough digits that S = 2^(52 * digits52) > 16 n, and the last of them
   // holds bit 64 * limbs.
@@ -39,7 +42,7 @@ class Modulus {
   Words n_;
   std::size_t n_bits_;
   Word minus_inverse_;
-  Words r_, r2_, s_, s2_, s2_over_r_;
+  Words r_, r2_, s_, s2_, s2_over_r_, barrett_;
 };
 
 // The first row of `rows[n_rows][limbs]` that is not below the modulus; n_rows if there is none. Takes

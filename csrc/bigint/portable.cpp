@@ -27,6 +27,9 @@ class Engine64 {
   void mul_exact(Word* r, const Word* a, const Word* b) { montgomery_.mul(modulus_, r, a, b); }
   void sqr_exact(Word* r, const Word* a) { montgomery_.sqr(modulus_, r, a); }
 
+  void mul_plain(Word* r, const Word* a, const Word* b) { montgomery_.mul_plain(modulus_, r, a, b); }
+  void sqr_plain(Word* r, const Word* a) { montgomery_.sqr_plain(modulus_, r, a); }
+
   void mul(Word* r, const Word* a, const Word* b) { mul_exact(r, a, b); }
   void sqr(Word* r, const Word* a) { sqr_exact(r, a); }
   void one(Word* e) const { copy(e, modulus_.r()); }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One table of backends per slug, resolved once per call on a batch [ARCHITECTURE 2].
 #pragma once
-#include <algorithm>
-#include <cstdlib>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "common/cpu_features.h"
+#include "common/text.h"
 
 namespace crypsis {
 
@@ -37,25 +36,9 @@ struct BackendStatus {
 };
 
 // The backend asked for: the argument, else CRYPSIS_BACKEND, else "" (the best). The variable holds one name
-// for every slug ("portable") or a list by slug ("hashing:avx2,curve25519:portable").
-inline std::string requested_backend(std::string_view slug, std::string_view argument) {
-  if (!argument.empty()) return std::string(argument);
-  const char* text = std::getenv("CRYPSIS_BACKEND");
-  if (text == nullptr) return {};
-  std::string_view rest(text);
-  if (rest.find(':') == std::string_view::npos) return std::string(rest);
-  while (!rest.empty()) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    const std::size_t colon = item.find(':');
-    if (colon == std::string_view::npos) {
-      throw BackendUnavailable("CRYPSIS_BACKEND is '" + std::string(text) +
-                               "': write one backend name, or slug:backend pairs separated by commas");
-    }
-    if (item.substr(0, colon) == slug) return std::string(item.substr(colon + 1));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-  }
-  return {};
-}
+// for every slug ("portable") or a list by slug ("hashing:avx2,curve25519:portable"). BackendUnavailable for a
+// list with an item that is no slug:backend pair, an unknown slug or one named twice, whichever slug asks.
+std::string requested_backend(std::string_view slug, std::string_view argument);
 
 // Why `impl` cannot serve; empty if it can. `accepts(impl)` says whether it has code for these parameters.
 template <class Impl, class Accepts>
@@ -78,7 +61,7 @@ const Impl& select_backend(std::string_view slug, std::string_view variant,
     if (forced.empty() || impl->name == forced) {
       if (why_not.empty()) return *impl;
       if (!forced.empty()) {
-        throw BackendUnavailable("backend '" + forced + "' of " + std::string(slug) +
+        throw BackendUnavailable("backend " + quoted(forced) + " of " + std::string(slug) +
                                  (variant.empty() ? "" : "/" + std::string(variant)) + " " + why_not +
                                  "; unset CRYPSIS_BACKEND and backend= to use the best one");
       }
@@ -86,7 +69,7 @@ const Impl& select_backend(std::string_view slug, std::string_view variant,
     if (!why_not.empty()) continue;
     names += (names.empty() ? "" : ", ") + std::string(impl->name);
   }
-  throw BackendUnavailable("backend '" + forced + "' does not exist for " + std::string(slug) +
+  throw BackendUnavailable("backend " + quoted(forced) + " does not exist for " + std::string(slug) +
                            (variant.empty() ? "" : "/" + std::string(variant)) +
                            " in this build; this CPU can run: " + names +
                            " (CRYPSIS_BACKEND also takes slug:backend pairs)");
@@ -99,11 +82,15 @@ void report_backends(std::string_view slug, std::string_view variant, std::span<
                      std::vector<BackendStatus>& rows) {
   const FeatureSet cpu = cpu_features();
   std::string chosen_name;
-  std::string failure;
+  std::string
+      others;  // why the rest that could run was not chosen; the error itself is not repeated in each row
   try {
-    chosen_name = select_backend<Impl>(slug, variant, compiled, {}, accepts).name;
-  } catch (const BackendUnavailable& error) {
-    failure = error.what();
+    const std::string forced = requested_backend(slug, {});
+    others = forced.empty() ? "slower than " : "CRYPSIS_BACKEND asks for " + quoted(forced);
+    chosen_name = select_backend<Impl>(slug, variant, compiled, forced, accepts).name;
+    if (forced.empty()) others += chosen_name;
+  } catch (const BackendUnavailable&) {
+    if (others.empty()) others = "CRYPSIS_BACKEND is wrong";
   }
   for (const std::string_view name : known) {
     const Impl* impl = nullptr;
@@ -118,11 +105,7 @@ void report_backends(std::string_view slug, std::string_view variant, std::span<
       row.reason = refusal(*impl, cpu, accepts);
       row.supported = row.reason.empty();
       row.chosen = row.supported && name == chosen_name;
-      if (row.supported && !row.chosen) {
-        row.reason = !failure.empty()                      ? failure
-                     : requested_backend(slug, {}).empty() ? "slower than " + chosen_name
-                                                           : "CRYPSIS_BACKEND asks for " + chosen_name;
-      }
+      if (row.supported && !row.chosen) row.reason = others;
     }
     rows.push_back(std::move(row));
   }

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/text.h"
+
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -35,8 +37,8 @@ int resolve_threads(int threads) {
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > 4096) {
-      throw std::invalid_argument("CRYPSIS_NUM_THREADS is '" + std::string(text) +
-                                  "': set it to a whole number from 1 to 4096, or unset it");
+      throw std::invalid_argument("CRYPSIS_NUM_THREADS is " + quoted(text) +
+                                  ": set it to a whole number from 1 to 4096, or unset it");
     }
     return static_cast<int>(value);
   }

@@ -4,10 +4,12 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "common/dispatch.h"
+#include "common/messages.h"
 
 namespace crypsis::curve25519 {
 
@@ -21,12 +23,11 @@ void map_to_curve(std::string_view backend, const std::uint8_t* elements, std::u
                   int threads);
 
 // hash_to_curve (random_oracle) or encode_to_curve of curve25519_XMD:SHA-512_ELL2_{RO,NU}_ [RFC 9380, 8.5]:
-// affine (u, v), rows of 32 bytes little-endian, cofactor cleared. Message i is data[offsets[i] .. offsets[i
-// + 1]); offsets do not decrease. dst has 1..255 bytes. Constant-time in the messages' contents, not in their
+// affine (u, v), rows of 32 bytes little-endian, cofactor cleared. Every part follows the one before in the
+// outputs; its offsets were checked. dst has 1..255 bytes. Constant-time in the messages' contents, not in their
 // lengths. The point at infinity, which no known message reaches, is written as (0, 0).
-void hash_to_curve(const std::uint8_t* data, const std::int64_t* offsets, std::size_t n,
-                   const std::uint8_t* dst, std::size_t dst_size, bool random_oracle, std::uint8_t* out_u,
-                   std::uint8_t* out_v, int threads);
+void hash_to_curve(std::span<const Messages> parts, std::span<const std::uint8_t> dst, bool random_oracle,
+                   std::uint8_t* out_u, std::uint8_t* out_v, int threads);
 
 enum class PointDefect { none, not_canonical, low_order };
 

@@ -39,23 +39,23 @@ struct Block {
 // expand_message_xmd with SHA-512 [RFC 9380, 5.3.1]; keeps what does not depend on the message.
 class Expander {
  public:
-  Expander(const std::uint8_t* dst, std::size_t dst_size, std::size_t out_size) : out_size_(out_size) {
+  Expander(std::span<const std::uint8_t> dst, std::size_t out_size) : out_size_(out_size) {
     constexpr std::uint8_t z_pad[Sha512::kBlock] = {};
     start_.update(z_pad, sizeof z_pad);
-    std::memcpy(dst_prime_, dst, dst_size);
-    dst_prime_[dst_size] = static_cast<std::uint8_t>(dst_size);
-    dst_prime_size_ = dst_size + 1;
+    std::memcpy(dst_prime_, dst.data(), dst.size());
+    dst_prime_[dst.size()] = static_cast<std::uint8_t>(dst.size());
+    dst_prime_size_ = dst.size() + 1;
   }
 
   // out has room for out_size, at most 2 * 64 bytes.
-  void expand(const std::uint8_t* message, std::size_t size, std::uint8_t* out) const {
+  void expand(std::span<const std::uint8_t> message, std::uint8_t* out) const {
     struct {
       Sha512 hash;
       std::uint8_t b0[Sha512::kDigest], b[Sha512::kDigest];
     } s;
     const WipeGuard guard(s);
     s.hash = start_;
-    s.hash.update(message, size);
+    s.hash.update(message.data(), message.size());
     const std::uint8_t length[3] = {static_cast<std::uint8_t>(out_size_ >> 8),
                                     static_cast<std::uint8_t>(out_size_), 0};
     s.hash.update(length, 3);
@@ -155,12 +155,30 @@ void double_block(Block& block, Point* p, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) finish_sum(p[i], p[i].u, mul(block.num[i], block.den[i]));
 }
 
-void hash_block(Block& block, const Expander& expander, const std::uint8_t* data, const std::int64_t* offsets,
+template <class Offset>
+std::span<const std::uint8_t> between(const Messages& messages, std::size_t i) {
+  const Offset* const offsets = static_cast<const Offset*>(messages.offsets) + i;
+  return {messages.data + offsets[0], static_cast<std::size_t>(offsets[1] - offsets[0])};
+}
+
+std::span<const std::uint8_t> message_at(const Messages& messages, std::size_t i) {
+  switch (messages.layout) {
+    case Messages::Layout::kOffsets32:
+      return between<std::int32_t>(messages, i);
+    case Messages::Layout::kOffsets64:
+      return between<std::int64_t>(messages, i);
+    default:
+      return {messages.data + i * messages.stride, messages.width};
+  }
+}
+
+// Messages [begin, begin + n) to rows [0, n) of the outputs.
+void hash_block(Block& block, const Expander& expander, const Messages& messages, std::size_t begin,
                 std::size_t n, bool random_oracle, std::uint8_t* out_u, std::uint8_t* out_v) {
   std::uint8_t uniform[kBlock][2 * Sha512::kDigest];
   const WipeGuard guard(uniform);
   for (std::size_t i = 0; i < n; ++i) {
-    expander.expand(data + offsets[i], static_cast<std::size_t>(offsets[i + 1] - offsets[i]), uniform[i]);
+    expander.expand(message_at(messages, begin + i), uniform[i]);
     block.element[i] = reduce_element(uniform[i]);
   }
   map_block(block, block.q0, n);
@@ -179,18 +197,22 @@ void hash_block(Block& block, const Expander& expander, const std::uint8_t* data
 
 }  // namespace
 
-void hash_to_curve(const std::uint8_t* data, const std::int64_t* offsets, std::size_t n,
-                   const std::uint8_t* dst, std::size_t dst_size, bool random_oracle, std::uint8_t* out_u,
-                   std::uint8_t* out_v, int threads) {
-  const Expander expander(dst, dst_size, random_oracle ? 2 * kElementBytes : kElementBytes);
-  parallel_for(n, kBlock, threads, [&](std::size_t begin, std::size_t end) {
-    Block block;
-    const WipeGuard guard(block);
-    for (; begin < end; begin += kBlock) {
-      hash_block(block, expander, data, offsets + begin, std::min(kBlock, end - begin), random_oracle,
-                 out_u + 32 * begin, out_v + 32 * begin);
-    }
-  });
+void hash_to_curve(std::span<const Messages> parts, std::span<const std::uint8_t> dst, bool random_oracle,
+                   std::uint8_t* out_u, std::uint8_t* out_v, int threads) {
+  const Expander expander(dst, random_oracle ? 2 * kElementBytes : kElementBytes);
+  threads = resolve_threads(threads);  // a wrong CRYPSIS_NUM_THREADS is told for an empty batch too
+  for (const Messages& messages : parts) {
+    parallel_for(messages.n, kBlock, threads, [&](std::size_t begin, std::size_t end) {
+      Block block;
+      const WipeGuard guard(block);
+      for (; begin < end; begin += kBlock) {
+        hash_block(block, expander, messages, begin, std::min(kBlock, end - begin), random_oracle,
+                   out_u + 32 * begin, out_v + 32 * begin);
+      }
+    });
+    out_u += 32 * messages.n;
+    out_v += 32 * messages.n;
+  }
 }
 
 }  // namespace crypsis::curve25519

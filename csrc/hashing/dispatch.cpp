@@ -37,14 +37,6 @@ constexpr std::array<const Impl*, 1> kManyOther{&portable};
 // (NOTES.md).
 constexpr std::size_t kFewItems = 10;
 
-template <class Offset>
-bool increasing(const void* memory, std::size_t n, std::size_t limit) {
-  const Offset* const offsets = static_cast<const Offset*>(memory);
-  bool bad = offsets[0] < 0;
-  for (std::size_t i = 0; i < n; ++i) bad |= offsets[i + 1] < offsets[i];
-  return !bad && static_cast<std::uint64_t>(offsets[n]) <= limit;
-}
-
 void load_words(const std::uint8_t bytes[32], std::uint32_t words[8]) {
   for (int i = 0; i < 8; ++i) {
     words[i] = 0;
@@ -150,18 +142,6 @@ Algorithm parse_algorithm(std::string_view name) {
     if (kNames[i] == name) return static_cast<Algorithm>(i);
   }
   throw std::invalid_argument("algorithm is '" + std::string(name) + "': use sha256, sm3 or blake3");
-}
-
-void check_offsets(const Messages& messages, std::size_t n_data_bytes) {
-  if (messages.layout == Messages::Layout::kRows || messages.n == 0) return;
-  const bool good = messages.layout == Messages::Layout::kOffsets32
-                        ? increasing<std::int32_t>(messages.offsets, messages.n, n_data_bytes)
-                        : increasing<std::int64_t>(messages.offsets, messages.n, n_data_bytes);
-  if (!good) {
-    throw std::invalid_argument(
-        "the Arrow array's offsets decrease or point outside its data: the array is damaged, see "
-        "validate(full=True)");
-  }
 }
 
 std::span<const Impl* const> compiled(Algorithm algorithm, std::size_t n_items) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/dispatch.h"
+#include "common/messages.h"
 
 namespace crypsis::hashing {
 
@@ -15,22 +16,6 @@ enum class Algorithm : std::uint8_t { kSha256, kSm3, kBlake3 };  // [FIPS 180-4]
 
 // "sha256", "sm3", "blake3"; std::invalid_argument names anything else.
 Algorithm parse_algorithm(std::string_view name);
-
-// n byte strings that the caller owns. Either rows: message i is `width` bytes at data + i * stride; or
-// Arrow's layout: message i is data[offsets[i], offsets[i + 1]). No byte outside the messages is read.
-struct Messages {
-  enum class Layout : std::uint8_t { kRows, kOffsets32, kOffsets64 };
-  const std::uint8_t* data = nullptr;
-  std::size_t n = 0;
-  Layout layout = Layout::kRows;
-  std::size_t stride = 0;
-  std::size_t width = 0;
-  const void* offsets = nullptr;  // int32_t or int64_t, n + 1 of them
-};
-
-// Throws std::invalid_argument unless offsets start at 0 or above, never decrease and end at or below
-// n_data_bytes.
-void check_offsets(const Messages& messages, std::size_t n_data_bytes);
 
 // What is mixed into every message of a call. At most one of the two is not empty.
 //   domain, 1 to 62 bytes: SHA-256 and SM3 hash one more 64-byte block before the message: the length of

@@ -65,7 +65,8 @@ def configure_logging(verbose: int, *, debug: bool = False) -> None:
 def show_backends(
     json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
-    """What is compiled, what this CPU can run, what is chosen, and why not the rest."""
+    """What is compiled, what this CPU can run, what is chosen, and why not the rest. Fails where
+    CRYPSIS_BACKEND asks for what cannot be had."""
     from crypsis import backends
 
     rows = backends.report()
@@ -76,6 +77,7 @@ def show_backends(
         print(
             json.dumps({"cpu": backends.cpu_features(), "backends": [asdict(row) for row in rows]}, indent=2)
         )
+        backends.check_forced()
         return
     from rich.console import Console
     from rich.table import Table
@@ -89,7 +91,8 @@ def show_backends(
     console.print("CPU features: " + " ".join(backends.cpu_features()), highlight=False)
     forced = os.environ.get("CRYPSIS_BACKEND")
     if forced:
-        console.print(f"CRYPSIS_BACKEND={forced} is set", highlight=False)
+        console.print(f"CRYPSIS_BACKEND={forced} is set", highlight=False, markup=False)
+    backends.check_forced()  # an error that concerns all rows is told once, after them
 
 
 @app.command("certs")

@@ -212,7 +212,9 @@ class GrpcListener:
                 self._session.on_packet(connection, packet)
         except Exception:  # gRPC raises a bare Exception when a call is cancelled
             reason = "the connection was lost"
-        self._session.detach(connection, reason)
+        # After a failure the writer still has the reason to tell; the end of the call detaches then.
+        if self._session.failure is None:
+            self._session.detach(connection, reason)
 
 
 class GrpcDialer:

@@ -60,15 +60,37 @@ def test_no_command_shows_the_help(crypsis: Crypsis, group: list[str]) -> None:
 
 
 def test_backends(crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crypsis.backends import SLUGS
+
     shown = json.loads(crypsis("backends", "--json").stdout)
-    assert {row["slug"] for row in shown["backends"]} == {"hashing", "curve25519"}
-    assert all(
-        any(r["chosen"] for r in shown["backends"] if r["slug"] == s) for s in ("hashing", "curve25519")
-    )
+    assert {row["slug"] for row in shown["backends"] if row["chosen"]} == set(SLUGS)
     monkeypatch.setenv("CRYPSIS_BACKEND", "portable")
     table = crypsis("backends").stdout
     assert "CRYPSIS_BACKEND=portable" in table
     assert "curve25519" in table
+
+
+@pytest.mark.parametrize(
+    ("forced", "reason", "error"),
+    [
+        ("neon", "asks for 'neon'", "CRYPSIS_BACKEND is 'neon', which cannot run here for hashing/sha256, "),
+        ("hashing:", "CRYPSIS_BACKEND is wrong", "item 'hashing:' names no backend"),
+    ],
+)
+def test_backends_tells_a_wrong_variable_once(
+    crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch, forced: str, reason: str, error: str
+) -> None:
+    monkeypatch.setenv("CRYPSIS_BACKEND", forced)
+    for options in ((), ("--json",)):
+        finished = crypsis("backends", *options)
+        assert finished.code == 3
+        assert finished.stderr.startswith("error: CRYPSIS_BACKEND is ")
+        assert finished.stderr.count("\n") == 1
+        assert error in finished.stderr
+        assert error not in finished.stdout
+        assert reason in finished.stdout
+        assert "portable" in finished.stdout  # the table is shown all the same
+        assert max(map(len, finished.stdout.splitlines())) <= 160
 
 
 def test_certs(crypsis: Crypsis, tmp_path: Path) -> None:

@@ -152,3 +152,12 @@ def test_citations_resolve() -> None:
                     if label not in labels and re.sub(r"-\d{4}$", "", label) not in labels:
                         lost.add(f"{file.relative_to(ROOT)}: [{label}]")
     assert lost == set()
+
+
+def test_numbers_beside_a_field_are_its_default() -> None:
+    from crypsis.mpc.psi.config import JobConfig
+
+    quoted = re.findall(r"`(\w+)` \((\d+)", GUIDE.read_text(encoding="utf-8"))
+    told = {name: int(number) for name, number in quoted if name in JobConfig.model_fields}
+    assert set(told) >= {"memory_mib", "batch_size"}
+    assert told == {name: JobConfig.model_fields[name].default for name in told}

@@ -49,10 +49,9 @@ struct Secret {
   } else if (operation == "elements") {
     impl->map_to_curve(secret.bytes, out, kRows);
   } else if (operation == "messages") {
-    std::int64_t offsets[kRows + 1];
-    for (std::size_t i = 0; i <= kRows; ++i) offsets[i] = static_cast<std::int64_t>(32 * i);
+    const Messages messages{secret.bytes, kRows, Messages::Layout::kRows, 32, 32, nullptr};
     const std::uint8_t dst[] = {'t', 'e', 's', 't'};
-    curve25519::hash_to_curve(secret.bytes, offsets, kRows, dst, sizeof dst, true, out, out + kRows * 32, 1);
+    curve25519::hash_to_curve({&messages, 1}, dst, true, out, out + kRows * 32, 1);
   } else if (operation == "leak_by_branch") {
     leak_by_branch(secret, out);
   } else if (operation == "leak_by_address") {

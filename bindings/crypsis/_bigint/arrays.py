@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypsis import _arguments
+
 Limbs = npt.NDArray[np.uint64]
 
 
@@ -24,13 +26,10 @@ def array(
         and value.flags.c_contiguous
     ):
         return value
-    if type(value).__module__.partition(".")[0] == "cupy":
-        raise TypeError(
-            f"{name} is a CuPy array: bigint has no CUDA kernels in this version, pass {name}.get()"
-        )
+    _arguments.refuse_gpu(name, value)
     if not isinstance(value, np.ndarray) or value.dtype.type not in dtypes:
-        kind = f"dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{name} is {kind}: give a NumPy array of {' or '.join(t.__name__ for t in dtypes)}")
+        names = " or ".join(t.__name__ for t in dtypes)
+        raise TypeError(f"{name} is {_arguments.kind(value)}: give a NumPy array of {names}")
     if not value.dtype.isnative:
         raise TypeError(f"{name} has the other byte order: pass {name}.astype(numpy.{value.dtype.name})")
     if value.ndim not in ndims:
@@ -81,23 +80,3 @@ def result(
 def _address(value: npt.NDArray[Any]) -> int:
     address: int = value.__array_interface__["data"][0]
     return address
-
-
-def threads(value: int | None) -> int:
-    """0 for the default."""
-    if value is None:
-        return 0
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"threads is {type(value).__name__}: give an int")
-    if not 1 <= value <= 4096:
-        raise ValueError(f"threads is {value}: give 1 to 4096, or None for the default")
-    return int(value)
-
-
-def bits(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number from `least` to `most`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}: give an int")
-    if not least <= value <= most:
-        raise ValueError(f"{name} is {value}: give {least} to {most}")
-    return int(value)

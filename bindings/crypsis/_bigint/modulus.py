@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crypsis import _core
+from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 
@@ -20,7 +20,7 @@ MAX_BITS = 8192
 
 def from_ints(values: Iterable[int], limbs: int) -> Limbs:
     """`uint64[n, limbs]` of non-negative Python integers below 2^(64 * limbs); ValueError names the index."""
-    n_bytes = 8 * check.bits("limbs", limbs, 1, 1 << 20)
+    n_bytes = 8 * _arguments.integer("limbs", limbs, 1, 1 << 20)
     parts = []
     for index, value in enumerate(values):
         try:
@@ -136,9 +136,9 @@ def mod_mul(
         left,
         right,
         product.reshape(-1, modulus.limbs),
-        bool(montgomery),
-        backend or "",
-        check.threads(threads),
+        _arguments.flag("montgomery", montgomery),
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return product
 
@@ -160,8 +160,8 @@ def mod_sqr(
         rows,
         None,
         square.reshape(-1, modulus.limbs),
-        bool(montgomery),
-        backend or "",
-        check.threads(threads),
+        _arguments.flag("montgomery", montgomery),
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return square

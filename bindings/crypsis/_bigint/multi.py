@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from crypsis import _core
+from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, mod_mul, mod_sqr
@@ -51,12 +51,15 @@ def multi_powm(
         raise ValueError(
             f"exponents has shape {powers.shape} for {len(rows)} bases: give uint64[m, {len(rows)}]"
         )
-    n_bits = check.bits("exponent_bits", exponent_bits, 0, 64)
+    n_bits = _arguments.integer("exponent_bits", exponent_bits, 0, 64)
     result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
-    n_threads = check.threads(threads)
+    montgomery = _arguments.flag("montgomery", montgomery)
+    n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    _core.bigint.multi_powm(modulus._core, rows, powers, n_bits, result, backend or "", n_threads)
+    _core.bigint.multi_powm(
+        modulus._core, rows, powers, n_bits, result, _arguments.backend(backend), n_threads
+    )
     if not montgomery:
         modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
     return result
@@ -90,6 +93,7 @@ def multi_powm_vartime(
             f"exponents has shape {powers.shape} for {len(rows)} bases: give int64[m, {len(rows)}]"
         )
     result = check.result(out, (m, modulus.limbs), apart=(rows, powers))
+    montgomery = _arguments.flag("montgomery", montgomery)
     options = _Options(backend=backend, threads=threads)
     negative = powers < 0 if powers.dtype == np.int64 else np.zeros(powers.shape, dtype=np.bool_)
     bits_of = powers.view(np.uint64)

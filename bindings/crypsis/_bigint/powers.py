@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crypsis import _core
+from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus
@@ -78,10 +78,10 @@ def _powm(
         powers,
         _exponent_bits(exponent_bits, powers),
         result.reshape(-1, modulus.limbs),
-        bool(montgomery),
+        _arguments.flag("montgomery", montgomery),
         vartime,
-        backend or "",
-        check.threads(threads),
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return result
 
@@ -95,7 +95,7 @@ def _exponents(exponents: Any) -> Limbs:
 
 def _exponent_bits(exponent_bits: int | None, exponents: Limbs) -> int:
     most = 64 * exponents.shape[1]
-    return most if exponent_bits is None else check.bits("exponent_bits", exponent_bits, 0, most)
+    return most if exponent_bits is None else _arguments.integer("exponent_bits", exponent_bits, 0, most)
 
 
 class FixedBase:
@@ -128,8 +128,10 @@ class FixedBase:
             raise ValueError(f"base has shape {base.shape}: give uint64[{modulus.limbs}]")
         self._base = row.copy() if montgomery else modulus.to_montgomery(row, threads=1)
         self._modulus = modulus
-        self._exponent_bits = check.bits("exponent_bits", exponent_bits, 1, 1 << 16)
-        self._window = self._default_window() if window is None else check.bits("window", window, 1, 12)
+        self._exponent_bits = _arguments.integer("exponent_bits", exponent_bits, 1, 1 << 16)
+        self._window = (
+            self._default_window() if window is None else _arguments.integer("window", window, 1, 12)
+        )
         self._tables: dict[tuple[str, int], Any] = {}
         self._lock = Lock()
 
@@ -197,16 +199,16 @@ class FixedBase:
             rows,
             self._exponent_bits,
             result.reshape(-1, limbs),
-            bool(montgomery),
+            _arguments.flag("montgomery", montgomery),
             vartime,
-            check.threads(threads),
+            _arguments.threads(threads),
         )
         return result
 
     def _table(self, vartime: bool, backend: str | None, threads: int | None) -> Any:
         window = self._window if vartime else min(self._window, self.CONSTANT_TIME_WINDOW)
-        key = (_core.bigint.select(backend or ""), window)
-        n_threads = check.threads(threads)
+        key = (_core.bigint.select(_arguments.backend(backend)), window)
+        n_threads = _arguments.threads(threads)
         with self._lock:
             if key not in self._tables:
                 self._tables[key] = _core.bigint.FixedBase(

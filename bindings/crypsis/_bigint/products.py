@@ -8,7 +8,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from crypsis import _core
+from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, to_ints
@@ -46,10 +46,13 @@ def _products(
     threads: int | None,
 ) -> Limbs:
     """result[i] = product of rows[index[j]] for starts[i] <= j < starts[i + 1]; rows[j] where index is None."""
-    n_threads = check.threads(threads)
+    montgomery = _arguments.flag("montgomery", montgomery)
+    n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    _core.bigint.segmented_prod(modulus._core, rows, index, starts, result, backend or "", n_threads)
+    _core.bigint.segmented_prod(
+        modulus._core, rows, index, starts, result, _arguments.backend(backend), n_threads
+    )
     if not montgomery:
         modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
     return result
@@ -73,10 +76,11 @@ def cumulative_prod(
     rows = check.rows("a", a, modulus.limbs)
     begins = check.array("starts", starts, (np.int64,), (1,))
     result = check.result(out, rows.shape, same=(rows,))
-    n_threads = check.threads(threads)
+    montgomery = _arguments.flag("montgomery", montgomery)
+    n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    _core.bigint.cumulative_prod(modulus._core, rows, begins, result, backend or "", n_threads)
+    _core.bigint.cumulative_prod(modulus._core, rows, begins, result, _arguments.backend(backend), n_threads)
     if not montgomery:
         modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
     return result
@@ -104,7 +108,7 @@ def scatter_mul(
     """
     rows = check.rows("a", a, modulus.limbs)
     chosen = check.array("bins", bins, (np.int32, np.int64), (1, 2))
-    n_bins = check.bits("n_bins", n_bins, 1, 2**31 - 1)
+    n_bins = _arguments.integer("n_bins", n_bins, 1, 2**31 - 1)
     if len(chosen) != len(rows):
         raise ValueError(f"bins has shape {chosen.shape} for {len(rows)} rows: give one for each row")
     if chosen.size and (chosen.min() < -1 or chosen.max() >= n_bins):
@@ -127,14 +131,17 @@ def scatter_mul(
     starts = np.zeros(n_groupings * n_bins + 1, dtype=np.int64)
     np.cumsum(np.bincount(key, minlength=n_groupings * n_bins), out=starts[1:])
     flat = result.reshape(-1, modulus.limbs)
-    n_threads = check.threads(threads)
+    montgomery = _arguments.flag("montgomery", montgomery)
+    n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
     index = np.ascontiguousarray(row[order], dtype=np.int64)
-    _core.bigint.segmented_prod(modulus._core, rows, index, starts, flat, backend or "", n_threads)
+    _core.bigint.segmented_prod(
+        modulus._core, rows, index, starts, flat, _arguments.backend(backend), n_threads
+    )
     if cumulative:
         whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
-        _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, backend or "", n_threads)
+        _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, _arguments.backend(backend), n_threads)
     if not montgomery:
         modulus.from_montgomery(flat, out=flat, backend=backend, threads=threads)
     return result
@@ -158,11 +165,12 @@ def batch_inverse(
     rows = check.rows("a", a, modulus.limbs)
     result = check.result(out, a.shape, same=(rows,))
     flat = result.reshape(-1, modulus.limbs)
-    n_threads = check.threads(threads)
+    montgomery = _arguments.flag("montgomery", montgomery)
+    n_threads = _arguments.threads(threads)
     given = rows
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    if not _core.bigint.batch_inverse(modulus._core, rows, flat, backend or "", n_threads):
+    if not _core.bigint.batch_inverse(modulus._core, rows, flat, _arguments.backend(backend), n_threads):
         bad = next(row for row, value in enumerate(to_ints(given)) if math.gcd(value, modulus.n) != 1)
         raise NotInvertible(f"a: the value in row {bad} shares a factor with the modulus and has no inverse")
     if not montgomery:

@@ -16,26 +16,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs, operations, wire
-from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_point
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.reductions import Reductions
 from crypsis._homomorphic.secret import wipe
 
 if TYPE_CHECKING:
     from crypsis._homomorphic.blinding import BlindingPool
 
 
-class UnblindedCipherArray(ArrayBase):
+class UnblindedCipherArray(Reductions):
     """Ciphertexts that may be computed with and decrypted, but not leave the process: see `rerandomize`.
 
     `+` and `-` take ciphertexts of the same key and plaintexts (numbers, arrays, `Encoded`), `*` and `@` plaintexts,
     all with broadcasting. Plaintext reals are encoded as multiples of 2^-52 (or of 1/base of a fixed point) unless
     they come as `Encoded`. Encodings with different exponents are aligned, which costs a power for ciphertexts.
-    Constant-time in plaintext operands, given the bit length of the largest; the `_vartime` methods are faster.
+    Constant-time in plaintext operands as `PublicKey.encrypt` is, given the bits of the largest; the `_vartime` methods
+    are faster.
     Overflow beyond `public_key.max_int` is noticed, where it can be, when decrypting.
     """
 
@@ -186,90 +186,8 @@ class UnblindedCipherArray(ArrayBase):
         )
         shape = shapes[0][:-1] + shapes[1][1:]
         return self._result(
-            total.reshape(math.prod(shape), modulus.limbs), shape, exponent + uniform_int(own.exponent)
+            total.reshape(math.prod(shape), modulus.limbs), shape, exponent + operations.uniform(own.exponent)
         )
-
-    def sum(self, axis: int | None = None) -> UnblindedCipherArray:
-        """Sums along `axis`, or of everything."""
-        rows, outer, length, exponent = self._segments(axis)
-        starts = operations.segment_starts(math.prod(outer), length)
-        total = bigint.segmented_prod(rows, starts, self.public_key.modulus, montgomery=True)
-        return self._result(total, outer, exponent)
-
-    def cumsum(self, axis: int | None = None) -> UnblindedCipherArray:
-        """Running sums along `axis`, or over the raveled array."""
-        rows, outer, length, exponent = self._segments(axis)
-        starts = operations.segment_starts(math.prod(outer), length)
-        running = bigint.cumulative_prod(rows, starts, self.public_key.modulus, montgomery=True)
-        result = self._result(running, (*outer, length), exponent)
-        if axis is None:
-            return result
-        moved: UnblindedCipherArray = result._take(
-            np.moveaxis(result._positions(), -1, axis), UnblindedCipherArray
-        )
-        return moved
-
-    def _segments(self, axis: int | None) -> tuple[Limbs, tuple[int, ...], int, int]:
-        """(rows with `axis` last, the other axes, its length, the exponent of all)."""
-        positions = (
-            self._positions().reshape(-1) if axis is None else np.moveaxis(self._positions(), axis, -1)
-        )
-        aligned = self.at_exponent(operations.uniform(self.exponent))
-        order = positions.reshape(-1)
-        in_order = axis is None or axis in (-1, self.ndim - 1)
-        rows = aligned._rows if in_order else aligned._rows[order]
-        return rows, positions.shape[:-1], positions.shape[-1], uniform_int(aligned.exponent)
-
-    def histogram(
-        self, bins: Any, n_bins: int, *, index: Any = None, mask: Any = None, cumulative: bool = False
-    ) -> UnblindedCipherArray:
-        """Sums of the ciphertexts by bin: the kernel of boosted trees.
-
-        self: `[n]`, or `[n, k]` for k values of each row. bins: integers `[n]`, or `[n, f]` for f features, from 0 to
-        n_bins - 1, -1 to leave the row out. index: integers, the rows to take. mask: `bool[n]`, the rows to take.
-        cumulative: running sums over the bins. Returns `[n_bins]` or `[f, n_bins]`, with `[k]` behind it.
-        Memory addresses depend on bins, index and mask.
-        """
-        if self.ndim not in (1, 2):
-            raise ValueError(f"histogram of shape {self.shape}: give one row a sample, [n] or [n, k]")
-        numbers = np.asarray(bins)
-        if numbers.dtype.kind not in "iu" or numbers.ndim not in (1, 2) or len(numbers) != len(self):
-            raise ValueError(
-                f"bins has dtype {numbers.dtype} and shape {numbers.shape}: give integers, {len(self)} rows"
-            )
-        if numbers.size and not (numbers.min() >= -1 and numbers.max() < n_bins):
-            raise ValueError(f"bins go from {numbers.min()} to {numbers.max()}: give -1 to {n_bins - 1}")
-        chosen = _chosen_rows(len(self), index, mask)
-        own = self.at_exponent(operations.uniform(self.exponent))
-        numbers = np.ascontiguousarray(numbers, dtype=np.int32)
-        positions = self._positions().reshape(len(self), math.prod(self.shape[1:]))
-        if chosen is not None:
-            numbers, positions = np.ascontiguousarray(numbers[chosen]), positions[chosen]
-        modulus = self.public_key.modulus
-        parts = [
-            bigint.scatter_mul(
-                own._rows[column], numbers, n_bins, modulus, cumulative=cumulative, montgomery=True
-            )
-            for column in positions.T
-        ]
-        shape = (*numbers.shape[1:], n_bins, *self.shape[1:])
-        total = np.stack(parts, axis=-2) if parts else np.empty((0, modulus.limbs), dtype=np.uint64)
-        return self._result(total.reshape(-1, modulus.limbs), shape, uniform_int(own.exponent))
-
-    def pack(self, packing: Any) -> UnblindedCipherArray:
-        """Several small values in one ciphertext, along the last axis, [..., n] to [..., groups]: see `Packing`."""
-        if not self.shape:
-            raise ValueError("packing takes an array, not a single ciphertext")
-        packing.check_key(self.public_key.max_int)
-        own = self.at_exponent(operations.uniform(self.exponent))
-        n_items, n_groups = self.shape[-1], packing.n_groups(self.shape[-1])
-        modulus = self.public_key.modulus
-        outer = self.shape[:-1]
-        padded = np.empty((math.prod(outer), n_groups * packing.n_slots, modulus.limbs), dtype=np.uint64)
-        padded[:] = modulus.one_montgomery  # empty slots: zero
-        padded[:, :n_items] = own._rows.reshape(len(padded), n_items, modulus.limbs)
-        rows = operations.pack(padded.reshape(-1, packing.n_slots, modulus.limbs), packing.slot_bits, modulus)
-        return self._result(rows, (*outer, n_groups), uniform_int(own.exponent))
 
     def rerandomize(self, *, full: bool = False, pool: BlindingPool | None = None) -> CipherArray:
         """The same values under fresh blinding: may leave the process.
@@ -371,11 +289,6 @@ def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> Unblin
     return result
 
 
-def uniform_int(exponent: Exponents) -> int:
-    """The exponent of an array that has one for all."""
-    return exponent if isinstance(exponent, int) else operations.uniform(exponent)
-
-
 def _negated(plain: Encoded) -> Encoded:
     negative = ~plain.negative & plain.magnitude.any(axis=1)
     return Encoded(plain.magnitude, negative, plain.exponent, plain.base, plain.shape)
@@ -385,24 +298,3 @@ def _added(a: Exponents, b: Exponents) -> Exponents:
     if isinstance(a, int) and isinstance(b, int):
         return a + b
     return np.add(a, b).astype(np.int32)
-
-
-def _chosen_rows(n_rows: int, index: Any, mask: Any) -> npt.NDArray[np.int64] | None:
-    """The rows that `index` and `mask` both allow; None for all."""
-    if index is None and mask is None:
-        return None
-    rows = np.arange(n_rows) if index is None else np.asarray(index)
-    if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise ValueError(
-            f"index has dtype {rows.dtype} and shape {rows.shape}: give row numbers, integers [m]"
-        )
-    if rows.size and not (rows.min() >= 0 and rows.max() < n_rows):
-        raise ValueError(
-            f"index goes from {rows.min()} to {rows.max()}: the array has rows 0 to {n_rows - 1}"
-        )
-    if mask is not None:
-        allowed = np.asarray(mask)
-        if allowed.dtype != bool or allowed.shape != (n_rows,):
-            raise ValueError(f"mask has dtype {allowed.dtype} and shape {allowed.shape}: give bool[{n_rows}]")
-        rows = rows[allowed[rows]]
-    return rows.astype(np.int64)

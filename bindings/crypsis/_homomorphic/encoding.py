@@ -14,7 +14,6 @@ Integers have exponent 0 and are exact in all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -67,7 +66,10 @@ class Encoded:
         return Encoded(self.magnitude[rows], self.negative[rows], exponent, self.base, shape)
 
     def align(self, exponent: Exponents) -> Encoded:
-        """The same values with `exponent` (nowhere larger than now): mantissas times powers of the base."""
+        """The same values with `exponent` (nowhere larger than now): mantissas times powers of the base.
+
+        Constant-time in the mantissas, but for the bits of the largest, where the base is a power of two.
+        """
         if isinstance(exponent, int) and isinstance(self.exponent, int) and exponent == self.exponent:
             return self
         steps = self.exponents() - np.broadcast_to(np.asarray(exponent, dtype=np.int32), (self.size,))
@@ -75,13 +77,17 @@ class Encoded:
             raise ValueError(
                 f"cannot raise an exponent by {-int(steps.min())}: that loses digits; encode anew"
             )
-        powers = {int(step): self.base ** int(step) for step in np.unique(steps)}
-        wide = [
-            value * powers[step]
-            for value, step in zip(limbs.to_ints(self.magnitude), steps.tolist(), strict=True)
-        ]
-        width = limbs.n_limbs(max((value.bit_length() for value in wide), default=1))
-        return Encoded(limbs.from_ints(wide, width), self.negative, exponent, self.base, self.shape)
+        if self.base & (self.base - 1) == 0:
+            shifts = steps.astype(np.int64) * (self.base.bit_length() - 1)
+            width = limbs.n_limbs(limbs.bit_length(self.magnitude) + int(shifts.max(initial=0)))
+            magnitude = limbs.shift_left(self.magnitude, shifts, width)
+        else:
+            powers = {int(step): self.base ** int(step) for step in np.unique(steps)}
+            pairs = zip(limbs.to_ints(self.magnitude), steps.tolist(), strict=True)
+            wide = [value * powers[step] for value, step in pairs]
+            width = limbs.n_limbs(max((value.bit_length() for value in wide), default=1))
+            magnitude = limbs.from_ints(wide, width)
+        return Encoded(magnitude, self.negative, exponent, self.base, self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,81 +282,4 @@ def _scaled_floats(reals: npt.NDArray[np.float64], base: int, exponent: int) -> 
     mantissas = np.where(small, rounded, np.ldexp(fractions, FLOAT_MANTISSA_BITS).astype(np.uint64))
     shifts = np.where(small, 0, shift - FLOAT_MANTISSA_BITS)
     width = limbs.n_limbs(FLOAT_MANTISSA_BITS + 1 + int(shifts.max(initial=0)))
-    return limbs.shifted(mantissas, shifts, width)
-
-
-def decode(encoded: Encoded, dtype: Any = None) -> Any:
-    """The numbers again. dtype None: int64 where every exponent is 0, else float64; object: exact Python numbers.
-
-    OverflowError naming the index where a value is outside the dtype. float64 is correctly rounded.
-    """
-    exponents = encoded.exponents()
-    integers = not exponents.any()
-    kind = np.dtype(np.int64 if integers else np.float64) if dtype is None else np.dtype(dtype)
-    if kind.hasobject:
-        return _exact(encoded).reshape(encoded.shape)
-    if kind.kind in "iu":
-        return _decode_integers(encoded, exponents, kind).reshape(encoded.shape)
-    if kind.kind != "f":
-        raise TypeError(f"cannot decode to {kind}: give an integer or float dtype, or object")
-    with np.errstate(over="ignore"):
-        result = _decode_floats(encoded, exponents).astype(kind)
-    wrong = ~np.isfinite(result)
-    if wrong.any():
-        raise OverflowError(
-            f"value {int(np.argmax(wrong))} is outside {kind}: pass dtype=object for exact numbers"
-        )
-    return result.reshape(encoded.shape)
-
-
-def _exact(encoded: Encoded) -> npt.NDArray[np.object_]:
-    """Python integers where the value is one by its exponent, else Fractions."""
-    result = np.empty(encoded.size, dtype=object)
-    for i, (mantissa, exponent) in enumerate(
-        zip(encoded.mantissas(), encoded.exponents().tolist(), strict=True)
-    ):
-        power = encoded.base ** abs(exponent)
-        result[i] = mantissa * power if exponent >= 0 else Fraction(mantissa, power)
-    return result
-
-
-def _decode_integers(
-    encoded: Encoded, exponents: npt.NDArray[np.int32], kind: np.dtype[Any]
-) -> npt.NDArray[Any]:
-    if exponents.any():
-        raise ValueError(f"the values have exponents other than 0: decode to float64 or object, not {kind}")
-    info = np.iinfo(kind)
-    limit = np.where(encoded.negative, np.uint64(-int(info.min)), np.uint64(info.max))
-    outside = encoded.magnitude[:, 1:].any(axis=1) | (encoded.magnitude[:, 0] > limit)
-    if outside.any():
-        raise OverflowError(
-            f"value {int(np.argmax(outside))} is outside {kind}: pass dtype=object for integers of any size"
-        )
-    low = encoded.magnitude[:, 0]
-    mask = np.uint64(0) - encoded.negative.astype(np.uint64)
-    bits = (low ^ mask) - mask
-    result: npt.NDArray[Any] = (bits.view(np.int64) if kind.kind == "i" else bits).astype(kind)
-    return result
-
-
-def _decode_floats(encoded: Encoded, exponents: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    low = encoded.magnitude[:, 0]
-    short = not encoded.magnitude[:, 1:].any() and bool((low < np.uint64(1 << FLOAT_MANTISSA_BITS)).all())
-    if short and encoded.base & (encoded.base - 1) == 0:
-        shifts = exponents.astype(np.int64) * (encoded.base.bit_length() - 1)
-        result = np.ldexp(low.astype(np.float64), np.clip(shifts, -5000, 5000).astype(np.int32))
-    else:
-        result = np.array(_divided(limbs.to_ints(encoded.magnitude), exponents.tolist(), encoded.base))
-    return np.where(encoded.negative, -result, result)
-
-
-def _divided(magnitudes: Iterable[int], exponents: Iterable[int], base: int) -> list[float]:
-    """Python's true division of integers is correctly rounded."""
-    result = []
-    for magnitude, exponent in zip(magnitudes, exponents, strict=True):
-        power = base ** abs(exponent)
-        try:
-            result.append(magnitude / power if exponent < 0 else float(magnitude * power))
-        except OverflowError:
-            result.append(math.inf)
-    return result
+    return limbs.shift_left(mantissas[:, None], shifts, width)

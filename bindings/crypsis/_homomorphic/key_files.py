@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private keys in files, encrypted with a passphrase: scrypt [RFC 7914], then AES-256-GCM [SP 800-38D].
+"""Private keys in files, encrypted with a passphrase: scrypt [RFC 7914], then AES-256-GCM (NIST SP 800-38D).
 
     offset  bytes  what (little-endian)
     0       4      magic "CRSK"

@@ -62,7 +62,8 @@ class PublicKeyBase(Frozen):
     def encrypt(
         self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
     ) -> CipherArray:
-        """Encrypt numbers, constant-time in the values (not in their number and in the width of their type).
+        """Encrypt numbers. Constant-time in the values of arrays, but for the encoding of Python objects and of reals
+        by scales that are no power of two, and, for Okamoto-Uchiyama, the bits of the largest value.
 
         values: an array of any shape (bool, integers, float32, float64, object with Python integers), a list or
         a number, or what an `Encoding` made of them. encoding: how reals become integers; by default multiples
@@ -71,7 +72,9 @@ class PublicKeyBase(Frozen):
         Returns a `CipherArray` of the same shape. ValueError for NaN, infinities and values beyond `max_int`, naming
         the index; TypeError for what is not a number.
         """
-        return self.encrypt_with(self.blinding_factors, values, encoding=encoding, pool=pool)
+        if pool is not None and pool.modulus.n != self.modulus.n:
+            raise ValueError("pool holds blinding factors of another key: make one for this key")
+        return self.encrypt_with(pool.take if pool else self.blinding_factors, values, encoding=encoding)
 
     def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
         """`encrypt`, faster: table addresses depend on the digits of the blinding exponents, this process's own fresh
@@ -141,28 +144,18 @@ class PublicKeyBase(Frozen):
             )
 
     def encrypt_with(
-        self,
-        blinder: Blinder,
-        values: Any,
-        *,
-        encoding: Encoding = DEFAULT,
-        pool: BlindingPool | None = None,
-        vartime: bool = False,
+        self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False
     ) -> CipherArray:
-        """`encrypt` with factors from `blinder` (count -> fresh factors), or from the pool. For the private key."""
+        """`encrypt` with factors from `blinder`: count -> fresh factors, Montgomery form, wiped after use."""
         if not isinstance(encoding, Encoding):
             raise TypeError(f"encoding is {type(encoding).__name__}: give base16(...) or fixed_point(...)")
-        if pool is not None and pool.modulus.n != self.modulus.n:
-            raise ValueError("pool holds blinding factors of another key: make one for this key")
-        make = pool.take if pool else blinder
         encoded = encoding.encode(values)
         self.check_range(encoded)
         rows = np.empty((encoded.size, self.modulus.limbs), dtype=np.uint64)
         for part in blocks(encoded.size):
-            factors = make(part.stop - part.start)
-            block = Encoded(
-                encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (part.stop - part.start,)
-            )
+            size = part.stop - part.start
+            factors = blinder(size)
+            block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
             message = self.trivial(block, vartime=vartime)
             bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
             wipe(message, factors)

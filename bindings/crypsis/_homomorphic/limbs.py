@@ -122,18 +122,14 @@ def bit_length(rows: Limbs) -> int:
     return to_int(union).bit_length()
 
 
-def multiply_small(rows: Limbs, factor: int, limbs: int) -> Limbs:
-    """rows * factor as `uint64[n, limbs]`, exact: the caller knows that it fits. Python integers, one by one."""
-    return from_ints((value * factor for value in to_ints(rows)), limbs)
-
-
-def shifted(mantissas: npt.NDArray[np.uint64], shifts: npt.NDArray[np.int64], limbs: int) -> Limbs:
-    """mantissas[i] << shifts[i] as `uint64[n, limbs]`; the caller knows that they fit."""
-    result = np.zeros((len(mantissas), limbs + 1), dtype=np.uint64)
-    rows = np.arange(len(mantissas))
-    column = shifts // LIMB_BITS
+def shift_left(rows: Limbs, shifts: npt.NDArray[np.int64], limbs: int) -> Limbs:
+    """rows[i] << shifts[i] as `uint64[n, limbs]`; the caller knows that they fit. Addresses depend on the shifts."""
+    words = shifts // LIMB_BITS
     bits = (shifts % LIMB_BITS).astype(np.uint64)
-    result[rows, column] = mantissas << bits
-    # A shift by 64 is undefined: two steps.
-    result[rows, column + 1] = (mantissas >> np.uint64(1)) >> (np.uint64(63) - bits)
+    result = np.zeros((len(rows), max(limbs, rows.shape[1] + int(words.max(initial=0))) + 1), dtype=np.uint64)
+    at = np.arange(len(rows))
+    for column in range(rows.shape[1]):
+        result[at, words + column] |= rows[:, column] << bits
+        # A shift by 64 is undefined: two steps.
+        result[at, words + column + 1] |= (rows[:, column] >> np.uint64(1)) >> (np.uint64(63) - bits)
     return np.ascontiguousarray(result[:, :limbs])

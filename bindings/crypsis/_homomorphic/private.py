@@ -12,7 +12,8 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
-from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, decode
+from crypsis._homomorphic.decoding import decode
+from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding
 from crypsis._homomorphic.keys import PublicKeyBase, blocks
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
@@ -39,7 +40,9 @@ class PrivateKeyBase(Frozen):
         self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
     ) -> CipherArray:
         """As `PublicKey.encrypt`, with the same result, faster."""
-        return self.public_key.encrypt_with(self.blinding_factors, values, encoding=encoding, pool=pool)
+        if pool is not None:
+            return self.public_key.encrypt(values, encoding=encoding, pool=pool)
+        return self.public_key.encrypt_with(self.blinding_factors, values, encoding=encoding)
 
     def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
         """As `PublicKey.encrypt_vartime`, faster."""

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes one ciphertext of many: sums along axes, sums by bin, packing."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import bigint
+from crypsis._homomorphic import operations
+from crypsis._homomorphic.array_base import ArrayBase
+from crypsis._homomorphic.encoding import Exponents
+from crypsis._homomorphic.limbs import Limbs
+
+if TYPE_CHECKING:
+    from crypsis._homomorphic.cipher_array import UnblindedCipherArray
+    from crypsis._homomorphic.packing import Packing
+
+
+class Reductions(ArrayBase):
+    """The methods of `UnblindedCipherArray` that reduce; their results are unblinded."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _result(self, rows: Limbs, shape: tuple[int, ...], exponent: Exponents) -> UnblindedCipherArray:
+        """An unblinded array under the same key."""
+
+    def _uniform(self) -> tuple[Limbs, int]:
+        """The ciphertexts at one exponent for all, and that."""
+        exponent = operations.uniform(self.exponent)
+        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key.modulus)
+        return rows, exponent
+
+    def sum(self, axis: int | None = None) -> UnblindedCipherArray:
+        """Sums along `axis`, or of everything."""
+        rows, outer, length, exponent = self._segments(axis)
+        starts = operations.segment_starts(math.prod(outer), length)
+        total = bigint.segmented_prod(rows, starts, self.public_key.modulus, montgomery=True)
+        return self._result(total, outer, exponent)
+
+    def cumsum(self, axis: int | None = None) -> UnblindedCipherArray:
+        """Running sums along `axis`, or over the raveled array."""
+        rows, outer, length, exponent = self._segments(axis)
+        starts = operations.segment_starts(math.prod(outer), length)
+        running = bigint.cumulative_prod(rows, starts, self.public_key.modulus, montgomery=True)
+        if axis is None:
+            return self._result(running, (length,), exponent)
+        moved = np.moveaxis(np.arange(self.size).reshape(*outer, length), -1, axis)
+        return self._result(running[moved.reshape(-1)], moved.shape, exponent)
+
+    def _segments(self, axis: int | None) -> tuple[Limbs, tuple[int, ...], int, int]:
+        """(rows with `axis` last, the other axes, its length, the exponent of all)."""
+        positions = (
+            self._positions().reshape(-1) if axis is None else np.moveaxis(self._positions(), axis, -1)
+        )
+        rows, exponent = self._uniform()
+        order = positions.reshape(-1)
+        in_order = axis is None or axis in (-1, self.ndim - 1)
+        return rows if in_order else rows[order], positions.shape[:-1], positions.shape[-1], exponent
+
+    def histogram(
+        self, bins: Any, n_bins: int, *, index: Any = None, mask: Any = None, cumulative: bool = False
+    ) -> UnblindedCipherArray:
+        """Sums of the ciphertexts by bin: the kernel of boosted trees.
+
+        self: `[n]`, or `[n, k]` for k values of each row. bins: integers `[n]`, or `[n, f]` for f features, from 0 to
+        n_bins - 1, -1 to leave the row out. index: integers, the rows to take. mask: `bool[n]`, the rows to take.
+        cumulative: running sums over the bins. Returns `[n_bins]` or `[f, n_bins]`, with `[k]` behind it.
+        Memory addresses depend on bins, index and mask.
+        """
+        if self.ndim not in (1, 2):
+            raise ValueError(f"histogram of shape {self.shape}: give one row a sample, [n] or [n, k]")
+        numbers = np.asarray(bins)
+        if numbers.dtype.kind not in "iu" or numbers.ndim not in (1, 2) or len(numbers) != len(self):
+            raise ValueError(
+                f"bins has dtype {numbers.dtype} and shape {numbers.shape}: give integers, {len(self)} rows"
+            )
+        if numbers.size and not (numbers.min() >= -1 and numbers.max() < n_bins):
+            raise ValueError(f"bins go from {numbers.min()} to {numbers.max()}: give -1 to {n_bins - 1}")
+        chosen = _chosen_rows(len(self), index, mask)
+        rows, exponent = self._uniform()
+        numbers = np.ascontiguousarray(numbers, dtype=np.int32)
+        positions = self._positions().reshape(len(self), math.prod(self.shape[1:]))
+        if chosen is not None:
+            numbers, positions = np.ascontiguousarray(numbers[chosen]), positions[chosen]
+        modulus = self.public_key.modulus
+        parts = [
+            bigint.scatter_mul(rows[column], numbers, n_bins, modulus, cumulative=cumulative, montgomery=True)
+            for column in positions.T
+        ]
+        shape = (*numbers.shape[1:], n_bins, *self.shape[1:])
+        total = np.stack(parts, axis=-2) if parts else np.empty((0, modulus.limbs), dtype=np.uint64)
+        return self._result(total.reshape(-1, modulus.limbs), shape, exponent)
+
+    def pack(self, packing: Packing) -> UnblindedCipherArray:
+        """Several small values in one ciphertext, along the last axis, [..., n] to [..., groups]: see `Packing`."""
+        if not self.shape:
+            raise ValueError("packing takes an array, not a single ciphertext")
+        packing.check_key(self.public_key.max_int)
+        rows, exponent = self._uniform()
+        n_items, n_groups = self.shape[-1], packing.n_groups(self.shape[-1])
+        modulus = self.public_key.modulus
+        outer = self.shape[:-1]
+        padded = np.empty((math.prod(outer), n_groups * packing.n_slots, modulus.limbs), dtype=np.uint64)
+        padded[:] = modulus.one_montgomery  # empty slots: zero
+        padded[:, :n_items] = rows.reshape(len(padded), n_items, modulus.limbs)
+        rows = operations.pack(padded.reshape(-1, packing.n_slots, modulus.limbs), packing.slot_bits, modulus)
+        return self._result(rows, (*outer, n_groups), exponent)
+
+
+def _chosen_rows(n_rows: int, index: Any, mask: Any) -> npt.NDArray[np.int64] | None:
+    """The rows that `index` and `mask` both allow; None for all."""
+    if index is None and mask is None:
+        return None
+    rows = np.arange(n_rows) if index is None else np.asarray(index)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"index has dtype {rows.dtype} and shape {rows.shape}: give row numbers, integers [m]"
+        )
+    if rows.size and not (rows.min() >= 0 and rows.max() < n_rows):
+        raise ValueError(
+            f"index goes from {rows.min()} to {rows.max()}: the array has rows 0 to {n_rows - 1}"
+        )
+    if mask is not None:
+        allowed = np.asarray(mask)
+        if allowed.dtype != bool or allowed.shape != (n_rows,):
+            raise ValueError(f"mask has dtype {allowed.dtype} and shape {allowed.shape}: give bool[{n_rows}]")
+        rows = rows[allowed[rows]]
+    return rows.astype(np.int64)

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of numbers of 64-bit limbs. The inner kernel adds len x 8 limbs column by column: eight products a column
+// with one three-word sum in registers, one load and one store of the result.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "bigint/modulus.h"
+
+namespace crypsis::bigint {
+namespace {
+
+using Wide = unsigned __int128;
+
+constexpr std::size_t kRows = 8;  // limbs of the second factor that a pass takes at most
+
+#define CRYPSIS_INLINE __attribute__((always_inline))
+
+// f(0), f(1), .. f(N - 1) with constants.
+template <int N, class F>
+CRYPSIS_INLINE inline void repeat(const F& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>)
+      CRYPSIS_INLINE { (f(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
+// The sum of a column: 192 bits.
+struct ColumnSum {
+  Wide low = 0;
+  Word high = 0;
+
+  CRYPSIS_INLINE void add(Word x) {
+    low += x;
+    high += low < x;
+  }
+  CRYPSIS_INLINE void add(Word x, Word y) {
+    const Wide product = static_cast<Wide>(x) * y;
+    low += product;
+    high += low < product;
+  }
+  CRYPSIS_INLINE void add(const ColumnSum& other) {
+    low += other.low;
+    high += other.high + (low < other.low);
+  }
+  CRYPSIS_INLINE void twice() {
+    high = (high << 1) | static_cast<Word>(low >> 127);
+    low <<= 1;
+  }
+  CRYPSIS_INLINE Word next() {  // the word of this column; what is left is the sum for the next
+    const Word word = static_cast<Word>(low);
+    low = (low >> 64) | (static_cast<Wide>(high) << 64);
+    high = 0;
+    return word;
+  }
+};
+
+// t[0 .. len + U) += a[0 .. len) * b[0 .. U) + carry * 2^(64 len), len >= U; returns the word for t[len + U].
+template <int U>
+Word add_product(Word* t, const Word* a, std::size_t len, const Word* b, Word carry) {
+  ColumnSum sum;
+  repeat<U - 1>([&](auto c) CRYPSIS_INLINE {
+    sum.add(t[c]);
+    repeat<c + 1>([&](auto u) CRYPSIS_INLINE { sum.add(a[c - u], b[u]); });
+    t[c] = sum.next();
+  });
+  for (std::size_t c = U - 1; c < len; ++c) {
+    sum.add(t[c]);
+    repeat<U>([&](auto u) CRYPSIS_INLINE { sum.add(a[c - u], b[u]); });
+    t[c] = sum.next();
+  }
+  sum.add(carry);
+  repeat<U - 1>([&](auto i) CRYPSIS_INLINE {
+    sum.add(t[len + i]);
+    repeat<U - 1 - i>([&](auto v) CRYPSIS_INLINE { sum.add(a[len - 1 - v], b[i + 1 + v]); });
+    t[len + i] = sum.next();
+  });
+  sum.add(t[len + U - 1]);
+  t[len + U - 1] = sum.next();
+  return sum.next();
+}
+
+// The same with b = q, chosen so that t[0 .. U) become 0 (they are left as they were): a is the modulus.
+template <int U>
+Word add_multiple(Word* t, const Word* n, std::size_t len, Word minus_inverse, Word carry) {
+  ColumnSum sum;
+  Word q[U];
+  repeat<U>([&](auto c) CRYPSIS_INLINE {
+    sum.add(t[c]);
+    repeat<c>([&](auto u) CRYPSIS_INLINE { sum.add(n[c - u], q[u]); });
+    q[c] = static_cast<Word>(sum.low) * minus_inverse;
+    sum.add(n[0], q[c]);
+    sum.next();
+  });
+  for (std::size_t c = U; c < len; ++c) {
+    sum.add(t[c]);
+    repeat<U>([&](auto u) CRYPSIS_INLINE { sum.add(n[c - u], q[u]); });
+    t[c] = sum.next();
+  }
+  sum.add(carry);
+  repeat<U - 1>([&](auto i) CRYPSIS_INLINE {
+    sum.add(t[len + i]);
+    repeat<U - 1 - i>([&](auto v) CRYPSIS_INLINE { sum.add(n[len - 1 - v], q[i + 1 + v]); });
+    t[len + i] = sum.next();
+  });
+  sum.add(t[len + U - 1]);
+  t[len + U - 1] = sum.next();
+  return sum.next();
+}
+
+// t[0 .. 2 U) = products a[i] * a[j] with i < j < U.
+template <int U>
+void cross_products(Word* t, const Word* a) {
+  ColumnSum sum;
+  t[0] = 0;
+  repeat<2 * U - 1>([&](auto i) CRYPSIS_INLINE {
+    constexpr int c = i + 1;
+    constexpr int first = c < U ? 0 : c - U + 1, count = (c + 1) / 2 - first;
+    repeat<(count > 0 ? count : 0)>([&](auto x) CRYPSIS_INLINE { sum.add(a[first + x], a[c - first - x]); });
+    t[c] = sum.next();
+  });
+}
+
+// f with min(rest, 8) as a constant.
+template <class F>
+auto with_rows(std::size_t rest, const F& f) {
+  switch (rest) {
+    case 1:
+      return f.template operator()<1>();
+    case 2:
+      return f.template operator()<2>();
+    case 3:
+      return f.template operator()<3>();
+    case 4:
+      return f.template operator()<4>();
+    case 5:
+      return f.template operator()<5>();
+    case 6:
+      return f.template operator()<6>();
+    case 7:
+      return f.template operator()<7>();
+    default:
+      return f.template operator()<8>();
+  }
+}
+
+inline Word add_rows(Word* t, const Word* a, std::size_t len, const Word* b, std::size_t rows, Word carry) {
+  return with_rows(rows, [&]<int U>() { return add_product<U>(t, a, len, b, carry); });
+}
+
+// t[0 .. 2 len) = a * b.
+inline void multiply(Word* t, const Word* a, const Word* b, std::size_t len) {
+  std::fill_n(t, 2 * len, Word{0});
+  Word carry = 0;
+  for (std::size_t j = 0; j < len; j += kRows) carry = add_rows(t + j, a, len, b + j, len - j, carry);
+}
+
+// t[0 .. 2 len) = a * a: products of different limbs once, doubled, then the squares.
+inline void square(Word* t, const Word* a, std::size_t len) {
+  for (std::size_t i = 0; i < len; i += kRows) {
+    with_rows(len - i, [&]<int U>() {
+      cross_products<U>(t + 2 * i, a + i);
+      return 0;
+    });
+  }
+  Word carry = 0;  // out of a block's rectangle, due at t[corner]
+  std::size_t corner = 0;
+  const auto settle = [&](std::size_t end) {
+    for (std::size_t c = corner; c < end; ++c) {
+      t[c] += carry;
+      carry = t[c] < carry;
+    }
+  };
+  for (std::size_t i = 0; i + kRows < len; i += kRows) {
+    const std::size_t rest = len - i - kRows;
+    Word* const at = t + 2 * i + kRows;
+    if (rest >= kRows) {
+      carry = add_product<kRows>(at, a + i + kRows, rest, a + i, carry);
+    } else {
+      settle(2 * len);
+      carry = add_rows(at, a + i, kRows, a + i + kRows, rest, 0);
+    }
+    corner = len + i + kRows;
+  }
+  settle(2 * len);
+  ColumnSum sum;
+  Word above = 0;
+  for (std::size_t i = 0; i < len; ++i) {
+    const Word low = t[2 * i], high = t[2 * i + 1];
+    sum.add(a[i], a[i]);
+    sum.add((low << 1) | (above >> 63));
+    t[2 * i] = sum.next();
+    sum.add((high << 1) | (low >> 63));
+    t[2 * i + 1] = sum.next();
+    above = high;
+  }
+}
+
+}  // namespace
+}  // namespace crypsis::bigint

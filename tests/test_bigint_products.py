@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bigint: products of many rows, products of powers and inverses, on every backend."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bigint_cases import every_backend, moduli, rows, values
+from crypsis import bigint
+from crypsis.errors import NotInvertible
+from reference import bigint as reference
+
+PRIME = 2**521 - 1
+
+
+def units(n: int, count: int, seed: int) -> list[int]:
+    rng = random.Random(seed)
+    return [1, n - 1, *(rng.randrange(1, n) for _ in range(count))][:count]
+
+
+# Segments: empty ones, one of everything, many short, one long beside many short, unused rows at both ends.
+SEGMENTS = [
+    [0],
+    [0, 0],
+    [0, 90],
+    [0, 0, 0, 1, 3, 3, 90],
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 90],
+    list(range(0, 91, 10)),
+    list(range(91)),
+]
+
+
+@every_backend
+@pytest.mark.parametrize("starts", SEGMENTS, ids=lambda starts: f"{len(starts) - 1} segments")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_segments(backend: str, starts: list[int], threads: int) -> None:
+    for n in [*moduli(313)[:3], PRIME]:
+        modulus = bigint.Modulus(n)
+        a = values(n, starts[-1], seed=7)
+        x, begins = rows(a, modulus), np.array(starts)
+        options = {"backend": backend, "threads": threads}
+        want = [reference.prod(a[i:j], n) for i, j in itertools.pairwise(starts)]
+        assert bigint.to_ints(bigint.segmented_prod(x, begins, modulus, **options)) == want
+        in_form = modulus.to_montgomery(x)
+        formed = bigint.segmented_prod(in_form, begins, modulus, montgomery=True, **options)
+        assert bigint.to_ints(modulus.from_montgomery(formed)) == want
+        want = reference.running(a, starts, n)
+        assert bigint.to_ints(bigint.cumulative_prod(x, begins, modulus, **options)) == want
+        assert (
+            bigint.cumulative_prod(in_form, begins, modulus, montgomery=True, out=in_form, **options)
+            is in_form
+        )
+        assert bigint.to_ints(modulus.from_montgomery(in_form)) == want
+
+
+@every_backend
+@pytest.mark.parametrize("count", [300, 1027])
+def test_long_segments(backend: str, count: int) -> None:
+    modulus = bigint.Modulus(PRIME)
+    a = units(PRIME, count, 8)
+    x = rows(a, modulus)
+    for starts in ([0, count], [0, 5, count - 3, count]):
+        begins = np.array(starts)
+        want = [reference.prod(a[i:j], PRIME) for i, j in itertools.pairwise(starts)]
+        assert bigint.to_ints(bigint.segmented_prod(x, begins, modulus, backend=backend)) == want
+        running = bigint.cumulative_prod(x, begins, modulus, backend=backend)
+        accumulated, want = 1, []
+        for j, value in enumerate(a):
+            accumulated = value if j in starts else accumulated * value % PRIME
+            want.append(accumulated)
+        assert bigint.to_ints(running) == want
+
+
+@every_backend
+@settings(max_examples=25)
+@given(data=st.data())
+def test_scatter_mul(backend: str, data: st.DataObject) -> None:
+    n = moduli(320)[3]
+    modulus = bigint.Modulus(n)
+    count, n_bins = data.draw(st.integers(0, 60)), data.draw(st.integers(1, 9))
+    n_groupings = data.draw(st.integers(0, 3))
+    rng = random.Random(data.draw(st.integers(0, 999)))
+    a = [rng.randrange(n) for _ in range(count)]
+    mask = [rng.random() < 0.7 for _ in range(count)]
+    bins = np.array(
+        [[rng.randrange(-1, n_bins) for _ in range(max(1, n_groupings))] for _ in range(count)],
+        dtype=data.draw(st.sampled_from([np.int32, np.int64])),
+    ).reshape(count, max(1, n_groupings))
+    given_bins = bins if n_groupings else np.ascontiguousarray(bins[:, 0])
+    for masked in (True, False):
+        for cumulative in (True, False):
+            got = bigint.scatter_mul(
+                rows(a, modulus),
+                given_bins,
+                n_bins,
+                modulus,
+                mask=np.array(mask, dtype=bool) if masked else None,
+                cumulative=cumulative,
+                backend=backend,
+            )
+            assert got.shape == ((n_groupings,) if n_groupings else ()) + (n_bins, modulus.limbs)
+            kept = mask if masked else [True] * count
+            want = [
+                value
+                for column in bins.T
+                for value in reference.by_bin(a, column.tolist(), n_bins, n, kept, cumulative)
+            ]
+            assert bigint.to_ints(got.reshape(-1, modulus.limbs)) == want
+
+
+def test_scatter_mul_without_groupings() -> None:
+    modulus = bigint.Modulus(PRIME)
+    x = rows([3, 4], modulus)
+    assert bigint.scatter_mul(x, np.empty((2, 0), dtype=np.int32), 4, modulus).shape == (0, 4, modulus.limbs)
+
+
+# Products of powers: few and many bases and rows, so that both methods and several windows are taken.
+SHAPES = [(1, 1), (1, 120), (2, 40), (3, 5), (13, 20), (40, 3), (0, 4), (4, 0)]
+
+
+@every_backend
+@pytest.mark.parametrize(("m", "k"), SHAPES)
+@pytest.mark.parametrize("n_bits", [0, 1, 20, 63])
+def test_multi_powm(backend: str, m: int, k: int, n_bits: int) -> None:
+    modulus = bigint.Modulus(PRIME)
+    rng = random.Random(m * 1000 + k + n_bits)
+    bases = units(PRIME, k, m)
+    top = (1 << n_bits) - 1
+    plain = [[rng.choice([0, min(1, top), top, rng.randint(0, top)]) for _ in range(k)] for _ in range(m)]
+    signed = [[rng.choice([1, -1]) * exponent for exponent in row] for row in plain]
+    x = rows(bases, modulus)
+    inverses = rows([pow(base, -1, PRIME) for base in bases], modulus)
+
+    def array(exponents: list[list[int]], dtype: type) -> np.ndarray:
+        return np.array(exponents, dtype=dtype).reshape(m, k)
+
+    options = {"backend": backend, "threads": 1}
+    want = [reference.multi_power(bases, row, PRIME) for row in plain]
+    for dtype in (np.int64, np.uint64):
+        got = bigint.multi_powm_vartime(x, array(plain, dtype), modulus, **options)
+        assert bigint.to_ints(got) == want
+        got = bigint.multi_powm_vartime(x, array(plain, dtype), modulus, inverses=inverses, **options)
+        assert bigint.to_ints(got) == want
+    constant = bigint.multi_powm(x, array(plain, np.uint64), modulus, exponent_bits=n_bits, **options)
+    assert bigint.to_ints(constant) == want
+    want = [reference.multi_power(bases, row, PRIME) for row in signed]
+    for given_inverses in (None, inverses):
+        got = bigint.multi_powm_vartime(
+            x, array(signed, np.int64), modulus, inverses=given_inverses, **options
+        )
+        assert bigint.to_ints(got) == want
+    in_form = modulus.to_montgomery(x)
+    got = bigint.multi_powm_vartime(in_form, array(signed, np.int64), modulus, montgomery=True, **options)
+    assert bigint.to_ints(modulus.from_montgomery(got)) == want
+
+
+@every_backend
+def test_multi_powm_at_the_ends_of_64_bits(backend: str) -> None:
+    modulus = bigint.Modulus(PRIME)
+    x = rows([3, 5, 7], modulus)
+    ends = np.array([[-(2**63), 2**63 - 1, -1]])
+    want = [reference.multi_power([3, 5, 7], ends[0].tolist(), PRIME)]
+    assert bigint.to_ints(bigint.multi_powm_vartime(x, ends, modulus, backend=backend)) == want
+    ends = np.array([[2**64 - 1, 0, 2**63]], dtype=np.uint64)
+    want = [reference.multi_power([3, 5, 7], ends[0].tolist(), PRIME)]
+    assert bigint.to_ints(bigint.multi_powm_vartime(x, ends, modulus, backend=backend)) == want
+    assert bigint.to_ints(bigint.multi_powm(x, ends, modulus, backend=backend)) == want
+    inverses = bigint.batch_inverse(x, modulus)
+    got = bigint.multi_powm_vartime(x, ends, modulus, inverses=inverses, backend=backend)
+    assert bigint.to_ints(got) == want
+
+
+@every_backend
+@pytest.mark.parametrize("count", [*range(18), 33, 200, 700])
+def test_batch_inverse(backend: str, count: int) -> None:
+    modulus = bigint.Modulus(PRIME)
+    a = units(PRIME, count, 9)
+    x = rows(a, modulus)
+    want = [pow(value, -1, PRIME) for value in a]
+    assert bigint.to_ints(bigint.batch_inverse(x, modulus, backend=backend)) == want
+    in_form = modulus.to_montgomery(x)
+    assert bigint.batch_inverse(in_form, modulus, montgomery=True, out=in_form, backend=backend) is in_form
+    assert bigint.to_ints(modulus.from_montgomery(in_form)) == want
+
+
+@pytest.mark.parametrize("n_bits", [256, 259, 310, 511, 832, 1025, 2048, 4096, 8192])
+def test_inverse_of_single_values(n_bits: int) -> None:
+    for n in moduli(n_bits):
+        modulus = bigint.Modulus(n)
+        good = [
+            value for value in values(n, 30, seed=10) if reference.first_not_invertible([value], n) is None
+        ]
+        for value in good:
+            assert bigint.to_ints(bigint.batch_inverse(rows([value], modulus), modulus)) == [
+                pow(value, -1, n)
+            ]
+
+
+@every_backend
+@pytest.mark.parametrize("bad_row", [0, 1, 50, 99])
+def test_not_invertible_names_the_row(backend: str, bad_row: int) -> None:
+    factor = 2**127 - 1
+    n = factor * (2**521 - 1)
+    modulus = bigint.Modulus(n)
+    a = [value if value % factor else 1 for value in units(n, 100, 11)]
+    for bad in (0, factor, 5 * factor):
+        a[bad_row] = bad
+        x = rows(a, modulus)
+        before = x.copy()
+        for out in (None, x):
+            with pytest.raises(NotInvertible, match=f"row {bad_row} shares a factor"):
+                bigint.batch_inverse(x, modulus, out=out, backend=backend)
+        assert (x == before).all()
+    with pytest.raises(NotInvertible, match=f"row {bad_row} "):
+        bigint.multi_powm_vartime(x, -np.ones((1, 100), dtype=np.int64), modulus, backend=backend)
