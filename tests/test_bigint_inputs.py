@@ -208,7 +208,7 @@ def test_other_bad_segments() -> None:
     for call in (bigint.segmented_prod, bigint.cumulative_prod):
         with pytest.raises(ValueError, match="starts has shape"):
             call(X, np.array([], dtype=np.int64), MODULUS)
-        with pytest.raises(TypeError, match="starts is dtype int32"):
+        with pytest.raises(TypeError, match="starts is an array of int32"):
             call(X, np.array([0, 20], dtype=np.int32), MODULUS)
     for starts in ([1, 20], [0, 19]):
         with pytest.raises(ValueError, match="begin with 0 and end with the number of rows, 20"):
@@ -226,7 +226,7 @@ def test_bad_bins() -> None:
         bigint.scatter_mul(X, bins[:3], 3, MODULUS)
     with pytest.raises(ValueError, match="mask has shape"):
         bigint.scatter_mul(X, bins, 3, MODULUS, mask=np.ones(3, dtype=bool))
-    with pytest.raises(TypeError, match="mask is dtype int64"):
+    with pytest.raises(TypeError, match="mask is an array of int64"):
         bigint.scatter_mul(X, bins, 3, MODULUS, mask=bins)
     with pytest.raises(ValueError, match="n_bins is 0"):
         bigint.scatter_mul(X, bins, 0, MODULUS)

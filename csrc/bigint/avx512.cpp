@@ -93,6 +93,7 @@ class Engine52 {
   void enter(Word* e, bool montgomery) { mul(e, e, element(montgomery ? kFromStored : kFromPlain)); }
   void leave(Word* e, bool montgomery) {
     mul(e, e, element(montgomery ? kToStored : kToPlain));
+    for (std::size_t j = 0; j < k_; ++j) vectors(e)[j] = _mm512_and_si512(vectors(e)[j], splat(kMask52));
     subtract_if_not_below(vectors(e));
   }
 
@@ -150,7 +151,10 @@ class Engine52 {
         rest = digit;
       }
     } else {
-      for (std::size_t j = 0; j < k_; ++j) std::swap(r[j], rest);
+      for (std::size_t j = 0; j < k_; ++j) {
+        std::swap(r[j], rest);
+        r[j] = _mm512_and_si512(r[j], splat(kMask52));
+      }
     }
     subtract_if_not_below(r);
   }

@@ -111,17 +111,17 @@ CRYPSIS_INLINE inline Vector reduce_low(Columns<W>& sums, const Reduction& by, s
   return _mm512_add_epi64(carry, sums.hi[W - 1]);
 }
 
-// Columns k + c .. k + c + W of a * b are in `sums`. Adds q * n, writes digits c .. c + W of the result.
+// Columns k + c .. k + c + W of a * b are in `sums`. Adds q * n, writes digits c .. c + W of the result; bits from
+// 52 on are rubbish, which multiply-adds do not see.
 template <int W>
 CRYPSIS_INLINE inline Vector reduce_high(Columns<W>& sums, const Reduction& by, std::size_t c, Vector carry,
                                          Vector* out) {
   sums.high_triangle(by.q + c, by.n + by.k);
   sums.rows(by.q + c + W, by.n + by.k - W, by.k - c - W);
-  const Vector mask = splat(kMask52);
   repeat<W>([&](auto t) CRYPSIS_INLINE {
     Vector sum = _mm512_add_epi64(sums.lo[t], carry);
     if constexpr (t > 0) sum = _mm512_add_epi64(sum, sums.hi[t - 1]);
-    out[c + t] = _mm512_and_si512(sum, mask);
+    out[c + t] = sum;
     carry = _mm512_srli_epi64(sum, 52);
   });
   return _mm512_add_epi64(carry, sums.hi[W - 1]);
@@ -231,7 +231,8 @@ class Blocks {
   std::size_t count_, width_, n_wider_;
 };
 
-// r = a * b / 2^(52 k), or with fewer bits of the last digit eliminated (last_mask), digits normalised. r may be a or
+// r = a * b / 2^(52 k), or with fewer bits of the last digit eliminated (last_mask). Bits from 52 on are rubbish in the
+// digits of r and may be in those of a and b. r may be a or
 // b: digit i of r is written when no digit up to i is needed any more. Returns what remains of column k - 1.
 inline Vector montgomery_mul(Vector* r, const Vector* a, const Vector* b, const Reduction& by,
                              const Blocks& blocks, Vector last_mask) {

@@ -126,7 +126,8 @@ class FixedBase:
         row = check.rows("base", base, modulus.limbs)
         if len(row) != 1:
             raise ValueError(f"base has shape {base.shape}: give uint64[{modulus.limbs}]")
-        self._base = row.copy() if montgomery else modulus.to_montgomery(row, threads=1)
+        in_form = _arguments.flag("montgomery", montgomery)
+        self._base = row.copy() if in_form else modulus.to_montgomery(row, threads=1)
         self._modulus = modulus
         self._exponent_bits = _arguments.integer("exponent_bits", exponent_bits, 1, 1 << 16)
         self._window = (

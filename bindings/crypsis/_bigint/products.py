@@ -107,6 +107,7 @@ def scatter_mul(
     `uint64[f, n_bins, limbs]`.
     """
     rows = check.rows("a", a, modulus.limbs)
+    in_order = _arguments.flag("cumulative", cumulative)
     chosen = check.array("bins", bins, (np.int32, np.int64), (1, 2))
     n_bins = _arguments.integer("n_bins", n_bins, 1, 2**31 - 1)
     if len(chosen) != len(rows):
@@ -139,7 +140,7 @@ def scatter_mul(
     _core.bigint.segmented_prod(
         modulus._core, rows, index, starts, flat, _arguments.backend(backend), n_threads
     )
-    if cumulative:
+    if in_order:
         whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
         _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, _arguments.backend(backend), n_threads)
     if not montgomery:

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the constant-time programs run: an operation on secret values mod n or secret exponents, and the planted leaks
+// that they must catch.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "bigint/bigint.h"
+#include "bigint/impl.h"
+
+namespace crypsis::native_tests {
+
+using bigint::Word;
+
+// Nine rows: a full group of eight lanes and one with seven idle. Nine limbs: one more than a pass of the portable
+// code, and two blocks of columns of the AVX-512 code.
+constexpr std::size_t kRows = 9, kLimbs = 9, kWords = kRows * kLimbs;
+
+struct Secret {
+  Word words[kWords];  // as values: below 2^(64 kLimbs - 1), which is below the modulus
+};
+
+// Not inlined, so that the compiler cannot fold the leaks away or specialise the operation for known inputs.
+[[gnu::noinline]] inline void leak_by_branch(const Secret& secret, Word* out) {
+  volatile Word sum = 0;
+  for (const Word word : secret.words) {
+    if (word & 1) sum = sum + 1;
+  }
+  out[0] = sum;
+}
+
+[[gnu::noinline]] inline void leak_by_address(const Secret& secret, Word* out) {
+  static const volatile Word table[256] = {1, 2, 3};
+  for (std::size_t i = 0; i < kWords; ++i) out[i] = table[secret.words[i] & 255];
+}
+
+// Runs `operation` on the secret; false if there is no such operation.
+[[gnu::noinline]] inline bool run(std::string_view operation, const bigint::Impl& impl,
+                                  const bigint::Modulus& modulus, const Secret& secret, Word* out) {
+  using namespace bigint;
+  static Secret known;
+  for (std::size_t i = 0; i < kWords; ++i) known.words[i] = (0x9e3779b97f4a7c15 * (i + 1)) >> 1;
+  const Call call{impl.name, 1};
+  const Word* const values = secret.words;
+  constexpr std::size_t kExponentBits = 70, kExponentLimbs = 2;
+  if (operation == "mul") {
+    impl.mul(modulus, {values, kLimbs, known.words, kLimbs, out, true}, 0, kRows);
+  } else if (operation == "sqr") {
+    impl.mul(modulus, {values, kLimbs, nullptr, 0, out, true}, 0, kRows);
+  } else if (operation == "mul_plain") {
+    impl.mul(modulus, {values, kLimbs, values, kLimbs, out, false}, 0, kRows);
+  } else if (operation == "powm_bases") {
+    impl.powm(modulus, {values, kLimbs, known.words, kExponentLimbs, 0, 12, out, false, false}, 0, kRows);
+  } else if (operation == "powm_exponents") {
+    impl.powm(modulus,
+              {known.words, kLimbs, values, kExponentLimbs, kExponentLimbs, kExponentBits, out, false, false},
+              0, kRows);
+  } else if (operation == "powm_one_exponent") {
+    impl.powm(modulus, {known.words, kLimbs, values, kExponentLimbs, 0, kExponentBits, out, true, false}, 0,
+              kRows);
+  } else if (operation == "fixed_base") {
+    FixedBase(call, modulus, known.words, kExponentBits, 4)
+        .powm(1, values, kExponentLimbs, out, kRows, false, false);
+  } else if (operation == "multi_powm") {
+    multi_powm(call, modulus, known.words, 3, values, 64, out, kRows);
+  } else if (operation == "segmented_prod") {
+    const std::int64_t starts[] = {0, 5, 5, static_cast<std::int64_t>(kRows)};
+    segmented_prod(call, modulus, values, nullptr, starts, 3, out);
+  } else if (operation == "leak_by_branch") {
+    leak_by_branch(secret, out);
+  } else if (operation == "leak_by_address") {
+    leak_by_address(secret, out);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+inline const bigint::Impl* find_backend(std::string_view name) {
+  for (const bigint::Impl* impl : bigint::compiled()) {
+    if (impl->name == name) return impl;
+  }
+  return nullptr;
+}
+
+// Odd, its top bit set, so above every secret.
+inline bigint::Modulus make_modulus() {
+  Word n[kLimbs];
+  for (std::size_t i = 0; i < kLimbs; ++i) n[i] = 0xd1342543de82ef95 * (i + 1) | 1;
+  n[kLimbs - 1] |= Word{1} << 63;
+  return bigint::Modulus(n, kLimbs);
+}
+
+}  // namespace crypsis::native_tests
