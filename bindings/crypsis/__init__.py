@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crypsis: cryptographic kernels over arrays, and protocols on top of them.
 
-`crypsis.<slug>` are the kernels (`hashing`, `curve25519`), `crypsis.mpc` the protocols; `crypsis.backends` says what
+`crypsis.<slug>` are the kernels (`hashing`, `curve25519`, `bigint`), `crypsis.mpc` the protocols; `crypsis.backends` says what
 runs.
 """
 
