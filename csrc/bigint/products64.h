@@ -4,9 +4,9 @@
 #pragma once
 #include <algorithm>
 #include <cstddef>
-#include <utility>
 
 #include "bigint/modulus.h"
+#include "bigint/unroll.h"
 
 namespace crypsis::bigint {
 namespace {
@@ -14,15 +14,6 @@ namespace {
 using Wide = unsigned __int128;
 
 constexpr std::size_t kRows = 8;  // limbs of the second factor that a pass takes at most
-
-#define CRYPSIS_INLINE __attribute__((always_inline))
-
-// f(0), f(1), .. f(N - 1) with constants.
-template <int N, class F>
-CRYPSIS_INLINE inline void repeat(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>)
-      CRYPSIS_INLINE { (f(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
-}
 
 // The sum of a column: 192 bits.
 struct ColumnSum {
