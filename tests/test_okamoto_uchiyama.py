@@ -89,6 +89,18 @@ def test_every_small_plaintext() -> None:
 
 
 @every_key
+def test_what_is_not_made_of_the_generators_is_refused(key: Key) -> None:
+    """The negative of a ciphertext decrypts to no number below p: p - 1 is even, so -1 has an order that t leaves."""
+    private = key()
+    public = private.public_key
+    good = private.encrypt([5, 6]).to_ints()
+    c = public.ciphertexts_from_ints([good[0], public.n - good[1]])
+    for call in (private.decrypt, private.decrypt_in_range, private.decrypt_encoded):
+        with pytest.raises(InvalidCiphertext, match="ciphertext 1 decrypts to no plaintext"):
+            call(c)
+
+
+@every_key
 def test_the_overflow_attack_is_refused(key: Key) -> None:
     """Who learns the decryption of some m > p learns p: here the attacker is shown what is refused."""
     private = key()

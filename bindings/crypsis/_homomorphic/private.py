@@ -54,7 +54,7 @@ class PrivateKeyBase(Frozen):
         """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
 
         OverflowError naming the first value beyond `max_int`: a computation left the range of the plaintexts.
-        InvalidCiphertext for ciphertexts of another key. Constant-time.
+        InvalidCiphertext for ciphertexts of another key, and for one that is no encryption. Constant-time.
         """
         encoded = self.decrypt_unchecked(ciphertexts)
         try:
@@ -78,7 +78,7 @@ class PrivateKeyBase(Frozen):
         rows = ciphertexts._rows
         magnitudes, signs = [], []
         for part in blocks(len(rows)):
-            residues = self.residues(rows[part])
+            residues = self.residues(rows[part], first=part.start)
             magnitude, negative = self.signed(residues)
             wipe(residues)
             magnitudes.append(magnitude)
@@ -116,9 +116,19 @@ class PrivateKeyBase(Frozen):
             encoded = packing.unpack(encoded, n_items)
         return decode(encoded, dtype)
 
+    @staticmethod
+    def _refuse_wrong(right: Bools, residues: Limbs, first: int) -> None:
+        """Wipe and refuse `residues` where one of them is no plaintext; `first` is the number of the first."""
+        if not right.all():
+            wipe(residues)
+            raise InvalidCiphertext(
+                f"ciphertext {first + int(np.argmin(right))} decrypts to no plaintext of this key: its sender is faulty"
+                " or attacks the key, or this machine computes wrongly; tell nobody more than this"
+            )
+
     @abstractmethod
-    def residues(self, rows: Limbs) -> Limbs:
-        """Plaintext residues of rows in Montgomery form."""
+    def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
+        """Plaintext residues of rows in Montgomery form. InvalidCiphertext for what is no encryption."""
 
     @abstractmethod
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
