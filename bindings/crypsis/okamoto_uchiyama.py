@@ -280,7 +280,7 @@ class PrivateKey(PrivateKeyBase):
             raise ValueError(
                 f"range_bits is {range_bits!r}: give 1 to {limit}; beyond, values that wrapped around p would pass"
             )
-        encoded = self.decrypt_unchecked(ciphertexts)
+        encoded = self._decrypt_unchecked(ciphertexts)
         width = max(encoded.magnitude.shape[1], limbs.n_limbs(range_bits))
         bound = limbs.from_int((1 << range_bits) - 1, width)
         outside = ~limbs.at_most(limbs.resize(encoded.magnitude, width), bound)

@@ -56,7 +56,7 @@ class PrivateKeyBase(Frozen):
         OverflowError naming the first value beyond `max_int`: a computation left the range of the plaintexts.
         InvalidCiphertext for ciphertexts of another key, and for one that is no encryption. Constant-time.
         """
-        encoded = self.decrypt_unchecked(ciphertexts)
+        encoded = self._decrypt_unchecked(ciphertexts)
         try:
             self.public_key.check_range(encoded)
         except ValueError:
@@ -66,7 +66,7 @@ class PrivateKeyBase(Frozen):
             ) from None
         return encoded
 
-    def decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
+    def _decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """`decrypt_encoded` without the range check."""
         if not isinstance(ciphertexts, UnblindedCipherArray):
             raise TypeError(f"ciphertexts is {type(ciphertexts).__name__}: give a CipherArray")
