@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crypsis import bigint
 from crypsis._homomorphic import limbs
 from homomorphic_keys import ARRAY_KEYS
 
@@ -64,6 +66,28 @@ def test_encryption_does_not_tell_the_value_by_its_steps(key: Any) -> None:
         for value in (0, 1, -1, 5, 2**62, -(2**62), top, -top)
     ]
     assert all(count == counts[0] for count in counts)
+
+
+def test_what_is_inverted_is_blinded(key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inversion is not constant-time in the product of a batch, and 3 c is a function of the secret 3."""
+    products = []
+    inverse = bigint.batch_inverse
+
+    def batch_inverse(rows: Any, modulus: bigint.Modulus, **options: Any) -> Any:
+        products.append(math.prod(limbs.to_ints(modulus.from_montgomery(rows))) % modulus.n)
+        return inverse(rows, modulus, **options)
+
+    monkeypatch.setattr(bigint, "batch_inverse", batch_inverse)
+    c = key.encrypt(np.array([1, 2]))
+    for call, wanted in (
+        (lambda: -(c * 3), [-3, -6]),
+        (lambda: c * [3, -3], [3, -6]),
+        (lambda: c * -3, [-3, -6]),
+        (lambda: np.array([[3, -3]]) @ c, [-3]),
+    ):
+        products.clear()
+        assert key.decrypt(call()).tolist() == key.decrypt(call()).tolist() == wanted
+        assert len(products) == len(set(products)) == 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 7, 63, 64, 65, 128, 129])

@@ -97,8 +97,8 @@ class UnblindedCipherArray(Reductions):
         return self._negated()
 
     def _negated(self) -> UnblindedCipherArray:
-        inverses = bigint.batch_inverse(self._rows, self.public_key.modulus, montgomery=True)
-        return self._result(inverses, self.shape, self.exponent)
+        rows = operations.inverses(self._rows, self.public_key.modulus)
+        return self._result(rows, self.shape, self.exponent)
 
     def __sub__(self, other: Any) -> UnblindedCipherArray:
         if isinstance(other, UnblindedCipherArray):
