@@ -77,7 +77,7 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"exponent {exponent} is above {operations.uniform(self.exponent)}, the present one: no digit can go"
             )
-        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key.modulus)
+        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key)
         return self._result(rows, self.shape, exponent)
 
     def __add__(self, other: Any) -> UnblindedCipherArray:
@@ -87,9 +87,9 @@ class UnblindedCipherArray(Reductions):
         shape = np.broadcast_shapes(self.shape, other.shape)
         left, right = self.broadcast_to(shape), other.broadcast_to(shape)
         target = operations.lowest(left.exponent, right.exponent)
-        modulus = self.public_key.modulus
-        a, b = (operations.align(x._rows, x.exponent, target, x.base, modulus) for x in (left, right))
-        return self._result(bigint.mod_mul(a, b, modulus, montgomery=True), shape, target)
+        key = self.public_key
+        a, b = (operations.align(x._rows, x.exponent, target, x.base, key) for x in (left, right))
+        return self._result(bigint.mod_mul(a, b, key.modulus, montgomery=True), shape, target)
 
     __radd__ = __add__
 
@@ -114,10 +114,11 @@ class UnblindedCipherArray(Reductions):
         shape = np.broadcast_shapes(self.shape, plain.shape)
         left, plain = self.broadcast_to(shape), plain.broadcast_to(shape)
         target = operations.lowest(left.exponent, plain.exponent)
+        operations.steps_between(plain.exponent, target, plain.size, self.base, key.max_int)
         plain = plain.align(target)
         key.check_range(plain)
         message = key.trivial(plain)
-        rows = operations.align(left._rows, left.exponent, target, self.base, key.modulus)
+        rows = operations.align(left._rows, left.exponent, target, self.base, key)
         total = bigint.mod_mul(rows, message, key.modulus, montgomery=True)
         wipe(message)
         return self._result(total, shape, target)
@@ -141,7 +142,8 @@ class UnblindedCipherArray(Reductions):
             factors = factors.broadcast_to(shape)
         rows = operations.multiply(self._rows, factors, take, key.modulus, vartime)
         left = self.exponent if take is None or isinstance(self.exponent, int) else self.exponent[take]
-        return self._result(rows, shape, _added(left, factors.exponent))
+        right = operations.uniform(factors.exponent) if factors.size == 1 else factors.exponent
+        return self._result(rows, shape, _added(left, right))
 
     def __matmul__(self, other: Any) -> UnblindedCipherArray:
         return self.matmul(other)

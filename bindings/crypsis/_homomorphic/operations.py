@@ -7,6 +7,8 @@ the bit length of the largest, unless `vartime` is set.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,9 @@ from crypsis._homomorphic import limbs
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.secret import random_below
+
+if TYPE_CHECKING:
+    from crypsis._homomorphic.keys import PublicKeyBase
 
 MAX_MATRIX_BITS = 63
 """Entries of a plaintext matrix are int64."""
@@ -35,11 +40,27 @@ def uniform(exponent: Exponents) -> int:
     return int(exponent.min()) if exponent.size else 0
 
 
-def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, modulus: bigint.Modulus) -> Limbs:
+def steps_between(
+    exponent: Exponents, target: Exponents, size: int, base: int, max_int: int
+) -> npt.NDArray[np.int32]:
+    """How far `size` values come down from `exponent` to `target`.
+
+    ValueError where base^steps alone is beyond `max_int`: all but 0 would overflow, and the power would take for ever.
+    """
+    steps = np.broadcast_to(np.asarray(exponent, dtype=np.int32) - np.asarray(target, dtype=np.int32), size)
+    most = int(steps.max(initial=0))
+    if most * (base.bit_length() - 1) >= max_int.bit_length():
+        raise ValueError(
+            f"exponents {most} apart: aligning multiplies by {base}^{most}, more than the {max_int.bit_length()} bits"
+            " of the plaintexts of this key; use one exponent for all, as base16(exponent) does"
+        )
+    return steps
+
+
+def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, key: PublicKeyBase) -> Limbs:
     """Rows of the same values at `target` (nowhere above `exponent`): raised to public powers of the base."""
-    steps = np.broadcast_to(
-        np.asarray(exponent, dtype=np.int32) - np.asarray(target, dtype=np.int32), len(rows)
-    )
+    steps = steps_between(exponent, target, len(rows), base, key.max_int)
+    modulus = key.modulus
     if not steps.any():
         return rows
     if (steps == steps[0]).all():
