@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 import zlib
 from math import gcd
 from pathlib import Path
@@ -237,9 +238,13 @@ def test_key_files_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         paillier.PrivateKey.load(tmp_path / "none", "x")
     with pytest.raises(FileNotFoundError):
         key.save(tmp_path / "none" / "key", "x")
-    monkeypatch.setitem(__import__("sys").modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    with pytest.raises(BackendUnavailable, match="pip install cryptography"):
-        key.save(path, "x")
+    key.save(path, "x")
+    for name in [n for n in sys.modules if n.partition(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for call in (lambda: key.save(path, "x"), lambda: paillier.PrivateKey.load(path, "x", **SMALL)):
+        with pytest.raises(BackendUnavailable, match="pip install cryptography"):
+            call()
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
