@@ -198,7 +198,8 @@ def test_basic_indexing_keeps_the_blinded_type_and_choices_do_not() -> None:
         c.transpose(1, 0),
     ):
         assert type(basic) is CipherArray
-    assert type(concatenate([c, c])) is CipherArray
+    assert type(concatenate([c, c.rerandomize()])) is CipherArray
+    assert type(concatenate([c[2:], c[:2]])) is CipherArray
     chosen = (c[[0, 1]], c[X > 0], c[np.array([True, True, False])], c.broadcast_to((2, 3, 4)))
     computed = (
         c + 0,
@@ -208,6 +209,8 @@ def test_basic_indexing_keeps_the_blinded_type_and_choices_do_not() -> None:
         c + c,
         X @ c.T,
         concatenate([c, c + 1]),
+        concatenate([c, c]),
+        concatenate([c[1:], c[:2]], axis=0),
         c.cumsum(),
         c.at_exponent(-1),
     )

@@ -3,7 +3,7 @@
 
 Two types, by one rule. A `CipherArray` is what `encrypt` and `rerandomize` return, and what basic slicing, reshaping,
 transposing and concatenating make of it: every ciphertext in it carries a blinding factor that was drawn for it and is
-used nowhere else. It can be serialised. Everything else is an `UnblindedCipherArray`: results of arithmetic are
+used nowhere else in it. It can be serialised. Everything else is an `UnblindedCipherArray`: results of arithmetic are
 functions of ciphertexts that others may have seen, so they would tell how they were made (a sum can be divided by a
 summand, a product with 1 is recognised); a choice by indexes or masks may depend on data, and sending what was sent
 before tells which it was; what was loaded was blinded by its maker. `rerandomize()` makes one of the other.
@@ -266,7 +266,7 @@ class CipherArray(UnblindedCipherArray):
 
 
 def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> UnblindedCipherArray:
-    """As `numpy.concatenate`; a `CipherArray` when all parts are."""
+    """As `numpy.concatenate`; a `CipherArray` when all parts are and no ciphertext is in them twice."""
     if not arrays:
         raise ValueError("nothing to concatenate: give at least one array")
     first = arrays[0]
@@ -286,9 +286,16 @@ def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> Unblin
     whole = UnblindedCipherArray(
         first.public_key, np.concatenate([a._rows for a in arrays]), (int(offsets[-1]),), exponent, first.base
     )
-    kind = CipherArray if all(isinstance(a, CipherArray) for a in arrays) else UnblindedCipherArray
+    blinded = all(isinstance(a, CipherArray) for a in arrays) and not _repeats(whole._rows)
+    kind = CipherArray if blinded else UnblindedCipherArray
     result: UnblindedCipherArray = whole._take(positions, kind)
     return result
+
+
+def _repeats(rows: Limbs) -> bool:
+    """Whether two rows are equal."""
+    first = np.sort(rows[:, 0])
+    return bool((first[1:] == first[:-1]).any()) and len(np.unique(rows, axis=0)) < len(rows)
 
 
 def _negated(plain: Encoded) -> Encoded:
