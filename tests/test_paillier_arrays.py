@@ -345,8 +345,10 @@ def test_overflow_of_a_computation_is_noticed() -> None:
     with pytest.raises(ValueError, match="needs more than"):
         c * (1 << 600)
     big = c * key.public_key.max_int
-    with pytest.raises(OverflowError, match="overflowed"):
+    with pytest.raises(OverflowError, match="decrypted value 0 is beyond the range"):
         key.decrypt(big * 2 - 3, dtype=object)
+    with pytest.raises(OverflowError, match="decrypted value 1 is beyond"):
+        key.decrypt(concatenate([c.reshape(1), (big * 2 - 3).reshape(1)]), dtype=object)
     with pytest.raises(OverflowError, match="outside int64"):
         key.decrypt(c * 2**63)
     assert key.decrypt(c * 2**63, dtype=object) == 2**63

@@ -162,15 +162,20 @@ class PublicKeyBase(Frozen):
 
     def check_range(self, encoded: Encoded) -> None:
         """ValueError naming the first value whose mantissa is beyond `max_int`."""
-        if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
-            return
-        width = max(encoded.magnitude.shape[1], limbs.n_limbs(self.max_int.bit_length()))
-        wrong = ~limbs.at_most(limbs.resize(encoded.magnitude, width), limbs.from_int(self.max_int, width))
-        if wrong.any():
+        wrong = self.first_out_of_range(encoded)
+        if wrong is not None:
             raise ValueError(
-                f"value {int(np.argmax(wrong))} needs more than the {self.max_int.bit_length()} bits of the plaintexts"
+                f"value {wrong} needs more than the {self.max_int.bit_length()} bits of the plaintexts"
                 " of this key: use a coarser encoding or a longer key"
             )
+
+    def first_out_of_range(self, encoded: Encoded) -> int | None:
+        """The number of the first value whose mantissa is beyond `max_int`."""
+        if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
+            return None
+        width = max(encoded.magnitude.shape[1], limbs.n_limbs(self.max_int.bit_length()))
+        wrong = ~limbs.at_most(limbs.resize(encoded.magnitude, width), limbs.from_int(self.max_int, width))
+        return int(np.argmax(wrong)) if wrong.any() else None
 
     def encrypt_with(
         self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False

@@ -57,13 +57,12 @@ class PrivateKeyBase(Frozen):
         InvalidCiphertext for ciphertexts of another key, and for one that is no encryption. Constant-time.
         """
         encoded = self._decrypt_unchecked(ciphertexts)
-        try:
-            self.public_key.check_range(encoded)
-        except ValueError:
+        wrong = self.public_key.first_out_of_range(encoded)
+        if wrong is not None:
             raise OverflowError(
-                "a decrypted value is beyond the range of the plaintexts: the computation overflowed;"
+                f"decrypted value {wrong} is beyond the range of the plaintexts: the computation overflowed;"
                 " use a coarser encoding or fewer products"
-            ) from None
+            )
         return encoded
 
     def _decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
