@@ -47,7 +47,7 @@ def test_encrypts_as_the_reference_does(key: Key) -> None:
         for fresh in (public.encrypt(values), private.encrypt_vartime(values)):
             decrypted = [reference.decrypt_ou(p, public.g, c) for c in fresh.to_ints()]
             assert [reference.signed(m, p) for m in decrypted] == values
-        assert limbs.to_ints(private.decrypt_unchecked(c).magnitude) == [abs(v) for v in values]
+        assert limbs.to_ints(private._decrypt_unchecked(c).magnitude) == [abs(v) for v in values]
 
 
 @every_key
@@ -89,14 +89,27 @@ def test_every_small_plaintext() -> None:
 
 
 @every_key
+def test_what_is_not_made_of_the_generators_is_refused(key: Key) -> None:
+    """The negative of a ciphertext decrypts to no number below p: p - 1 is even, so -1 has an order that t leaves."""
+    private = key()
+    public = private.public_key
+    good = private.encrypt([5, 6]).to_ints()
+    c = public.ciphertexts_from_ints([good[0], public.n - good[1]])
+    for call in (private.decrypt, private.decrypt_in_range, private.decrypt_encoded):
+        with pytest.raises(InvalidCiphertext, match="ciphertext 1 decrypts to no plaintext"):
+            call(c)
+
+
+@every_key
 def test_the_overflow_attack_is_refused(key: Key) -> None:
     """Who learns the decryption of some m > p learns p: here the attacker is shown what is refused."""
     private = key()
     public, p = private.public_key, private._p.p
     m = 3 << (public.p_bits - 1)  # more than p
     c = public.ciphertexts_from_ints([reference.encrypt_ou(public.n, public.g, public.h, m, 5)])
-    unchecked = private.decrypt_unchecked(c).mantissas()[0]
+    unchecked = private._decrypt_unchecked(c).mantissas()[0]
     assert gcd(m - unchecked, public.n) % p == 0  # the attack works where nothing checks
+    assert not hasattr(private, "decrypt_unchecked")  # no public name gives away what is outside the range
     for call in (private.decrypt, private.decrypt_in_range, private.decrypt_encoded):
         with pytest.raises(
             InvalidCiphertext, match="ciphertext 0 does not decrypt to a number below"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from math import gcd
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 
 from crypsis import paillier
 from crypsis._homomorphic import limbs, primes
+from crypsis._homomorphic.crt import PrimeSquare
 from crypsis._homomorphic.secret import random_below, random_bits
 from crypsis.errors import BackendUnavailable, InvalidCiphertext
+from crypsis.paillier import PrivateKey
 from homomorphic_keys import (
     HEX,
     SMALL,
@@ -231,6 +234,27 @@ def test_ciphertexts_of_another_key_are_refused() -> None:
         c + paillier_small_foreign().encrypt([1, 2])
     with pytest.raises(TypeError, match="give a CipherArray"):
         paillier_small().decrypt([1, 2])
+
+
+def test_a_wrong_power_modulo_one_prime_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decryption by CRT with a fault in one half gives a number that is right modulo p only: n is factored by it."""
+    private = paillier_small()
+    n, p, q = private.public_key.n, private._p.p, private._q.p
+    c = private.encrypt([5, 6, 7])
+    power = PrimeSquare.secret_power
+
+    def faulty(self: PrimeSquare, *arguments: Any) -> Any:
+        rows = power(self, *arguments)
+        if self.p == q:
+            rows[1, 0] ^= np.uint64(4)
+        return rows
+
+    monkeypatch.setattr(PrimeSquare, "secret_power", faulty)
+    with monkeypatch.context() as unchecked:
+        unchecked.setattr(PrivateKey, "_refuse_wrong", lambda *_: None)
+        assert gcd(limbs.to_ints(private.residues(c._rows))[1] - 6, n) == p
+    with pytest.raises(InvalidCiphertext, match="ciphertext 1 decrypts to no plaintext"):
+        private.decrypt(c)
 
 
 def test_plaintexts_out_of_range_are_refused() -> None:

@@ -198,7 +198,8 @@ def test_basic_indexing_keeps_the_blinded_type_and_choices_do_not() -> None:
         c.transpose(1, 0),
     ):
         assert type(basic) is CipherArray
-    assert type(concatenate([c, c])) is CipherArray
+    assert type(concatenate([c, c.rerandomize()])) is CipherArray
+    assert type(concatenate([c[2:], c[:2]])) is CipherArray
     chosen = (c[[0, 1]], c[X > 0], c[np.array([True, True, False])], c.broadcast_to((2, 3, 4)))
     computed = (
         c + 0,
@@ -208,6 +209,8 @@ def test_basic_indexing_keeps_the_blinded_type_and_choices_do_not() -> None:
         c + c,
         X @ c.T,
         concatenate([c, c + 1]),
+        concatenate([c, c]),
+        concatenate([c[1:], c[:2]], axis=0),
         c.cumsum(),
         c.at_exponent(-1),
     )
@@ -303,14 +306,49 @@ def test_what_makes_no_sense_is_refused(key: Any) -> None:
         c + np.zeros(3)
 
 
+def test_exponents_too_far_apart_are_refused_before_any_work() -> None:
+    """A peer chooses the exponents of its ciphertexts: a power of millions of bits, or a plaintext, is made."""
+    key = paillier_small()
+    c = key.encrypt([1, 2, 3])
+    far = key.public_key.ciphertexts_from_ints(c.to_ints(), exponent=-4096)
+    wide = key.public_key.ciphertexts_from_ints(c.to_ints(), exponent=[0, -4096, 0])
+    for call in (
+        lambda: c + far,
+        lambda: far - c,
+        lambda: far + np.zeros(3, dtype=int),
+        lambda: wide.sum(),
+        lambda: wide.cumsum(),
+        lambda: wide @ np.ones(3, dtype=int),
+        lambda: c.at_exponent(-4096),
+        lambda: wide.histogram(np.zeros(3, dtype=int), 1),
+    ):
+        with pytest.raises(ValueError, match="exponents 4096 apart"):
+            call()
+    assert key.decrypt(far).tolist() == [0.0, 0.0, 0.0]
+    rare = key.public_key.ciphertexts_from_ints(c.to_ints(), exponent=-4096, base=2**63 - 1)
+    assert key.decrypt(rare).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_single_factor_with_its_own_exponent() -> None:
+    key = paillier_small()
+    for values in (X, Y, Y[:0]):
+        c = key.encrypt(values, encoding=base16(-13))
+        for factor in (2.5, [2.5], [[2.5]]):
+            exact = base16().encode(factor)
+            assert close(key.decrypt(c * exact), values * np.asarray(factor))
+            assert close(key.decrypt(c.multiply_vartime(exact)), values * np.asarray(factor))
+
+
 def test_overflow_of_a_computation_is_noticed() -> None:
     key = paillier_small()
     c = key.encrypt(1)
     with pytest.raises(ValueError, match="needs more than"):
         c * (1 << 600)
     big = c * key.public_key.max_int
-    with pytest.raises(OverflowError, match="overflowed"):
+    with pytest.raises(OverflowError, match="decrypted value 0 is beyond the range"):
         key.decrypt(big * 2 - 3, dtype=object)
+    with pytest.raises(OverflowError, match="decrypted value 1 is beyond"):
+        key.decrypt(concatenate([c.reshape(1), (big * 2 - 3).reshape(1)]), dtype=object)
     with pytest.raises(OverflowError, match="outside int64"):
         key.decrypt(c * 2**63)
     assert key.decrypt(c * 2**63, dtype=object) == 2**63

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 import zlib
 from math import gcd
 from pathlib import Path
@@ -105,9 +106,14 @@ def test_damage_under_a_good_checksum() -> None:
         (patched(56, struct.pack("<Q", 2**63)), r"shape \(9223372036854775808,\) takes"),
         (patched(56, struct.pack("<Q", 3)), r"shape \(3,\) takes"),
         (patched(64, struct.pack("<i", 2**30)), "exponent is outside"),
+        (patched(64, struct.pack("<i", -(2**12) - 1)), "exponent is outside"),
     ):
         with pytest.raises(CorruptData, match=what):
             public.load_ciphertexts(damaged)
+    empty = public.encrypt(np.zeros((0, 5))).to_bytes()
+    for length in (2**62, 2**64 - 1, 2**21):
+        with pytest.raises(CorruptData, match="of no array"):
+            public.load_ciphertexts(resealed(empty[:64] + struct.pack("<Q", length) + empty[72:]))
     for damaged in (patched(8, b"\0" * 4), paillier_small_foreign().encrypt([1]).to_bytes()):
         with pytest.raises(InvalidCiphertext, match="not of this key"):
             public.load_ciphertexts(damaged)
@@ -130,9 +136,26 @@ def test_ciphertexts_that_share_a_factor_with_n_are_refused(name: str) -> None:
     for wrong in (0, -1, key.modulus.n):
         with pytest.raises(InvalidCiphertext, match="ciphertext 1 is out of range"):
             key.public_key.ciphertexts_from_ints([good[0], wrong])
-    for arguments in ({"shape": (2, 2)}, {"exponent": [0, 1]}):
-        with pytest.raises(ValueError, match="ciphertexts"):
+    for arguments, what in (
+        ({"shape": (2, 2)}, "ciphertexts"),
+        ({"exponent": [0, 1]}, "ciphertexts"),
+        ({"shape": (-1, -3)}, "shape is"),
+        ({"exponent": 2**40}, "exponent goes from"),
+        ({"exponent": [0, 0, -5000]}, "exponent goes from"),
+        ({"base": 1}, "base is 1"),
+        ({"base": 2**63}, "base is"),
+        ({"base": "16"}, "base is"),
+    ):
+        with pytest.raises(ValueError, match=what):
             key.public_key.ciphertexts_from_ints(good, **arguments)
+    for values, exponent in (([1.5], 0), (["5"], 0), (good, 0.5)):
+        with pytest.raises(TypeError, match="integer"):
+            key.public_key.ciphertexts_from_ints(values, exponent=exponent)
+    exponents = np.array([0, -1, -2], dtype=np.int32)
+    c = key.public_key.ciphertexts_from_ints(good, exponent=exponents)
+    exponents[:] = 5
+    assert key.decrypt(c).tolist() == [1, 2 / 16, 3 / 256]
+    assert key.public_key.ciphertexts_from_ints(good, exponent=np.int64(-1), shape=3).exponent == -1
 
 
 def test_public_keys_round_trip(name: str) -> None:
@@ -215,9 +238,13 @@ def test_key_files_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         paillier.PrivateKey.load(tmp_path / "none", "x")
     with pytest.raises(FileNotFoundError):
         key.save(tmp_path / "none" / "key", "x")
-    monkeypatch.setitem(__import__("sys").modules, "cryptography.hazmat.primitives.ciphers.aead", None)
-    with pytest.raises(BackendUnavailable, match="pip install cryptography"):
-        key.save(path, "x")
+    key.save(path, "x")
+    for name in [n for n in sys.modules if n.partition(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for call in (lambda: key.save(path, "x"), lambda: paillier.PrivateKey.load(path, "x", **SMALL)):
+        with pytest.raises(BackendUnavailable, match="pip install cryptography"):
+            call()
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

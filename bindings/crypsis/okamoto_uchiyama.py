@@ -36,7 +36,7 @@ from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
-from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
@@ -252,16 +252,20 @@ class PrivateKey(PrivateKeyBase):
             _factor=montgomery_constant(pow(logarithm, -1, p), square.modulus),
         )
 
-    def residues(self, rows: Limbs) -> Limbs:
-        """Plaintexts mod p, `uint64[size, limbs of p]`, of rows in Montgomery form."""
+    def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
+        """Plaintexts mod p, `uint64[size, limbs of p]`, of rows in Montgomery form; `first`: the number of row 0.
+
+        InvalidCiphertext for a row c where c^t is not 1 mod p, as it is for whatever was made of G and H.
+        """
         plain = self.public_key.modulus.from_montgomery(rows)
         bits = max(self._t.bit_length(), short_exponent_bits(self.public_key.n_bits))
         power = self._p.secret_power(self._p.reduce(plain), self._t, bits)
-        result = self._p.logarithm(power, self._factor)
+        result, exact = self._p.logarithm(power, self._factor)
         wipe(power)
+        self._refuse_wrong(exact, result, first)
         return result
 
-    def signed(self, residues: Limbs) -> tuple[Limbs, limbs.Bools]:
+    def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod p."""
         p = limbs.from_int(self._p.p, self._p.p_limbs)
         negative = ~limbs.at_most(residues, limbs.from_int(self._p.p // 2, self._p.p_limbs))
@@ -276,7 +280,7 @@ class PrivateKey(PrivateKeyBase):
             raise ValueError(
                 f"range_bits is {range_bits!r}: give 1 to {limit}; beyond, values that wrapped around p would pass"
             )
-        encoded = self.decrypt_unchecked(ciphertexts)
+        encoded = self._decrypt_unchecked(ciphertexts)
         width = max(encoded.magnitude.shape[1], limbs.n_limbs(range_bits))
         bound = limbs.from_int((1 << range_bits) - 1, width)
         outside = ~limbs.at_most(limbs.resize(encoded.magnitude, width), bound)

@@ -29,6 +29,8 @@ import threading
 from math import gcd
 from typing import Any
 
+import numpy as np
+
 from crypsis import bigint
 from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
@@ -36,7 +38,7 @@ from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray,
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
-from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import jacobi, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
@@ -255,20 +257,29 @@ class PrivateKey(PrivateKeyBase):
             _lock=threading.Lock(),
         )
 
-    def residues(self, rows: Limbs) -> Limbs:
-        """Plaintexts mod n, `uint64[size, limbs of n]`, of rows in Montgomery form."""
+    def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
+        """Plaintexts mod n, `uint64[size, limbs of n]`, of rows in Montgomery form; `first`: the number of row 0.
+
+        InvalidCiphertext for a row c where c^(p-1) is not 1 mod p, as it is for every c that has an inverse: then the
+        machine computed wrongly, and a result that is right modulo one prime only would give the factors of n to
+        whoever knows the plaintext.
+        """
         plain = self.public_key.modulus.from_montgomery(rows)
         parts = []
+        right = np.ones(len(rows), dtype=np.bool_)
         for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
             power = prime.secret_power(prime.reduce(plain), prime.p - 1, prime.p_bits)
-            share = limbs.resize(prime.logarithm(power, factor), self._n.limbs)
+            logarithm, exact = prime.logarithm(power, factor)
+            right &= exact
+            share = limbs.resize(logarithm, self._n.limbs)
             parts.append(times(share, total, self._n))
-            wipe(power, share)
+            wipe(power, logarithm, share)
         result = limbs.add_mod(parts[0], parts[1], limbs.from_int(self._n.n, self._n.limbs))
         wipe(*parts)
+        self._refuse_wrong(right, result, first)
         return result
 
-    def signed(self, residues: Limbs) -> tuple[Limbs, limbs.Bools]:
+    def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod n."""
         n = limbs.from_int(self._n.n, self._n.limbs)
         negative = ~limbs.at_most(residues, limbs.from_int(self._n.n // 2, self._n.limbs))

@@ -38,7 +38,7 @@ class ArrayBase(Frozen):
         if math.prod(shape) != len(rows):
             raise ValueError(f"{len(rows)} ciphertexts do not make the shape {shape}")
         if not isinstance(exponent, int):
-            exponent = np.asarray(exponent, dtype=np.int32).reshape(-1)
+            exponent = np.array(exponent, dtype=np.int32).reshape(-1)  # a copy: arrays do not change
             if len(exponent) != len(rows):
                 raise ValueError(
                     f"{len(exponent)} exponents for {len(rows)} ciphertexts: give one, or one for each"

@@ -3,7 +3,7 @@
 
 Two types, by one rule. A `CipherArray` is what `encrypt` and `rerandomize` return, and what basic slicing, reshaping,
 transposing and concatenating make of it: every ciphertext in it carries a blinding factor that was drawn for it and is
-used nowhere else. It can be serialised. Everything else is an `UnblindedCipherArray`: results of arithmetic are
+used nowhere else in it. It can be serialised. Everything else is an `UnblindedCipherArray`: results of arithmetic are
 functions of ciphertexts that others may have seen, so they would tell how they were made (a sum can be divided by a
 summand, a product with 1 is recognised); a choice by indexes or masks may depend on data, and sending what was sent
 before tells which it was; what was loaded was blinded by its maker. `rerandomize()` makes one of the other.
@@ -77,7 +77,7 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"exponent {exponent} is above {operations.uniform(self.exponent)}, the present one: no digit can go"
             )
-        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key.modulus)
+        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key)
         return self._result(rows, self.shape, exponent)
 
     def __add__(self, other: Any) -> UnblindedCipherArray:
@@ -87,9 +87,9 @@ class UnblindedCipherArray(Reductions):
         shape = np.broadcast_shapes(self.shape, other.shape)
         left, right = self.broadcast_to(shape), other.broadcast_to(shape)
         target = operations.lowest(left.exponent, right.exponent)
-        modulus = self.public_key.modulus
-        a, b = (operations.align(x._rows, x.exponent, target, x.base, modulus) for x in (left, right))
-        return self._result(bigint.mod_mul(a, b, modulus, montgomery=True), shape, target)
+        key = self.public_key
+        a, b = (operations.align(x._rows, x.exponent, target, x.base, key) for x in (left, right))
+        return self._result(bigint.mod_mul(a, b, key.modulus, montgomery=True), shape, target)
 
     __radd__ = __add__
 
@@ -97,8 +97,8 @@ class UnblindedCipherArray(Reductions):
         return self._negated()
 
     def _negated(self) -> UnblindedCipherArray:
-        inverses = bigint.batch_inverse(self._rows, self.public_key.modulus, montgomery=True)
-        return self._result(inverses, self.shape, self.exponent)
+        rows = operations.inverses(self._rows, self.public_key.modulus)
+        return self._result(rows, self.shape, self.exponent)
 
     def __sub__(self, other: Any) -> UnblindedCipherArray:
         if isinstance(other, UnblindedCipherArray):
@@ -114,10 +114,11 @@ class UnblindedCipherArray(Reductions):
         shape = np.broadcast_shapes(self.shape, plain.shape)
         left, plain = self.broadcast_to(shape), plain.broadcast_to(shape)
         target = operations.lowest(left.exponent, plain.exponent)
+        operations.steps_between(plain.exponent, target, plain.size, self.base, key.max_int)
         plain = plain.align(target)
         key.check_range(plain)
         message = key.trivial(plain)
-        rows = operations.align(left._rows, left.exponent, target, self.base, key.modulus)
+        rows = operations.align(left._rows, left.exponent, target, self.base, key)
         total = bigint.mod_mul(rows, message, key.modulus, montgomery=True)
         wipe(message)
         return self._result(total, shape, target)
@@ -141,7 +142,8 @@ class UnblindedCipherArray(Reductions):
             factors = factors.broadcast_to(shape)
         rows = operations.multiply(self._rows, factors, take, key.modulus, vartime)
         left = self.exponent if take is None or isinstance(self.exponent, int) else self.exponent[take]
-        return self._result(rows, shape, _added(left, factors.exponent))
+        right = operations.uniform(factors.exponent) if factors.size == 1 else factors.exponent
+        return self._result(rows, shape, _added(left, right))
 
     def __matmul__(self, other: Any) -> UnblindedCipherArray:
         return self.matmul(other)
@@ -264,7 +266,7 @@ class CipherArray(UnblindedCipherArray):
 
 
 def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> UnblindedCipherArray:
-    """As `numpy.concatenate`; a `CipherArray` when all parts are."""
+    """As `numpy.concatenate`; a `CipherArray` when all parts are and no ciphertext is in them twice."""
     if not arrays:
         raise ValueError("nothing to concatenate: give at least one array")
     first = arrays[0]
@@ -284,9 +286,16 @@ def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> Unblin
     whole = UnblindedCipherArray(
         first.public_key, np.concatenate([a._rows for a in arrays]), (int(offsets[-1]),), exponent, first.base
     )
-    kind = CipherArray if all(isinstance(a, CipherArray) for a in arrays) else UnblindedCipherArray
+    blinded = all(isinstance(a, CipherArray) for a in arrays) and not _repeats(whole._rows)
+    kind = CipherArray if blinded else UnblindedCipherArray
     result: UnblindedCipherArray = whole._take(positions, kind)
     return result
+
+
+def _repeats(rows: Limbs) -> bool:
+    """Whether two rows are equal."""
+    first = np.sort(rows[:, 0])
+    return bool((first[1:] == first[:-1]).any()) and len(np.unique(rows, axis=0)) < len(rows)
 
 
 def _negated(plain: Encoded) -> Encoded:

@@ -11,7 +11,7 @@ from math import gcd
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.secret import Frozen, wipe
 
 
@@ -79,15 +79,16 @@ class PrimeSquare(Frozen):
         wipe(power)
         return result
 
-    def logarithm(self, rows: Limbs, factor: Limbs) -> Limbs:
-        """factor * (x - 1) / p mod p for rows x = 1 mod p below p^2; factor a Montgomery constant mod p^2.
+    def logarithm(self, rows: Limbs, factor: Limbs) -> tuple[Limbs, Bools]:
+        """(factor * (x - 1) / p mod p, whether x = 1 mod p) of rows x below p^2; factor a Montgomery constant mod p^2.
 
-        Returns `uint64[n, p_limbs]`. The factor goes in first: x - 1 = p t, and factor * p t mod p^2 is
-        p (factor * t mod p).
+        The numbers are `uint64[n, p_limbs]`. The factor goes in first: x - 1 = p t, and factor * p t mod p^2 is
+        p (factor * t mod p). An x that is not 1 mod p makes a quotient above p: x then is no power that it should be.
         """
         one = limbs.from_int(1, self.modulus.limbs)
         multiples = times(limbs.sub(rows, one)[0], factor, self.modulus)
         quotients = times(multiples, self._inverse, self._odd)
+        exact = limbs.at_most(quotients, limbs.from_int(self.p - 1, quotients.shape[1]))
         result = limbs.resize(quotients, self.p_limbs)
         wipe(multiples, quotients)
-        return result
+        return result, exact

@@ -42,10 +42,11 @@ def decode(encoded: Encoded, dtype: Any = None) -> Any:
 def _exact(encoded: Encoded) -> npt.NDArray[np.object_]:
     """Python integers where the value is one by its exponent, else Fractions."""
     result = np.empty(encoded.size, dtype=object)
+    powers = _powers(encoded.base, encoded.exponents())
     for i, (mantissa, exponent) in enumerate(
         zip(encoded.mantissas(), encoded.exponents().tolist(), strict=True)
     ):
-        power = encoded.base ** abs(exponent)
+        power = powers[exponent]
         result[i] = mantissa * power if exponent >= 0 else Fraction(mantissa, power)
     return result
 
@@ -76,15 +77,21 @@ def _decode_floats(encoded: Encoded, exponents: npt.NDArray[np.int32]) -> npt.ND
         shifts = exponents.astype(np.int64) * (encoded.base.bit_length() - 1)
         result = np.ldexp(low.astype(np.float64), np.clip(shifts, -5000, 5000).astype(np.int32))
     else:
-        result = np.array(_divided(limbs.to_ints(encoded.magnitude), exponents.tolist(), encoded.base))
+        powers = _powers(encoded.base, exponents)
+        result = np.array(_divided(limbs.to_ints(encoded.magnitude), exponents.tolist(), powers))
     return np.where(encoded.negative, -result, result)
 
 
-def _divided(magnitudes: Iterable[int], exponents: Iterable[int], base: int) -> list[float]:
+def _powers(base: int, exponents: npt.NDArray[np.int32]) -> dict[int, int]:
+    """base^|exponent| of each exponent, made once."""
+    return {exponent: base ** abs(exponent) for exponent in np.unique(exponents).tolist()}
+
+
+def _divided(magnitudes: Iterable[int], exponents: Iterable[int], powers: dict[int, int]) -> list[float]:
     """Python's true division of integers is correctly rounded."""
     result = []
     for magnitude, exponent in zip(magnitudes, exponents, strict=True):
-        power = base ** abs(exponent)
+        power = powers[exponent]
         try:
             result.append(magnitude / power if exponent < 0 else float(magnitude * power))
         except OverflowError:

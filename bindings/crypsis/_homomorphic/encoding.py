@@ -27,8 +27,9 @@ from crypsis._homomorphic.limbs import Bools, Limbs
 Exponents = int | npt.NDArray[np.int32]
 
 FLOAT_MANTISSA_BITS = 53
-MIN_EXPONENT, MAX_EXPONENT = -(2**20), 2**20
-"""Exponents outside are refused: nobody means them, and aligning to one would fill the memory."""
+MIN_EXPONENT, MAX_EXPONENT = -(2**12), 2**12
+"""Exponents outside are refused: they are past all that plaintexts of 4096 bits hold, and the power of the base that
+decoding divides by could take minutes a value: from a peer, an attack."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,12 @@ def load(path: Any, passphrase: str | bytes, scheme: str) -> list[int]:
         raise CorruptData(f"{path} holds a key of {name}, not of {scheme}: load it with that module")
     if not 1 <= log_n <= MAX_SCRYPT_LOG_N:
         raise CorruptData(f"{path} asks for scrypt with N = 2^{log_n}: it is damaged")
+    header = data[: _HEAD.size]
+    cipher = _cipher(header, passphrase)
     from cryptography.exceptions import InvalidTag
 
-    header = data[: _HEAD.size]
     try:
-        plain = _cipher(header, passphrase).decrypt(header[24:36], data[_HEAD.size :], header)
+        plain = cipher.decrypt(header[24:36], data[_HEAD.size :], header)
     except InvalidTag:
         raise WrongPassphrase(
             f"{path} does not open: the passphrase is wrong, or the file is damaged"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,7 +15,14 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
-from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding, Exponents
+from crypsis._homomorphic.encoding import (
+    DEFAULT,
+    MAX_EXPONENT,
+    MIN_EXPONENT,
+    Encoded,
+    Encoding,
+    Exponents,
+)
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.secret import Frozen, wipe
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
@@ -117,31 +125,57 @@ class PublicKeyBase(Frozen):
         self,
         values: Iterable[int],
         *,
-        exponent: Exponents = 0,
+        exponent: Any = 0,
         base: int = 16,
-        shape: tuple[int, ...] | None = None,
+        shape: int | tuple[int, ...] | None = None,
     ) -> UnblindedCipherArray:
-        """Ciphertexts of another implementation (python-paillier's `ciphertext()`), checked like `load_ciphertexts`."""
-        items = list(values)
-        for i, value in enumerate(items):
-            if not 0 < value < self.modulus.n:
+        """Ciphertexts of another implementation (python-paillier's `ciphertext()`), checked like `load_ciphertexts`.
+
+        exponent: an integer, or one for each. base: of the exponents. shape: by default one axis.
+        """
+        exponents = np.asarray(exponent)
+        if exponents.dtype.kind not in "iu" and exponents.size:
+            raise TypeError(
+                f"exponent has dtype {exponents.dtype}: give an integer, or one for each ciphertext"
+            )
+        if exponents.size and not (exponents.min() >= MIN_EXPONENT and exponents.max() <= MAX_EXPONENT):
+            raise ValueError(
+                f"exponent goes from {exponents.min()} to {exponents.max()}: give {MIN_EXPONENT} to {MAX_EXPONENT}"
+            )
+        if not isinstance(base, int) or not 2 <= base < 2**63:
+            raise ValueError(f"base is {base!r}: give an integer from 2 to 2^63 - 1")
+        items = []
+        for i, value in enumerate(values):
+            try:
+                items.append(operator.index(value))
+            except TypeError:
+                raise TypeError(f"ciphertext {i} is {type(value).__name__}: give an integer") from None
+            if not 0 < items[i] < self.modulus.n:
                 raise out_of_range(i)
+        target = (len(items),) if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+        if any(length < 0 for length in target):
+            raise ValueError(f"shape is {target}: give lengths of 0 or more")
         rows = limbs.from_ints(items, self.modulus.limbs)
         check_ciphertexts(rows, self)
-        target = (len(items),) if shape is None else shape
-        return UnblindedCipherArray(self, self.modulus.to_montgomery(rows), target, exponent, base)
+        each: Exponents = exponents if exponents.ndim else int(exponents)
+        return UnblindedCipherArray(self, self.modulus.to_montgomery(rows), target, each, base)
 
     def check_range(self, encoded: Encoded) -> None:
         """ValueError naming the first value whose mantissa is beyond `max_int`."""
-        if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
-            return
-        width = max(encoded.magnitude.shape[1], limbs.n_limbs(self.max_int.bit_length()))
-        wrong = ~limbs.at_most(limbs.resize(encoded.magnitude, width), limbs.from_int(self.max_int, width))
-        if wrong.any():
+        wrong = self.first_out_of_range(encoded)
+        if wrong is not None:
             raise ValueError(
-                f"value {int(np.argmax(wrong))} needs more than the {self.max_int.bit_length()} bits of the plaintexts"
+                f"value {wrong} needs more than the {self.max_int.bit_length()} bits of the plaintexts"
                 " of this key: use a coarser encoding or a longer key"
             )
+
+    def first_out_of_range(self, encoded: Encoded) -> int | None:
+        """The number of the first value whose mantissa is beyond `max_int`."""
+        if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
+            return None
+        width = max(encoded.magnitude.shape[1], limbs.n_limbs(self.max_int.bit_length()))
+        wrong = ~limbs.at_most(limbs.resize(encoded.magnitude, width), limbs.from_int(self.max_int, width))
+        return int(np.argmax(wrong)) if wrong.any() else None
 
     def encrypt_with(
         self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False

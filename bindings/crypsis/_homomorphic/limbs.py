@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole-array arithmetic on little-endian limbs `uint64[n, k]`: what surrounds the products of `crypsis.bigint`.
 
-Additions carry a whole array at a time: one pass adds, and a further pass runs only while some limb overflows again,
-which takes a limb of all ones. Over secret residues (uniform, or blinded by one) that happens with probability
-n * k / 2^64, so neither time nor addresses depend on them otherwise; there is no branch on a single value.
+Additions carry a whole array at a time and in a fixed number of passes, so neither time nor addresses depend on the
+numbers: `tests/test_paillier_constant_time.py`. (Passes until no limb overflows would not do: n - 1 added to or taken
+from a small number ripples through every limb, which told the sign of a decrypted value.)
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ Limbs = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 LIMB_BITS = 64
+_ONES = np.uint64(2**64 - 1)
 
 
 def n_limbs(n_bits: int) -> int:
@@ -62,29 +63,39 @@ def resize(rows: Limbs, limbs: int) -> Limbs:
 def add(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a + b mod 2^(64 k), whether it overflowed) for `uint64[n, k]` and `uint64[n, k]` or `uint64[k]`."""
     total = a + b
-    carry = total < a
-    overflow = carry[:, -1].copy()
-    while carry[:, :-1].any():
-        step = np.zeros_like(total)
-        step[:, 1:] = carry[:, :-1]
-        total += step
-        carry = total < step  # only where a limb of all ones met a carry
-        overflow |= carry[:, -1]
+    into, overflow = _carries(total < a, total == _ONES)
+    total += into
     return total, overflow
 
 
 def sub(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a - b mod 2^(64 k), whether it was negative); either side may be one `uint64[k]` for all."""
     difference = np.atleast_2d(a - b)
-    borrow = np.broadcast_to(a, difference.shape) < difference
-    negative = borrow[:, -1].copy()
-    while borrow[:, :-1].any():
-        step = np.zeros_like(difference)
-        step[:, 1:] = borrow[:, :-1]
-        borrow = difference < step
-        difference -= step
-        negative |= borrow[:, -1]
+    into, negative = _carries(np.broadcast_to(a, difference.shape) < difference, difference == 0)
+    difference -= into
     return difference, negative
+
+
+def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[np.uint8], Bools]:
+    """(the carry into each limb, the carry out of the last) of limbs that make a carry or pass one on; not both.
+
+    One bit a limb, 64 limbs to a word: the carries into the bits of made + (made | passed) are those into the limbs.
+    """
+    n, k = made.shape
+    words = n_limbs(k)
+    bits = np.zeros((2, n, LIMB_BITS * words), dtype=np.bool_)
+    bits[0, :, :k], bits[1, :, :k] = made, passed
+    packed = np.packbits(bits, axis=-1, bitorder="little").view("<u8").astype(np.uint64, copy=False)
+    into = np.empty((n, words), dtype=np.uint64)
+    carry = np.zeros(n, dtype=np.uint64)
+    for word in range(words):
+        low, both = packed[0, :, word], packed[0, :, word] | packed[1, :, word]
+        part = low + both
+        total = part + carry
+        into[:, word] = total ^ packed[1, :, word]
+        carry = ((part < low) | (total < part)).astype(np.uint64)
+    spread = np.unpackbits(into.astype("<u8", copy=False).view(np.uint8), axis=-1, bitorder="little")
+    return spread[:, :k], carry.astype(np.bool_) if k % LIMB_BITS == 0 else spread[:, k].astype(np.bool_)
 
 
 def select(condition: Bools, yes: Limbs, no: Limbs) -> Limbs:
@@ -104,7 +115,7 @@ def add_mod(a: Limbs, b: Limbs, modulus: Limbs) -> Limbs:
 def negate_where(rows: Limbs, negative: Bools, modulus: Limbs) -> Limbs:
     """modulus - row where `negative` (0 stays 0), else the row; for rows below `modulus`."""
     flipped, _ = sub(modulus, rows)
-    zero = ~rows.any(axis=1)
+    zero = np.bitwise_or.reduce(rows, axis=1) == 0  # any() stops at the first that is not 0
     return select(negative & ~zero, flipped, rows)
 
 

@@ -7,6 +7,8 @@ the bit length of the largest, unless `vartime` is set.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,10 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.secret import random_below
+
+if TYPE_CHECKING:
+    from crypsis._homomorphic.keys import PublicKeyBase
 
 MAX_MATRIX_BITS = 63
 """Entries of a plaintext matrix are int64."""
@@ -34,11 +40,27 @@ def uniform(exponent: Exponents) -> int:
     return int(exponent.min()) if exponent.size else 0
 
 
-def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, modulus: bigint.Modulus) -> Limbs:
+def steps_between(
+    exponent: Exponents, target: Exponents, size: int, base: int, max_int: int
+) -> npt.NDArray[np.int32]:
+    """How far `size` values come down from `exponent` to `target`.
+
+    ValueError where base^steps alone is beyond `max_int`: all but 0 would overflow, and the power would take for ever.
+    """
+    steps = np.broadcast_to(np.asarray(exponent, dtype=np.int32) - np.asarray(target, dtype=np.int32), size)
+    most = int(steps.max(initial=0))
+    if most * (base.bit_length() - 1) >= max_int.bit_length():
+        raise ValueError(
+            f"exponents {most} apart: aligning multiplies by {base}^{most}, more than the {max_int.bit_length()} bits"
+            " of the plaintexts of this key; use one exponent for all, as base16(exponent) does"
+        )
+    return steps
+
+
+def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, key: PublicKeyBase) -> Limbs:
     """Rows of the same values at `target` (nowhere above `exponent`): raised to public powers of the base."""
-    steps = np.broadcast_to(
-        np.asarray(exponent, dtype=np.int32) - np.asarray(target, dtype=np.int32), len(rows)
-    )
+    steps = steps_between(exponent, target, len(rows), base, key.max_int)
+    modulus = key.modulus
     if not steps.any():
         return rows
     if (steps == steps[0]).all():
@@ -55,6 +77,16 @@ def _public_power(rows: Limbs, power: int, modulus: bigint.Modulus) -> Limbs:
     return bigint.powm_vartime(rows, exponent, modulus, exponent_bits=power.bit_length(), montgomery=True)
 
 
+def inverses(rows: Limbs, modulus: bigint.Modulus) -> Limbs:
+    """1 / row of each. NotInvertible names a row.
+
+    Rows may be powers of public ciphertexts to secret plaintexts, and the one inversion that `batch_inverse` makes, of
+    the product of all, is not constant-time: a random row among them leaves nothing in that product to be told.
+    """
+    blinded = np.concatenate([rows, random_below(1, modulus.n)])
+    return bigint.batch_inverse(blinded, modulus, montgomery=True)[:-1]
+
+
 def multiply(
     rows: Limbs, factors: Encoded, take: npt.NDArray[np.int64] | None, modulus: bigint.Modulus, vartime: bool
 ) -> Limbs:
@@ -65,13 +97,13 @@ def multiply(
     power = bigint.powm_vartime if vartime else bigint.powm
     n_bits = max(1, limbs.bit_length(factors.magnitude))
     negative = bool(factors.negative.any())
-    inverses = bigint.batch_inverse(rows, modulus, montgomery=True) if negative else rows
+    inverted = inverses(rows, modulus) if negative else rows
     if factors.size == 1:
-        bases = inverses if take is None else inverses[take]
+        bases = inverted if take is None else inverted[take]
         return power(bases, factors.magnitude[0], modulus, exponent_bits=n_bits, montgomery=True)
     bases = rows if take is None else rows[take]
     if negative:
-        bases = limbs.select(factors.negative, inverses if take is None else inverses[take], bases)
+        bases = limbs.select(factors.negative, inverted if take is None else inverted[take], bases)
     return power(bases, factors.magnitude, modulus, exponent_bits=n_bits, montgomery=True)
 
 
@@ -104,7 +136,7 @@ def matrix_product(
     exponents = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
     shifted = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits + 1, montgomery=True)
     whole = bigint.segmented_prod(rows, segment_starts(1, len(rows)), modulus, montgomery=True)
-    excess = _public_power(bigint.batch_inverse(whole, modulus, montgomery=True), 1 << n_bits, modulus)
+    excess = _public_power(inverses(whole, modulus), 1 << n_bits, modulus)
     return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
 
 

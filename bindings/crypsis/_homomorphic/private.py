@@ -54,19 +54,18 @@ class PrivateKeyBase(Frozen):
         """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
 
         OverflowError naming the first value beyond `max_int`: a computation left the range of the plaintexts.
-        InvalidCiphertext for ciphertexts of another key. Constant-time.
+        InvalidCiphertext for ciphertexts of another key, and for one that is no encryption. Constant-time.
         """
-        encoded = self.decrypt_unchecked(ciphertexts)
-        try:
-            self.public_key.check_range(encoded)
-        except ValueError:
+        encoded = self._decrypt_unchecked(ciphertexts)
+        wrong = self.public_key.first_out_of_range(encoded)
+        if wrong is not None:
             raise OverflowError(
-                "a decrypted value is beyond the range of the plaintexts: the computation overflowed;"
+                f"decrypted value {wrong} is beyond the range of the plaintexts: the computation overflowed;"
                 " use a coarser encoding or fewer products"
-            ) from None
+            )
         return encoded
 
-    def decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
+    def _decrypt_unchecked(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """`decrypt_encoded` without the range check."""
         if not isinstance(ciphertexts, UnblindedCipherArray):
             raise TypeError(f"ciphertexts is {type(ciphertexts).__name__}: give a CipherArray")
@@ -78,7 +77,7 @@ class PrivateKeyBase(Frozen):
         rows = ciphertexts._rows
         magnitudes, signs = [], []
         for part in blocks(len(rows)):
-            residues = self.residues(rows[part])
+            residues = self.residues(rows[part], first=part.start)
             magnitude, negative = self.signed(residues)
             wipe(residues)
             magnitudes.append(magnitude)
@@ -116,9 +115,19 @@ class PrivateKeyBase(Frozen):
             encoded = packing.unpack(encoded, n_items)
         return decode(encoded, dtype)
 
+    @staticmethod
+    def _refuse_wrong(right: Bools, residues: Limbs, first: int) -> None:
+        """Wipe and refuse `residues` where one of them is no plaintext; `first` is the number of the first."""
+        if not right.all():
+            wipe(residues)
+            raise InvalidCiphertext(
+                f"ciphertext {first + int(np.argmin(right))} decrypts to no plaintext of this key: its sender is faulty"
+                " or attacks the key, or this machine computes wrongly; tell nobody more than this"
+            )
+
     @abstractmethod
-    def residues(self, rows: Limbs) -> Limbs:
-        """Plaintext residues of rows in Montgomery form."""
+    def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
+        """Plaintext residues of rows in Montgomery form. InvalidCiphertext for what is no encryption."""
 
     @abstractmethod
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:

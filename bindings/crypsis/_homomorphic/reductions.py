@@ -33,7 +33,7 @@ class Reductions(ArrayBase):
     def _uniform(self) -> tuple[Limbs, int]:
         """The ciphertexts at one exponent for all, and that."""
         exponent = operations.uniform(self.exponent)
-        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key.modulus)
+        rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key)
         return rows, exponent
 
     def sum(self, axis: int | None = None) -> UnblindedCipherArray:

@@ -41,6 +41,8 @@ VERSION = 1
 SCHEMES = {"paillier": 1, "okamoto-uchiyama": 2}
 CIPHERTEXTS, PUBLIC_KEY = b"CRCT", b"CRPK"
 MAX_DIMENSIONS = 32
+MAX_EMPTY = 1 << 20
+"""Of the other axes of an empty array: what its sum along the axis of length 0 has, with no byte received for it."""
 MAX_NUMBER_BYTES = 2048  # 16,384 bits: twice the largest modulus
 
 _HEAD = struct.Struct("<4sHBB")
@@ -101,6 +103,8 @@ def parse_ciphertexts(buffer: bytes | bytearray | memoryview, key: _Key) -> Ciph
         raise CorruptData("buffer of ciphertexts is truncated in its shape: have it sent again")
     shape = struct.unpack_from(f"<{n_dimensions}Q", view, start)
     size = math.prod(shape)
+    if size == 0 and math.prod(length for length in shape if length) > MAX_EMPTY:
+        raise CorruptData(f"shape {shape} is of no array: the buffer is damaged, have it sent again")
     start += 8 * n_dimensions
     n_exponents = size if flags else 1
     expected = start + 4 * n_exponents + width * size
