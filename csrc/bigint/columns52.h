@@ -18,8 +18,7 @@ namespace {
 
 using Vector = __m512i;
 
-constexpr int kMinBlock = 5;  // k >= 5 in blocks of like width, at most kMaxBlock
-constexpr int kMaxBlock = 10;
+constexpr int kMaxBlock = 10;  // k >= 5 in blocks of like width: none is narrower than 5
 constexpr std::uint64_t kMask52 = (std::uint64_t{1} << 52) - 1;
 
 inline Vector splat(std::uint64_t x) {
