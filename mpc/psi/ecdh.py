@@ -48,6 +48,7 @@ POINT_BYTES = 32
 _POSITIONS_PER_MESSAGE = 1 << 19
 _POINT_DOMAIN = b"crypsis/psi/ecdh/point/v1"
 
+SLUGS = ("hashing", "curve25519")  # the kernels of the protocol
 ASSUMES = "semi-honest parties; decisional Diffie-Hellman on curve25519; the hash as a random oracle"
 LEAKS = (
     "to each party the number of distinct keys of the other",

@@ -120,7 +120,7 @@ class RunReport:
             "backends": [
                 {"slug": row.slug, "variant": row.variant, "backend": row.backend}
                 for row in backends.report()
-                if row.chosen
+                if row.chosen and row.slug in ecdh.SLUGS
             ],
         }
 
