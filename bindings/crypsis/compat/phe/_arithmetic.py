@@ -74,13 +74,20 @@ class Arithmetic:
         bits = self.n_square.bit_length()
         self._width = -(-bits // 64) * 8
         self._wide_square: Any = self.n_square if gmpy2 is None else gmpy2.mpz(self.n_square)
-        usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
-        self.modulus = bigint.Modulus(self.n_square) if usable else None
-        """None where the kernels do not reach: then all is done one by one."""
+        self.usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
+        """Whether the kernels reach this modulus; where not, all is done one by one."""
+        self._modulus: bigint.Modulus | None = None
         self._pending: list[Node] = []
         self._lock = threading.Lock()
         self.recent: Recent | None = None
         """The numbers in the order of their making, once there is a private key that could want to know."""
+
+    @property
+    def modulus(self) -> bigint.Modulus:
+        """n^2, made at the first use: it takes milliseconds. ValueError where the kernels do not reach it."""
+        if self._modulus is None:
+            self._modulus = bigint.Modulus(self.n_square)
+        return self._modulus
 
     def note(self, terms: tuple[Term, ...], plain: int, handle: Any) -> Node:
         """The product of terms (node, weight) and 1 + n * plain, for the number `handle`: computed later.
@@ -137,8 +144,7 @@ class Arithmetic:
                 _finish(job, WAITING, failed)
             else:
                 ready.append(job)
-        modulus = self.modulus
-        if modulus is None or sum(len(job.flat) for job in ready) < MIN_TERMS:
+        if not self.usable or sum(len(job.flat) for job in ready) < MIN_TERMS:
             for job in ready:
                 self._compute_one(job)
             return
