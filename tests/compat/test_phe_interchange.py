@@ -143,7 +143,7 @@ def test_numbers_that_are_no_ciphertexts(our_side: Any) -> None:
         serialise.numbers_from_json('{"public_key": {"n": 15}, "values": []}', public)
 
 
-def test_copies(our_side: Any) -> None:
+def test_copies(our_side: Any, their_side: Any) -> None:
     """Through the state that pickling and multiprocessing use too."""
     number = our_side.public.encrypt(2.5) + 1
     other = copy.deepcopy(number)
@@ -157,6 +157,17 @@ def test_copies(our_side: Any) -> None:
         "_EncryptedNumber__ciphertext",
         "_EncryptedNumber__is_obfuscated",
     }
+    # The state of python-paillier's objects is read too.
+    theirs = their_side.public.encrypt(-2.5) * 3
+    mine = ours.EncryptedNumber.__new__(ours.EncryptedNumber)
+    mine.__setstate__({**vars(theirs), "public_key": our_side.public})
+    assert our_side.private.decrypt(mine) == -7.5
+    key = ours.PaillierPrivateKey.__new__(ours.PaillierPrivateKey)
+    key.__setstate__({**vars(their_side.private), "public_key": our_side.public})
+    assert key.decrypt(mine) == -7.5
+    bare = ours.PaillierPublicKey.__new__(ours.PaillierPublicKey)
+    bare.__setstate__(vars(their_side.public))
+    assert bare == our_side.public
     public, _ = ours.generate_paillier_keypair(n_length=512)
     assert copy.deepcopy(public).h == public.h is not None
 

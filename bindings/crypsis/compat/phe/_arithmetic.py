@@ -23,7 +23,7 @@ from typing import Any
 from crypsis import bigint
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._recent import Recent
-from crypsis.compat.phe.util import invert, mulmod, powmod
+from crypsis.compat.phe.util import gmpy2, invert, powmod
 
 MAX_PENDING = 2048
 """Notes after which they are settled: a block of operands that still fits the cache, enough for every lane."""
@@ -38,14 +38,21 @@ Term = tuple["Node", int]
 class Node:
     """A ciphertext: its `value`, or how to get it. An int of any size (as a user gave it), or little-endian bytes."""
 
-    __slots__ = ("error", "flat", "handle", "level", "plain", "terms", "total", "uses", "value")
+    __slots__ = ("checked", "error", "flat", "handle", "level", "plain", "terms", "total", "uses", "value")
 
-    def __init__(self, value: Any = WAITING, terms: tuple[Term, ...] = (), plain: int = 0) -> None:
+    def __init__(
+        self,
+        value: Any,
+        terms: tuple[Term, ...] = (),
+        plain: int = 0,
+        handle: Callable[[], Any] | None = None,
+    ) -> None:
         self.value = value
         self.terms = terms
         self.plain = plain
+        self.handle = handle
         self.error: Exception | None = None
-        self.handle: Callable[[], Any] | None = None
+        self.checked = handle is not None or type(value) in (bytes, int)  # that the value is an integer
         self.uses = 0  # notes that have this node as an operand
 
     # Set while settling: the terms and `plain`, those of nodes inside included, and the level of `_plan`.
@@ -66,24 +73,32 @@ class Arithmetic:
         self.n_square = n * n
         bits = self.n_square.bit_length()
         self._width = -(-bits // 64) * 8
-        usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
-        self.modulus = bigint.Modulus(self.n_square) if usable else None
-        """None where the kernels do not reach: then all is done one by one."""
+        self._wide_square: Any = self.n_square if gmpy2 is None else gmpy2.mpz(self.n_square)
+        self.usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
+        """Whether the kernels reach this modulus; where not, all is done one by one."""
+        self._modulus: bigint.Modulus | None = None
         self._pending: list[Node] = []
         self._lock = threading.Lock()
         self.recent: Recent | None = None
         """The numbers in the order of their making, once there is a private key that could want to know."""
+
+    @property
+    def modulus(self) -> bigint.Modulus:
+        """n^2, made at the first use: it takes milliseconds. ValueError where the kernels do not reach it."""
+        if self._modulus is None:
+            self._modulus = bigint.Modulus(self.n_square)
+        return self._modulus
 
     def note(self, terms: tuple[Term, ...], plain: int, handle: Any) -> Node:
         """The product of terms (node, weight) and 1 + n * plain, for the number `handle`: computed later.
 
         TypeError where an operand is no integer.
         """
+        node = Node(WAITING, terms, plain, weakref.ref(handle))
         for operand, _ in terms:
-            if operand.value is not WAITING and type(operand.value) not in (bytes, int):
+            if operand.checked is False:
                 operator.index(operand.value)
-        node = Node(WAITING, terms, plain)
-        node.handle = weakref.ref(handle)
+                operand.checked = True
         with self._lock:
             for operand, _ in terms:
                 operand.uses += 1
@@ -110,6 +125,10 @@ class Arithmetic:
     def _settle(self) -> None:
         nodes, self._pending = self._pending, []
         try:
+            if len(nodes) == 1:  # the program looks at each result: spare it the planning
+                nodes[0].flat, nodes[0].total = list(nodes[0].terms), nodes[0].plain
+                self._compute(nodes)
+                return
             for level in _plan(nodes):
                 self._compute(level)
         except BaseException:  # an interrupt, or no memory: what is not done stays noted
@@ -125,8 +144,7 @@ class Arithmetic:
                 _finish(job, WAITING, failed)
             else:
                 ready.append(job)
-        modulus = self.modulus
-        if modulus is None or sum(len(job.flat) for job in ready) < MIN_TERMS:
+        if not self.usable or sum(len(job.flat) for job in ready) < MIN_TERMS:
             for job in ready:
                 self._compute_one(job)
             return
@@ -149,11 +167,15 @@ class Arithmetic:
                     base, weight = invert(base, square), -weight
                 if weight != 1:
                     base = powmod(base, weight, square)
-                result = base if result == 1 else mulmod(result, base, square)
+                result = base if result == 1 else self.multiply(result, base)
         except ZeroDivisionError as error:
             _finish(job, WAITING, error)
             return
         _finish(job, result, None)
+
+    def multiply(self, a: int, b: int) -> int:
+        """a * b mod n^2, one product."""
+        return a * b % self.n_square if gmpy2 is None else int(gmpy2.mpz(a) * b % self._wide_square)
 
     def _as_int(self, node: Node) -> int:
         value = node.value

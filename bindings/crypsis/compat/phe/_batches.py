@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ def products_of_powers(jobs: list[tuple[list[Term], int]], field: Arithmetic) ->
 
     ZeroDivisionError where a negative weight has a base without an inverse.
     """
-    modulus = _modulus(field)
+    modulus = field.modulus
     factors: list[list[bytes]] = []
     powers: list[tuple[int, Node, int]] = []  # (job, base, weight)
     matrices: dict[tuple[int, ...], list[tuple[int, list[Term]]]] = {}
@@ -88,7 +88,7 @@ def _powers(terms: list[Term], field: Arithmetic) -> list[bytes]:
     """base^weight for each term, weights of like length together."""
     if not terms:
         return []
-    modulus = _modulus(field)
+    modulus = field.modulus
     inverses = _inverses([base for base, weight in terms if weight < 0], field)
     bases = [inverses[id(base)] if weight < 0 else field.as_bytes(base) for base, weight in terms]
     weights = [abs(weight) for _, weight in terms]
@@ -114,7 +114,7 @@ def _powers(terms: list[Term], field: Arithmetic) -> list[bytes]:
 def _inverses(nodes: list[Node], field: Arithmetic) -> dict[int, bytes]:
     """The inverses by identity of the node. ZeroDivisionError where one does not exist."""
     distinct = {id(node): field.as_bytes(node) for node in nodes}
-    modulus = _modulus(field)
+    modulus = field.modulus
     width = 8 * modulus.limbs
     if len(distinct) < MIN_INVERSES:
         return {
@@ -130,17 +130,10 @@ def _inverses(nodes: list[Node], field: Arithmetic) -> dict[int, bytes]:
 
 def _matrix_product(rows: list[list[Term]], field: Arithmetic) -> list[bytes]:
     """Products of powers of the same bases, weights below 2^63: they share tables and squarings."""
-    modulus = _modulus(field)
+    modulus = field.modulus
     bases = to_rows([field.as_bytes(base) for base, _ in rows[0]], modulus.limbs)
     weights = np.array([[weight for _, weight in terms] for terms in rows], dtype=np.int64)
     try:
         return to_values(bigint.multi_powm_vartime(bases, weights, modulus))
     except NotInvertible:
         raise ZeroDivisionError("a ciphertext has no inverse: it is damaged, or of another key") from None
-
-
-def _modulus(field: Any) -> bigint.Modulus:
-    modulus: bigint.Modulus | None = field.modulus
-    if modulus is None:
-        raise ValueError("the kernels do not reach this modulus")
-    return modulus

@@ -6,8 +6,9 @@ each batch is twice the one before, up to a bound; every factor goes out once an
 filled ahead of need, so a program pays for at most one batch that it does not use. A child process after `os.fork`
 starts with an empty batch: parent and child never share a factor.
 
-For keys with a generator h (those made by `generate_paillier_keypair`) the first batch takes full powers r^n, which
-need no table; later ones take powers of h^n from a table, some ten times faster. Both are constant-time.
+For keys with a generator h (those made by `generate_paillier_keypair`) the first batches take full powers r^n; later
+ones take powers of h^n from a table, some ten times faster. The table costs as much as some seventy full powers:
+a program that encrypts a few numbers does without. Both are constant-time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from crypsis._homomorphic.secret import wipe
 from crypsis.compat.phe.util import powmod
 
 FIRST = 8
+WITH_TABLE = 32
+"""The size of the batch from which on the table is used: 24 factors were made without."""
 MOST = 256
 """Factors made at a time, 512 bytes each for a key of 2048 bits: more lanes and threads than that gains nothing."""
 MOST_WITHOUT_GENERATOR = 64
@@ -59,9 +62,9 @@ class BlindingBatch:
         return factor
 
     def _make(self, key: paillier.PublicKey) -> Limbs:
-        count, first = self._next, self._next == FIRST
+        count = self._next
         most = MOST if key.h is not None else MOST_WITHOUT_GENERATOR
-        rows = key.full_blinding_factors(count) if first else key.blinding_factors(count)
+        rows = key.full_blinding_factors(count) if count < WITH_TABLE else key.blinding_factors(count)
         self._next = min(2 * count, most)
         key.modulus.from_montgomery(rows, out=rows)
         return rows

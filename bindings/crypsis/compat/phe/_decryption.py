@@ -42,7 +42,7 @@ class Decryption:
         self._p_inverse = invert(p, q)
         self._lock = threading.Lock()
         self._native: paillier.PrivateKey | None = None
-        self._no_native = self._arithmetic.modulus is None
+        self._no_native = not self._arithmetic.usable
         self._ready: dict[bytes, int] = {}
         self._given, self._used, self._count = 0, 0, FIRST
         _all.add(self)

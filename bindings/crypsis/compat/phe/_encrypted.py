@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from crypsis.compat.phe.paillier import PaillierPublicKey
 
 
+_new = object.__new__
+
+
 class EncryptedNumber:
     """An encrypted number: a ciphertext, and the exponent of its encoding in the clear.
 
@@ -45,11 +48,11 @@ class EncryptedNumber:
 
     def _noted(self, exponent: int, plain: int, *terms: tuple[Node, int]) -> EncryptedNumber:
         """A number of this key: the product of the terms (node, weight) and 1 + n * plain."""
-        result = EncryptedNumber.__new__(EncryptedNumber)
-        result.public_key = self.public_key
+        result = _new(EncryptedNumber)
+        result.public_key = key = self.public_key
         result.exponent = exponent
         result._blinded = False
-        arithmetic = self.public_key.arithmetic
+        arithmetic = key.arithmetic
         result._node = arithmetic.note(terms, plain, result)
         if arithmetic.recent is not None:
             arithmetic.recent.add(result)
@@ -125,9 +128,12 @@ class EncryptedNumber:
     def _plus(self, other: EncryptedNumber, sign: int) -> EncryptedNumber:
         if other.public_key is not self.public_key and other.public_key != self.public_key:
             raise ValueError("the two numbers are encrypted under different keys: they cannot be added")
-        exponent = min(self.exponent, other.exponent)
-        mine = 1 if self.exponent == exponent else self._steps_to(exponent)
-        theirs = sign if other.exponent == exponent else sign * other._steps_to(exponent)
+        exponent, mine, theirs = self.exponent, 1, sign
+        if exponent > other.exponent:
+            exponent = other.exponent
+            mine = self._steps_to(exponent)
+        elif exponent < other.exponent:
+            theirs = sign * other._steps_to(exponent)
         return self._noted(exponent, 0, (self._node, mine), (other._node, theirs))
 
     def _plus_encoded(self, encoded: EncodedNumber) -> EncryptedNumber:

@@ -165,7 +165,7 @@ class PaillierPublicKey:
 
     def blinded(self, ciphertext: int) -> int:
         """The ciphertext times a fresh encryption of zero."""
-        return mulmod(operator.index(ciphertext), self._batch.take(), self.nsquare)
+        return self.arithmetic.multiply(operator.index(ciphertext), self._batch.take())
 
     def raw_encrypt(self, plaintext: int, r_value: int | None = None) -> int:
         """The encryption of an integer modulo n. r_value: the random r of r^n, for tests; None or 0 draws afresh.
