@@ -101,8 +101,24 @@ def test_python_numbers() -> None:
     assert encoded.mantissas() == [256, 128, 64, 640, 2**88]
     each = base16().encode(np.array([1, 0.5, 2**80], dtype=object))
     assert decode(each, object).tolist() == [1, 0.5, 2**80]
+    halves = np.array([1, 0.5, Fraction(-1, 4), Fraction(7), Fraction(3, 2**60)], dtype=object)
+    each = base16().encode(halves)
+    assert decode(each, object).tolist() == halves.tolist()
+    assert each.exponents().tolist()[1:4] == [reference.encode_float(v)[1] for v in (0.5, -0.25)] + [0]
+    for fraction in (Fraction(1, 3), Fraction(10**400, 3)):
+        with pytest.raises(ValueError, match=r"value 1 is .* use base16"):
+            base16().encode(np.array([0.5, fraction], dtype=object))
     assert base16().encode(True).mantissas() == [1]
     assert base16().encode([]).size == 0
+
+
+def test_the_other_byte_order_and_masked_arrays() -> None:
+    for kind in (">f8", ">f4", ">f2", ">i8", ">u2"):
+        values = np.array([1, 0, 200], dtype=kind)[::-1]
+        for rule in (base16(), base16(-3), fixed_point(10)):
+            assert decode(rule.encode(values)).tolist() == values.tolist()
+    with pytest.raises(TypeError, match="masked array"):
+        base16().encode(np.ma.array([1, 2], mask=[False, True]))
 
 
 def test_alignment_is_exact() -> None:

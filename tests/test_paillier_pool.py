@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crypsis import paillier
+from crypsis import _core, paillier
 from crypsis._homomorphic import blinding, limbs
 from crypsis.paillier import BlindingPool
-from homomorphic_keys import ARRAY_KEYS, paillier_small, paillier_small_foreign
+from homomorphic_keys import ARRAY_KEYS, SMALL, paillier_small, paillier_small_foreign
 
 
 @pytest.mark.parametrize("key", sorted(ARRAY_KEYS))
@@ -120,6 +120,45 @@ def test_a_pool_does_not_survive_a_fork(monkeypatch: pytest.MonkeyPatch) -> None
             assert pool.ready == 0
             pool.close()  # does nothing there
         assert pool.ready == 4
+
+
+@pytest.mark.parametrize("scheme", ["paillier", "okamoto-uchiyama"])
+def test_a_thread_that_makes_tables_keeps_nobody_waiting(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork copies held locks and not the thread that would let go of them: a child would wait for ever."""
+    private = ARRAY_KEYS[scheme]()
+    fresh = type(private.public_key).from_bytes(private.public_key.to_bytes(), **SMALL)
+    inside, go = threading.Event(), threading.Event()
+    build = _core.bigint.FixedBase
+
+    def slow(*arguments: Any) -> Any:
+        if threading.current_thread().name == "first":
+            inside.set()
+            go.wait(60)
+        return build(*arguments)
+
+    monkeypatch.setattr(_core.bigint, "FixedBase", slow)
+    first = threading.Thread(target=fresh.encrypt, args=([1],), name="first")
+    first.start()
+    assert inside.wait(60)
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(fresh.encrypt, [7])
+        try:
+            assert private.decrypt(done.result(timeout=60)).tolist() == [7]
+        finally:
+            go.set()
+    first.join()
+    assert private.decrypt(fresh.encrypt([8])).tolist() == [8]
+
+
+def test_waiting_for_a_pool_that_came_through_a_fork_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlindingPool(paillier_small(), capacity=4) as pool:
+        with monkeypatch.context() as child:
+            child.setattr(blinding.os, "getpid", lambda: -1)
+            with pytest.raises(RuntimeError, match="through a fork"):
+                pool.wait()
+        assert pool.wait(timeout=60)
 
 
 def test_pools_of_other_keys_and_wrong_sizes_are_refused() -> None:

@@ -25,7 +25,6 @@ generation is not.
 from __future__ import annotations
 
 import secrets
-import threading
 from math import gcd
 from typing import Any
 
@@ -98,12 +97,11 @@ class PublicKey(PublicKeyBase):
     ValueError for other numbers.
     """
 
-    __slots__ = ("_base", "_lock", "_n_constant", "_one", "digest", "h", "max_int", "modulus", "n", "n_bits")
+    __slots__ = ("_base", "_n_constant", "_one", "digest", "h", "max_int", "modulus", "n", "n_bits")
 
     scheme = "paillier"
     h: int | None
     _base: list[bigint.FixedBase]
-    _lock: threading.Lock
     _n_constant: Limbs
     _one: Limbs
 
@@ -126,7 +124,6 @@ class PublicKey(PublicKeyBase):
             _n_constant=montgomery_constant(n, modulus, power=2),
             _one=limbs.from_int((1 << (64 * modulus.limbs)) % modulus.n, modulus.limbs),
             _base=[],
-            _lock=threading.Lock(),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -168,12 +165,11 @@ class PublicKey(PublicKeyBase):
         return result
 
     def _generator(self) -> bigint.FixedBase:
-        """Powers of hs = h^n mod n^2, made at the first use."""
-        with self._lock:
-            if not self._base:
-                hs = limbs.from_int(pow(self.h or 1, self.n, self.modulus.n), self.modulus.limbs)
-                self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
-            return self._base[0]
+        """Powers of hs = h^n mod n^2, made at the first use. No lock: a fork could leave it held in the child."""
+        if not self._base:
+            hs = limbs.from_int(pow(self.h or 1, self.n, self.modulus.n), self.modulus.limbs)
+            self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
+        return self._base[0]
 
     def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
         """1 + m n mod n^2."""
@@ -209,7 +205,7 @@ class PrivateKey(PrivateKeyBase):
     public_key: of n = p q. p, q: different primes. ValueError where they do not fit.
     """
 
-    __slots__ = ("_bases", "_factors", "_joins", "_lock", "_n", "_p", "_q", "_totals", "public_key")
+    __slots__ = ("_bases", "_factors", "_joins", "_n", "_p", "_q", "_totals", "public_key")
 
     public_key: PublicKey
     _p: PrimeSquare
@@ -218,7 +214,6 @@ class PrivateKey(PrivateKeyBase):
     _factors: tuple[Limbs, Limbs]
     _totals: tuple[Limbs, Limbs]
     _joins: tuple[Limbs, Limbs, Limbs, Limbs]
-    _lock: threading.Lock
     _bases: list[tuple[bigint.FixedBase, bigint.FixedBase]]
 
     def __init__(self, public_key: PublicKey, p: int, q: int) -> None:
@@ -254,7 +249,6 @@ class PrivateKey(PrivateKeyBase):
                 montgomery_constant(p * p, modulus, power=2),
             ),
             _bases=[],
-            _lock=threading.Lock(),
         )
 
     def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
@@ -326,16 +320,15 @@ class PrivateKey(PrivateKeyBase):
 
     def _generators(self) -> tuple[bigint.FixedBase, bigint.FixedBase]:
         """Powers of hs modulo p^2 and q^2, made at the first use."""
-        with self._lock:
-            if not self._bases:
-                key = self.public_key
-                tables = []
-                for prime in (self._p, self._q):
-                    square = prime.modulus
-                    hs = limbs.from_int(pow(key.h or 1, key.n, square.n), square.limbs)
-                    tables.append(bigint.FixedBase(hs, square, key.exponent_bits))
-                self._bases.append((tables[0], tables[1]))
-            return self._bases[0]
+        if not self._bases:
+            key = self.public_key
+            tables = []
+            for prime in (self._p, self._q):
+                square = prime.modulus
+                hs = limbs.from_int(pow(key.h or 1, key.n, square.n), square.limbs)
+                tables.append(bigint.FixedBase(hs, square, key.exponent_bits))
+            self._bases.append((tables[0], tables[1]))
+        return self._bases[0]
 
     def save(self, path: Any, passphrase: str | bytes) -> None:
         """Write the key pair to `path`, encrypted with the passphrase: see `key_files`. Replaces a file atomically."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -134,7 +133,6 @@ class FixedBase:
             self._default_window() if window is None else _arguments.integer("window", window, 1, 12)
         )
         self._tables: dict[tuple[str, int], Any] = {}
-        self._lock = Lock()
 
     @property
     def modulus(self) -> Modulus:
@@ -149,7 +147,7 @@ class FixedBase:
     @property
     def n_bytes(self) -> int:
         """Bytes of the tables built so far."""
-        return sum(table.n_bytes for table in self._tables.values())
+        return sum(table.n_bytes for table in list(self._tables.values()))
 
     def build(self, *, vartime: bool = False, backend: str | None = None, threads: int | None = None) -> None:
         """Builds the table of `powm`, or of `powm_vartime`, now."""
@@ -210,12 +208,13 @@ class FixedBase:
         window = self._window if vartime else min(self._window, self.CONSTANT_TIME_WINDOW)
         key = (_core.bigint.select(_arguments.backend(backend)), window)
         n_threads = _arguments.threads(threads)
-        with self._lock:
-            if key not in self._tables:
-                self._tables[key] = _core.bigint.FixedBase(
-                    self._modulus._core, self._base, self._exponent_bits, window, key[0], n_threads
-                )
-            return self._tables[key]
+        # No lock: a fork could leave it held in the child. Two threads may build the same table; one is kept.
+        if key not in self._tables:
+            table = _core.bigint.FixedBase(
+                self._modulus._core, self._base, self._exponent_bits, window, key[0], n_threads
+            )
+            self._tables.setdefault(key, table)
+        return self._tables[key]
 
     def _default_window(self) -> int:
         entry_bytes = 8 * (64 * self._modulus.limbs // 52 + 8)

@@ -66,8 +66,7 @@ class BlindingPool:
 
     def take(self, count: int) -> Limbs:
         """`uint64[count, limbs]` in Montgomery form, the caller's own: what is ready, the rest made now."""
-        if os.getpid() != self._process:
-            raise RuntimeError("this pool of blinding factors came through a fork: make a pool in the child")
+        self._refuse_fork()
         taken: list[Limbs] = []
         missing = count
         with self._changed:
@@ -97,12 +96,17 @@ class BlindingPool:
 
     def wait(self, count: int | None = None, timeout: float | None = None) -> bool:
         """Wait until `count` factors (default: a full pool) are ready; False when `timeout` seconds passed first."""
+        self._refuse_fork()
         wanted = self._capacity if count is None else min(count, self._capacity)
         with self._changed:
             self._changed.wait_for(
                 lambda: self._ready >= wanted or self._closed or self._failure is not None, timeout
             )
             return self._ready >= wanted
+
+    def _refuse_fork(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError("this pool of blinding factors came through a fork: make a pool in the child")
 
     def close(self) -> None:
         """End the thread and wipe what is left. Closing twice is harmless."""

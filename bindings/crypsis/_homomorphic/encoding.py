@@ -161,8 +161,9 @@ class Encoding:
 
     def _encode_each(self, items: list[Any], shape: tuple[int, ...]) -> Encoded:
         mantissas, exponents = [], []
-        for item in items:
-            mantissa, exponent = encode_scalar(item if isinstance(item, float) else int(item))
+        for i, item in enumerate(items):
+            number = _float_of(i, item) if isinstance(item, Fraction) else item
+            mantissa, exponent = encode_scalar(number if isinstance(number, float) else int(number))
             mantissas.append(mantissa)
             exponents.append(exponent)
         width = limbs.n_limbs(max((abs(m).bit_length() for m in mantissas), default=1))
@@ -224,17 +225,34 @@ def encode_scalar(
 
 
 def _as_array(values: Any) -> npt.NDArray[Any]:
+    if np.ma.isMaskedArray(values):
+        raise TypeError(
+            "values is a masked array, which cannot be encrypted as such: pass .filled(...) of it"
+        )
     array = np.asarray(values)
     if not isinstance(values, np.ndarray | np.generic) and array.dtype == np.float64:
         # NumPy makes floats of Python integers that fit no common type, which would round them.
         items = np.array(values, dtype=object)
         if items.size and all(isinstance(item, int) for item in items.reshape(-1)):
             return items
-    if array.dtype == object or array.dtype.kind in "iub" or array.dtype in (np.float32, np.float64):
+    if array.dtype == object or array.dtype.kind in "iub":
         return array
-    if array.dtype == np.float16:
-        return array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:  # of either byte order
+        return array
     raise TypeError(f"values have dtype {array.dtype}: give integers, float32 or float64")
+
+
+def _float_of(i: int, value: Fraction) -> float | int:
+    """A fraction as the integer or float that it is."""
+    try:
+        number = value.numerator if value.denominator == 1 else float(value)
+    except OverflowError:
+        number = math.inf
+    if number != value:
+        raise ValueError(
+            f"value {i} is {value}, which no float is: use base16(exponent) or fixed_point(scale)"
+        )
+    return number
 
 
 def _split_integers(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint64], Bools]:

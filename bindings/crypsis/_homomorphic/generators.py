@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import threading
-
 from crypsis import bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.crt import montgomery_constant, times
@@ -28,7 +26,6 @@ class Generators:
         self._max_bits = max_bits
         self._tables: dict[tuple[str, int], bigint.FixedBase] = {}
         self._shifts: dict[int, Limbs] = {}
-        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return "Generators()"  # the modulus may be secret
@@ -55,15 +52,14 @@ class Generators:
         return result
 
     def _table(self, name: str, n_bits: int) -> bigint.FixedBase:
-        with self._lock:
-            if (name, n_bits) not in self._tables:
-                base = limbs.from_int(self._g if name == "g" else self._h, self._modulus.limbs)
-                self._tables[name, n_bits] = bigint.FixedBase(base, self._modulus, n_bits)
-            return self._tables[name, n_bits]
+        # No lock here and below: a fork could leave it held in the child. Two threads may make the same twice.
+        if (name, n_bits) not in self._tables:
+            base = limbs.from_int(self._g if name == "g" else self._h, self._modulus.limbs)
+            self._tables.setdefault((name, n_bits), bigint.FixedBase(base, self._modulus, n_bits))
+        return self._tables[name, n_bits]
 
     def _shift(self, k: int) -> Limbs:
-        with self._lock:
-            if k not in self._shifts:
-                inverse = pow(self._g, -(1 << k), self._modulus.n)
-                self._shifts[k] = montgomery_constant(inverse, self._modulus)
-            return self._shifts[k]
+        if k not in self._shifts:
+            inverse = pow(self._g, -(1 << k), self._modulus.n)
+            self._shifts[k] = montgomery_constant(inverse, self._modulus)
+        return self._shifts[k]
