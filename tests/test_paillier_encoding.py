@@ -121,6 +121,10 @@ def test_the_other_byte_order_and_masked_arrays() -> None:
         base16().encode(np.ma.array([1, 2], mask=[False, True]))
 
 
+def test_the_representation_shows_no_value() -> None:
+    assert "987654321" not in repr(base16().encode([987654321]))
+
+
 def test_alignment_is_exact() -> None:
     encoded = base16().encode(np.array([1e-9, -3.5, 1e9, 0.0]))
     lowest = int(encoded.exponents().min())

@@ -17,7 +17,8 @@ square-root methods against short exponents and small subgroups leave [vOW96]: 2
 **The overflow attack.** What decrypts is m mod p. Who may send ciphertexts and learns decryptions encrypts some m > p,
 gets m mod p, and the difference is a multiple of the secret p. So `decrypt` refuses, without telling the value, all
 that is outside a range agreed for the application: a value that wrapped around p lands inside with probability below
-2^-40. Use Paillier, whose plaintexts wrap around the public n, where a peer is not trusted to follow the protocol.
+2^-40. Ciphertexts outside the group of G and H are refused too. Use Paillier, whose plaintexts wrap around the public
+n, where a peer is not trusted to follow the protocol.
 """
 
 from __future__ import annotations
@@ -191,7 +192,8 @@ class PublicKey(PublicKeyBase):
         return self._blind(count, self.exponent_bits, vartime=True)
 
     def full_blinding_factors(self, count: int) -> Limbs:
-        # Uniform in the group of H but for a part of 2^-n_bits/3 or less: its order divides t (q - 1).
+        # Uniform in the group of H but for a part of 2^-n_bits/3 or less: its order divides t (q - 1). What a
+        # ciphertext holds outside this group, which its maker may have put there, is not covered.
         return self._blind(count, self.n_bits, vartime=False)
 
     def _blind(self, count: int, n_bits: int, *, vartime: bool) -> Limbs:
@@ -259,9 +261,10 @@ class PrivateKey(PrivateKeyBase):
         """
         plain = self.public_key.modulus.from_montgomery(rows)
         bits = max(self._t.bit_length(), short_exponent_bits(self.public_key.n_bits))
-        power = self._p.secret_power(self._p.reduce(plain), self._t, bits)
+        reduced = self._p.reduce(plain)
+        power = self._p.secret_power(reduced, self._t, bits)
         result, exact = self._p.logarithm(power, self._factor)
-        wipe(power)
+        wipe(reduced, power)
         self._refuse_wrong(exact, result, first)
         return result
 
@@ -275,7 +278,7 @@ class PrivateKey(PrivateKeyBase):
         self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS
     ) -> Encoded:
         """The signed integers that the ciphertexts hold, if all are below 2^range_bits: see `decrypt_in_range`."""
-        limit = self._p.p_bits - STATISTICAL_BITS - 1
+        limit = self._p.p_bits - STATISTICAL_BITS - 2  # 2^(limit + 1) numbers of 2^(p_bits - 1) or more
         if not isinstance(range_bits, int) or not 1 <= range_bits <= limit:
             raise ValueError(
                 f"range_bits is {range_bits!r}: give 1 to {limit}; beyond, values that wrapped around p would pass"
@@ -302,7 +305,7 @@ class PrivateKey(PrivateKeyBase):
     ) -> Any:
         """The values of a cipher array, if every mantissa (value / base^exponent) is below 2^range_bits in size.
 
-        range_bits: 1 to p_bits - 41. dtype, packing, n_items: as in `decrypt`. InvalidCiphertext naming the first
+        range_bits: 1 to p_bits - 42. dtype, packing, n_items: as in `decrypt`. InvalidCiphertext naming the first
         ciphertext outside, not its value: telling values that wrapped around p gives p away.
         """
         encoded = self.decrypt_encoded(ciphertexts, range_bits=range_bits)

@@ -18,8 +18,12 @@ That exponents of half the length of n give powers indistinguishable from those 
 from the hardness of factoring n. Against chosen ciphertexts nothing is promised, as for every homomorphic scheme. A key
 that is a bare n (python-paillier's) knows no h: its blinding is r^n for a random r, [Pai99]'s own, many times slower.
 
-Encryption, blinding and decryption are constant-time in everything secret, except where a name says `_vartime`; key
-generation is not.
+Encryption, blinding and decryption are constant-time in everything secret, except where a name says `_vartime`. Key
+generation is not, nor what is done once for a key: making a `PrivateKey`, and the tables of its first encryption.
+
+A public key says nothing of how n and h were made. The sender of one that is not of this form (h of small order, n with
+other factors) takes the secrecy from ciphertexts of its own key, and, with the default blinding, from what others
+compute on them; `rerandomize(full=True)` helps against h, and against n only a proof that n is of this form does.
 """
 
 from __future__ import annotations
@@ -262,12 +266,13 @@ class PrivateKey(PrivateKeyBase):
         parts = []
         right = np.ones(len(rows), dtype=np.bool_)
         for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
-            power = prime.secret_power(prime.reduce(plain), prime.p - 1, prime.p_bits)
+            reduced = prime.reduce(plain)
+            power = prime.secret_power(reduced, prime.p - 1, prime.p_bits)
             logarithm, exact = prime.logarithm(power, factor)
             right &= exact
             share = limbs.resize(logarithm, self._n.limbs)
             parts.append(times(share, total, self._n))
-            wipe(power, logarithm, share)
+            wipe(reduced, power, logarithm, share)
         result = limbs.add_mod(parts[0], parts[1], limbs.from_int(self._n.n, self._n.limbs))
         wipe(*parts)
         self._refuse_wrong(right, result, first)
@@ -311,9 +316,10 @@ class PrivateKey(PrivateKeyBase):
             (self._p, p_part, p_join, p_total),
             (self._q, q_part, q_join, q_total),
         ):
-            share = limbs.resize(times(part, join, prime.modulus), modulus.limbs)
+            scaled = times(part, join, prime.modulus)
+            share = limbs.resize(scaled, modulus.limbs)
             total.append(times(share, scale, modulus))
-            wipe(part, share)
+            wipe(part, scaled, share)
         result = limbs.add_mod(total[0], total[1], limbs.from_int(modulus.n, modulus.limbs))
         wipe(*total)
         return result

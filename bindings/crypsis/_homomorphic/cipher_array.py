@@ -34,8 +34,8 @@ class UnblindedCipherArray(Reductions):
     `+` and `-` take ciphertexts of the same key and plaintexts (numbers, arrays, `Encoded`), `*` and `@` plaintexts,
     all with broadcasting. Plaintext reals are encoded as multiples of 2^-52 (or of 1/base of a fixed point) unless
     they come as `Encoded`. Encodings with different exponents are aligned, which costs a power for ciphertexts.
-    Constant-time in plaintext operands as `PublicKey.encrypt` is, given the bits of the largest; the `_vartime` methods
-    are faster.
+    Constant-time in plaintext operands as `PublicKey.encrypt` is, given the bits of the largest and whether any factor
+    is negative; the `_vartime` methods are faster.
     Overflow beyond `public_key.max_int` is noticed, where it can be, when decrypting.
     """
 
@@ -194,9 +194,9 @@ class UnblindedCipherArray(Reductions):
     def rerandomize(self, *, full: bool = False, pool: BlindingPool | None = None) -> CipherArray:
         """The same values under fresh blinding: may leave the process.
 
-        full: factors uniform among all encryptions of zero (a power of n bits each): hides how the values were made
-        from the owner of the private key too, who could, with effort, tell more from the short exponents of the
-        default. pool: factors made ahead.
+        full: hides how the values were made from the owner of the private key too, if the key is an honest one: factors
+        uniform among all encryptions of zero (a power of n bits each). The default hides it from everybody else; an
+        owner who chose the key for it undoes short exponents. pool: factors made ahead.
         """
         key = self.public_key
         if pool is not None and (full or pool.modulus.n != key.modulus.n):

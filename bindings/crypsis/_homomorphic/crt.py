@@ -65,11 +65,14 @@ class PrimeSquare(Frozen):
     def reduce(self, rows: Limbs) -> Limbs:
         """rows mod p^2, for rows of any width: Horner over chunks of limbs that are below p^2."""
         starts = range(0, max(rows.shape[1], 1), self._chunk)
-        result = limbs.resize(rows[:, starts[-1] :], self.modulus.limbs)
+        result = limbs.resize(rows[:, starts[-1] :], self.modulus.limbs).copy()
         limit = limbs.from_int(self.modulus.n, self.modulus.limbs)
         for start in reversed(starts[:-1]):
             part = limbs.resize(rows[:, start : start + self._chunk], self.modulus.limbs)
-            result = limbs.add_mod(times(result, self._shift, self.modulus), part, limit)
+            shifted = times(result, self._shift, self.modulus)
+            wipe(result)
+            result = limbs.add_mod(shifted, part, limit)
+            wipe(shifted)
         return result
 
     def secret_power(self, rows: Limbs, exponent: int, exponent_bits: int) -> Limbs:
@@ -86,9 +89,10 @@ class PrimeSquare(Frozen):
         p (factor * t mod p). An x that is not 1 mod p makes a quotient above p: x then is no power that it should be.
         """
         one = limbs.from_int(1, self.modulus.limbs)
-        multiples = times(limbs.sub(rows, one)[0], factor, self.modulus)
+        less = limbs.sub(rows, one)[0]
+        multiples = times(less, factor, self.modulus)
         quotients = times(multiples, self._inverse, self._odd)
         exact = limbs.at_most(quotients, limbs.from_int(self.p - 1, quotients.shape[1]))
         result = limbs.resize(quotients, self.p_limbs)
-        wipe(multiples, quotients)
+        wipe(less, multiples, quotients)
         return result, exact

@@ -14,7 +14,7 @@ Integers have exponent 0 and are exact in all of them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -36,11 +36,12 @@ decoding divides by could take minutes a value: from a peer, an attack."""
 class Encoded:
     """Encoded numbers, in the clear: value i is (-1)^negative[i] * magnitude[i] * base^exponent (or exponent[i]).
 
-    `magnitude` is `uint64[size, k]`, `negative` `bool[size]`, for a C-contiguous array of `shape`.
+    `magnitude` is `uint64[size, k]`, `negative` `bool[size]`, for a C-contiguous array of `shape`. Its
+    representation shows no value.
     """
 
-    magnitude: Limbs
-    negative: Bools
+    magnitude: Limbs = field(repr=False)
+    negative: Bools = field(repr=False)
     exponent: Exponents
     base: int
     shape: tuple[int, ...]

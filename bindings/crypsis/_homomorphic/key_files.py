@@ -45,7 +45,7 @@ def save(path: Any, passphrase: str | bytes, scheme: str, numbers: Sequence[int]
     for number in numbers:
         width = -(-number.bit_length() // 8)
         plain += struct.pack("<I", width) + number.to_bytes(width, "little")
-    sealed = _cipher(header, passphrase).encrypt(header[24:36], bytes(plain), header)
+    sealed = _cipher(header, passphrase).encrypt(header[24:36], plain, header)  # no copy of it
     plain[:] = bytes(len(plain))
     descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # mode 0600
     try:

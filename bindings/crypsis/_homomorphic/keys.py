@@ -71,7 +71,8 @@ class PublicKeyBase(Frozen):
         self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
     ) -> CipherArray:
         """Encrypt numbers. Constant-time in the values of arrays, but for the encoding of Python objects and of reals
-        by scales that are no power of two, and, for Okamoto-Uchiyama, the bits of the largest value.
+        by scales that are no power of two, which reals take more than 64 bits, and, for Okamoto-Uchiyama, the bits of
+        the largest value.
 
         values: an array of any shape (bool, integers, float32, float64, object with Python integers), a list or
         a number, or what an `Encoding` made of them. encoding: how reals become integers; by default multiples

@@ -17,7 +17,8 @@ class Packing:
     """`n_slots` signed values of `slot_bits` bits to a plaintext, along the last axis: slot j counts 2^(slot_bits j).
 
     A slot holds mantissas from -2^(slot_bits - 1) to 2^(slot_bits - 1) - 1, sums included: leave log2(terms) bits of
-    room. A sum that leaves its slot carries into the next one, which nothing can detect.
+    room. A sum that leaves its slot carries into the next one, which nothing can detect. `pack` and `unpack` work on
+    Python integers and are not constant-time.
     """
 
     n_slots: int

@@ -41,7 +41,7 @@ VERSION = 1
 SCHEMES = {"paillier": 1, "okamoto-uchiyama": 2}
 CIPHERTEXTS, PUBLIC_KEY = b"CRCT", b"CRPK"
 MAX_DIMENSIONS = 32
-MAX_EMPTY = 1 << 20
+MAX_EMPTY = 1 << 16
 """Of the other axes of an empty array: what its sum along the axis of length 0 has, with no byte received for it."""
 MAX_NUMBER_BYTES = 2048  # 16,384 bits: twice the largest modulus
 
