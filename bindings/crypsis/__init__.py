@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crypsis: cryptographic kernels over arrays, and protocols on top of them.
 
-`crypsis.<slug>` are the kernels (`hashing`, `curve25519`), `crypsis.mpc` the protocols; `crypsis.backends` says what
-runs.
+`crypsis.<slug>` are the kernels (`hashing`, `curve25519`, `bigint`), `crypsis.mpc` the protocols; `crypsis.backends`
+says what runs.
 """
 
 from importlib.metadata import version as _version

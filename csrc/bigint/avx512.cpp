@@ -7,6 +7,7 @@
 #include "bigint/columns52.h"
 #include "bigint/convert52.h"
 #include "bigint/lanes.h"
+#include "bigint/runs.h"
 #include "bigint/tables.h"
 
 namespace crypsis::bigint {

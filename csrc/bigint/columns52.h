@@ -10,30 +10,20 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
+
+#include "bigint/unroll.h"
 
 namespace crypsis::bigint {
 namespace {
 
 using Vector = __m512i;
 
-constexpr int kMinBlock = 5;  // k >= 5 in blocks of like width, at most kMaxBlock
-constexpr int kMaxBlock = 10;
+constexpr int kMaxBlock = 10;  // k >= 5 in blocks of like width: none is narrower than 5
 constexpr std::uint64_t kMask52 = (std::uint64_t{1} << 52) - 1;
 
 inline Vector splat(std::uint64_t x) {
   return _mm512_set1_epi64(static_cast<long long>(x));
 }
-
-// f(0), f(1), .. f(N - 1) with constants. Loops that the compiler unrolls itself come too late for it to keep the
-// arrays they index in registers.
-template <int N, class F>
-[[gnu::always_inline]] inline void repeat(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<int, I>{}), ...);
-  }(std::make_integer_sequence<int, N>{});
-}
-#define CRYPSIS_INLINE __attribute__((always_inline))
 
 template <int W>
 struct Columns {

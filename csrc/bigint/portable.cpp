@@ -2,6 +2,7 @@
 // One number at a time on 64-bit limbs. Counts and comparison with GMP: NOTES.md.
 #include "bigint/lanes.h"
 #include "bigint/montgomery64.h"
+#include "bigint/runs.h"
 #include "bigint/tables.h"
 
 namespace crypsis::bigint {

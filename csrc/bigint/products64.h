@@ -4,9 +4,9 @@
 #pragma once
 #include <algorithm>
 #include <cstddef>
-#include <utility>
 
 #include "bigint/modulus.h"
+#include "bigint/unroll.h"
 
 namespace crypsis::bigint {
 namespace {
@@ -14,15 +14,6 @@ namespace {
 using Wide = unsigned __int128;
 
 constexpr std::size_t kRows = 8;  // limbs of the second factor that a pass takes at most
-
-#define CRYPSIS_INLINE __attribute__((always_inline))
-
-// f(0), f(1), .. f(N - 1) with constants.
-template <int N, class F>
-CRYPSIS_INLINE inline void repeat(const F& f) {
-  [&]<int... I>(std::integer_sequence<int, I...>)
-      CRYPSIS_INLINE { (f(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
-}
 
 // The sum of a column: 192 bits.
 struct ColumnSum {
@@ -37,6 +28,16 @@ struct ColumnSum {
     const Wide product = static_cast<Wide>(x) * y;
     low += product;
     high += low < product;
+  }
+  // x[0] * y[0] + x[1] * y[-1] + .. + x[N - 1] * y[1 - N]. A fold and not a `repeat`: half of the compile time.
+  template <int N>
+  CRYPSIS_INLINE void add_products(const Word* x, const Word* y) {
+    add_products(x, y, std::make_integer_sequence<int, N>{});
+  }
+  template <int... I>
+  CRYPSIS_INLINE void add_products([[maybe_unused]] const Word* x, [[maybe_unused]] const Word* y,
+                                   std::integer_sequence<int, I...>) {
+    (add(x[I], y[-I]), ...);
   }
   CRYPSIS_INLINE void add(const ColumnSum& other) {
     low += other.low;
@@ -60,18 +61,18 @@ Word add_product(Word* t, const Word* a, std::size_t len, const Word* b, Word ca
   ColumnSum sum;
   repeat<U - 1>([&](auto c) CRYPSIS_INLINE {
     sum.add(t[c]);
-    repeat<c + 1>([&](auto u) CRYPSIS_INLINE { sum.add(a[c - u], b[u]); });
+    sum.add_products<c + 1>(b, a + c);
     t[c] = sum.next();
   });
   for (std::size_t c = U - 1; c < len; ++c) {
     sum.add(t[c]);
-    repeat<U>([&](auto u) CRYPSIS_INLINE { sum.add(a[c - u], b[u]); });
+    sum.template add_products<U>(b, a + c);
     t[c] = sum.next();
   }
   sum.add(carry);
   repeat<U - 1>([&](auto i) CRYPSIS_INLINE {
     sum.add(t[len + i]);
-    repeat<U - 1 - i>([&](auto v) CRYPSIS_INLINE { sum.add(a[len - 1 - v], b[i + 1 + v]); });
+    sum.add_products<U - 1 - i>(b + i + 1, a + len - 1);
     t[len + i] = sum.next();
   });
   sum.add(t[len + U - 1]);
@@ -86,20 +87,20 @@ Word add_multiple(Word* t, const Word* n, std::size_t len, Word minus_inverse, W
   Word q[U];
   repeat<U>([&](auto c) CRYPSIS_INLINE {
     sum.add(t[c]);
-    repeat<c>([&](auto u) CRYPSIS_INLINE { sum.add(n[c - u], q[u]); });
+    sum.add_products<c>(q, n + c);
     q[c] = static_cast<Word>(sum.low) * minus_inverse;
     sum.add(n[0], q[c]);
     sum.next();
   });
   for (std::size_t c = U; c < len; ++c) {
     sum.add(t[c]);
-    repeat<U>([&](auto u) CRYPSIS_INLINE { sum.add(n[c - u], q[u]); });
+    sum.template add_products<U>(q, n + c);
     t[c] = sum.next();
   }
   sum.add(carry);
   repeat<U - 1>([&](auto i) CRYPSIS_INLINE {
     sum.add(t[len + i]);
-    repeat<U - 1 - i>([&](auto v) CRYPSIS_INLINE { sum.add(n[len - 1 - v], q[i + 1 + v]); });
+    sum.add_products<U - 1 - i>(q + i + 1, n + len - 1);
     t[len + i] = sum.next();
   });
   sum.add(t[len + U - 1]);
@@ -115,7 +116,7 @@ void cross_products(Word* t, const Word* a) {
   repeat<2 * U - 1>([&](auto i) CRYPSIS_INLINE {
     constexpr int c = i + 1;
     constexpr int first = c < U ? 0 : c - U + 1, count = (c + 1) / 2 - first;
-    repeat<(count > 0 ? count : 0)>([&](auto x) CRYPSIS_INLINE { sum.add(a[first + x], a[c - first - x]); });
+    sum.add_products<(count > 0 ? count : 0)>(a + first, a + c - first);
     t[c] = sum.next();
   });
 }

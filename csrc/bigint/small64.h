@@ -16,14 +16,12 @@ CRYPSIS_INLINE inline void add_column(ColumnSum& sum, const Word* a, const Word*
   if constexpr (kSquare) {
     constexpr int count = (C + 1) / 2 - first;
     ColumnSum cross;
-    repeat<(count > 0 ? count : 0)>([&](auto i)
-                                        CRYPSIS_INLINE { cross.add(a[first + i], a[C - first - i]); });
+    cross.add_products<(count > 0 ? count : 0)>(a + first, a + C - first);
     cross.twice();
     if constexpr (C % 2 == 0) cross.add(a[C / 2], a[C / 2]);
     sum.add(cross);
   } else {
-    repeat<(C < L ? C + 1 : 2 * L - 1 - C)>([&](auto i)
-                                                CRYPSIS_INLINE { sum.add(a[first + i], b[C - first - i]); });
+    sum.add_products<(C < L ? C + 1 : 2 * L - 1 - C)>(a + first, b + C - first);
   }
 }
 
@@ -35,14 +33,14 @@ template <int L, bool kSquare>
   ColumnSum sum;
   repeat<L>([&](auto c) CRYPSIS_INLINE {
     add_column<L, c, kSquare>(sum, a, b);
-    repeat<c>([&](auto i) CRYPSIS_INLINE { sum.add(q[i], n[c - i]); });
+    sum.add_products<c>(q, n + c);
     q[c] = static_cast<Word>(sum.low) * minus_inverse;
     sum.add(q[c], n[0]);
     sum.next();
   });
   repeat<L - 1>([&](auto i) CRYPSIS_INLINE {
     add_column<L, L + i, kSquare>(sum, a, b);
-    repeat<L - 1 - i>([&](auto j) CRYPSIS_INLINE { sum.add(q[i + 1 + j], n[L - 1 - j]); });
+    sum.add_products<L - 1 - i>(q + i + 1, n + L - 1);
     t[i] = sum.next();
   });
   t[L - 1] = sum.next();

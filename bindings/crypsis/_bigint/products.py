@@ -128,7 +128,9 @@ def scatter_mul(
 
     grouping, row = np.nonzero(kept)
     key = groupings[grouping, row] + grouping * n_bins
-    order = np.argsort(key, kind="stable")
+    # NumPy sorts 16-bit keys by radix, ten times faster than wider ones.
+    narrow = key.astype(np.uint16) if n_groupings * n_bins <= 1 << 16 else key
+    order = np.argsort(narrow, kind="stable")
     starts = np.zeros(n_groupings * n_bins + 1, dtype=np.int64)
     np.cumsum(np.bincount(key, minlength=n_groupings * n_bins), out=starts[1:])
     flat = result.reshape(-1, modulus.limbs)
