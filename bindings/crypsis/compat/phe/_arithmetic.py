@@ -23,7 +23,7 @@ from typing import Any
 from crypsis import bigint
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._recent import Recent
-from crypsis.compat.phe.util import gmpy2, invert, powmod
+from crypsis.compat.phe.util import gmpy2
 
 MAX_PENDING = 2048
 """Notes after which they are settled: a block of operands that still fits the cache, enough for every lane."""
@@ -38,7 +38,19 @@ Term = tuple["Node", int]
 class Node:
     """A ciphertext: its `value`, or how to get it. An int of any size (as a user gave it), or little-endian bytes."""
 
-    __slots__ = ("checked", "error", "flat", "handle", "level", "plain", "terms", "total", "uses", "value")
+    __slots__ = (
+        "checked",
+        "error",
+        "flat",
+        "handle",
+        "level",
+        "plain",
+        "terms",
+        "total",
+        "uses",
+        "value",
+        "wide",
+    )
 
     def __init__(
         self,
@@ -53,6 +65,7 @@ class Node:
         self.handle = handle
         self.error: Exception | None = None
         self.checked = handle is not None or type(value) in (bytes, int)  # that the value is an integer
+        self.wide: Any = None
         self.uses = 0  # notes that have this node as an operand
 
     # Set while settling: the terms and `plain`, those of nodes inside included, and the level of `_plan`.
@@ -73,7 +86,7 @@ class Arithmetic:
         self.n_square = n * n
         bits = self.n_square.bit_length()
         self._width = -(-bits // 64) * 8
-        self._wide_square: Any = self.n_square if gmpy2 is None else gmpy2.mpz(self.n_square)
+        self._square: Any = self.n_square if gmpy2 is None else gmpy2.mpz(self.n_square)
         self.usable = n % 2 == 1 and bigint.MIN_BITS <= bits <= bigint.MAX_BITS
         """Whether the kernels reach this modulus; where not, all is done one by one."""
         self._modulus: bigint.Modulus | None = None
@@ -158,24 +171,32 @@ class Arithmetic:
             _finish(job, value, None)
 
     def _compute_one(self, job: Node) -> None:
-        square = self.n_square
-        result = (1 + self.n * job.total) % square if job.total else 1
+        square = self._square
+        plain = job.total
+        result = (1 + self.n * plain) % square if plain else None
         try:
             for operand, weight in job.flat:
-                base = self._as_int(operand)
-                if weight < 0:
-                    base, weight = invert(base, square), -weight
+                base = self._wide(operand)
                 if weight != 1:
-                    base = powmod(base, weight, square)
-                result = base if result == 1 else self.multiply(result, base)
-        except ZeroDivisionError as error:
+                    base = pow(base, weight, square)
+                result = base if result is None else result * base % square
+        except (ZeroDivisionError, ValueError):
+            error = ZeroDivisionError("a ciphertext has no inverse: it is damaged, or of another key")
             _finish(job, WAITING, error)
             return
-        _finish(job, result, None)
+        job.wide = 1 if result is None else result
+        _finish(job, int(job.wide), None)
+
+    def _wide(self, node: Node) -> Any:
+        """The reduced ciphertext of a node with a value in GMP's form, kept in the node; an int without gmpy2."""
+        if node.wide is None:
+            value = self._as_int(node)
+            node.wide = value if gmpy2 is None else gmpy2.mpz(value)
+        return node.wide
 
     def multiply(self, a: int, b: int) -> int:
         """a * b mod n^2, one product."""
-        return a * b % self.n_square if gmpy2 is None else int(gmpy2.mpz(a) * b % self._wide_square)
+        return a * b % self.n_square if gmpy2 is None else int(gmpy2.mpz(a) * b % self._square)
 
     def _as_int(self, node: Node) -> int:
         value = node.value
