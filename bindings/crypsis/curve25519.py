@@ -19,6 +19,7 @@ value, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,7 @@ def check_points(points: Bytes) -> None:
 def random_scalar() -> Bytes:
     """A fresh secret scalar, `uint8[32]`, from the operating system's generator."""
     scalar = np.empty(N_BYTES, dtype=np.uint8)
+    os.urandom(1)  # waits until the generator is seeded, which the file does not
     # Read into place: an immutable copy, as os.urandom returns, could not be wiped.
     with open("/dev/urandom", "rb", buffering=0) as generator:
         if generator.readinto(scalar.data) != N_BYTES:

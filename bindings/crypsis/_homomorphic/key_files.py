@@ -30,7 +30,7 @@ from crypsis.errors import BackendUnavailable, CorruptData, WrongPassphrase
 
 MAGIC, VERSION = b"CRSK", 1
 SCRYPT_LOG_N = 17  # 128 MiB and a few tenths of a second for each guess
-MAX_SCRYPT_LOG_N = 20
+MAX_SCRYPT_LOG_N = 18
 _HEAD = struct.Struct("<4sHBB16s12s")
 _MAX_FILE_BYTES = 1 << 16
 

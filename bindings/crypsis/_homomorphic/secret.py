@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NoReturn
 
 import numpy as np
@@ -36,6 +37,7 @@ def random_bits(n_rows: int, n_bits: int) -> Limbs:
     """`uint64[n_rows, k]`: uniform integers below 2^n_bits, each from the operating system's generator."""
     rows = np.empty((n_rows, limbs.n_limbs(n_bits)), dtype=np.uint64)
     if rows.size:
+        os.urandom(1)  # waits until the system's generator is seeded, which the file does not
         # Read into place: immutable bytes, as os.urandom returns, could not be wiped.
         with open("/dev/urandom", "rb", buffering=0) as generator:
             view = memoryview(rows.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
