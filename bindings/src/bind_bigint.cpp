@@ -37,8 +37,8 @@ Rows rows_of(const WordArray& array, const char* name, std::size_t width) {
           static_cast<std::size_t>(array.shape(1))};
 }
 
-void check_below(const Modulus& modulus, const Rows& rows) {
-  const std::size_t bad = bigint::first_not_below(modulus, rows.data, rows.n);
+void check_below(const Modulus& modulus, const Rows& rows, int threads) {
+  const std::size_t bad = bigint::first_not_below(threads, modulus, rows.data, rows.n);
   if (bad != rows.n) {
     throw std::invalid_argument(std::string(rows.name) + ": the value in row " + std::to_string(bad) +
                                 " is not below the modulus; reduce it");
@@ -95,8 +95,8 @@ void mul(const Modulus& modulus, const WordArray& a, const std::optional<WordArr
   check_count(right, n, true);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, left);
-  if (b) check_below(modulus, right);
+  check_below(modulus, left, threads);
+  if (b) check_below(modulus, right, threads);
   if (left.n != n) std::swap(left, right);
   bigint::mul({backend, threads}, modulus,
               {left.data, left.stride(), b ? right.data : nullptr, right.stride(), result, montgomery}, n);
@@ -112,7 +112,7 @@ void powm(const Modulus& modulus, const WordArray& bases, const WordArray& expon
   check_count(to, results.n, true);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   check_exponents(to, exponent_bits);
   bigint::powm(
       {backend, threads}, modulus,
@@ -136,7 +136,7 @@ void segmented_prod(const Modulus& modulus, const WordArray& rows, const std::op
   Word* const result = out.mutable_data();
   const std::int64_t* const begins = starts.data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   bigint::segmented_prod({backend, threads}, modulus, from.data, chosen, begins, n_segments, result);
 }
 
@@ -153,7 +153,7 @@ void cumulative_prod(const Modulus& modulus, const WordArray& rows, const IndexA
   Word* const result = out.mutable_data();
   const std::int64_t* const begins = starts.data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   bigint::cumulative_prod({backend, threads}, modulus, from.data, begins, n_segments, result);
 }
 
@@ -163,7 +163,7 @@ bool batch_inverse(const Modulus& modulus, const WordArray& rows, WordArray& out
   check_count(rows_of(out, "out", modulus.limbs()), from.n, false);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   return bigint::batch_inverse_vartime({backend, threads}, modulus, from.data, from.n, result);
 }
 
@@ -175,7 +175,7 @@ void multi_powm(const Modulus& modulus, const WordArray& bases, const WordArray&
   if (exponent_bits > 64) throw std::invalid_argument("exponent_bits is above 64");
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   if (exponent_bits < 64) {
     for (std::size_t i = 0; i < to.n; ++i) {
       Word above = 0;
@@ -197,7 +197,7 @@ std::unique_ptr<bigint::FixedBase> make_fixed_base(const Modulus& modulus, const
   check_count(from, 1, false);
   if (window < 1 || window > 16) throw std::invalid_argument("window must be 1 to 16 bits");
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   return std::make_unique<bigint::FixedBase>(Call{backend, threads}, modulus, from.data, exponent_bits,
                                              window);
 }
