@@ -44,6 +44,9 @@ def test_conversion_refuses() -> None:
         bigint.from_ints([1, 2, 1 << 128], 2)
     with pytest.raises(ValueError, match="limbs is 0"):
         bigint.from_ints([1], 0)
+    for value in (3.7, "12", float("inf"), None):
+        with pytest.raises(TypeError, match="the value at index 1 is .*: give an int"):
+            bigint.from_ints([1, value], 2)  # type: ignore[list-item]
     with pytest.raises(TypeError, match="values is list"):
         bigint.to_ints([1, 2])  # type: ignore[arg-type]
 
