@@ -101,7 +101,7 @@ def test_trace_catches_a_planted_leak(programs: Path) -> None:
 
 
 # A step costs tens of microseconds, so the quick run ends early; the whole is marked slow.
-@pytest.mark.parametrize("operation", ["mul", "powm_exponents", "fixed_base"])
+@pytest.mark.parametrize("operation", ["mul", "powm_exponents", "fixed_base", "range_check"])
 def test_traces_are_equal(programs: Path, operation: str) -> None:
     done = trace(programs, BACKENDS[0], operation, "40000")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -42,6 +44,9 @@ def test_conversion_refuses() -> None:
         bigint.from_ints([1, 2, 1 << 128], 2)
     with pytest.raises(ValueError, match="limbs is 0"):
         bigint.from_ints([1], 0)
+    for value in (3.7, "12", float("inf"), None):
+        with pytest.raises(TypeError, match="the value at index 1 is .*: give an int"):
+            bigint.from_ints([1, value], 2)  # type: ignore[list-item]
     with pytest.raises(TypeError, match="values is list"):
         bigint.to_ints([1, 2])  # type: ignore[arg-type]
 
@@ -204,6 +209,31 @@ def test_bad_segments(starts: list[int]) -> None:
         bigint.cumulative_prod(X, np.array(starts), MODULUS)
 
 
+def test_starts_that_change_meanwhile() -> None:
+    """They are addresses: another thread that writes to them must not reach other memory."""
+    x = np.repeat(X, 1000, axis=0)
+    starts = np.array([0, len(x)])
+    out = bigint.cumulative_prod(x, starts, MODULUS, montgomery=True)
+    want = out.copy()
+    done = threading.Event()
+
+    def disturb() -> None:
+        while not done.is_set():
+            starts[1] = len(x) * 1000
+            starts[1] = len(x)
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        for _ in range(100):
+            with contextlib.suppress(ValueError):
+                bigint.cumulative_prod(x, starts, MODULUS, montgomery=True, out=out)
+    finally:
+        done.set()
+        other.join()
+    assert (out == want).all()
+
+
 def test_other_bad_segments() -> None:
     for call in (bigint.segmented_prod, bigint.cumulative_prod):
         with pytest.raises(ValueError, match="starts has shape"):
@@ -278,6 +308,8 @@ def test_out_that_overlaps_is_refused() -> None:
         lambda: bigint.powm(room[3], e, MODULUS, out=room[:20]),
         lambda: bigint.powm(X, e, MODULUS, out=e),
         lambda: bigint.segmented_prod(room[:20], STARTS, MODULUS, out=room[:2]),
+        lambda: bigint.segmented_prod(X, room[0, :3].view(np.int64), MODULUS, out=room[:2]),
+        lambda: bigint.cumulative_prod(X[:2], room[0, :3].view(np.int64), MODULUS, out=room[:2]),
         lambda: bigint.scatter_mul(room[:20], np.zeros(20, dtype=np.int64), 2, MODULUS, out=room[:2]),
         lambda: bigint.FixedBase(X[0], MODULUS, 300, window=2).powm(e, out=e),
         lambda: bigint.multi_powm(room[:2], np.ones((2, 2), dtype=np.uint64), MODULUS, out=room[:2]),

@@ -5,6 +5,7 @@
 #include <bit>
 #include <optional>
 #include <stdexcept>
+#include <vector>
 
 #include "arrays.h"
 #include "bigint/bigint.h"
@@ -37,8 +38,8 @@ Rows rows_of(const WordArray& array, const char* name, std::size_t width) {
           static_cast<std::size_t>(array.shape(1))};
 }
 
-void check_below(const Modulus& modulus, const Rows& rows) {
-  const std::size_t bad = bigint::first_not_below(modulus, rows.data, rows.n);
+void check_below(const Modulus& modulus, const Rows& rows, int threads) {
+  const std::size_t bad = bigint::first_not_below(threads, modulus, rows.data, rows.n);
   if (bad != rows.n) {
     throw std::invalid_argument(std::string(rows.name) + ": the value in row " + std::to_string(bad) +
                                 " is not below the modulus; reduce it");
@@ -66,19 +67,21 @@ void check_exponents(const Rows& exponents, std::size_t n_bits) {
   }
 }
 
-void check_starts(const IndexArray& starts, std::size_t n) {
-  if (starts.ndim() != 1 || starts.shape(0) < 1) {
-    throw std::invalid_argument("starts has shape " + shape_text(starts) + ": give int64[segments + 1]");
+// A checked copy: the caller's array may change while the GIL is released, and these are addresses.
+std::vector<std::int64_t> checked_starts(const IndexArray& array, std::size_t n) {
+  if (array.ndim() != 1 || array.shape(0) < 1) {
+    throw std::invalid_argument("starts has shape " + shape_text(array) + ": give int64[segments + 1]");
   }
+  const std::vector<std::int64_t> starts(array.data(), array.data() + array.shape(0));
   std::int64_t previous = 0;
-  for (py::ssize_t i = 0; i < starts.shape(0); ++i) {
-    const std::int64_t start = starts.data()[i];
-    if (start < previous || static_cast<std::size_t>(start) > n) {
-      throw std::invalid_argument("starts[" + std::to_string(i) + "] is " + std::to_string(start) +
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    if (starts[i] < previous || static_cast<std::size_t>(starts[i]) > n) {
+      throw std::invalid_argument("starts[" + std::to_string(i) + "] is " + std::to_string(starts[i]) +
                                   ": starts must not decrease nor pass the " + std::to_string(n) + " items");
     }
-    previous = start;
+    previous = starts[i];
   }
+  return starts;
 }
 
 std::unique_ptr<Modulus> make_modulus(const WordArray& n) {
@@ -95,8 +98,8 @@ void mul(const Modulus& modulus, const WordArray& a, const std::optional<WordArr
   check_count(right, n, true);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, left);
-  if (b) check_below(modulus, right);
+  check_below(modulus, left, threads);
+  if (b) check_below(modulus, right, threads);
   if (left.n != n) std::swap(left, right);
   bigint::mul({backend, threads}, modulus,
               {left.data, left.stride(), b ? right.data : nullptr, right.stride(), result, montgomery}, n);
@@ -112,7 +115,7 @@ void powm(const Modulus& modulus, const WordArray& bases, const WordArray& expon
   check_count(to, results.n, true);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   check_exponents(to, exponent_bits);
   bigint::powm(
       {backend, threads}, modulus,
@@ -120,11 +123,13 @@ void powm(const Modulus& modulus, const WordArray& bases, const WordArray& expon
       results.n);
 }
 
+// `index` is the Python layer's own: nobody else can change it meanwhile.
 void segmented_prod(const Modulus& modulus, const WordArray& rows, const std::optional<IndexArray>& index,
                     const IndexArray& starts, WordArray& out, const std::string& backend, int threads) {
   const Rows from = rows_of(rows, "a", modulus.limbs());
-  check_starts(starts, index ? static_cast<std::size_t>(index->size()) : from.n);
-  const std::size_t n_segments = static_cast<std::size_t>(starts.shape(0)) - 1;
+  const std::vector<std::int64_t> begins =
+      checked_starts(starts, index ? static_cast<std::size_t>(index->size()) : from.n);
+  const std::size_t n_segments = begins.size() - 1;
   check_count(rows_of(out, "out", modulus.limbs()), n_segments, false);
   const std::int64_t* const chosen = index ? index->data() : nullptr;
   for (py::ssize_t j = 0; index && j < index->size(); ++j) {
@@ -134,27 +139,25 @@ void segmented_prod(const Modulus& modulus, const WordArray& rows, const std::op
     }
   }
   Word* const result = out.mutable_data();
-  const std::int64_t* const begins = starts.data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
-  bigint::segmented_prod({backend, threads}, modulus, from.data, chosen, begins, n_segments, result);
+  check_below(modulus, from, threads);
+  bigint::segmented_prod({backend, threads}, modulus, from.data, chosen, begins.data(), n_segments, result);
 }
 
 void cumulative_prod(const Modulus& modulus, const WordArray& rows, const IndexArray& starts, WordArray& out,
                      const std::string& backend, int threads) {
   const Rows from = rows_of(rows, "a", modulus.limbs());
-  check_starts(starts, from.n);
-  const std::size_t n_segments = static_cast<std::size_t>(starts.shape(0)) - 1;
-  if (starts.data()[0] != 0 || static_cast<std::size_t>(starts.data()[n_segments]) != from.n) {
+  const std::vector<std::int64_t> begins = checked_starts(starts, from.n);
+  const std::size_t n_segments = begins.size() - 1;
+  if (begins.front() != 0 || static_cast<std::size_t>(begins.back()) != from.n) {
     throw std::invalid_argument("starts must begin with 0 and end with the number of rows, " +
                                 std::to_string(from.n));
   }
   check_count(rows_of(out, "out", modulus.limbs()), from.n, false);
   Word* const result = out.mutable_data();
-  const std::int64_t* const begins = starts.data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
-  bigint::cumulative_prod({backend, threads}, modulus, from.data, begins, n_segments, result);
+  check_below(modulus, from, threads);
+  bigint::cumulative_prod({backend, threads}, modulus, from.data, begins.data(), n_segments, result);
 }
 
 bool batch_inverse(const Modulus& modulus, const WordArray& rows, WordArray& out, const std::string& backend,
@@ -163,7 +166,7 @@ bool batch_inverse(const Modulus& modulus, const WordArray& rows, WordArray& out
   check_count(rows_of(out, "out", modulus.limbs()), from.n, false);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   return bigint::batch_inverse_vartime({backend, threads}, modulus, from.data, from.n, result);
 }
 
@@ -175,7 +178,7 @@ void multi_powm(const Modulus& modulus, const WordArray& bases, const WordArray&
   if (exponent_bits > 64) throw std::invalid_argument("exponent_bits is above 64");
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   if (exponent_bits < 64) {
     for (std::size_t i = 0; i < to.n; ++i) {
       Word above = 0;
@@ -197,7 +200,7 @@ std::unique_ptr<bigint::FixedBase> make_fixed_base(const Modulus& modulus, const
   check_count(from, 1, false);
   if (window < 1 || window > 16) throw std::invalid_argument("window must be 1 to 16 bits");
   const py::gil_scoped_release unlocked;
-  check_below(modulus, from);
+  check_below(modulus, from, threads);
   return std::make_unique<bigint::FixedBase>(Call{backend, threads}, modulus, from.data, exponent_bits,
                                              window);
 }

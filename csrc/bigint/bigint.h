@@ -19,6 +19,9 @@ struct Call {
   int threads;
 };
 
+// first_not_below of modulus.h on several threads.
+std::size_t first_not_below(int threads, const Modulus& modulus, const Word* rows, std::size_t n_rows);
+
 void mul(const Call& call, const Modulus& modulus, const MulJob& job, std::size_t n);
 void powm(const Call& call, const Modulus& modulus, const PowmJob& job, std::size_t n);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
+#include <atomic>
 #include <new>
 
 #include "bigint/bigint.h"
@@ -13,6 +14,7 @@ constexpr std::string_view kSlug = "bigint";
 // Two powers are milliseconds, some tens of products microseconds: what a thread takes at least.
 constexpr std::size_t kPowmGrain = 8;
 constexpr std::size_t kMulGrain = 64;
+constexpr std::size_t kCheckGrain = 4096;
 
 Word* allocate(std::size_t n_bytes) {
   return static_cast<Word*>(::operator new(n_bytes, std::align_val_t{64}));
@@ -56,6 +58,18 @@ std::vector<BackendStatus> backends() {
   std::vector<BackendStatus> rows;
   report_backends<Impl>(kSlug, {}, known, compiled(), [](const Impl&) { return true; }, rows);
   return rows;
+}
+
+std::size_t first_not_below(int threads, const Modulus& modulus, const Word* rows, std::size_t n_rows) {
+  std::atomic<std::size_t> first{n_rows};
+  parallel_for(n_rows, kCheckGrain, threads, [&](std::size_t begin, std::size_t end) {
+    const std::size_t row = begin + first_not_below(modulus, rows + begin * modulus.limbs(), end - begin);
+    if (row == end) return;
+    std::size_t least = first.load();
+    while (row < least && !first.compare_exchange_weak(least, row)) {
+    }
+  });
+  return first;
 }
 
 void mul(const Call& call, const Modulus& modulus, const MulJob& job, std::size_t n) {

@@ -45,8 +45,7 @@ class Modulus {
   Words r_, r2_, s_, s2_, s2_over_r_, barrett_;
 };
 
-// The first row of `rows[n_rows][limbs]` that is not below the modulus; n_rows if there is none. Takes
-// longer for a value that equals n in its top 128 bits, which no secret does by chance; otherwise constant-time in
+// The first row of `rows[n_rows][limbs]` that is not below the modulus; n_rows if there is none. Constant-time in
 // the values of the rows before the one it returns.
 std::size_t first_not_below(const Modulus& modulus, const Word* rows, std::size_t n_rows) noexcept;
 

@@ -66,6 +66,18 @@ struct Secret {
   } else if (operation == "segmented_prod") {
     const std::int64_t starts[] = {0, 5, 5, static_cast<std::int64_t>(kRows)};
     segmented_prod(call, modulus, values, nullptr, starts, 3, out);
+  } else if (operation == "range_check") {
+    // n - 1 - value: for the small ones all limbs but the lowest are those of n. For traces: the answer itself is public.
+    static Word rows[kWords];
+    for (std::size_t row = 0; row < kRows; ++row) {
+      unsigned __int128 borrow = 1;
+      for (std::size_t i = 0; i < kLimbs; ++i) {
+        const unsigned __int128 d = modulus.n()[i] - borrow - values[row * kLimbs + i];
+        rows[row * kLimbs + i] = static_cast<Word>(d);
+        borrow = (d >> 64) & 1;
+      }
+    }
+    out[0] = first_not_below(modulus, rows, kRows);
   } else if (operation == "leak_by_branch") {
     leak_by_branch(secret, out);
   } else if (operation == "leak_by_address") {

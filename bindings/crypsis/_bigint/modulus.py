@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,14 +20,21 @@ MAX_BITS = 8192
 
 
 def from_ints(values: Iterable[int], limbs: int) -> Limbs:
-    """`uint64[n, limbs]` of non-negative Python integers below 2^(64 * limbs); ValueError names the index."""
+    """`uint64[n, limbs]` of non-negative integers below 2^(64 * limbs); errors name the index.
+
+    ValueError: negative or too large. TypeError: not an integer of Python, NumPy or gmpy2; nothing is rounded.
+    """
     n_bytes = 8 * _arguments.integer("limbs", limbs, 1, 1 << 20)
     parts = []
     for index, value in enumerate(values):
         try:
-            parts.append(int(value).to_bytes(n_bytes, "little"))
+            number = operator.index(value)
+        except TypeError:
+            raise TypeError(f"the value at index {index} is {_arguments.kind(value)}: give an int") from None
+        try:
+            parts.append(number.to_bytes(n_bytes, "little"))
         except OverflowError:
-            reason = "negative" if value < 0 else f"above {limbs} limbs ({int(value).bit_length()} bits)"
+            reason = "negative" if number < 0 else f"above {limbs} limbs ({number.bit_length()} bits)"
             raise ValueError(f"the value at index {index} is {reason}") from None
     return np.frombuffer(b"".join(parts), dtype="<u8").astype(np.uint64).reshape(-1, limbs)
 

@@ -31,7 +31,7 @@ def segmented_prod(
     """
     rows = check.rows("a", a, modulus.limbs)
     begins = check.array("starts", starts, (np.int64,), (1,))
-    result = check.result(out, (max(0, len(begins) - 1), modulus.limbs), apart=(rows,))
+    result = check.result(out, (max(0, len(begins) - 1), modulus.limbs), apart=(rows, begins))
     return _products(rows, None, begins, modulus, montgomery, result, backend, threads)
 
 
@@ -75,7 +75,7 @@ def cumulative_prod(
     """
     rows = check.rows("a", a, modulus.limbs)
     begins = check.array("starts", starts, (np.int64,), (1,))
-    result = check.result(out, rows.shape, same=(rows,))
+    result = check.result(out, rows.shape, same=(rows,), apart=(begins,))
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
     if not montgomery:
