@@ -45,7 +45,7 @@ def test_conversion_refuses() -> None:
     with pytest.raises(ValueError, match="limbs is 0"):
         bigint.from_ints([1], 0)
     for value in (3.7, "12", float("inf"), None):
-        with pytest.raises(TypeError, match="the value at index 1 is .*: give an int"):
+        with pytest.raises(TypeError, match=r"the value at index 1 is .*: give an int"):
             bigint.from_ints([1, value], 2)  # type: ignore[list-item]
     with pytest.raises(TypeError, match="values is list"):
         bigint.to_ints([1, 2])  # type: ignore[arg-type]
@@ -326,6 +326,23 @@ def test_unaligned_rows() -> None:
         x = room[offset:].reshape(X.shape)
         x[:] = X
         assert bigint.to_ints(bigint.mod_sqr(x, MODULUS)) == [i * i % N for i in A]
+
+
+def test_rows_at_odd_addresses_are_refused() -> None:
+    room = np.zeros(X.nbytes + 1, dtype=np.uint8)
+    x = room[1:].view(np.uint64).reshape(X.shape)
+    x[:] = X
+    with pytest.raises(ValueError, match="a does not begin at a multiple of 8 bytes"):
+        bigint.mod_sqr(x, MODULUS)
+    with pytest.raises(ValueError, match="out does not begin at a multiple of 8 bytes"):
+        bigint.mod_sqr(X, MODULUS, out=x)
+
+
+def test_other_names_of_the_dtype() -> None:
+    x = np.frombuffer(X.tobytes(), dtype=np.ulonglong).reshape(X.shape)
+    assert bigint.to_ints(bigint.mod_sqr(x, MODULUS)) == [i * i % N for i in A]
+    starts = STARTS.astype(np.longlong)
+    assert (bigint.segmented_prod(x, starts, MODULUS) == bigint.segmented_prod(X, STARTS, MODULUS)).all()
 
 
 # Backends

@@ -110,16 +110,12 @@ class Engine52 {
     }
   }
   void lookup(Word* e, const Word* table, std::size_t n_entries, const Word* digits) const {
-    scan(e, n_entries, digits, [&](std::size_t d, std::size_t j, Vector sum, __mmask8 mask) {
-      return _mm512_mask_load_epi64(sum, mask, table + d * size() + 8 * j);
-    });
+    scan(e, n_entries, digits,
+         [&](std::size_t d, std::size_t j) { return _mm512_load_si512(table + d * size() + 8 * j); });
   }
   void lookup_shared(Word* e, const Word* table, std::size_t n_entries, const Word* digits) const {
     const std::size_t words = entry_words();
-    scan(e, n_entries, digits, [&](std::size_t d, std::size_t j, Vector sum, __mmask8 mask) {
-      return _mm512_mask_broadcastq_epi64(
-          sum, mask, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(table + d * words + j)));
-    });
+    scan(e, n_entries, digits, [&](std::size_t d, std::size_t j) { return splat(table[d * words + j]); });
   }
 
   void pack(const Word* e, Word* const* rows, std::size_t n_live) const {
@@ -175,9 +171,16 @@ class Engine52 {
     for (std::size_t j = 0; j < k_; ++j) r[j] = _mm512_mask_mov_epi64(r[j], not_below, difference[j]);
   }
 
-  // e digit j = take(d, j, .) where lane's digit is d: every entry is read, sixteen digits at a time.
-  template <class Take>
-  void scan(Word* e, std::size_t n_entries, const Word* digits, const Take& take) const {
+  // All ones in the lanes whose digit is d, else 0.
+  static Vector lanes_with(Vector digit, std::size_t d) {
+    return _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(digit, splat(d)));
+  }
+  static Vector or_and(Vector sum, Vector x, Vector y) { return _mm512_ternarylogic_epi64(sum, x, y, 0xf8); }
+
+  // e digit j = entry(d, j) where lane's digit is d: every entry is read, sixteen digits at a time. Loads are not
+  // masked: one whose mask is 0 may skip the page, and need not touch the cache.
+  template <class Entry>
+  void scan(Word* e, std::size_t n_entries, const Word* digits, const Entry& entry) const {
     constexpr std::size_t kBlock = 16;
     const Vector digit = _mm512_loadu_si512(digits);
     std::size_t j = 0;
@@ -186,9 +189,9 @@ class Engine52 {
 #pragma GCC unroll 16
       for (std::size_t i = 0; i < kBlock; ++i) sum[i] = _mm512_setzero_si512();
       for (std::size_t d = 0; d < n_entries; ++d) {
-        const __mmask8 mask = _mm512_cmpeq_epi64_mask(digit, splat(d));
+        const Vector chosen = lanes_with(digit, d);
 #pragma GCC unroll 16
-        for (std::size_t i = 0; i < kBlock; ++i) sum[i] = take(d, j + i, sum[i], mask);
+        for (std::size_t i = 0; i < kBlock; ++i) sum[i] = or_and(sum[i], entry(d, j + i), chosen);
       }
 #pragma GCC unroll 16
       for (std::size_t i = 0; i < kBlock; ++i) vectors(e)[j + i] = sum[i];
@@ -196,7 +199,7 @@ class Engine52 {
     for (; j < k_; ++j) {
       Vector sum = _mm512_setzero_si512();
       for (std::size_t d = 0; d < n_entries; ++d) {
-        sum = take(d, j, sum, _mm512_cmpeq_epi64_mask(digit, splat(d)));
+        sum = or_and(sum, entry(d, j), lanes_with(digit, d));
       }
       vectors(e)[j] = sum;
     }

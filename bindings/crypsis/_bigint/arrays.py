@@ -16,7 +16,7 @@ Limbs = npt.NDArray[np.uint64]
 def array(
     name: str, value: Any, dtypes: tuple[type[np.generic], ...], ndims: tuple[int, ...]
 ) -> npt.NDArray[Any]:
-    """`value` if it is a C-contiguous NumPy array of one of `dtypes` with one of `ndims` dimensions."""
+    """`value` if it is an aligned, C-contiguous NumPy array of one of `dtypes` with one of `ndims` dimensions."""
     # In this order because a call on a few rows is microseconds: the plain case asks least.
     if (
         type(value) is np.ndarray
@@ -24,10 +24,12 @@ def array(
         and value.dtype.isnative
         and value.ndim in ndims
         and value.flags.c_contiguous
+        and value.flags.aligned
     ):
         return value
     _arguments.refuse_gpu(name, value)
-    if not isinstance(value, np.ndarray) or value.dtype.type not in dtypes:
+    # By ==, not by type: C has two names for a 64-bit integer, and NumPy a scalar type for each.
+    if not isinstance(value, np.ndarray) or value.dtype.newbyteorder("=") not in dtypes:
         names = " or ".join(t.__name__ for t in dtypes)
         raise TypeError(f"{name} is {_arguments.kind(value)}: give a NumPy array of {names}")
     if not value.dtype.isnative:
@@ -36,6 +38,10 @@ def array(
         raise ValueError(f"{name} has shape {value.shape}: give {' or '.join(map(str, ndims))} dimension(s)")
     if not value.flags.c_contiguous:
         raise ValueError(f"{name} is not C-contiguous: pass numpy.ascontiguousarray({name})")
+    if not value.flags.aligned:
+        raise ValueError(
+            f"{name} does not begin at a multiple of {value.dtype.itemsize} bytes: pass {name}.copy()"
+        )
     return value
 
 
