@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bigint is constant-time: memcheck on undefined secrets, equal instruction traces for different ones.
+"""bigint is constant-time and wipes: memcheck on undefined secrets, equal instruction traces for different ones.
 
 The portable code runs under valgrind with its secret inputs declared undefined: a branch or an address that
 depends on them is an error. valgrind (3.19) does not know AVX-512, so that backend's shipped code is
@@ -32,6 +32,7 @@ OPERATIONS = [
     "fixed_base",
     "multi_powm",
     "segmented_prod",
+    "cumulative_prod",
 ]
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux") or os.uname().machine != "x86_64",
@@ -98,6 +99,22 @@ def test_trace_catches_a_planted_leak(programs: Path) -> None:
     done = trace(programs, BACKENDS[0], "leak_by_branch")
     assert done.returncode == 1, done.stderr
     assert "differ" in done.stdout
+
+
+def residue(programs: Path, backend: str, operation: str) -> subprocess.CompletedProcess[str]:
+    command = [str(programs / "bigint_residue"), backend, operation]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("operation", [*OPERATIONS, "modulus"])
+def test_freed_memory_holds_no_secrets(programs: Path, backend: str, operation: str) -> None:
+    done = residue(programs, backend, operation)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_residue_catches_a_planted_leak(programs: Path) -> None:
+    assert residue(programs, BACKENDS[0], "leak_by_free").returncode == 1
 
 
 # A step costs tens of microseconds, so the quick run ends early; the whole is marked slow.

@@ -114,6 +114,7 @@ void mul_batch(const Modulus& modulus, const MulJob& job, std::size_t begin, std
     }
     store_rows(engine, a, job.out, i, end);
   }
+  secure_wipe_stack();
 }
 
 // `count` bits of an exponent from bit `from` on; bits past its end are 0. Addresses depend on `from` only.

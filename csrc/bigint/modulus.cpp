@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/wipe.h"
+
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
@@ -108,6 +110,13 @@ Modulus::Modulus(const Word* n, std::size_t limbs) : n_(n, n + limbs), n_bits_(0
   s2_over_r_ = advance(2 * s_bits - r_bits);
   r2_ = advance(2 * r_bits);
   s2_ = advance(2 * s_bits);
+  secure_wipe(power.data(), limbs * sizeof(Word));
+}
+
+Modulus::~Modulus() {
+  for (Words* words : {&n_, &r_, &r2_, &s_, &s2_, &s2_over_r_, &barrett_}) {
+    secure_wipe(words->data(), words->size() * sizeof(Word));
+  }
 }
 
 std::size_t first_not_below(const Modulus& modulus, const Word* rows, std::size_t n_rows) noexcept {

@@ -20,6 +20,9 @@ class Modulus {
  public:
   // std::invalid_argument unless `n` is odd and has kMinBits to kMaxBits bits, top limb not 0.
   explicit Modulus(const Word* n, std::size_t limbs);
+  ~Modulus();  // wipes: the modulus of a private key is the square of a secret prime
+  Modulus(const Modulus&) = delete;
+  Modulus& operator=(const Modulus&) = delete;
 
   std::size_t limbs() const noexcept { return n_.size(); }
   std::size_t n_bits() const noexcept { return n_bits_; }

@@ -6,9 +6,23 @@
 
 #include "bigint/bigint.h"
 #include "common/threads.h"
+#include "common/wipe.h"
 
 namespace crypsis::bigint {
 namespace {
+
+// Rows between two steps, wiped at the end: partial products tell as much as what they were made of.
+class TemporaryRows {
+ public:
+  TemporaryRows(std::size_t n, std::size_t limbs) : words_(n * limbs) {}
+  ~TemporaryRows() { secure_wipe(words_.data(), words_.size() * sizeof(Word)); }
+  TemporaryRows(const TemporaryRows&) = delete;
+  TemporaryRows& operator=(const TemporaryRows&) = delete;
+  Word* data() noexcept { return words_.data(); }
+
+ private:
+  Words words_;
+};
 
 // Pieces a lane gets on average: enough that the uneven last ones cost little.
 constexpr std::size_t kPiecesPerLane = 4;
@@ -69,7 +83,7 @@ void products(const Impl& impl, const Modulus& modulus, const Word* rows, const 
     execute(impl, modulus, {rows, index, nullptr, nullptr, out, false}, pieces.runs, threads);
     return;
   }
-  Words partial(pieces.runs.size() * modulus.limbs());
+  TemporaryRows partial(pieces.runs.size(), modulus.limbs());
   execute(impl, modulus, {rows, index, nullptr, nullptr, partial.data(), false}, pieces.runs, threads);
   products(impl, modulus, partial.data(), nullptr, pieces.starts.data(), n_segments, out, threads);
 }
@@ -85,7 +99,7 @@ void running_products(const Impl& impl, const Modulus& modulus, const Word* rows
   }
   // Products of whole pieces, running over those, then every piece starts from what stands before it.
   const std::size_t n_pieces = pieces.runs.size();
-  Words whole(n_pieces * limbs), initial(n_pieces * limbs);
+  TemporaryRows whole(n_pieces, limbs), initial(n_pieces, limbs);
   execute(impl, modulus, {rows, nullptr, nullptr, nullptr, whole.data(), false}, pieces.runs, threads);
   running_products(impl, modulus, whole.data(), pieces.starts.data(), n_segments, whole.data(), threads);
   for (std::size_t i = 0; i < n_segments; ++i) {
@@ -102,12 +116,12 @@ void running_products(const Impl& impl, const Modulus& modulus, const Word* rows
 
 // rows[0] = 1 / rows[0].
 bool invert_row(const Impl& impl, const Modulus& modulus, Word* row) {
-  Words plain(modulus.limbs());
+  TemporaryRows plain(1, modulus.limbs());
   if (!invert_vartime(modulus, row, plain.data())) return false;
   const MulJob by_r{plain.data(), 0, modulus.r2(), 0, plain.data(), true};
   impl.mul(modulus, by_r, 0, 1);  // 1 / (x R) becomes 1 / x,
   impl.mul(modulus, by_r, 0, 1);  // then R / x
-  std::copy(plain.begin(), plain.end(), row);
+  std::copy_n(plain.data(), modulus.limbs(), row);
   return true;
 }
 
@@ -117,7 +131,7 @@ bool inverses(const Impl& impl, const Modulus& modulus, const Word* rows, std::s
   const std::int64_t starts[2] = {0, static_cast<std::int64_t>(n)};
   const Pieces pieces = cut_segments(starts, 1, workers_of(impl, threads), 16);
   const std::size_t n_pieces = pieces.runs.size();
-  Words before(n * limbs), totals(n_pieces * limbs);
+  TemporaryRows before(n, limbs), totals(n_pieces, limbs);
   execute(impl, modulus, {rows, nullptr, nullptr, nullptr, before.data(), true}, pieces.runs, threads);
   for (const Run& run : pieces.runs) {
     std::memcpy(totals.data() + run.target * limbs, before.data() + (run.end - 1) * limbs,

@@ -64,6 +64,7 @@ void run_products(const Modulus& modulus, const RunJob& job, std::size_t begin, 
     }
     if (!job.running) engine.store(acc, to, n_live);
   }
+  secure_wipe_stack();
 }
 
 template <class Engine>

@@ -64,8 +64,14 @@ struct Secret {
   } else if (operation == "multi_powm") {
     multi_powm(call, modulus, known.words, 3, values, 64, out, kRows);
   } else if (operation == "segmented_prod") {
-    const std::int64_t starts[] = {0, 5, 5, static_cast<std::int64_t>(kRows)};
+    const std::int64_t starts[] = {0, 1, 1, static_cast<std::int64_t>(kRows)};
     segmented_prod(call, modulus, values, nullptr, starts, 3, out);
+  } else if (operation == "cumulative_prod") {
+    const std::int64_t starts[] = {0, static_cast<std::int64_t>(kRows)};
+    cumulative_prod(call, modulus, values, starts, 1, out);
+  } else if (operation == "leak_by_free") {
+    const Words copy(values, values + kWords);
+    out[0] = copy[1];
   } else if (operation == "range_check") {
     // n - 1 - value: for the small ones all limbs but the lowest are those of n. For traces: the answer itself is public.
     static Word rows[kWords];
