@@ -55,6 +55,7 @@ def multi_powm(
     result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
+    _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
     _core.bigint.multi_powm(
@@ -103,6 +104,10 @@ def multi_powm_vartime(
     given = None if inverses is None else check.rows("inverses", inverses, modulus.limbs)
     if given is not None and len(given) != k:
         raise ValueError(f"inverses has shape {given.shape} for {k} bases: give one for each")
+    n_threads = _arguments.threads(threads)
+    _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
+    if given is not None:
+        _core.bigint.check_values(modulus._core, given, "inverses", n_threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, **options)
         given = None if given is None else modulus.to_montgomery(given, **options)
