@@ -127,8 +127,23 @@ def test_second_operand_not_below_the_modulus() -> None:
         bigint.mod_mul(X, bigint.from_ints([N], 5), MODULUS)
     with pytest.raises(ValueError, match="a: the value in row 0"):
         bigint.mod_mul(bigint.from_ints([N], 5), X, MODULUS)
-    with pytest.raises(ValueError, match="base: the value in row 0"):
-        bigint.FixedBase(bigint.from_ints([N], 5)[0], MODULUS, 10, montgomery=True).build()
+    for montgomery in (False, True):
+        with pytest.raises(ValueError, match="base: the value in row 0"):
+            bigint.FixedBase(bigint.from_ints([N], 5)[0], MODULUS, 10, montgomery=montgomery)
+
+
+@pytest.mark.parametrize("montgomery", [False, True])
+@pytest.mark.parametrize("exponent", [0, 1])
+def test_products_of_powers_name_the_array(montgomery: bool, exponent: int) -> None:
+    bad = X.copy()
+    bad[3] = bigint.from_ints([N], 5)[0]
+    exponents = np.full((2, len(X)), exponent, dtype=np.int64)
+    with pytest.raises(ValueError, match="bases: the value in row 3"):
+        bigint.multi_powm(bad, exponents.view(np.uint64), MODULUS, montgomery=montgomery)
+    with pytest.raises(ValueError, match="bases: the value in row 3"):
+        bigint.multi_powm_vartime(bad, exponents, MODULUS, montgomery=montgomery)
+    with pytest.raises(ValueError, match="inverses: the value in row 3"):
+        bigint.multi_powm_vartime(X, exponents, MODULUS, inverses=bad, montgomery=montgomery)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,10 +15,13 @@ from hypothesis import strategies as st
 
 from bigint_cases import every_backend, moduli, rows, values
 from crypsis import bigint
+from crypsis._bigint import multi as _multi
+from crypsis._bigint import products as _products
 from crypsis.errors import NotInvertible
 from reference import bigint as reference
 
 PRIME = 2**521 - 1
+MODULUS = bigint.Modulus(PRIME)
 
 
 def units(n: int, count: int, seed: int) -> list[int]:
@@ -219,3 +224,52 @@ def test_not_invertible_names_the_row(backend: str, bad_row: int) -> None:
         assert (x == before).all()
     with pytest.raises(NotInvertible, match=f"row {bad_row} "):
         bigint.multi_powm_vartime(x, -np.ones((1, 100), dtype=np.int64), modulus, backend=backend)
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    """Bytes of NumPy arrays that a call holds at most, beside those before it."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(40, 37), (7, 300), (2000, 3)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], signed: bool) -> None:
+    rng = np.random.default_rng(1)
+    k = shape[1]
+    bases = rows(units(PRIME, k, 5), MODULUS)
+    exponents = rng.integers(-(1 << 20) if signed else 0, 1 << 20, shape, dtype=np.int64)
+    bins = rng.integers(-1, 3, (k, 9), dtype=np.int64)
+    want = bigint.multi_powm_vartime(bases, exponents, MODULUS)
+    want_bins = bigint.scatter_mul(bases, bins, 3, MODULUS)
+    for digits in (1, 100, 1000):
+        monkeypatch.setattr(_multi, "BLOCK_DIGITS", digits)
+        monkeypatch.setattr(_products, "BLOCK_ITEMS", digits)
+        assert (bigint.multi_powm_vartime(bases, exponents, MODULUS) == want).all()
+        assert (bigint.scatter_mul(bases, bins, 3, MODULUS) == want_bins).all()
+    monkeypatch.setattr(_multi, "TABLE_BYTES", 0)
+    assert (bigint.multi_powm_vartime(bases, exponents, MODULUS) == want).all()
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_multi, "BLOCK_DIGITS", 1 << 14)
+    monkeypatch.setattr(_products, "BLOCK_ITEMS", 1 << 14)
+    bases = rows(units(PRIME, 100, 6), MODULUS)
+    small = np.random.default_rng(2).integers(0, 1 << 10, (200, 100), dtype=np.int64)
+    large = np.tile(small, (20, 1))
+    peaks = [
+        peak_of(lambda e=e: bigint.multi_powm_vartime(bases, e, MODULUS, montgomery=True))
+        for e in (small, large)
+    ]
+    assert peaks[1] < peaks[0] + 4 * large.nbytes  # magnitudes, signs, result; 16 times large without blocks
+    bins = np.random.default_rng(3).integers(0, 9, (1000, 20), dtype=np.int64)
+    items = np.tile(bases, (10, 1))
+    peaks = [
+        peak_of(lambda b=b: bigint.scatter_mul(items, b, 9, MODULUS, montgomery=True))
+        for b in (bins, np.tile(bins, (1, 20)))
+    ]
+    assert peaks[1] < peaks[0] + 4 * 20 * bins.size  # masks of one byte, result

@@ -92,6 +92,9 @@ class _Bigint:
     FixedBase: type[_FixedBase]
     def backends(self) -> list[BackendStatus]: ...
     def select(self, backend: str) -> str: ...
+    def check_values(
+        self, modulus: _Modulus, rows: npt.NDArray[np.uint64], name: str, threads: int
+    ) -> None: ...
     def mul(
         self,
         modulus: _Modulus,

@@ -88,6 +88,13 @@ std::unique_ptr<Modulus> make_modulus(const WordArray& n) {
   return std::make_unique<Modulus>(n.data(), static_cast<std::size_t>(n.size()));
 }
 
+// For values that the Python layer keeps or joins with others, so that the error names the caller's array and row.
+void check_values(const Modulus& modulus, const WordArray& rows, const std::string& name, int threads) {
+  const Rows values = rows_of(rows, name.c_str(), modulus.limbs());
+  const py::gil_scoped_release unlocked;
+  check_below(modulus, values, threads);
+}
+
 // b None: squares. One row of either serves for all of the other.
 void mul(const Modulus& modulus, const WordArray& a, const std::optional<WordArray>& b, WordArray& out,
          bool montgomery, const std::string& backend, int threads) {
@@ -241,6 +248,7 @@ void bind_bigint(py::module_& module) {
   module.def("backends", &bigint::backends);
   module.def(
       "select", [](const std::string& name) { return std::string(bigint::select(name).name); }, backend);
+  module.def("check_values", &check_values, modulus, plain("rows"), py::arg("name"), threads);
   module.def("mul", &mul, modulus, plain("a"), plain("b"), plain("out"), montgomery, backend, threads);
   module.def("powm", &powm, modulus, plain("bases"), plain("exponents"), exponent_bits, plain("out"),
              montgomery, vartime, backend, threads);

@@ -14,6 +14,11 @@ from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, mod_mul, mod_sqr
 from crypsis._bigint.products import _products, batch_inverse, cumulative_prod
 
+BLOCK_DIGITS = 1 << 20
+"""Digits of exponents that are recoded and sorted at a time, some 80 bytes each: rows go in blocks of as many."""
+TABLE_BYTES = 256 << 20
+"""What a table of powers stays below."""
+
 
 class _Plan(NamedTuple):
     """How exponents are cut: `windows` digits of `width` bits; `straus` tabulates powers, else buckets [Pippenger]."""
@@ -55,6 +60,7 @@ def multi_powm(
     result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
+    _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
     _core.bigint.multi_powm(
@@ -103,6 +109,10 @@ def multi_powm_vartime(
     given = None if inverses is None else check.rows("inverses", inverses, modulus.limbs)
     if given is not None and len(given) != k:
         raise ValueError(f"inverses has shape {given.shape} for {k} bases: give one for each")
+    n_threads = _arguments.threads(threads)
+    _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
+    if given is not None:
+        _core.bigint.check_values(modulus._core, given, "inverses", n_threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, **options)
         given = None if given is None else modulus.to_montgomery(given, **options)
@@ -111,28 +121,36 @@ def multi_powm_vartime(
         if given is None:
             given = batch_inverse(rows, modulus, montgomery=True, **options)
         rows = np.concatenate([rows, given])
-    plan = _plan(m, k, n_bits, signed)
-    digits = _digits(magnitudes, negative, plan, signed)
-    if n_bits == 0 or m == 0:
+    plan = _plan(m, k, n_bits, signed, 8 * modulus.limbs)
+    if n_bits == 0:
         result[:] = modulus.one_montgomery
     else:
+        if plan.straus:
+            n_entries = min(2 ** (plan.width - 1) if signed else 2**plan.width - 1, int(magnitudes.max()))
+            rows = _powers(rows, n_entries, modulus, options)
         window_products = _straus if plan.straus else _pippenger
-        parts = window_products(rows, digits, plan, modulus, options).reshape(m, plan.windows, modulus.limbs)
-        _horner(parts, plan, modulus, result, options)
+        n_rows = max(1, BLOCK_DIGITS // (k * plan.windows))
+        for begin in range(0, m, n_rows):
+            part = slice(begin, begin + n_rows)
+            digits = _digits(magnitudes[part], negative[part], plan, signed)
+            parts = window_products(rows, digits, plan, modulus, options)
+            _horner(parts.reshape(-1, plan.windows, modulus.limbs), plan, modulus, result[part], options)
     if not montgomery:
         modulus.from_montgomery(result, out=result, **options)
     return result
 
 
-def _plan(m: int, k: int, n_bits: int, signed: bool) -> _Plan:
-    """The plan with the fewest products."""
+def _plan(m: int, k: int, n_bits: int, signed: bool, row_bytes: int) -> _Plan:
+    """The plan with the fewest products, tables of `row_bytes` a row staying below TABLE_BYTES."""
     plans = []
     for width in range(1, 13):
         # Signed digits need one value of the top window for the carry out of the one below.
         windows = max(1, -(-(n_bits + signed) // width))
         entries = 2 ** (width - 1) if signed else 2**width - 1  # digit values but 0, for each sign
         filled = m * k * windows * (1 - 2.0**-width)
-        plans.append(_Plan(True, width, windows, filled + k * entries * (2 if signed else 1)))
+        table = k * entries * (2 if signed else 1)
+        if table * row_bytes <= TABLE_BYTES:
+            plans.append(_Plan(True, width, windows, filled + table))
         plans.append(_Plan(False, width, windows, filled + m * windows * 2 * entries))
     return min(plans, key=lambda plan: (plan.products, plan.width))
 
@@ -165,22 +183,26 @@ def _chosen(digits: npt.NDArray[np.int64]) -> tuple[Any, npt.NDArray[np.int64]]:
     return np.nonzero(filled), starts
 
 
-def _straus(
-    rows: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
-) -> Limbs:
-    """Products of the windows `[m * windows, limbs]` from a table of all powers a digit can ask for."""
-    k = digits.shape[2]
-    n_entries = max(1, int(np.abs(digits).max(initial=0)))
-    table = np.empty((n_entries, *rows.shape), dtype=np.uint64)  # entry d - 1 of base or inverse j
+def _powers(rows: Limbs, n_entries: int, modulus: Modulus, options: _Options) -> Limbs:
+    """`[n_entries, len(rows), limbs]`: entry d - 1 of row j is its power d."""
+    table = np.empty((n_entries, *rows.shape), dtype=np.uint64)
     table[0] = rows
     for power in range(2, n_entries + 1):
         if power % 2 == 0:
             mod_sqr(table[power // 2 - 1], modulus, out=table[power - 1], montgomery=True, **options)
         else:
             mod_mul(table[power - 2], rows, modulus, out=table[power - 1], montgomery=True, **options)
+    return table
+
+
+def _straus(
+    table: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
+) -> Limbs:
+    """Products of the windows `[m * windows, limbs]` from the `_powers` of the bases and their inverses."""
+    k = digits.shape[2]
     (row, window, column), starts = _chosen(digits)
     digit = digits[row, window, column]
-    index = (np.abs(digit) - 1) * len(rows) + column + k * (digit < 0)
+    index = (np.abs(digit) - 1) * table.shape[1] + column + k * (digit < 0)
     result = np.empty((len(starts) - 1, modulus.limbs), dtype=np.uint64)
     return _products(table.reshape(-1, modulus.limbs), index, starts, modulus, True, result, **options)
 

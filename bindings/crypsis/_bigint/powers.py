@@ -126,6 +126,7 @@ class FixedBase:
         if len(row) != 1:
             raise ValueError(f"base has shape {base.shape}: give uint64[{modulus.limbs}]")
         in_form = _arguments.flag("montgomery", montgomery)
+        _core.bigint.check_values(modulus._core, row, "base", 1)
         self._base = row.copy() if in_form else modulus.to_montgomery(row, threads=1)
         self._modulus = modulus
         self._exponent_bits = _arguments.integer("exponent_bits", exponent_bits, 1, 1 << 16)

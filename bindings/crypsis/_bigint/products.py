@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, to_ints
 from crypsis.errors import NotInvertible
+
+BLOCK_ITEMS = 1 << 20
+"""Rows times groupings that `scatter_mul` sorts at a time, some 50 bytes each."""
 
 
 def segmented_prod(
@@ -126,28 +130,45 @@ def scatter_mul(
     shape = (n_bins, modulus.limbs) if chosen.ndim == 1 else (n_groupings, n_bins, modulus.limbs)
     result = check.result(out, shape, apart=(rows,))
 
-    grouping, row = np.nonzero(kept)
-    key = groupings[grouping, row] + grouping * n_bins
-    # NumPy sorts 16-bit keys by radix, ten times faster than wider ones.
-    narrow = key.astype(np.uint16) if n_groupings * n_bins <= 1 << 16 else key
-    order = np.argsort(narrow, kind="stable")
-    starts = np.zeros(n_groupings * n_bins + 1, dtype=np.int64)
-    np.cumsum(np.bincount(key, minlength=n_groupings * n_bins), out=starts[1:])
     flat = result.reshape(-1, modulus.limbs)
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    index = np.ascontiguousarray(row[order], dtype=np.int64)
-    _core.bigint.segmented_prod(
-        modulus._core, rows, index, starts, flat, _arguments.backend(backend), n_threads
-    )
+    size = max(1, BLOCK_ITEMS // max(1, len(rows)))
+    for begin in range(0, n_groupings, size):
+        part = slice(begin, begin + size)
+        index, starts = _by_bin(groupings[part], kept[part], n_bins)
+        _core.bigint.segmented_prod(
+            modulus._core,
+            rows,
+            index,
+            starts,
+            flat[begin * n_bins : (begin + size) * n_bins],
+            _arguments.backend(backend),
+            n_threads,
+        )
     if in_order:
         whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
         _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, _arguments.backend(backend), n_threads)
     if not montgomery:
         modulus.from_montgomery(flat, out=flat, backend=backend, threads=threads)
     return result
+
+
+def _by_bin(
+    groupings: npt.NDArray[np.integer[Any]], kept: npt.NDArray[np.bool_], n_bins: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(rows in the order of their bins, grouping after grouping; where each bin starts among them)."""
+    n_keys = len(groupings) * n_bins
+    grouping, row = np.nonzero(kept)
+    key = groupings[grouping, row] + grouping * n_bins
+    # NumPy sorts 16-bit keys by radix, ten times faster than wider ones.
+    narrow = key.astype(np.uint16) if n_keys <= 1 << 16 else key
+    order = np.argsort(narrow, kind="stable")
+    starts = np.zeros(n_keys + 1, dtype=np.int64)
+    np.cumsum(np.bincount(key, minlength=n_keys), out=starts[1:])
+    return np.ascontiguousarray(row[order], dtype=np.int64), starts
 
 
 def batch_inverse(
