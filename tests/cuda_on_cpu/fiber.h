@@ -11,7 +11,14 @@
 #include <cstdio>
 #include <cstdlib>
 
-#if !defined(__x86_64__)
+// -DCUDA_ON_CPU_UCONTEXT takes ucontext on x86-64 too.
+#if defined(__x86_64__) && !defined(CUDA_ON_CPU_UCONTEXT)
+#define CUDA_ON_CPU_ASSEMBLY 1
+#else
+#define CUDA_ON_CPU_ASSEMBLY 0
+#endif
+
+#if !CUDA_ON_CPU_ASSEMBLY
 #include <ucontext.h>
 #endif
 
@@ -51,7 +58,7 @@ class Stack {
   char* bottom_;
 };
 
-#if defined(__x86_64__)
+#if CUDA_ON_CPU_ASSEMBLY
 extern "C" void cuda_on_cpu_switch(void** save, void* load);
 asm(R"(
   .text
@@ -90,7 +97,7 @@ class Context {
     __asan_unpoison_memory_region(bottom_, size_);  // what an abandoned fiber left poisoned
     fake_stack_ = nullptr;
 #endif
-#if defined(__x86_64__)
+#if CUDA_ON_CPU_ASSEMBLY
     void** top = reinterpret_cast<void**>(stack.top());
     *--top = nullptr;  // a return address of zero ends a debugger's or sanitizer's walk
     *--top = reinterpret_cast<void*>(entry);
@@ -110,7 +117,7 @@ class Context {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_, bottom_, size_);
 #endif
-#if defined(__x86_64__)
+#if CUDA_ON_CPU_ASSEMBLY
     cuda_on_cpu_switch(&from.saved_, saved_);
 #else
     swapcontext(&from.context_, &context_);
@@ -142,7 +149,7 @@ class Context {
  private:
   char* bottom_ = nullptr;
   std::size_t size_ = 0;
-#if defined(__x86_64__)
+#if CUDA_ON_CPU_ASSEMBLY
   void* saved_ = nullptr;
 #else
   ucontext_t context_;
