@@ -35,6 +35,13 @@ static_assert(kLimbs % 2 == 0 && kLimbs >= 2, "rows are 64-bit limbs");
 static_assert(TPI >= 1 && TPI <= 32 && (TPI & (TPI - 1)) == 0, "a group is part of a warp");
 static_assert(THREADS % 32 == 0, "blocks are whole warps");
 
+// Inlined on a GPU, where arrays must be registers. A CPU compiles each once: many instances are tested there.
+#ifdef __CUDA_ARCH__
+#define CRYPSIS_INLINE __device__ __forceinline__
+#else
+#define CRYPSIS_INLINE __device__ __attribute__((noinline))
+#endif
+
 #define CRYPSIS_BIGINT_KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
 // The constants of a modulus in device memory, rows of LIMBS words: n, R mod n, R^2 mod n, one; then -1/n mod 2^32.
@@ -60,7 +67,7 @@ __device__ __forceinline__ u64 row_index() {
   return static_cast<u64>(blockIdx.x) * kRows + threadIdx.x / TPI;
 }
 
-__device__ __forceinline__ void load_row(const Group& group, u32* x, const u32* row) {
+CRYPSIS_INLINE void load_row(const Group& group, u32* x, const u32* row) {
   const u64* const words = reinterpret_cast<const u64*>(row);
 #pragma unroll
   for (int j = 0; j < kPart; j += 2) {
@@ -72,7 +79,7 @@ __device__ __forceinline__ void load_row(const Group& group, u32* x, const u32* 
   }
 }
 
-__device__ __forceinline__ void store_row(const Group& group, u32* row, const u32* x) {
+CRYPSIS_INLINE void store_row(const Group& group, u32* row, const u32* x) {
   u64* const words = reinterpret_cast<u64*>(row);
 #pragma unroll
   for (int j = 0; j < kPart; j += 2) {
@@ -84,7 +91,7 @@ __device__ __forceinline__ void store_row(const Group& group, u32* row, const u3
 }
 
 // `shared`: kShared words of the block.
-__device__ __forceinline__ Group make_group(const Constants& constants, u32* shared) {
+CRYPSIS_INLINE Group make_group(const Constants& constants, u32* shared) {
   Group group;
   group.lane = threadIdx.x % 32;
   group.place = threadIdx.x % TPI;
@@ -95,14 +102,14 @@ __device__ __forceinline__ Group make_group(const Constants& constants, u32* sha
 }
 
 // The multiplier of the next `multiply`. A number is of one warp, so no barrier of the block is needed.
-__device__ __forceinline__ void set_factor(const Group& group, const u32* x) {
+CRYPSIS_INLINE void set_factor(const Group& group, const u32* x) {
   __syncwarp();  // the last product has been read to its end
 #pragma unroll
   for (int j = 0; j < kPart; ++j) group.factor[group.place * kPart + j] = x[j];
   __syncwarp();
 }
 
-__device__ __forceinline__ void set_factor_row(const Group& group, const u32* row) {
+CRYPSIS_INLINE void set_factor_row(const Group& group, const u32* row) {
   u32 x[kPart];
   load_row(group, x, row);
   set_factor(group, x);
@@ -127,7 +134,7 @@ __device__ __forceinline__ u32 carry_in(const Group& group, u32 generates, bool 
 }
 
 // x - y over the whole number; the borrow out of it, the same for all threads of the group.
-__device__ __forceinline__ u32 subtract(const Group& group, u32* difference, const u32* x, const u32* y) {
+CRYPSIS_INLINE u32 subtract(const Group& group, u32* difference, const u32* x, const u32* y) {
   const u32 borrow = sub_row<kPart>(difference, x, y);
   u32 any = 0;
 #pragma unroll
@@ -143,7 +150,7 @@ __device__ __forceinline__ u32 subtract(const Group& group, u32* difference, con
 }
 
 // x = the parts x plus `over` (small) above each, minus n where that is not below n. The whole is below 2 n.
-__device__ __forceinline__ void reduce_once(const Group& group, u32* x, u32 over) {
+CRYPSIS_INLINE void reduce_once(const Group& group, u32* x, u32 over) {
   u32 top = over;
   if (TPI > 1) {
     u32 below = __shfl_up_sync(kFullWarp, over, 1, TPI);

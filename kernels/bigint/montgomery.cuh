@@ -10,7 +10,7 @@
 // one at limb 1: so the caller swaps the two each time. Between steps the new `odd` is still in place: its limb [1]
 // is to be added at limb 0, limbs [2] to [kPart + 1] stand at limb 1 on. A part stays below 4 * 2^(32 kPart): what
 // it has above kPart limbs is carried to the next part at the end only.
-__device__ __forceinline__ void multiply_step(const Group& group, u32* even, u32* odd, const u32* a, u32 b) {
+CRYPSIS_INLINE void multiply_step(const Group& group, u32* even, u32* odd, const u32* a, u32 b) {
   u32 carry = 0;
   even[0] = add_carry(even[0], odd[1], carry);
   u32 above_even = mad_row<kPart>(even, even, a, b);
@@ -40,7 +40,7 @@ constexpr int loop_steps() {
 constexpr int kSteps = loop_steps();
 
 // r = a * factor / R mod n; r may be a.
-__device__ __forceinline__ void multiply(const Group& group, u32* r, const u32* a) {
+CRYPSIS_INLINE void multiply(const Group& group, u32* r, const u32* a) {
   u32 even[kPart + 2], odd[kPart + 2];
 #pragma unroll
   for (int j = 0; j < kPart + 2; ++j) even[j] = odd[j] = 0;
@@ -56,7 +56,7 @@ __device__ __forceinline__ void multiply(const Group& group, u32* r, const u32* 
   reduce_once(group, r, odd[kPart + 1] + carry);
 }
 
-__device__ __forceinline__ void square(const Group& group, u32* r, const u32* a) {
+CRYPSIS_INLINE void square(const Group& group, u32* r, const u32* a) {
   set_factor(group, a);
   multiply(group, r, a);
 }

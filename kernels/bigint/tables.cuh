@@ -23,7 +23,7 @@ CRYPSIS_BIGINT_KERNEL build_tables(u32* table, const u32* bases, u32 window, con
 }
 
 // x = entry `digit` of a table; reads every entry.
-__device__ __forceinline__ void choose(const Group& group, u32* x, const u32* entries, u32 n_entries, u32 digit) {
+CRYPSIS_INLINE void choose(const Group& group, u32* x, const u32* entries, u32 n_entries, u32 digit) {
 #pragma unroll
   for (int j = 0; j < kPart; ++j) x[j] = 0;
 #pragma unroll 1
