@@ -15,12 +15,17 @@ import numpy as np
 if TYPE_CHECKING:
     from cuda_on_cpu.device import ShimDevice
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # Methods and functions that CuPy has under the same name and with the same meaning.
-METHODS = frozenset(
+METHODS = _words(
     "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max mean min nonzero "
-    "prod put ravel repeat reshape sort squeeze sum swapaxes take transpose view".split()
+    "prod put ravel repeat reshape sort squeeze sum swapaxes take transpose view"
 )
-FUNCTIONS = frozenset(
+FUNCTIONS = _words(
     "abs absolute add all any arange argmax argmin argsort around array_equal atleast_1d atleast_2d bincount "
     "bitwise_and bitwise_or bitwise_xor broadcast_to ceil clip column_stack compress concatenate copy count_nonzero "
     "cumprod cumsum diff divide divmod dstack equal expand_dims flatnonzero flip floor floor_divide full_like "
@@ -28,15 +33,15 @@ FUNCTIONS = frozenset(
     "logical_not logical_or max maximum mean min minimum mod moveaxis multiply negative nonzero not_equal "
     "ones_like outer packbits pad prod ravel remainder repeat reshape result_type right_shift rint roll rollaxis "
     "searchsorted sign sort split sqrt squeeze stack subtract sum swapaxes take tile transpose tril triu trunc unique "
-    "unpackbits vstack where zeros_like empty_like array_split ascontiguousarray".split()
+    "unpackbits vstack where zeros_like empty_like array_split ascontiguousarray"
 )
-CREATORS = frozenset("arange eye full identity linspace ones zeros".split())
-CONSTANTS = frozenset(
+CREATORS = _words("arange eye full identity linspace ones zeros")
+CONSTANTS = _words(
     "bool_ dtype e float32 float64 inf int8 int16 int32 int64 intp nan newaxis pi uint8 uint16 uint32 uint64 "
-    "iinfo finfo broadcast_shapes".split()
+    "iinfo finfo broadcast_shapes"
 )
-OPERATORS = "add sub mul truediv floordiv mod pow lshift rshift and or xor matmul".split()
-COMPARISONS = "eq ne lt le gt ge".split()
+OPERATORS = _words("add sub mul truediv floordiv mod pow lshift rshift and or xor matmul")
+COMPARISONS = _words("eq ne lt le gt ge")
 
 
 def _host(device: ShimDevice, value: Any) -> Any:
@@ -217,7 +222,7 @@ class ShimNamespace:
     def __getattr__(self, name: str) -> Any:
         if name in CONSTANTS:
             return getattr(np, name)
-        if name not in FUNCTIONS | CREATORS:
+        if name not in (*FUNCTIONS, *CREATORS):
             raise AttributeError(f"the shim's xp has no {name}: use what CuPy has, or add it to FUNCTIONS")
         function = getattr(np, name)
 

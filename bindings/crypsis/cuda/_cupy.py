@@ -166,7 +166,7 @@ class CupyDevice(Device):
         return self._info.multiprocessors
 
     def owns(self, x: object) -> bool:
-        return isinstance(x, self._cupy.ndarray) and x.device.id == self._number  # type: ignore[attr-defined]
+        return isinstance(x, self._cupy.ndarray) and x.device.id == self._number
 
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         with self.current(), self._asking(a.nbytes):
