@@ -168,7 +168,7 @@ def read_log(log: str) -> tuple[Kernels, int]:
             frame, stores, loads = map(int, match.groups())
             spilled += stores + loads
             if function == current:  # not a function that was kept out of line
-                kernels[current] = {"stack": frame}
+                kernels[current] = {"stack": frame, "spills": stores + loads}
         elif match := _USED.search(line):
             kernels[current] |= {"registers": int(match.group(1)), "shared": int(match.group(2) or 0)}
     return kernels, spilled
