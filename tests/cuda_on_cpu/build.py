@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+KEPT_SECONDS = 14 * 24 * 3600
 HERE = Path(__file__).resolve().parent
 # -fno-strict-aliasing: limbs are handed over as 64 bits and read as 32, as device compilers allow.
 FLAGS = (
@@ -89,6 +91,13 @@ def _runtime(folder: Path, sanitize: bool) -> Path:
     return target
 
 
+def _forget_old(folder: Path) -> None:
+    """Removes libraries that no run has used for a while: each change of a kernel leaves one."""
+    for kept in folder.glob("kernel-*.so"):
+        if kept.stat().st_mtime < time.time() - KEPT_SECONDS:
+            kept.unlink(missing_ok=True)
+
+
 def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, folder: Path) -> Path:
     """The shared library of a kernel text (includes inlined), compiled unless it is in `folder` already.
 
@@ -98,12 +107,16 @@ def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, fold
         CompileError: with the compiler's first error.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise CompileError(f"{folder} is another user's: set CRYPSIS_SHIM_CACHE to a folder of yours")
     macros = [f"-D{name}={value}" for name, value in sorted(defines.items())]
     flags = (*FLAGS, *KERNEL_FLAGS, *VARIANTS[sanitize], *macros)
     runtime = _runtime(folder, sanitize)
     target = folder / f"kernel-{_key(_compiler(), flags, runtime.name, text)}.so"
     if target.exists():
+        target.touch()
         return target
+    _forget_old(folder)
     # In an unnamed namespace all statics are local, so that every __shared__ variable stands in .bss.
     body = f'#include "{HERE / "shim.h"}"\nnamespace {{\n{text}\n}}\n'
     compiler = _compiler()[0]
