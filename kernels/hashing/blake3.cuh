@@ -19,20 +19,20 @@ struct Blake3 {
     for (u32 j = 0; j < 8; ++j) state[j] = words[j];
   }
 
-  static __device__ __forceinline__ void mix(u32& a, u32& b, u32& c, u32& d, u32 x, u32 y) {
-    a += b + x;
+  static __device__ __forceinline__ void mix(u32& a, u32& b, u32& c, u32& d, u32 x, u32 y, u32 one) {
+    a = plus(plus(a, x, one), b, one);
     d = rotate_right(d ^ a, 16);
-    c += d;
+    c = plus(c, d, one);
     b = rotate_right(b ^ c, 12);
-    a += b + y;
+    a = plus(plus(a, y, one), b, one);
     d = rotate_right(d ^ a, 8);
-    c += d;
+    c = plus(c, d, one);
     b = rotate_right(b ^ c, 7);
   }
 
   // cv = the first eight words of the output for the block m; n_bytes of the block are data.
   static __device__ __forceinline__ void compress(u32 cv[8], const u32 m[kBlockWords], u32 n_bytes,
-                                                  u64 counter, u32 flags) {
+                                                  u64 counter, u32 flags, u32 one) {
     // Which word round r mixes in where: the permutation of table 2 applied r times.
     const u32 order[7][16] = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
                               {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8},
@@ -61,12 +61,12 @@ struct Blake3 {
     for (u32 r = 0; r < 7; ++r) {
 #pragma unroll
       for (u32 i = 0; i < 4; ++i) {  // columns
-        mix(v[i], v[4 + i], v[8 + i], v[12 + i], m[order[r][2 * i]], m[order[r][2 * i + 1]]);
+        mix(v[i], v[4 + i], v[8 + i], v[12 + i], m[order[r][2 * i]], m[order[r][2 * i + 1]], one);
       }
 #pragma unroll
       for (u32 i = 0; i < 4; ++i) {  // diagonals
         mix(v[i], v[4 + (i + 1) % 4], v[8 + (i + 2) % 4], v[12 + (i + 3) % 4], m[order[r][8 + 2 * i]],
-            m[order[r][9 + 2 * i]]);
+            m[order[r][9 + 2 * i]], one);
       }
     }
 #pragma unroll

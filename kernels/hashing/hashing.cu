@@ -38,6 +38,8 @@ struct Job {
   u64 n_data;       // bytes of data
   u32 mode;         // kMode...
   u32 digest_size;  // 16 to 32
+  u32 one;          // 1, for `plus`
+  u32 unused;
 };
 
 struct KeyBlock {
@@ -68,7 +70,7 @@ __device__ __forceinline__ void digest(const Message& message, const u32* start,
   for (u32 block = 0; block < n_blocks; ++block) {
     const u32 rest = n - block * kBlockBytes, take = rest < kBlockBytes ? rest : kBlockBytes;
     load_block<false>(w, message, block, take);
-    Blake3::compress(state, w, take, 0, block_flags(job.mode, block == 0, block + 1 == n_blocks));
+    Blake3::compress(state, w, take, 0, block_flags(job.mode, block == 0, block + 1 == n_blocks), job.one);
   }
   store_digest<false>(to, state, job.digest_size);
 }
@@ -116,7 +118,7 @@ __device__ __forceinline__ void digest(const Message& message, const u32* start,
         }
       }
     }
-    Function::compress(state, w);
+    Function::compress(state, w, job.one);
   }
   store_digest<true>(to, state, job.digest_size);
 }
@@ -134,22 +136,22 @@ extern "C" __global__ void __launch_bounds__(128)
   for (u32 j = 0; j < 8; ++j) state[j] = start[j];
   load_row<Function::kBigEndian, WIDTH>(w, data + t * WIDTH);
 #if ALGORITHM == 2
-  Blake3::compress(state, w, WIDTH, 0, block_flags(job.mode, true, true));
+  Blake3::compress(state, w, WIDTH, 0, block_flags(job.mode, true, true), job.one);
 #else
   const u32 n_bits = 8 * (WIDTH + (job.mode == kModePlain ? 0 : kBlockBytes));
   if (WIDTH < 64) w[WIDTH / 4 % 16] = 0x80000000;
   if (WIDTH < 56) w[15] = n_bits;
-  Function::compress(state, w);
+  Function::compress(state, w, job.one);
   if (WIDTH >= 56) {  // the length has a block of its own
 #pragma unroll
     for (u32 j = 0; j < kBlockWords; ++j) w[j] = 0;
     if (WIDTH == 64) w[0] = 0x80000000;
     w[15] = n_bits;
-    Function::compress(state, w);
+    Function::compress(state, w, job.one);
   }
   if (job.mode == kModeKey) {
     outer_block(state, w, start);
-    Function::compress(state, w);
+    Function::compress(state, w, job.one);
   }
 #endif
   store_digest<Function::kBigEndian>(out + t * job.digest_size, state, job.digest_size);
@@ -175,7 +177,8 @@ extern "C" __global__ void __launch_bounds__(128)
 }
 
 // start[0..8): what every message starts from. start[8..16): HMAC's outer value, else zeros. One thread.
-extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock block, u32 n_bytes, u32 mode) {
+extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock block, u32 n_bytes, u32 mode,
+                                          u32 one) {
   u32 state[8], w[kBlockWords];
   Function::initial(state);
 #if ALGORITHM == 2
@@ -189,7 +192,7 @@ extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock bloc
 #pragma unroll
     for (u32 j = 0; j < 8; ++j) state[j] = w[j];
   } else if (mode == kModeDomain) {
-    Blake3::compress(state, w, n_bytes, 0, kDeriveKeyContext | kChunkStart | kChunkEnd | kRoot);
+    Blake3::compress(state, w, n_bytes, 0, kDeriveKeyContext | kChunkStart | kChunkEnd | kRoot, one);
   }
 #pragma unroll
   for (u32 j = 0; j < 8; ++j) start[8 + j] = 0;
@@ -209,7 +212,7 @@ extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock bloc
         w[j] ^= byte << (24 - 8 * b);
       }
     }
-    if (mode != kModePlain) Function::compress(state, w);
+    if (mode != kModePlain) Function::compress(state, w, one);
     if (pass == 1) {
 #pragma unroll
       for (u32 j = 0; j < 8; ++j) start[8 + j] = state[j];
@@ -289,7 +292,7 @@ extern "C" __global__ void __launch_bounds__(32)
         merges = counter + 1;  // trailing zeros: how many finished subtrees this chunk completes
       }
     }
-    Blake3::compress(state, w, n_bytes, counter, flags | block_kind);
+    Blake3::compress(state, w, n_bytes, counter, flags | block_kind, job.one);
     if (block == n_blocks) {  // the last chunk joins all that waits
       if (waiting == 0) break;
       joining = true;

@@ -9,6 +9,13 @@
 constexpr u32 kBlockWords = 16;
 constexpr u32 kBlockBytes = 64;
 
+// a + b. `one` is 1, which the compiler does not know: so the sum is an IMAD, on the pipe that hashing leaves idle,
+// where plain additions would queue with the rotations (NOTES.md). Sums of more nest on the left, plus(plus(a, b), c):
+// in plus(a, plus(b, c)) the compiler takes `one` out of two products and adds plainly.
+__device__ __forceinline__ u32 plus(u32 a, u32 b, u32 one) {
+  return a * one + b;
+}
+
 // n bytes at `at` in a buffer from `begin` to `end`.
 struct Message {
   const u8* at;

@@ -16,7 +16,7 @@ struct Sha256 {
   }
 
   // state = the chaining value after the block w; w is overwritten.
-  static __device__ __forceinline__ void compress(u32 state[8], u32 w[kBlockWords]) {
+  static __device__ __forceinline__ void compress(u32 state[8], u32 w[kBlockWords], u32 one) {
     const u32 k[64] = {
         0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
         0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -34,24 +34,24 @@ struct Sha256 {
         const u32 x = w[(i - 15) % 16], y = w[(i - 2) % 16];
         const u32 s0 = rotate_right(x, 7) ^ rotate_right(x, 18) ^ (x >> 3);
         const u32 s1 = rotate_right(y, 17) ^ rotate_right(y, 19) ^ (y >> 10);
-        w[i % 16] += s0 + w[(i - 7) % 16] + s1;
+        w[i % 16] = plus(plus(plus(w[i % 16], s0, one), w[(i - 7) % 16], one), s1, one);
       }
       const u32 sum1 = rotate_right(e, 6) ^ rotate_right(e, 11) ^ rotate_right(e, 25);
       const u32 choose = (e & f) ^ (~e & g);
       const u32 sum0 = rotate_right(a, 2) ^ rotate_right(a, 13) ^ rotate_right(a, 22);
       const u32 majority = (a & b) ^ (a & c) ^ (b & c);
-      const u32 t1 = h + sum1 + choose + (k[i] + w[i % 16]);
+      const u32 t1 = plus(plus(plus(plus(w[i % 16], k[i], one), h, one), choose, one), sum1, one);
       h = g;
       g = f;
       f = e;
-      e = d + t1;
+      e = plus(d, t1, one);
       d = c;
       c = b;
       b = a;
-      a = t1 + sum0 + majority;
+      a = plus(plus(sum0, majority, one), t1, one);
     }
     const u32 out[8] = {a, b, c, d, e, f, g, h};
 #pragma unroll
-    for (u32 j = 0; j < 8; ++j) state[j] += out[j];
+    for (u32 j = 0; j < 8; ++j) state[j] = plus(state[j], out[j], one);
   }
 };

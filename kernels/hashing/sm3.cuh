@@ -16,7 +16,7 @@ struct Sm3 {
   }
 
   // state = the chaining value after the block w; w is overwritten.
-  static __device__ __forceinline__ void compress(u32 state[8], u32 w[kBlockWords]) {
+  static __device__ __forceinline__ void compress(u32 state[8], u32 w[kBlockWords], u32 one) {
     u32 a = state[0], b = state[1], c = state[2], d = state[3];
     u32 e = state[4], f = state[5], g = state[6], h = state[7];
 #pragma unroll
@@ -29,11 +29,11 @@ struct Sm3 {
       const u32 constant = i < 16 ? 0x79cc4519u : 0x7a879d8au;
       const u32 turned = i % 32 == 0 ? constant : (constant << (i % 32)) | (constant >> (32 - i % 32));
       const u32 a12 = rotate_left(a, 12);
-      const u32 ss1 = rotate_left(a12 + e + turned, 7);
+      const u32 ss1 = rotate_left(plus(plus(e, turned, one), a12, one), 7);
       const u32 ff = i < 16 ? a ^ b ^ c : (a & b) | (a & c) | (b & c);
       const u32 gg = i < 16 ? e ^ f ^ g : (e & f) | (~e & g);
-      const u32 tt1 = ff + d + (ss1 ^ a12) + (w[i % 16] ^ w[(i + 4) % 16]);
-      const u32 tt2 = gg + h + ss1 + w[i % 16];
+      const u32 tt1 = plus(plus(plus(w[i % 16] ^ w[(i + 4) % 16], d, one), ff, one), ss1 ^ a12, one);
+      const u32 tt2 = plus(plus(plus(w[i % 16], h, one), gg, one), ss1, one);
       d = c;
       c = rotate_left(b, 9);
       b = a;

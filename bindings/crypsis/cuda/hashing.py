@@ -23,7 +23,10 @@ MAX_FIXED_WIDTH = 64
 FIXED_WIDTH_FROM = 1 << 16
 """Messages from which a kernel of the width's own is worth its second of compilation."""
 
-_JOB = np.dtype([("n", "<u8"), ("n_data", "<u8"), ("mode", "<u4"), ("digest_size", "<u4")])
+_JOB = np.dtype(
+    [("n", "<u8"), ("n_data", "<u8"), ("mode", "<u4"), ("digest_size", "<u4")]
+    + [("one", "<u4"), ("unused", "<u4")]
+)
 _KEY_BLOCK = np.dtype([("bytes", "u1", (64,))])
 _PLAIN, _DOMAIN, _KEY = range(3)
 
@@ -64,10 +67,10 @@ def digest(
         "start_messages",
         grid=1,
         block=1,
-        args=[start, block[()], np.uint32(len(secret)), np.uint32(mode)],
+        args=[start, block[()], np.uint32(len(secret)), np.uint32(mode), np.uint32(1)],
         defines=defines,
     )
-    job = np.array((n, rows.size, mode, size), _JOB)[()]
+    job = np.array((n, rows.size, mode, size, 1, 0), _JOB)[()]
     if algorithm == "blake3" and longest > BLAKE3_CHUNK_BYTES:
         _launch_tree(device, result, rows, offsets, start, job, longest, defines)
     else:
