@@ -39,7 +39,7 @@ from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
-from crypsis._homomorphic.primes import is_prime, probably_prime, random_prime
+from crypsis._homomorphic.primes import apart, check_apart, is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_bits, wipe
 from crypsis.errors import CorruptData, InvalidCiphertext
@@ -100,7 +100,7 @@ def generate_keypair(
     while True:
         q = random_prime(n_bits - 2 * p_bits)
         n = p * p * q
-        if n.bit_length() == n_bits and q != p and gcd(p, q - 1) == 1:
+        if n.bit_length() == n_bits and apart(p, q) and gcd(p, q - 1) == 1:
             break
     while True:
         g = 2 + secrets.randbelow(n - 3)
@@ -225,8 +225,8 @@ class PublicKey(PublicKeyBase):
 class PrivateKey(PrivateKeyBase):
     """p and t. Immutable; its representation shows neither. It encrypts as the public key does.
 
-    public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2.
-    ValueError where they do not fit.
+    public_key: of n = p^2 q, q prime and not near p. p: prime of a third of the bits of n. t: the prime that divides
+    p - 1, with G^t of order p modulo p^2. ValueError where they do not fit.
     """
 
     __slots__ = ("_factor", "_p", "_t", "public_key")
@@ -242,6 +242,13 @@ class PrivateKey(PrivateKeyBase):
             raise ValueError(
                 "p is not the prime whose square divides n: the private key is damaged or another key's"
             )
+        # That p has a third of the bits of n leaves another third for q.
+        q = n // (p * p)
+        if not probably_prime(q):
+            raise ValueError(
+                "n / p^2 is not prime: the key is damaged or malicious; make one with generate_keypair"
+            )
+        check_apart(p, q)
         power = pow(public_key.g, t, p * p)
         logarithm = (power - 1) // p % p
         if (p - 1) % t or power % p != 1 or not logarithm or pow(public_key.h, t, p * p) != 1:

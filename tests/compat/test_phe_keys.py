@@ -11,6 +11,7 @@ import pytest
 
 import crypsis.compat.phe as ours
 from crypsis import paillier
+from crypsis.compat.phe import serialise
 
 
 def test_small_keys_work_with_a_warning() -> None:
@@ -113,6 +114,27 @@ def test_a_generator_from_outside(our_side: Any) -> None:
     for h in (1, public.n - 1, 0, private.p):
         with pytest.raises(ValueError, match="generator"):
             ours.PaillierPublicKey(public.n, h=h)
+
+
+def test_primes_of_unlike_length_work_with_a_warning() -> None:
+    """As with python-paillier, whose own keys have primes of half the bits each and do not warn."""
+    p, q = ours.util.getprimeover(128), ours.util.getprimeover(1921)
+    public = ours.PaillierPublicKey(p * q)
+    with pytest.warns(ours.InsecureKeyWarning, match="a prime factor of n has 128 bits") as caught:
+        private = ours.PaillierPrivateKey(public, p, q)
+    assert caught[0].filename == __file__
+    assert private.decrypt(public.encrypt(2.5) * -2) == -5
+
+
+def test_keys_of_python_paillier_are_keys_of_ours(real: Any) -> None:
+    public, private = real.generate_paillier_keypair(n_length=2048)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours.PaillierPrivateKey(ours.PaillierPublicKey(public.n), private.p, private.q)
+    key = paillier.PrivateKey(paillier.PublicKey(public.n), private.p, private.q)
+    assert key.decrypt(key.encrypt([7, -8])).tolist() == [7, -8]
+    jwk = serialise.private_key_to_jwk(private)
+    assert serialise.private_key_from_jwk(jwk)._decryption._private() is not None
 
 
 def test_comparisons(our_side: Any) -> None:

@@ -24,11 +24,10 @@ from crypsis._homomorphic.encoding import (
     Exponents,
 )
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.primes import MIN_KEY_BITS
 from crypsis._homomorphic.secret import Frozen, wipe
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
 
-MIN_KEY_BITS = 2048
-"""112 bits of security [SP 800-57]; 3072, the default of key generation, is 128 bits."""
 INSECURE_MIN_KEY_BITS = 256
 BLOCK_ROWS = 2048
 """Rows worked on at a time: a block of a few MB stays near the processor between the steps."""
