@@ -185,6 +185,16 @@ class PublicKey(PublicKeyBase):
         """Bits of the random exponent r of H."""
         return short_exponent_bits(self.n_bits)
 
+    @property
+    def max_range_bits(self) -> int:
+        """Bits of the widest range that decryption can tell from values that wrapped around p."""
+        return self.p_bits - STATISTICAL_BITS - 2  # 2^(this + 1) numbers of 2^(p_bits - 1) or more
+
+    @property
+    def max_packed_bits(self) -> int:
+        """As of every key: here what decryption checks, fewer bits than the plaintexts have."""
+        return self.max_range_bits
+
     def blinding_factors(self, count: int) -> Limbs:
         return self._blind(count, self.exponent_bits, vartime=False)
 
@@ -285,7 +295,7 @@ class PrivateKey(PrivateKeyBase):
         self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS
     ) -> Encoded:
         """The signed integers that the ciphertexts hold, if all are below 2^range_bits: see `decrypt_in_range`."""
-        limit = self._p.p_bits - STATISTICAL_BITS - 2  # 2^(limit + 1) numbers of 2^(p_bits - 1) or more
+        limit = self.public_key.max_range_bits
         if not isinstance(range_bits, int) or not 1 <= range_bits <= limit:
             raise ValueError(
                 f"range_bits is {range_bits!r}: give 1 to {limit}; beyond, values that wrapped around p would pass"
@@ -327,7 +337,10 @@ class PrivateKey(PrivateKeyBase):
         n_items: int | None = None,
     ) -> Any:
         """`decrypt_in_range` with 128 bits, or the bits of the packing if those are more."""
-        bits = DEFAULT_RANGE_BITS if packing is None else max(DEFAULT_RANGE_BITS, packing.n_bits)
+        bits = DEFAULT_RANGE_BITS
+        if packing is not None:
+            self.public_key.check_packed(packing.n_bits)
+            bits = max(bits, packing.n_bits)
         return self.decrypt_in_range(ciphertexts, bits, dtype=dtype, packing=packing, n_items=n_items)
 
     # By CRT the owner would save a third of the products at best, and lose that again in taking the parts together.

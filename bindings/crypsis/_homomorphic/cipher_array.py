@@ -199,7 +199,7 @@ class UnblindedCipherArray(Reductions):
         owner who chose the key for it undoes short exponents. pool: factors made ahead.
         """
         key = self.public_key
-        if pool is not None and (full or pool.modulus.n != key.modulus.n):
+        if pool is not None and (full or pool.digest != key.digest):
             raise ValueError(
                 "pool holds " + ("short" if full else "another key's") + " factors: leave it out"
             )
@@ -234,6 +234,7 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"operands are encoded with bases {self.base} and {encoded.base}: use one encoding"
             )
+        self.public_key.check_packed(encoded.packed_bits)
         return encoded
 
     def _check_partner(self, other: UnblindedCipherArray) -> None:

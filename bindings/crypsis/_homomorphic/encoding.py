@@ -45,6 +45,8 @@ class Encoded:
     exponent: Exponents
     base: int
     shape: tuple[int, ...]
+    packed_bits: int = 0
+    """Bits of all slots together, of what `Packing.pack` made: the key must hold them."""
 
     @property
     def size(self) -> int:

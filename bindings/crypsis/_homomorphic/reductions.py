@@ -101,7 +101,7 @@ class Reductions(ArrayBase):
         """Several small values in one ciphertext, along the last axis, [..., n] to [..., groups]: see `Packing`."""
         if not self.shape:
             raise ValueError("packing takes an array, not a single ciphertext")
-        packing.check_key(self.public_key.max_int)
+        self.public_key.check_packed(packing.n_bits)
         rows, exponent = self._uniform()
         n_items, n_groups = self.shape[-1], packing.n_groups(self.shape[-1])
         modulus = self.public_key.modulus
