@@ -198,19 +198,27 @@ def test_random_numbers_below_n() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [np.arange(12.0).reshape(3, 4) - 5.5, np.arange(-3, 3), np.float32([0.1, -2.5]), [1, 2.5, -(10**30)], 2.5, [],
+    [[2**63 + 1, -1], [2**63 + 1, -1, 0.5],
+     np.arange(12.0).reshape(3, 4) - 5.5, np.arange(-3, 3), np.float32([0.1, -2.5]), [1, 2.5, -(10**30)], 2.5, [],
      np.array([True, False]), np.zeros((2, 0, 3))],
 )  # fmt: skip
 def test_arrays(our_side: Any, values: Any) -> None:
     public, private = our_side.public, our_side.private
     numbers = public.encrypt_array(values)
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     assert numbers.shape == array.shape
     assert private.decrypt_array(numbers).tolist() == array.tolist()
     for number, value in zip(numbers.ravel(), array.ravel().tolist(), strict=True):
         one = public.encrypt(value)
         assert (number.exponent, private.decrypt(number)) == (one.exponent, value)
         assert number.ciphertext() == number.ciphertext(be_secure=False)  # blinded as made
+
+
+def test_numpy_scalars_in_lists_are_exact(our_side: Any) -> None:
+    values = [np.uint64(2**63 + 1), np.int64(-1), np.float32(0.5)]
+    for given in (values, np.array(values, dtype=object)):
+        numbers = our_side.public.encrypt_array(given)
+        assert our_side.private.decrypt_array(numbers).tolist() == [2**63 + 1, -1, 0.5]
 
 
 def test_arrays_that_are_refused(our_side: Any) -> None:
