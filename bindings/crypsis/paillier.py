@@ -2,10 +2,10 @@
 """Paillier's additively homomorphic encryption on arrays.
 
     public, private = generate_keypair()
-    c = public.encrypt(numpy.arange(10.0))        # or private.encrypt(...), faster, where the private key is
+    c = public.encrypt(numpy.arange(10.0))          # or private.encrypt(...), faster, where the private key is
     total = (c * 2.5 + 1).sum()
-    private.decrypt(total)                        # 122.5
-    wire = total.rerandomize().to_bytes()         # results are blinded anew before they leave the process
+    private.decrypt(total)                          # 122.5
+    wire = total.rerandomize(full=True).to_bytes()  # results are blinded anew, fully where the key's owner gets them
 
 Scheme [Pai99] with g = n + 1, in the form of Damgard, Jurik and Nielsen [DJN10]: p = q = 3 mod 4 with
 gcd(p - 1, q - 1) = 2, h = -x^2 mod n for a random x, hs = h^n mod n^2, and
