@@ -154,11 +154,14 @@ class Arithmetic:
         """Values of nodes whose `flat` terms have values."""
         ready = []
         for job in jobs:
-            if any(operand.error is not None for operand, _ in job.flat):
-                self._compute_one(job, job.flat, job.total)
+            for operand, _ in job.flat:
+                if operand.error is not None:
+                    _finish(job, WAITING, operand.error)
+                    break
             else:
                 ready.append(job)
-        if not self.usable or sum(len(job.flat) for job in ready) < MIN_TERMS:
+        few = len(ready) < MIN_TERMS and sum(len(job.flat) for job in ready) < MIN_TERMS
+        if few or not self.usable:
             for job in ready:
                 self._compute_one(job, job.flat, job.total)
             return
