@@ -191,7 +191,7 @@ def batch_inverse(
 
     Ciphertexts are public, so nothing leaks there; blind secret values first (multiply by a random unit before,
     and again after). `crypsis.errors.NotInvertible` names the first row that shares a factor with n. `out` may
-    be `a`. One or two rows are left to gmpy2, where it is installed and no backend asked for: several times faster.
+    be `a`. One or two rows are left to gmpy2, where it is installed and no `backend` is given: several times faster.
     """
     rows = check.rows("a", a, modulus.limbs)
     result = check.result(out, a.shape, same=(rows,))

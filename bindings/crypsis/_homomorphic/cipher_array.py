@@ -21,7 +21,7 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs, operations, wire
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_point
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.numpy_calls import implements
+from crypsis._homomorphic.numpy_calls import cipher_arrays, implements
 from crypsis._homomorphic.reductions import Reductions
 from crypsis._homomorphic.secret import wipe
 
@@ -272,12 +272,7 @@ def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> Unblin
     """As `numpy.concatenate`; a `CipherArray` when all parts are and no ciphertext is in them twice."""
     if not arrays:
         raise ValueError("nothing to concatenate: give at least one array")
-    for i, array in enumerate(arrays):
-        if not isinstance(array, UnblindedCipherArray):
-            raise TypeError(
-                f"element {i} is {type(array).__name__}: give cipher arrays, encrypt what is in the clear"
-            )
-    first = arrays[0]
+    first = cipher_arrays(arrays)[0]
     for other in arrays[1:]:
         first._check_partner(other)
     offsets = np.cumsum([0] + [a.size for a in arrays])

@@ -67,7 +67,9 @@ class Encoded:
             return self
         rows = np.broadcast_to(np.arange(self.size).reshape(self.shape), shape).ravel()
         exponent = self.exponent if isinstance(self.exponent, int) else self.exponent[rows]
-        return Encoded(self.magnitude[rows], self.negative[rows], exponent, self.base, shape)
+        return Encoded(
+            self.magnitude[rows], self.negative[rows], exponent, self.base, shape, self.packed_bits
+        )
 
     def align(self, exponent: Exponents) -> Encoded:
         """The same values with `exponent` (nowhere larger than now): mantissas times powers of the base.

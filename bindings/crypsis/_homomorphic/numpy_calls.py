@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ INSTEAD = {
     **dict.fromkeys(
         ("vstack", "hstack", "dstack", "column_stack", "append"), "numpy.concatenate or numpy.stack"
     ),
+    "add.reduce": "sum",
+    "add.accumulate": "cumsum",
+    "multiply.outer": "c[:, None] * x",
     **dict.fromkeys(("inner", "vdot", "einsum", "tensordot"), "@"),
     **dict.fromkeys(("where", "select", "choose"), "an index array or a mask, or a product with 0 and 1"),
 }
@@ -54,6 +57,17 @@ def axis_of(axis: Any, ndim: int) -> int:
     return number % ndim
 
 
+def cipher_arrays(arrays: Iterable[Any]) -> list[Any]:
+    """The arrays that are to be joined. TypeError naming the first that is not encrypted."""
+    parts = list(arrays)
+    for i, part in enumerate(parts):
+        if not isinstance(part, NumpyCalls):
+            raise TypeError(
+                f"element {i} is {type(part).__name__}: give cipher arrays, encrypt what is in the clear"
+            )
+    return parts
+
+
 class NumpyCalls:
     """The two methods by which NumPy asks."""
 
@@ -61,9 +75,7 @@ class NumpyCalls:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if method != "__call__":
-            raise TypeError(
-                f"numpy.{ufunc.__name__}.{method} does not take encrypted values: use sum or cumsum"
-            )
+            raise self._refused(f"{ufunc.__name__}.{method}")
         if options:
             raise TypeError(
                 f"numpy.{ufunc.__name__} of encrypted values takes no {', '.join(options)}: the result is a new array"
@@ -87,9 +99,8 @@ class NumpyCalls:
             raise self._refused(function.__name__)
         signature = inspect.signature(own)
         known = signature.parameters
-        given = {
-            name: x for name, x in options.items() if name in known or x is not None
-        }  # out=None asks nothing
+        # An option that is None, as in out=None, asks nothing.
+        given = {name: x for name, x in options.items() if name in known or x is not None}
         try:
             bound = signature.bind(*arguments, **given)
         except TypeError as error:
@@ -101,12 +112,10 @@ class NumpyCalls:
 
     def _refused(self, name: str) -> TypeError:
         instead = f"its method {name}" if hasattr(self, name) else INSTEAD.get(name)
-        remedy = (
-            f"use {instead}"
-            if instead
-            else "there are + - * @, sum, cumsum, concatenate, stack and histogram"
+        there = (
+            f"use {instead}" if instead else "there are + - * @, sum, cumsum, concatenate, stack, histogram"
         )
-        return TypeError(f"numpy.{name} does not take encrypted values: {remedy}, or decrypt first")
+        return TypeError(f"numpy.{name} does not take encrypted values: {there}, or decrypt first")
 
 
 @implements(np.sum)
@@ -126,8 +135,8 @@ def _dot(a: Any, b: Any) -> Any:
 
 @implements(np.stack)
 def _stack(arrays: Any, axis: Any = 0) -> Any:
-    parts = list(arrays)
-    shapes = {np.shape(part) for part in parts}
+    parts = cipher_arrays(arrays)
+    shapes = {part.shape for part in parts}
     if len(shapes) != 1:
         raise ValueError(f"arrays of shapes {sorted(shapes)} cannot be stacked: give arrays of one shape")
     shape = shapes.pop()

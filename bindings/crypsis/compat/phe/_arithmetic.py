@@ -139,9 +139,8 @@ class Arithmetic:
     def _settle(self) -> None:
         nodes, self._pending = self._pending, []
         try:
-            if (
-                len(nodes) == 1
-            ):  # the program looks at each result, of two terms at most: spare it the planning
+            # The program looks at each result, which has two terms at most: no planning.
+            if len(nodes) == 1:
                 self._compute_one(nodes[0], nodes[0].terms, nodes[0].plain)
                 return
             for level in _plan(nodes):
