@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import tracemalloc
+import types
 from collections.abc import Callable
 
+import gmpy2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -202,9 +205,58 @@ def test_inverse_of_single_values(n_bits: int) -> None:
             value for value in values(n, 30, seed=10) if reference.first_not_invertible([value], n) is None
         ]
         for value in good:
-            assert bigint.to_ints(bigint.batch_inverse(rows([value], modulus), modulus)) == [
-                pow(value, -1, n)
-            ]
+            for backend in (None, "portable"):  # gmpy2's, the kernels'
+                inverse = bigint.batch_inverse(rows([value], modulus), modulus, backend=backend)
+                assert bigint.to_ints(inverse) == [pow(value, -1, n)]
+
+
+@pytest.mark.parametrize("n_bits", [256, 259, 832, 2048])
+@pytest.mark.parametrize("montgomery", [True, False])
+def test_one_or_two_inverses_are_the_kernels(
+    n_bits: int, montgomery: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gmpy2 makes them, of the product alone, so that a random row hides the other."""
+    seen = []
+
+    def invert(value: int, n: int) -> int:
+        seen.append(int(value))
+        return gmpy2.invert(value, n)
+
+    fake = types.SimpleNamespace(mpz=gmpy2.mpz, invert=invert)
+    for n in moduli(n_bits):
+        modulus = bigint.Modulus(n)
+        a = [value for value in values(n, 30, seed=10) if reference.first_not_invertible([value], n) is None]
+        for few in [a[:1], *itertools.pairwise(a)]:
+            x = rows(few, modulus)
+            wanted = bigint.batch_inverse(x, modulus, montgomery=montgomery, backend="portable")
+            seen.clear()
+            monkeypatch.setattr(_products, "gmpy2", fake)
+            got = bigint.batch_inverse(x.copy(), modulus, montgomery=montgomery)
+            assert (got == wanted).all()
+            assert bigint.batch_inverse(x, modulus, montgomery=montgomery, out=x) is x
+            assert (x == wanted).all()
+            scale = pow(2, -64 * modulus.limbs, n) if montgomery and len(few) == 2 else 1
+            assert seen == [math.prod(few) * scale % n] * 2
+            monkeypatch.setattr(_products, "gmpy2", None)  # as on hosts without it
+            assert (bigint.batch_inverse(rows(few, modulus), modulus, montgomery=montgomery) == wanted).all()
+        one = rows(a[:1], modulus)[0]
+        monkeypatch.setattr(_products, "gmpy2", gmpy2)
+        assert bigint.batch_inverse(one, modulus).shape == one.shape
+
+
+@pytest.mark.parametrize("montgomery", [True, False])
+def test_one_or_two_rows_that_are_refused(montgomery: bool) -> None:
+    factor = 2**127 - 1
+    modulus = bigint.Modulus(factor * (2**521 - 1))
+    for a, bad_row in (([0], 0), ([factor], 0), ([3, 0], 1), ([factor, 3], 0), ([factor, 2**521 - 1], 0)):
+        x = rows(a, modulus)
+        before = x.copy()
+        with pytest.raises(NotInvertible, match=f"row {bad_row} shares a factor"):
+            bigint.batch_inverse(x, modulus, out=x, montgomery=montgomery)
+        assert (x == before).all()
+    for a, bad_row in (([modulus.n], 0), ([5, modulus.n + 1], 1)):
+        with pytest.raises(ValueError, match=f"row {bad_row}"):
+            bigint.batch_inverse(rows(a, modulus), modulus, montgomery=montgomery)
 
 
 @every_backend

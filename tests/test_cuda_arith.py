@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cuda_on_cpu.launcher import ShimLauncher, run_sanitized
+from cuda_on_cpu.ptx import Kernel, compile_ptx
 
 KERNELS = Path(__file__).parent / "cuda_on_cpu" / "arith_kernels.cu"
 M32, M64 = 2**32 - 1, 2**64 - 1
@@ -162,6 +165,64 @@ def test_sanitizers_find_nothing() -> None:
         "print('clean')"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "clean\n", "")
+
+
+@cache
+def ptx_of(limbs: int) -> str:
+    return compile_ptx(KERNELS, {"LIMBS": limbs})
+
+
+def interpreted(limbs: int, *options: str) -> Run:
+    """run(kernel, n, *arguments) on the PTX that nvcc makes, an instruction at a time."""
+    ptx = ptx_of(limbs)
+    for old, new in zip(options[::2], options[1::2], strict=True):
+        assert old in ptx
+        ptx = ptx.replace(old, new)
+
+    def run(kernel: str, n: int, *args: object) -> None:
+        Kernel(ptx, kernel).run(-(-n // 64), 64, args)
+
+    return run
+
+
+needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc of CUDA 13.0")
+
+
+@needs_nvcc
+@pytest.mark.parametrize("limbs", [4, 32])
+def test_ptx_and_portable_bodies_agree(limbs: int) -> None:
+    cases = np.array([*product(EDGES, EDGES[::3], EDGES[::5], [0, 1])], np.uint32)
+    ptx, cpu = interpreted(limbs), shim(limbs)
+    n = 640 // limbs
+    assert np.array_equal(single_steps(ptx, cases), single_steps(cpu, cases))
+    assert np.array_equal(rows(ptx, *row_operands(limbs, n)), rows(cpu, *row_operands(limbs, n)))
+    assert np.array_equal(
+        products(ptx, *product_operands(limbs, n)), products(cpu, *product_operands(limbs, n))
+    )
+    values, error = np.array([7, 99, 100, 101], np.uint32), np.full(1, M64, np.uint64)
+    ptx("check_rows", 4, values, error, np.uint32(100), np.uint32(4))
+    assert error[0] == (2 << 8) | 1
+
+
+@needs_nvcc
+@pytest.mark.parametrize(
+    ("broken", "instead"),
+    [
+        ("madc.hi.cc", "mad.hi.cc"),
+        ("madc.lo.cc", "mad.lo.cc"),
+        ("madc.hi.cc", "madc.lo.cc"),
+        ("addc.cc.u32", "add.cc.u32"),
+        ("subc.cc.u32", "sub.cc.u32"),
+        ("addc.cc.u32", "addc.u32"),
+    ],
+)
+def test_a_broken_chain_is_caught_in_ptx(broken: str, instead: str) -> None:
+    right, wrong = shim(4), interpreted(4, broken, instead)
+    operands, factors = row_operands(4, 48), product_operands(4, 48)
+    assert not (
+        np.array_equal(rows(right, *operands), rows(wrong, *operands))
+        and np.array_equal(products(right, *factors), products(wrong, *factors))
+    )
 
 
 def device(limbs: int, *, portable: bool) -> Run:

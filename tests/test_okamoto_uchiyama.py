@@ -179,6 +179,28 @@ def test_keys_that_are_refused() -> None:
         okamoto_uchiyama.PrivateKey(swapped, p, t)
 
 
+def key_of(p: int, t: int, q: int) -> okamoto_uchiyama.PrivateKey:
+    n, u = p * p * q, (p - 1) // t
+    public = okamoto_uchiyama.PublicKey(n, g=pow(2, u, n), h=pow(3, n * u, n))
+    return okamoto_uchiyama.PrivateKey(public, p, t)
+
+
+def test_factors_that_are_easy_to_find_are_refused() -> None:
+    gmpy2 = pytest.importorskip("gmpy2")
+    p, t, q = HEX_OU["p"], HEX_OU["t"], HEX_OU["n"] // HEX_OU["p"] ** 2
+    assert key_of(p, t, q).public_key.n_bits == 2048
+    near = int(gmpy2.next_prime(p + (1 << 580)))
+    with pytest.raises(ValueError, match="differ by a number of 581 bits only: at least 584 are needed"):
+        key_of(p, t, near)
+    with pytest.raises(ValueError, match="differ by a number of 0 bits only"):
+        key_of(p, t, p)
+    short = int(gmpy2.next_prime(3 << 339)) * int(gmpy2.next_prime(3 << 340))
+    with pytest.raises(ValueError, match=r"n / p\^2 is not prime"):
+        key_of(p, t, short)
+    with pytest.raises(ValueError, match="not the prime whose square"):  # p of less than a third
+        key_of(p, t, int(gmpy2.next_prime(1 << 800)))
+
+
 def test_keys_are_immutable_and_keep_their_secrets() -> None:
     private = okamoto_uchiyama_small()
     public = private.public_key

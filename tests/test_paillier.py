@@ -204,6 +204,42 @@ def test_private_keys_that_are_refused() -> None:
         paillier.PrivateKey(paillier.PublicKey(a * b, **SMALL), a, b)
 
 
+def product_of(p_bits: int, n_bits: int) -> tuple[int, int]:
+    """Primes p of `p_bits` bits and q with p q of `n_bits`."""
+    gmpy2 = pytest.importorskip("gmpy2")
+    p = int(gmpy2.next_prime(3 << (p_bits - 2)))
+    return p, int(gmpy2.next_prime((7 << (n_bits - 3)) // p))
+
+
+@pytest.mark.parametrize("p_bits", [128, 700, 1007])
+def test_primes_of_unlike_length_are_refused(p_bits: int) -> None:
+    p, q = product_of(p_bits, 2048)
+    public = paillier.PublicKey(p * q)
+    for pair in ((p, q), (q, p)):
+        with pytest.raises(
+            ValueError, match=f"has {p_bits} bits, n has 2048.* 1024 bits each.*generate_keypair"
+        ) as e:
+            paillier.PrivateKey(public, *pair)
+        assert str(p) not in str(e.value)
+
+
+@pytest.mark.parametrize("p_bits", [1008, 1020, 1023, 1024])
+def test_primes_of_about_like_length_are_taken(p_bits: int) -> None:
+    p, q = product_of(p_bits, 2048)
+    key = paillier.PrivateKey(paillier.PublicKey(p * q), p, q)
+    assert key.decrypt(key.encrypt([-3, 4])).tolist() == [-3, 4]
+
+
+def test_primes_near_each_other_are_refused() -> None:
+    gmpy2 = pytest.importorskip("gmpy2")
+    p = int(gmpy2.next_prime(3 << 1022))
+    q = int(gmpy2.next_prime(p + (1 << 923)))
+    with pytest.raises(ValueError, match="differ by a number of 924 bits only: at least 925 are needed"):
+        paillier.PrivateKey(paillier.PublicKey(p * q), p, q)
+    q = int(gmpy2.next_prime(p + (1 << 924)))
+    assert paillier.PrivateKey(paillier.PublicKey(p * q), q, p).public_key.n_bits == 2048
+
+
 def test_keys_are_immutable_and_keep_their_secrets() -> None:
     private = paillier_small()
     public = private.public_key

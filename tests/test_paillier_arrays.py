@@ -436,6 +436,28 @@ def test_packing_refuses(key: Any) -> None:
             paillier.Packing(**wrong)
 
 
+def test_packings_that_a_key_cannot_decrypt_are_refused_when_packing(key: Any) -> None:
+    """Okamoto-Uchiyama's plaintexts are longer than the range that its decryption checks."""
+    public = key.public_key
+    most = public.max_packed_bits
+    gap = 40 if public.scheme == "okamoto-uchiyama" else 1
+    assert most == public.max_int.bit_length() - gap
+    fits = paillier.Packing(n_slots=1, slot_bits=most)
+    ends = np.array([-(2 ** (most - 1)), 2 ** (most - 1) - 1], dtype=object)
+    assert (key.decrypt(key.encrypt(fits.pack(ends)), packing=fits, dtype=object) == ends).all()
+    assert (key.decrypt(key.encrypt([[-5], [6]]).pack(fits), packing=fits) == [[-5], [6]]).all()
+    for bits in {most + 1, public.max_int.bit_length() - 1, public.max_int.bit_length()} - {most}:
+        wide = paillier.Packing(n_slots=1, slot_bits=bits)
+        for call in (
+            lambda wide=wide: key.encrypt(wide.pack([1])),
+            lambda wide=wide: public.encrypt_vartime(wide.pack([1])),
+            lambda wide=wide: key.encrypt([1]) + wide.pack([1]),
+            lambda wide=wide: key.encrypt([1]).pack(wide),
+        ):
+            with pytest.raises(ValueError, match=f"take {bits} bits together, this key takes {most}:"):
+                call()
+
+
 def test_a_batch_larger_than_a_block() -> None:
     key = okamoto_uchiyama_small()
     values = RNG.integers(-(2**40), 2**40, 5000)

@@ -112,6 +112,38 @@ def test_python_numbers() -> None:
     assert base16().encode([]).size == 0
 
 
+BIG, MINUS = np.uint64(2**63 + 1), np.int64(-1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [BIG, MINUS],
+        [BIG, -1],
+        [2**63 + 1, MINUS],
+        np.array([BIG, MINUS], dtype=object),
+        np.array([[BIG], [MINUS]], dtype=object),
+        [np.array([BIG]), np.array([MINUS])],
+        [BIG, MINUS, 0.5],
+        [2**53 + 1, 0.25],
+        np.array([BIG, MINUS, 0.5, Fraction(1, 4)], dtype=object),
+        [2**70 + 1, MINUS, 0.5],
+        [2**64 - 1, -(2**63)],
+    ],
+)
+@pytest.mark.parametrize("encoding", [encoding.DEFAULT, fixed_point(4), base16()], ids=str)
+def test_integers_of_several_types_are_exact(values: Any, encoding: Any) -> None:
+    """NumPy has no integer type for both uint64 and int64: it would make floats of them."""
+    wanted = [Fraction(item) for item in np.array(values, dtype=object).reshape(-1).tolist()]
+    wanted = [Fraction(int(w)) if w.denominator == 1 else w for w in wanted]
+    assert decode(encoding.encode(values), object).reshape(-1).tolist() == wanted
+
+
+def test_wider_floats_in_object_arrays_are_refused() -> None:
+    with pytest.raises(TypeError, match="cannot encode a longdouble"):
+        base16(-5).encode(np.array([np.longdouble(1), 2], dtype=object))
+
+
 def test_the_other_byte_order_and_masked_arrays() -> None:
     for kind in (">f8", ">f4", ">f2", ">i8", ">u2"):
         values = np.array([1, 0, 200], dtype=kind)[::-1]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crypsis import _core, paillier
+from crypsis import _core, okamoto_uchiyama, paillier
 from crypsis._homomorphic import blinding, limbs
 from crypsis.paillier import BlindingPool
-from homomorphic_keys import ARRAY_KEYS, SMALL, paillier_small, paillier_small_foreign
+from homomorphic_keys import ARRAY_KEYS, SMALL, okamoto_uchiyama_small, paillier_small, paillier_small_foreign
 
 
 @pytest.mark.parametrize("key", sorted(ARRAY_KEYS))
@@ -159,6 +159,29 @@ def test_waiting_for_a_pool_that_came_through_a_fork_is_refused(monkeypatch: pyt
             with pytest.raises(RuntimeError, match="through a fork"):
                 pool.wait()
         assert pool.wait(timeout=60)
+
+
+def test_a_pool_is_of_one_key_not_of_one_modulus() -> None:
+    """Okamoto-Uchiyama keys of the same n with other generators: factors of one would spoil the other's ciphertexts.
+
+    Paillier keys of the same n are equal, whether they know a generator or not: factors of one serve the other.
+    """
+    private = okamoto_uchiyama_small()
+    public = private.public_key
+    n = public.n
+    other = okamoto_uchiyama.PublicKey(n, g=pow(public.g, 3, n), h=pow(public.h, 5, n), **SMALL)
+    assert other.modulus.n == public.modulus.n
+    with BlindingPool(private, capacity=4) as pool:
+        with pytest.raises(ValueError, match="another key"):
+            other.encrypt([1], pool=pool)
+        with pytest.raises(ValueError, match="another key"):
+            other.encrypt([1]).rerandomize(pool=pool)
+        again = type(public).from_bytes(public.to_bytes(), **SMALL)
+        assert private.decrypt(again.encrypt([1], pool=pool)).tolist() == [1]
+    key = paillier_small()
+    bare = paillier.PublicKey(key.public_key.n, **SMALL)
+    with BlindingPool(key, capacity=4) as pool:
+        assert key.decrypt(bare.encrypt([1], pool=pool)).tolist() == [1]
 
 
 def test_pools_of_other_keys_and_wrong_sizes_are_refused() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import subprocess
 import sys
 import zlib
 from math import gcd
@@ -245,6 +246,27 @@ def test_key_files_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for call in (lambda: key.save(path, "x"), lambda: paillier.PrivateKey.load(path, "x", **SMALL)):
         with pytest.raises(BackendUnavailable, match="pip install cryptography"):
             call()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's limit of the address space")
+@pytest.mark.parametrize("log_n", [17, 18])
+def test_a_key_file_that_takes_more_memory_than_there_is(tmp_path: Path, log_n: int) -> None:
+    path = tmp_path / "key"
+    paillier_small().save(path, "x")
+    data = path.read_bytes()
+    path.write_bytes(data[:7] + bytes([log_n]) + data[8:])
+    program = (
+        "import resource; from cryptography.hazmat.primitives.kdf.scrypt import Scrypt; from crypsis import errors\n"
+        "from crypsis._homomorphic import key_files\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), -1))\n"
+        f"try: key_files.load({str(path)!r}, 'x', 'paillier')\n"
+        "except errors.CorruptData as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert f"N = 2^{log_n}, for which {2 ** (log_n - 10)} MiB of memory are missing" in done.stdout, (
+        done.stderr
+    )
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
-from crypsis._homomorphic.primes import is_prime, probably_prime, random_prime
+from crypsis._homomorphic.primes import apart, check_apart, is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_bits, wipe
 from crypsis.errors import CorruptData, InvalidCiphertext
@@ -100,7 +100,7 @@ def generate_keypair(
     while True:
         q = random_prime(n_bits - 2 * p_bits)
         n = p * p * q
-        if n.bit_length() == n_bits and q != p and gcd(p, q - 1) == 1:
+        if n.bit_length() == n_bits and apart(p, q) and gcd(p, q - 1) == 1:
             break
     while True:
         g = 2 + secrets.randbelow(n - 3)
@@ -185,6 +185,16 @@ class PublicKey(PublicKeyBase):
         """Bits of the random exponent r of H."""
         return short_exponent_bits(self.n_bits)
 
+    @property
+    def max_range_bits(self) -> int:
+        """Bits of the widest range that decryption can tell from values that wrapped around p."""
+        return self.p_bits - STATISTICAL_BITS - 2  # 2^(this + 1) numbers of 2^(p_bits - 1) or more
+
+    @property
+    def max_packed_bits(self) -> int:
+        """As of every key: here what decryption checks, fewer bits than the plaintexts have."""
+        return self.max_range_bits
+
     def blinding_factors(self, count: int) -> Limbs:
         return self._blind(count, self.exponent_bits, vartime=False)
 
@@ -225,8 +235,8 @@ class PublicKey(PublicKeyBase):
 class PrivateKey(PrivateKeyBase):
     """p and t. Immutable; its representation shows neither. It encrypts as the public key does.
 
-    public_key: of n = p^2 q. p: prime. t: the prime that divides p - 1, with G^t of order p modulo p^2.
-    ValueError where they do not fit.
+    public_key: of n = p^2 q, q prime and not near p. p: prime of a third of the bits of n. t: the prime that divides
+    p - 1, with G^t of order p modulo p^2. ValueError where they do not fit.
     """
 
     __slots__ = ("_factor", "_p", "_t", "public_key")
@@ -242,6 +252,13 @@ class PrivateKey(PrivateKeyBase):
             raise ValueError(
                 "p is not the prime whose square divides n: the private key is damaged or another key's"
             )
+        # That p has a third of the bits of n leaves another third for q.
+        q = n // (p * p)
+        if not probably_prime(q):
+            raise ValueError(
+                "n / p^2 is not prime: the key is damaged or malicious; make one with generate_keypair"
+            )
+        check_apart(p, q)
         power = pow(public_key.g, t, p * p)
         logarithm = (power - 1) // p % p
         if (p - 1) % t or power % p != 1 or not logarithm or pow(public_key.h, t, p * p) != 1:
@@ -278,7 +295,7 @@ class PrivateKey(PrivateKeyBase):
         self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS
     ) -> Encoded:
         """The signed integers that the ciphertexts hold, if all are below 2^range_bits: see `decrypt_in_range`."""
-        limit = self._p.p_bits - STATISTICAL_BITS - 2  # 2^(limit + 1) numbers of 2^(p_bits - 1) or more
+        limit = self.public_key.max_range_bits
         if not isinstance(range_bits, int) or not 1 <= range_bits <= limit:
             raise ValueError(
                 f"range_bits is {range_bits!r}: give 1 to {limit}; beyond, values that wrapped around p would pass"
@@ -320,7 +337,10 @@ class PrivateKey(PrivateKeyBase):
         n_items: int | None = None,
     ) -> Any:
         """`decrypt_in_range` with 128 bits, or the bits of the packing if those are more."""
-        bits = DEFAULT_RANGE_BITS if packing is None else max(DEFAULT_RANGE_BITS, packing.n_bits)
+        bits = DEFAULT_RANGE_BITS
+        if packing is not None:
+            self.public_key.check_packed(packing.n_bits)
+            bits = max(bits, packing.n_bits)
         return self.decrypt_in_range(ciphertexts, bits, dtype=dtype, packing=packing, n_items=n_items)
 
     # By CRT the owner would save a third of the products at best, and lose that again in taking the parts together.

@@ -2,10 +2,10 @@
 """Paillier's additively homomorphic encryption on arrays.
 
     public, private = generate_keypair()
-    c = public.encrypt(numpy.arange(10.0))        # or private.encrypt(...), faster, where the private key is
+    c = public.encrypt(numpy.arange(10.0))          # or private.encrypt(...), faster, where the private key is
     total = (c * 2.5 + 1).sum()
-    private.decrypt(total)                        # 122.5
-    wire = total.rerandomize().to_bytes()         # results are blinded anew before they leave the process
+    private.decrypt(total)                          # 122.5
+    wire = total.rerandomize(full=True).to_bytes()  # results are blinded anew, fully where the key's owner gets them
 
 Scheme [Pai99] with g = n + 1, in the form of Damgard, Jurik and Nielsen [DJN10]: p = q = 3 mod 4 with
 gcd(p - 1, q - 1) = 2, h = -x^2 mod n for a random x, hs = h^n mod n^2, and
@@ -43,7 +43,7 @@ from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
-from crypsis._homomorphic.primes import jacobi, probably_prime, random_prime
+from crypsis._homomorphic.primes import apart, check_balanced, jacobi, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_below, random_bits, wipe
 from crypsis.errors import CorruptData
@@ -82,8 +82,7 @@ def generate_keypair(
     while True:
         p = random_prime(half, lambda candidate: candidate % 4 == 3)
         q = random_prime(half, lambda candidate: candidate % 4 == 3)
-        # |p - q| as FIPS 186-5, A.1.3 asks for of RSA primes: against Fermat's factoring.
-        if gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1 and abs(p - q) >> max(half - 100, 1):
+        if gcd(p - 1, q - 1) == 2 and gcd(p * q, (p - 1) * (q - 1)) == 1 and apart(p, q):
             break
     n = p * q
     while True:
@@ -206,7 +205,8 @@ class PublicKey(PublicKeyBase):
 class PrivateKey(PrivateKeyBase):
     """p and q. Immutable; its representation shows neither. Encrypts faster than the public key: by CRT.
 
-    public_key: of n = p q. p, q: different primes. ValueError where they do not fit.
+    public_key: of n = p q. p, q: primes of half the bits of n each, or up to 16 fewer, and not near each other (which
+    is not asked of a key below 2048 bits). ValueError where they do not fit.
     """
 
     __slots__ = ("_bases", "_factors", "_joins", "_n", "_p", "_q", "_totals", "public_key")
@@ -230,6 +230,7 @@ class PrivateKey(PrivateKeyBase):
             raise ValueError("p and q do not make a Paillier key: gcd(n, (p - 1)(q - 1)) is not 1")
         if min(p, q).bit_length() < 128:
             raise ValueError("a prime factor has fewer than 128 bits: use primes of half the bits of n each")
+        check_balanced(p, q)
         p, q = sorted((p, q))
         p_square, q_square = PrimeSquare(p), PrimeSquare(q)
         modulus, ring = public_key.modulus, bigint.Modulus(n)

@@ -3,15 +3,18 @@
 // function with a portable body of the same result. -DCRYPSIS_PORTABLE_ARITH takes the portable ones on a GPU too,
 // so that a test can compare the two.
 //
-// A carry flag lives only from one `asm volatile` to the next, and ptxas keeps volatile statements in order: a
-// chain must therefore be one function with nothing between its statements. Single steps take and give carries as
-// 0 or 1 in a register; rows are whole chains. A row of N limbs is in registers, least significant limb first: all
-// loops unroll, so N is a constant. No function here branches on data: all are constant-time.
+// A carry flag lives from one statement to the next, as long as nothing else that writes it comes between. The
+// compiler keeps `asm volatile` statements in order and moves others freely, so every statement here that touches
+// the flag is volatile, and a chain is one function. For the same reason kernels use no unsigned __int128: its sums
+// are carry chains that the compiler may put inside ours. Single steps take and give carries as 0 or 1 in a
+// register; rows are whole chains. A row of N limbs is in registers, least significant limb first: all loops
+// unroll, so N is a constant. No function here branches on data: all are constant-time.
 //
 // Multiplying rows, the even/odd form: the products a*b[0], a*b[2], ... do not overlap, so `mad_row` adds them to
 // an accumulator in one chain, which ptxas fuses to one IMAD.WIDE.U32.X each; a*b[1], a*b[3], ... go with a second
 // mad_row(..., b + 1, a) to a second accumulator that stands one limb higher. Adding the two at the end gives the
-// product.
+// product. Keep the loop over rows rolled with two rows a turn: one costs moves between register pairs, and many
+// unrolled make ptxas interleave the chains until it runs out of predicates for their carries.
 #pragma once
 
 #include "common/types.cuh"
@@ -61,7 +64,8 @@ __device__ __forceinline__ u32 mul_hi(u32 a, u32 b) {
 __device__ __forceinline__ u32 add_carry(u32 a, u32 b, u32& carry) {
 #if CRYPSIS_PTX
   u32 sum;
-  asm("{\n\t.reg .u32 unused;\n\t"
+  asm volatile(
+      "{\n\t.reg .u32 unused;\n\t"
       "add.cc.u32 unused, %1, 0xffffffff;\n\t"
       "addc.cc.u32 %0, %2, %3;\n\t"
       "addc.u32 %1, 0, 0;\n\t}"
@@ -79,7 +83,8 @@ __device__ __forceinline__ u32 add_carry(u32 a, u32 b, u32& carry) {
 __device__ __forceinline__ u32 sub_borrow(u32 a, u32 b, u32& borrow) {
 #if CRYPSIS_PTX
   u32 difference;
-  asm("{\n\t.reg .u32 unused;\n\t"
+  asm volatile(
+      "{\n\t.reg .u32 unused;\n\t"
       "sub.cc.u32 unused, 0, %1;\n\t"
       "subc.cc.u32 %0, %2, %3;\n\t"
       "subc.u32 %1, 0, 0;\n\t"

@@ -11,6 +11,7 @@ import pytest
 
 import crypsis.compat.phe as ours
 from crypsis import paillier
+from crypsis.compat.phe import serialise
 
 
 def test_small_keys_work_with_a_warning() -> None:
@@ -115,6 +116,27 @@ def test_a_generator_from_outside(our_side: Any) -> None:
             ours.PaillierPublicKey(public.n, h=h)
 
 
+def test_primes_of_unlike_length_work_with_a_warning() -> None:
+    """As with python-paillier, whose own keys have primes of half the bits each and do not warn."""
+    p, q = ours.util.getprimeover(128), ours.util.getprimeover(1921)
+    public = ours.PaillierPublicKey(p * q)
+    with pytest.warns(ours.InsecureKeyWarning, match="a prime factor of n has 128 bits") as caught:
+        private = ours.PaillierPrivateKey(public, p, q)
+    assert caught[0].filename == __file__
+    assert private.decrypt(public.encrypt(2.5) * -2) == -5
+
+
+def test_keys_of_python_paillier_are_keys_of_ours(real: Any) -> None:
+    public, private = real.generate_paillier_keypair(n_length=2048)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ours.PaillierPrivateKey(ours.PaillierPublicKey(public.n), private.p, private.q)
+    key = paillier.PrivateKey(paillier.PublicKey(public.n), private.p, private.q)
+    assert key.decrypt(key.encrypt([7, -8])).tolist() == [7, -8]
+    jwk = serialise.private_key_to_jwk(private)
+    assert serialise.private_key_from_jwk(jwk)._decryption._private() is not None
+
+
 def test_comparisons(our_side: Any) -> None:
     public, private = our_side.public, our_side.private
     assert public != 3
@@ -176,19 +198,27 @@ def test_random_numbers_below_n() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [np.arange(12.0).reshape(3, 4) - 5.5, np.arange(-3, 3), np.float32([0.1, -2.5]), [1, 2.5, -(10**30)], 2.5, [],
+    [[2**63 + 1, -1], [2**63 + 1, -1, 0.5],
+     np.arange(12.0).reshape(3, 4) - 5.5, np.arange(-3, 3), np.float32([0.1, -2.5]), [1, 2.5, -(10**30)], 2.5, [],
      np.array([True, False]), np.zeros((2, 0, 3))],
 )  # fmt: skip
 def test_arrays(our_side: Any, values: Any) -> None:
     public, private = our_side.public, our_side.private
     numbers = public.encrypt_array(values)
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     assert numbers.shape == array.shape
     assert private.decrypt_array(numbers).tolist() == array.tolist()
     for number, value in zip(numbers.ravel(), array.ravel().tolist(), strict=True):
         one = public.encrypt(value)
         assert (number.exponent, private.decrypt(number)) == (one.exponent, value)
         assert number.ciphertext() == number.ciphertext(be_secure=False)  # blinded as made
+
+
+def test_numpy_scalars_in_lists_are_exact(our_side: Any) -> None:
+    values = [np.uint64(2**63 + 1), np.int64(-1), np.float32(0.5)]
+    for given in (values, np.array(values, dtype=object)):
+        numbers = our_side.public.encrypt_array(given)
+        assert our_side.private.decrypt_array(numbers).tolist() == [2**63 + 1, -1, 0.5]
 
 
 def test_arrays_that_are_refused(our_side: Any) -> None:

@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+KEPT_SECONDS = 14 * 24 * 3600
 HERE = Path(__file__).resolve().parent
 # -fno-strict-aliasing: limbs are handed over as 64 bits and read as 32, as device compilers allow.
 FLAGS = (
@@ -35,9 +37,11 @@ VARIANTS = {
         "-fno-sanitize-recover=all",
     ),
 }
-# What shim.h makes of `extern "C" __global__ void name(`.
+# What shim.h makes of `extern "C" __global__ void __launch_bounds__(128, 4) name(`; the bounds may stand before void.
+_BOUNDS = r"(?:CUDA_ON_CPU_BOUNDS\(([^;{]*?)\)\s*)?"
 _KERNEL = re.compile(
-    r'extern\s+"C"\s+__attribute__\(\(visibility\("default"\),\s*used\)\)\s+void\s+(\w+)\s*\('
+    r'extern\s+"C"\s+__attribute__\(\(visibility\("default"\),\s*used\)\)\s+'
+    rf"{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\("
 )
 
 
@@ -89,26 +93,41 @@ def _runtime(folder: Path, sanitize: bool) -> Path:
     return target
 
 
+def _forget_old(folder: Path) -> None:
+    """Removes libraries that no run has used for a while: each change of a kernel leaves one."""
+    for kept in folder.glob("kernel-*.so"):
+        if kept.stat().st_mtime < time.time() - KEPT_SECONDS:
+            kept.unlink(missing_ok=True)
+
+
 def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, folder: Path) -> Path:
     """The shared library of a kernel text (includes inlined), compiled unless it is in `folder` already.
 
-    Exports, for every `extern "C" __global__` function k: cuda_on_cpu_call_k and cuda_on_cpu_signature_k.
+    Exports, for every `extern "C" __global__` function k: cuda_on_cpu_call_k, cuda_on_cpu_signature_k and
+    cuda_on_cpu_bounds_k.
 
     Raises:
         CompileError: with the compiler's first error.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise CompileError(f"{folder} is another user's: set CRYPSIS_SHIM_CACHE to a folder of yours")
     macros = [f"-D{name}={value}" for name, value in sorted(defines.items())]
     flags = (*FLAGS, *KERNEL_FLAGS, *VARIANTS[sanitize], *macros)
     runtime = _runtime(folder, sanitize)
     target = folder / f"kernel-{_key(_compiler(), flags, runtime.name, text)}.so"
     if target.exists():
+        target.touch()
         return target
+    _forget_old(folder)
     # In an unnamed namespace all statics are local, so that every __shared__ variable stands in .bss.
     body = f'#include "{HERE / "shim.h"}"\nnamespace {{\n{text}\n}}\n'
     compiler = _compiler()[0]
-    expanded = _run([compiler, *flags, "-E", "-P", "-x", "c++", "-"], body)
-    exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in dict.fromkeys(_KERNEL.findall(expanded)))
+    expanded = _run([compiler, *flags, "-DCUDA_ON_CPU_SCAN", "-E", "-P", "-x", "c++", "-"], body)
+    exports = ""
+    for before, after, name in _KERNEL.findall(expanded):
+        threads = (before or after or "0").split(",")[0]  # then come the blocks of a multiprocessor
+        exports += f"CUDA_ON_CPU_EXPORT({name}, ({threads}))\n"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         source, object_file = Path(scratch) / "kernel.cpp", Path(scratch) / "kernel.o"
         source.write_text(f'{body}#line 1 "exports"\n{exports}')

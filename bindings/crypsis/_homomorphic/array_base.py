@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crypsis._homomorphic.encoding import Exponents
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.numpy_calls import NumpyCalls
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import BackendUnavailable
 
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from crypsis._homomorphic.keys import PublicKeyBase
 
 
-class ArrayBase(Frozen):
+class ArrayBase(NumpyCalls, Frozen):
     """Shape, indexing and movement; no arithmetic."""
 
     __slots__ = ("_rows", "base", "exponent", "public_key", "shape")
-    __array_ufunc__ = None  # NumPy leaves `array + cipher` and `array @ cipher` to the methods of this class
 
     public_key: PublicKeyBase
     shape: tuple[int, ...]

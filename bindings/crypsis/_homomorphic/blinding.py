@@ -24,6 +24,8 @@ class BlindingSource(Protocol):
 
     @property
     def modulus(self) -> bigint.Modulus: ...
+    @property
+    def digest(self) -> bytes: ...
     def blinding_factors(self, count: int) -> Limbs: ...
 
 
@@ -55,6 +57,11 @@ class BlindingPool:
     def modulus(self) -> bigint.Modulus:
         """The ciphertext modulus that the factors are for."""
         return self._key.modulus
+
+    @property
+    def digest(self) -> bytes:
+        """Names the key that the factors are for."""
+        return self._key.digest
 
     @property
     def ready(self) -> int:

@@ -21,6 +21,7 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs, operations, wire
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_point
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.numpy_calls import cipher_arrays, implements
 from crypsis._homomorphic.reductions import Reductions
 from crypsis._homomorphic.secret import wipe
 
@@ -199,7 +200,7 @@ class UnblindedCipherArray(Reductions):
         owner who chose the key for it undoes short exponents. pool: factors made ahead.
         """
         key = self.public_key
-        if pool is not None and (full or pool.modulus.n != key.modulus.n):
+        if pool is not None and (full or pool.digest != key.digest):
             raise ValueError(
                 "pool holds " + ("short" if full else "another key's") + " factors: leave it out"
             )
@@ -234,6 +235,7 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"operands are encoded with bases {self.base} and {encoded.base}: use one encoding"
             )
+        self.public_key.check_packed(encoded.packed_bits)
         return encoded
 
     def _check_partner(self, other: UnblindedCipherArray) -> None:
@@ -265,11 +267,12 @@ class CipherArray(UnblindedCipherArray):
         return limbs.to_ints(self.public_key.modulus.from_montgomery(self._rows))
 
 
+@implements(np.concatenate)
 def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> UnblindedCipherArray:
     """As `numpy.concatenate`; a `CipherArray` when all parts are and no ciphertext is in them twice."""
     if not arrays:
         raise ValueError("nothing to concatenate: give at least one array")
-    first = arrays[0]
+    first = cipher_arrays(arrays)[0]
     for other in arrays[1:]:
         first._check_partner(other)
     offsets = np.cumsum([0] + [a.size for a in arrays])

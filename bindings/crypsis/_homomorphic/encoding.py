@@ -45,6 +45,8 @@ class Encoded:
     exponent: Exponents
     base: int
     shape: tuple[int, ...]
+    packed_bits: int = 0
+    """Bits of all slots together, of what `Packing.pack` made: the key must hold them."""
 
     @property
     def size(self) -> int:
@@ -65,7 +67,9 @@ class Encoded:
             return self
         rows = np.broadcast_to(np.arange(self.size).reshape(self.shape), shape).ravel()
         exponent = self.exponent if isinstance(self.exponent, int) else self.exponent[rows]
-        return Encoded(self.magnitude[rows], self.negative[rows], exponent, self.base, shape)
+        return Encoded(
+            self.magnitude[rows], self.negative[rows], exponent, self.base, shape, self.packed_bits
+        )
 
     def align(self, exponent: Exponents) -> Encoded:
         """The same values with `exponent` (nowhere larger than now): mantissas times powers of the base.
@@ -140,10 +144,10 @@ class Encoding:
 
     def _encode_objects(self, array: npt.NDArray[np.object_]) -> Encoded:
         """Python numbers: integers of any size, or, when one is not an integer, all as reals."""
-        items = [float(i) if isinstance(i, np.floating) else i for i in array.reshape(-1).tolist()]
-        if all(isinstance(item, int | np.integer) for item in items):
-            mantissas, exponent = [int(item) for item in items], 0
-        elif all(isinstance(item, int | np.integer | float | Fraction) for item in items):
+        items = [python_number(item) for item in array.reshape(-1).tolist()]
+        if all(isinstance(item, int) for item in items):
+            mantissas, exponent = items, 0
+        elif all(isinstance(item, int | float | Fraction) for item in items):
             _refuse_non_finite(
                 np.array([item if isinstance(item, float) else 0.0 for item in items]), array.shape
             )
@@ -152,7 +156,7 @@ class Encoding:
             exponent = self.exponent
             mantissas = [round(Fraction(item) / Fraction(self.base) ** exponent) for item in items]
         else:
-            wrong = next(i for i in items if not isinstance(i, int | np.integer | float | Fraction))
+            wrong = next(i for i in items if not isinstance(i, int | float | Fraction))
             raise TypeError(f"cannot encode a {type(wrong).__name__}: give integers or floats")
         width = limbs.n_limbs(max((abs(m).bit_length() for m in mantissas), default=1))
         negative = np.array([m < 0 for m in mantissas], dtype=bool)
@@ -164,7 +168,7 @@ class Encoding:
         mantissas, exponents = [], []
         for i, item in enumerate(items):
             number = _float_of(i, item) if isinstance(item, Fraction) else item
-            mantissa, exponent = encode_scalar(number if isinstance(number, float) else int(number))
+            mantissa, exponent = encode_scalar(number)
             mantissas.append(mantissa)
             exponents.append(exponent)
         width = limbs.n_limbs(max((abs(m).bit_length() for m in mantissas), default=1))
@@ -232,15 +236,27 @@ def _as_array(values: Any) -> npt.NDArray[Any]:
         )
     array = np.asarray(values)
     if not isinstance(values, np.ndarray | np.generic) and array.dtype == np.float64:
-        # NumPy makes floats of Python integers that fit no common type, which would round them.
+        # NumPy makes floats of integers that fit no common type, such as uint64 and int64, or stand beside a float.
         items = np.array(values, dtype=object)
-        if items.size and all(isinstance(item, int) for item in items.reshape(-1)):
+        numbers = [python_number(item) for item in items.reshape(-1).tolist()]
+        if numbers and (all(isinstance(n, int) for n in numbers) or any(_no_float_is(n) for n in numbers)):
             return items
     if array.dtype == object or array.dtype.kind in "iub":
         return array
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:  # of either byte order
         return array
     raise TypeError(f"values have dtype {array.dtype}: give integers, float32 or float64")
+
+
+def python_number(item: Any) -> Any:
+    """NumPy's numbers as Python's, whose arithmetic is exact; anything else as it is."""
+    known = isinstance(item, np.number | np.bool_) and not isinstance(item, np.timedelta64)
+    return item.item() if known else item
+
+
+def _no_float_is(number: Any) -> bool:
+    """Whether a number is an integer that no float equals."""
+    return isinstance(number, int) and abs(number) > 1 << FLOAT_MANTISSA_BITS and int(float(number)) != number
 
 
 def _float_of(i: int, value: Fraction) -> float | int:

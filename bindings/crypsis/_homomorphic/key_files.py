@@ -77,7 +77,13 @@ def load(path: Any, passphrase: str | bytes, scheme: str) -> list[int]:
     if not 1 <= log_n <= MAX_SCRYPT_LOG_N:
         raise CorruptData(f"{path} asks for scrypt with N = 2^{log_n}: it is damaged")
     header = data[: _HEAD.size]
-    cipher = _cipher(header, passphrase)
+    try:
+        cipher = _cipher(header, passphrase)
+    except MemoryError:
+        raise CorruptData(
+            f"{path} asks for scrypt with N = 2^{log_n}, for which {2 ** (log_n - 10)} MiB of memory are missing: allow"
+            f" this process more; keys that this version writes have N = 2^{SCRYPT_LOG_N}, others may be damaged"
+        ) from None
     from cryptography.exceptions import InvalidTag
 
     try:

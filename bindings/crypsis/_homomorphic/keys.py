@@ -24,11 +24,10 @@ from crypsis._homomorphic.encoding import (
     Exponents,
 )
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.primes import MIN_KEY_BITS
 from crypsis._homomorphic.secret import Frozen, wipe
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
 
-MIN_KEY_BITS = 2048
-"""112 bits of security [SP 800-57]; 3072, the default of key generation, is 128 bits."""
 INSECURE_MIN_KEY_BITS = 256
 BLOCK_ROWS = 2048
 """Rows worked on at a time: a block of a few MB stays near the processor between the steps."""
@@ -81,7 +80,7 @@ class PublicKeyBase(Frozen):
         Returns a `CipherArray` of the same shape. ValueError for NaN, infinities and values beyond `max_int`, naming
         the index; TypeError for what is not a number.
         """
-        if pool is not None and pool.modulus.n != self.modulus.n:
+        if pool is not None and pool.digest != self.digest:
             raise ValueError("pool holds blinding factors of another key: make one for this key")
         return self.encrypt_with(pool.take if pool else self.blinding_factors, values, encoding=encoding)
 
@@ -170,6 +169,19 @@ class PublicKeyBase(Frozen):
                 " of this key: use a coarser encoding or a longer key"
             )
 
+    @property
+    def max_packed_bits(self) -> int:
+        """Bits that the slots of a `Packing` may take together: all that the key can encrypt and decrypt again."""
+        return self.max_int.bit_length() - 1
+
+    def check_packed(self, n_bits: int) -> None:
+        """ValueError where slots of `n_bits` together are too many for this key."""
+        if n_bits > self.max_packed_bits:
+            raise ValueError(
+                f"the slots of the packing take {n_bits} bits together, this key takes {self.max_packed_bits}: use"
+                " fewer or narrower slots"
+            )
+
     def first_out_of_range(self, encoded: Encoded) -> int | None:
         """The number of the first value whose mantissa is beyond `max_int`."""
         if limbs.LIMB_BITS * encoded.magnitude.shape[1] < self.max_int.bit_length():
@@ -185,6 +197,7 @@ class PublicKeyBase(Frozen):
         if not isinstance(encoding, Encoding):
             raise TypeError(f"encoding is {type(encoding).__name__}: give base16(...) or fixed_point(...)")
         encoded = encoding.encode(values)
+        self.check_packed(encoded.packed_bits)
         self.check_range(encoded)
         rows = np.empty((encoded.size, self.modulus.limbs), dtype=np.uint64)
         for part in blocks(encoded.size):

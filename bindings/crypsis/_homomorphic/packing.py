@@ -34,20 +34,15 @@ class Packing:
         """Bits that the slots take together."""
         return self.n_slots * self.slot_bits
 
-    def check_key(self, max_int: int) -> None:
-        """ValueError where the slots do not fit into the plaintexts of a key."""
-        if self.n_bits >= max_int.bit_length():
-            raise ValueError(
-                f"{self.n_slots} slots of {self.slot_bits} bits take {self.n_bits}, the plaintexts of this key have"
-                f" {max_int.bit_length() - 1}: use fewer or narrower slots"
-            )
-
     def n_groups(self, n_items: int) -> int:
         """Plaintexts for `n_items` values."""
         return -(-n_items // self.n_slots)
 
     def pack(self, values: Any, *, encoding: Encoding = DEFAULT) -> Encoded:
-        """Encode and pack: shape [..., n] becomes [..., n_groups(n)], for `encrypt`. ValueError for what overflows."""
+        """Encode and pack: shape [..., n] becomes [..., n_groups(n)], for `encrypt`. ValueError for what overflows.
+
+        Keys refuse it where they cannot hold and decrypt all slots: `PublicKey.max_packed_bits`.
+        """
         encoded = encoding.encode(values)
         if not encoded.shape:
             raise ValueError("values is a single number: packing takes an array")
@@ -70,7 +65,7 @@ class Packing:
         width = limbs.n_limbs(self.n_bits)
         negative = np.array([m < 0 for m in packed], dtype=bool)
         magnitude = limbs.from_ints((abs(m) for m in packed), width)
-        return Encoded(magnitude, negative, encoded.exponent, encoded.base, shape)
+        return Encoded(magnitude, negative, encoded.exponent, encoded.base, shape, self.n_bits)
 
     def unpack(self, packed: Encoded, n_items: int | None = None) -> Encoded:
         """The values again: shape [..., g] becomes [..., n_items], default every slot: g * n_slots."""

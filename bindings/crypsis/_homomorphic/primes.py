@@ -38,6 +38,49 @@ def probably_prime(candidate: int) -> bool:
     )
 
 
+MIN_KEY_BITS = 2048
+"""112 bits of security [SP 800-57]; 3072, the default of key generation, is 128 bits. What only
+`insecure_allow_small_key` admits is shorter."""
+PRIME_BITS_TOLERANCE = 16
+"""How far the prime factors may be from half the bits of n, for keys of other libraries. Key generation here and in
+python-paillier takes exactly half."""
+DISTANCE_BITS = 100
+"""Primes of k bits are at least 2^(k - 100) apart, as FIPS 186-5, A.1.3 asks for of RSA primes: against Fermat's
+factoring."""
+
+
+def apart(p: int, q: int) -> bool:
+    """Whether two primes of like length are far enough from each other."""
+    return bool(abs(p - q) >> max(min(p, q).bit_length() - DISTANCE_BITS, 1))
+
+
+def check_apart(p: int, q: int) -> None:
+    """ValueError where they are not."""
+    if not apart(p, q):
+        raise ValueError(
+            f"the prime factors p and q of n differ by a number of {(p - q).bit_length()} bits only: at least"
+            f" {min(p, q).bit_length() - DISTANCE_BITS + 1} are needed against factoring; make a new key with"
+            " generate_keypair"
+        )
+
+
+def check_balanced(p: int, q: int) -> None:
+    """ValueError for factors of n = p q that are easier to find than n is long: a short one, or two near each other.
+
+    n below MIN_KEY_BITS, which is insecure anyway, is not looked at.
+    """
+    n_bits = (p * q).bit_length()
+    if n_bits < MIN_KEY_BITS:
+        return
+    half, shorter = n_bits // 2, min(p, q).bit_length()
+    if shorter < half - PRIME_BITS_TOLERANCE:
+        raise ValueError(
+            f"a prime factor of n has {shorter} bits, n has {n_bits}: the primes must have {half} bits each, or up to"
+            f" {PRIME_BITS_TOLERANCE} fewer; make a new key with generate_keypair"
+        )
+    check_apart(p, q)
+
+
 def jacobi(a: int, n: int) -> int:
     """The Jacobi symbol (a | n), n odd and positive. Public values, not constant-time."""
     result = 1

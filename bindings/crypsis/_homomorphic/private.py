@@ -33,6 +33,11 @@ class PrivateKeyBase(Frozen):
         """What ciphertexts are taken modulo."""
         return self.public_key.modulus
 
+    @property
+    def digest(self) -> bytes:
+        """That of the public key."""
+        return self.public_key.digest
+
     def __repr__(self) -> str:
         return f"PrivateKey(of {self.public_key!r})"
 

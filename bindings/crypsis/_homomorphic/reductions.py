@@ -15,6 +15,7 @@ from crypsis._homomorphic import operations
 from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.encoding import Exponents
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.numpy_calls import axis_of
 
 if TYPE_CHECKING:
     from crypsis._homomorphic.cipher_array import UnblindedCipherArray
@@ -37,7 +38,8 @@ class Reductions(ArrayBase):
         return rows, exponent
 
     def sum(self, axis: int | None = None) -> UnblindedCipherArray:
-        """Sums along `axis`, or of everything."""
+        """Sums along `axis`, or of everything. AxisError for an axis that is not there."""
+        axis = self._axis(axis)
         rows, outer, length, exponent = self._segments(axis)
         starts = operations.segment_starts(math.prod(outer), length)
         total = bigint.segmented_prod(rows, starts, self.public_key.modulus, montgomery=True)
@@ -45,6 +47,7 @@ class Reductions(ArrayBase):
 
     def cumsum(self, axis: int | None = None) -> UnblindedCipherArray:
         """Running sums along `axis`, or over the raveled array."""
+        axis = self._axis(axis)
         rows, outer, length, exponent = self._segments(axis)
         starts = operations.segment_starts(math.prod(outer), length)
         running = bigint.cumulative_prod(rows, starts, self.public_key.modulus, montgomery=True)
@@ -53,6 +56,11 @@ class Reductions(ArrayBase):
         moved = np.moveaxis(np.arange(self.size).reshape(*outer, length), -1, axis)
         return self._result(running[moved.reshape(-1)], moved.shape, exponent)
 
+    def _axis(self, axis: Any) -> int | None:
+        """`axis` as 0 to ndim - 1, or None for all; a single number has, as in NumPy, an axis 0 to reduce."""
+        number = None if axis is None else axis_of(axis, max(self.ndim, 1))
+        return number if self.ndim else None
+
     def _segments(self, axis: int | None) -> tuple[Limbs, tuple[int, ...], int, int]:
         """(rows with `axis` last, the other axes, its length, the exponent of all)."""
         positions = (
@@ -60,7 +68,7 @@ class Reductions(ArrayBase):
         )
         rows, exponent = self._uniform()
         order = positions.reshape(-1)
-        in_order = axis is None or axis in (-1, self.ndim - 1)
+        in_order = axis is None or axis == self.ndim - 1
         return rows if in_order else rows[order], positions.shape[:-1], positions.shape[-1], exponent
 
     def histogram(
@@ -101,7 +109,7 @@ class Reductions(ArrayBase):
         """Several small values in one ciphertext, along the last axis, [..., n] to [..., groups]: see `Packing`."""
         if not self.shape:
             raise ValueError("packing takes an array, not a single ciphertext")
-        packing.check_key(self.public_key.max_int)
+        self.public_key.check_packed(packing.n_bits)
         rows, exponent = self._uniform()
         n_items, n_groups = self.shape[-1], packing.n_groups(self.shape[-1])
         modulus = self.public_key.modulus

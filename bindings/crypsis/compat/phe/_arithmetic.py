@@ -17,7 +17,7 @@ import operator
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from crypsis import bigint
@@ -122,13 +122,14 @@ class Arithmetic:
 
     def value_of(self, node: Node) -> Any:
         """The ciphertext, as given or as an int in [0, n^2). ZeroDivisionError where an inverse does not exist."""
-        if node.pending:
-            self.settle()
-        if node.error is not None:
-            raise node.error
-        if type(node.value) is bytes:
-            return int.from_bytes(node.value, "little")
-        return node.value
+        if node.value is WAITING:
+            if node.error is None:
+                with self._lock:
+                    self._settle()
+            if node.error is not None:
+                raise node.error
+        value = node.value
+        return int.from_bytes(value, "little") if type(value) is bytes else value
 
     def settle(self) -> None:
         """Compute all that is noted."""
@@ -138,9 +139,9 @@ class Arithmetic:
     def _settle(self) -> None:
         nodes, self._pending = self._pending, []
         try:
-            if len(nodes) == 1:  # the program looks at each result: spare it the planning
-                nodes[0].flat, nodes[0].total = list(nodes[0].terms), nodes[0].plain
-                self._compute(nodes)
+            # The program looks at each result, which has two terms at most: no planning.
+            if len(nodes) == 1:
+                self._compute_one(nodes[0], nodes[0].terms, nodes[0].plain)
                 return
             for level in _plan(nodes):
                 self._compute(level)
@@ -152,31 +153,37 @@ class Arithmetic:
         """Values of nodes whose `flat` terms have values."""
         ready = []
         for job in jobs:
-            failed = next((operand.error for operand, _ in job.flat if operand.error), None)
-            if failed is not None:
-                _finish(job, WAITING, failed)
+            for operand, _ in job.flat:
+                if operand.error is not None:
+                    _finish(job, WAITING, operand.error)
+                    break
             else:
                 ready.append(job)
-        if not self.usable or sum(len(job.flat) for job in ready) < MIN_TERMS:
+        few = len(ready) < MIN_TERMS and sum(len(job.flat) for job in ready) < MIN_TERMS
+        if few or not self.usable:
             for job in ready:
-                self._compute_one(job)
+                self._compute_one(job, job.flat, job.total)
             return
         try:
             values = _batches.products_of_powers([(job.flat, job.total) for job in ready], self)
         except ZeroDivisionError:  # one of the inverses does not exist: find out whose
             for job in ready:
-                self._compute_one(job)
+                self._compute_one(job, job.flat, job.total)
             return
         for job, value in zip(ready, values, strict=True):
             _finish(job, value, None)
 
-    def _compute_one(self, job: Node) -> None:
+    def _compute_one(self, job: Node, terms: Sequence[Term], plain: int) -> None:
         square = self._square
-        plain = job.total
         result = (1 + self.n * plain) % square if plain else None
         try:
-            for operand, weight in job.flat:
-                base = self._wide(operand)
+            for operand, weight in terms:
+                if operand.error is not None:
+                    _finish(job, WAITING, operand.error)
+                    return
+                base = operand.wide
+                if base is None:
+                    base = self._wide(operand)
                 if weight != 1:
                     base = pow(base, weight, square)
                 result = base if result is None else result * base % square
@@ -184,14 +191,13 @@ class Arithmetic:
             error = ZeroDivisionError("a ciphertext has no inverse: it is damaged, or of another key")
             _finish(job, WAITING, error)
             return
-        job.wide = 1 if result is None else result
-        _finish(job, int(job.wide), None)
+        job.wide = wide = 1 if result is None else result
+        _finish(job, int(wide), None)
 
     def _wide(self, node: Node) -> Any:
         """The reduced ciphertext of a node with a value in GMP's form, kept in the node; an int without gmpy2."""
-        if node.wide is None:
-            value = self._as_int(node)
-            node.wide = value if gmpy2 is None else gmpy2.mpz(value)
+        value = self._as_int(node)
+        node.wide = value if gmpy2 is None else gmpy2.mpz(value)
         return node.wide
 
     def multiply(self, a: int, b: int) -> int:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from crypsis import bigint
 from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
+from crypsis._homomorphic.encoding import python_number
 from crypsis._homomorphic.secret import wipe
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._arithmetic import Node
@@ -29,8 +30,10 @@ Objects = npt.NDArray[np.object_]
 
 def encrypt(key: PaillierPublicKey, values: Any, precision: float | None) -> Objects:
     """See `PaillierPublicKey.encrypt_array`."""
-    array = np.asarray(values)
-    encoded = [EncodedNumber.encode(key, value, precision) for value in array.reshape(-1).tolist()]
+    # NumPy would make floats of integers in a list that fit no common type, or stand beside a float.
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
+    items = [python_number(value) for value in array.reshape(-1).tolist()]
+    encoded = [EncodedNumber.encode(key, value, precision) for value in items]
     native = key._batch.key
     if native is None:
         return _shaped([key.encrypt(each) for each in encoded], array.shape)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import bigint, paillier
+from crypsis._homomorphic.primes import check_balanced
 from crypsis.compat.phe import _arrays
 from crypsis.compat.phe._arithmetic import Arithmetic, arithmetic_of
 from crypsis.compat.phe._blinding import BlindingBatch, blinding_of
@@ -51,7 +52,10 @@ SMALLEST_KEYSIZE = 16
 
 
 class InsecureKeyWarning(UserWarning):
-    """A key has fewer than 2048 bits. Silence it in tests: `warnings.simplefilter("ignore", InsecureKeyWarning)`."""
+    """A key has fewer than 2048 bits, or primes that are of unlike length or near each other.
+
+    Silence it in tests: `warnings.simplefilter("ignore", InsecureKeyWarning)`.
+    """
 
 
 def _warn_of_small(n_bits: int, stacklevel: int) -> None:
@@ -206,7 +210,8 @@ class PaillierPublicKey:
 class PaillierPrivateKey:
     """The primes p < q of n = p q, and psquare = p^2, qsquare = q^2, p_inverse = 1 / p mod q, hp and hq.
 
-    ValueError where p q is not n, or p = q.
+    ValueError where p q is not n, or p = q. Warns (`InsecureKeyWarning`) of primes that are not of like length, or near
+    each other, where n has 2048 bits or more: decryption with them leaves the kernels and is not constant-time.
     """
 
     def __init__(self, public_key: PaillierPublicKey, p: int, q: int) -> None:
@@ -215,6 +220,10 @@ class PaillierPrivateKey:
             raise ValueError("p times q is not the n of the public key: they belong to another key")
         if p == q:
             raise ValueError("p and q are equal: a Paillier key takes two different primes")
+        try:
+            check_balanced(p, q)
+        except ValueError as weakness:  # python-paillier takes such keys
+            warnings.warn(f"an insecure Paillier key: {weakness}", InsecureKeyWarning, stacklevel=2)
         self._set(public_key, min(p, q), max(p, q))
 
     def _set(self, public_key: PaillierPublicKey, p: int, q: int) -> None:
