@@ -26,7 +26,7 @@ __device__ __forceinline__ u64 steps_of_warp(u64 steps) {
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     run_products(u32* out, const u32* rows, const i64* index, const Run* runs, const u32* initial,
                  const u32* constants, u64 n, u32 running) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   const Run run = runs[row.index];
@@ -38,9 +38,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
   for (i64 step = 0; step < steps; ++step) {
     const i64 at = run.begin + step;
     const bool live = at < end;
-    const u32* factor = Constants{constants}.r();  // by one past the end
-    if (live) factor = rows + (index == nullptr ? at : index[at]) * kLimbs;
-    set_factor_row(group, factor);
+    // Past the end, by one. No branch stands before a collective: `rows` has a row 0 where a run is not empty.
+    i64 from = live ? at : 0;
+    if (index != nullptr) from = index[from];
+    const u32* const factor = rows + from * kLimbs;
+    set_factor_row(group, live ? factor : Constants{constants}.r());
     multiply(group, x, x);
     if (live && running) store_row(group, out + at * kLimbs, x);
   }
@@ -52,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     inverse_runs(u32* out, const u32* rows, const u32* before, const Run* runs, const u32* inverses,
                  const u32* constants, u64 n) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   const Run run = runs[row.index];

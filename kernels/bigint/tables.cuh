@@ -8,7 +8,7 @@
 // table[t] from bases[t], u32[n, LIMBS] in Montgomery form: a group a table, each power from the one before.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     build_tables(u32* table, const u32* bases, u32 window, const u32* constants, u64 n) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   const u32 n_entries = 1u << window;
@@ -77,7 +77,7 @@ __device__ __forceinline__ void table_powm_rows(u32* out, const u32* table, u32 
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     table_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents, u32 exponent_limbs,
                const u32* constants, u64 n, u32 montgomery) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   table_powm_rows<false>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery,
                          shared);
 }
@@ -86,7 +86,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     table_powm_vartime(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents,
                        u32 exponent_limbs, const u32* constants, u64 n, u32 montgomery) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   table_powm_rows<true>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery,
                         shared);
 }
@@ -96,8 +96,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     multi_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents, u32 exponent_bits,
                const u32* constants, u64 n) {
-  __shared__ u32 shared[kShared];
-  const Group group = make_group({constants}, shared);
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
+  const Group group = make_group({constants}, shared, kSquareStride);
   const u32* const row_exponents = exponents + Row(n).index * (2 * static_cast<u64>(n_tables));
   u32 x[kPart], y[kPart];
   load_row(group, x, Constants{constants}.r());

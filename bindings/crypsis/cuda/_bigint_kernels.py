@@ -22,7 +22,8 @@ from crypsis.errors import DeviceMemoryError
 SLUG = "bigint"
 SCRATCH_BYTES = 1 << 30
 """What the tables of a launch of `powm` take at most; more rows go in further launches."""
-MAX_GRID = 2**31 - 1
+SQUARING = frozenset(("sqr", "powm", "powm_vartime", "multi_powm"))
+"""Kernels that square, and so need shared memory for double-length numbers."""
 
 
 class Shape(NamedTuple):
@@ -45,6 +46,18 @@ class Shape(NamedTuple):
     def part(self) -> int:
         """32-bit limbs of a thread, even."""
         return -(-self.limbs // (2 * self.threads_per_number)) * 2
+
+    def shared_bytes(self, kernel: str) -> int:
+        """Dynamic shared memory of a block: kStride or kSquareStride of kernels/bigint words a number."""
+        if kernel.startswith("check"):
+            return 0
+        multiplier = self.threads_per_number * self.part + 1
+        unit = self.part // 2
+        if kernel not in SQUARING or self.part % 4 or self.part > 16 or self.limbs % unit:
+            return 4 * self.rows * multiplier
+        operand = self.threads_per_number * (self.part + 1)
+        total = 4 * self.threads_per_number * (unit + 1) + 1
+        return 4 * self.rows * ((operand + total * (1 if self.threads_per_number == 1 else 2)) | 1)
 
     @property
     def defines(self) -> dict[str, int]:
@@ -120,7 +133,13 @@ class Kernels:
             return
         grid = -(-n_rows // (per_block or self.shape.rows))
         self.device.launch(
-            SLUG, kernel, grid=grid, block=self.shape.threads, args=args, defines=self.shape.defines
+            SLUG,
+            kernel,
+            grid=grid,
+            block=self.shape.threads,
+            args=args,
+            shared_bytes=self.shape.shared_bytes(kernel),
+            defines=self.shape.defines,
         )
 
     # ---- range checks ---------------------------------------------------------------------------------------
