@@ -45,7 +45,7 @@ struct OwnTable {
   __device__ __forceinline__ void get(u32* x, u32 entry, u32 n_entries) const {
 #pragma unroll
     for (int j = 0; j < kPart; ++j) x[j] = 0;
-#pragma unroll 1
+#pragma unroll 2
     for (u32 d = 0; d < n_entries; ++d) {
       const u32 mask = equal_mask(d, entry);
 #pragma unroll

@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 CRYPSIS_INLINE void choose(const Group& group, u32* x, const u32* entries, u32 n_entries, u32 digit) {
 #pragma unroll
   for (int j = 0; j < kPart; ++j) x[j] = 0;
-#pragma unroll 1
+#pragma unroll 2
   for (u32 d = 0; d < n_entries; ++d) {
     const u32 mask = equal_mask(d, digit);
     u32 entry[kPart];
