@@ -257,9 +257,10 @@ class Kernels:
         return out
 
     def tables(self, bases: Any, window: int) -> Any:
-        """`uint64[n, 2^window, limbs]`: the powers of each of the bases, all in Montgomery form."""
+        """The powers of each of the bases, all in Montgomery form: see kernels/bigint/tables.cuh."""
         n = len(bases)
-        table = self.device.empty((n, 1 << window, self._limbs), np.uint64)
+        words = self.shape.threads_per_number * self.shape.part // 2
+        table = self.device.empty((n, 1 << window, words), np.uint64)
         self.launch("build_tables", n, [table, bases, np.uint32(window), self.constants, np.uint64(n)])
         return table
 
@@ -322,12 +323,13 @@ def powm_window(exponent_bits: int, vartime: bool) -> int:
 def scanned_window(limbs: int, exponent_bits: int, most: int, *, rows: int, builds: int) -> int:
     """Bits of a window of shared tables that are read whole: least products for `rows` powers and `builds` tables.
 
-    A scanned entry costs 1/2 limb of the 2 limbs that a product takes to walk through.
+    What an entry's scan needs beside the multiply units is a thirtieth of a step, of which a product has 2 limbs; half
+    of it counts, since the multiply units work meanwhile.
     """
 
     def cost(window: int) -> float:
         entries = 1 << window
-        return builds * entries + rows * -(-exponent_bits // window) * (1 + entries / (4 * limbs))
+        return builds * entries + rows * -(-exponent_bits // window) * (1 + entries / (16 * limbs))
 
     return min(range(1, min(most, 7) + 1), key=cost)
 
