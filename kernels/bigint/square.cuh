@@ -191,7 +191,7 @@ CRYPSIS_INLINE void reduce_sum(const Group& group, u32* r, const u32* sum) {
     odd[j] = 0;
   }
   const u32* next = sum + 2 * TPI * kUnitWords;
-#pragma unroll 1
+#pragma unroll 2
   for (int i = 0; i < kLimbs; i += kUnit) {
 #pragma unroll
     for (int step = 0; step < kUnit; step += 2) {
