@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ROWS ?= 200000
 ONLY ?= benchmarks
+PROCESSES ?= 2
 
 VENV := .venv/bin
 SETUP := $(PYTHON) tools/bootstrap.py --extras
@@ -13,7 +14,7 @@ NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY)"
+	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY) PROCESSES=$(PROCESSES)"
 
 build:  ## .venv with the package built into it (again, when sources changed)
 	@$(SETUP) ""
@@ -21,9 +22,9 @@ build:  ## .venv with the package built into it (again, when sources changed)
 demo: build  ## a real PSI between two processes on generated data (ROWS=n)
 	@$(VENV)/crypsis demo psi --rows $(ROWS)
 
-test:  ## the quick test suite
+test:  ## the quick test suite (PROCESSES=n side by side)
 	@$(SETUP) test
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test-slow:  ## the tests that take minutes
 	@$(SETUP) test
