@@ -10,7 +10,7 @@ SETUP := $(PYTHON) tools/bootstrap.py --extras
 NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow lint format typecheck bench peers wheel clean
+.PHONY: help build demo test test-slow lint gate format typecheck bench peers wheel clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,10 @@ lint:  ## ruff, clang-format, mypy, layers: changes nothing
 	$(VENV)/clang-format --dry-run -Werror $(NATIVE)
 	$(VENV)/python tools/typecheck.py
 	$(VENV)/python tools/check_layers.py
+
+gate:  ## every CUDA kernel to machine code, compared with its table of registers and spills
+	@$(SETUP) gate
+	@$(VENV)/python tools/cubin_gate.py
 
 format:  ## ruff and clang-format, in place
 	@$(SETUP) lint
