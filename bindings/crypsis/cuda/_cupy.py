@@ -115,8 +115,10 @@ def _missing_device() -> str | None:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         if "InsufficientDriver" in str(error):
-            version = runtime.runtimeGetVersion() // 1000
-            return f'the NVIDIA driver is too old for a CuPy of CUDA {version}: pip install "{_extra()}", or update it'
+            major = runtime.runtimeGetVersion() // 1000
+            driver = _driver_version()
+            other = f'pip install "{_extra()}", or ' if driver is not None and driver[0] < major else ""
+            return f"the NVIDIA driver is too old for a CuPy of CUDA {major}: {other}update it"
         return f"no CUDA device can be used: {error}"
     if count == 0:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -172,10 +174,14 @@ class CupyDevice(Device):
         return int(a.data.ptr)
 
     def from_host(self, a: npt.NDArray[Any]) -> Any:
+        if not isinstance(a, np.ndarray):
+            raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")
         with self.current(), self._asking(a.nbytes):
             return self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
 
     def to_host(self, a: Any) -> npt.NDArray[Any]:
+        if not self.owns(a):
+            raise TypeError(f"to_host takes an array of {self.name}, not {type(a).__name__}")
         with self.current():
             host: npt.NDArray[Any] = self._cupy.asnumpy(a, order="C")
             return host
