@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -21,16 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from crypsis.mpc.transport.certs import make_development_certificates
+from crypsis.mpc.transport.ports import free_port
 
 WAITING = "wait for the peer"
-
-
-def free_port() -> int:
-    """A TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def run(alice: Path, bob: Path, out: Path, *, key: str, threads: int) -> dict[str, Any]:

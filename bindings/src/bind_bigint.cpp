@@ -202,25 +202,25 @@ void multi_powm(const Modulus& modulus, const WordArray& bases, const WordArray&
 
 std::unique_ptr<bigint::FixedBase> make_fixed_base(const Modulus& modulus, const WordArray& base,
                                                    std::size_t exponent_bits, std::size_t window,
-                                                   const std::string& backend, int threads) {
+                                                   bool vartime, const std::string& backend, int threads) {
   const Rows from = rows_of(base, "base", modulus.limbs());
   check_count(from, 1, false);
   if (window < 1 || window > 16) throw std::invalid_argument("window must be 1 to 16 bits");
   const py::gil_scoped_release unlocked;
   check_below(modulus, from, threads);
   return std::make_unique<bigint::FixedBase>(Call{backend, threads}, modulus, from.data, exponent_bits,
-                                             window);
+                                             window, vartime);
 }
 
 void fixed_base_powm(const bigint::FixedBase& fixed, const WordArray& exponents, std::size_t exponent_bits,
-                     WordArray& out, bool montgomery, bool vartime, int threads) {
+                     WordArray& out, bool montgomery, int threads) {
   const Rows to = rows_of(exponents, "exponents", 0);
   const Rows results = rows_of(out, "out", fixed.limbs());
   check_count(to, results.n, false);
   Word* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
   check_exponents(to, exponent_bits);
-  fixed.powm(threads, to.data, to.width, result, results.n, montgomery, vartime);
+  fixed.powm(threads, to.data, to.width, result, results.n, montgomery);
 }
 
 }  // namespace
@@ -239,11 +239,10 @@ void bind_bigint(py::module_& module) {
       .def("r2",
            [](const Modulus& self) { return WordArray(static_cast<py::ssize_t>(self.limbs()), self.r2()); });
   py::class_<bigint::FixedBase>(module, "FixedBase")
-      .def(py::init(&make_fixed_base), modulus, plain("base"), exponent_bits, py::arg("window"), backend,
-           threads, py::keep_alive<1, 2>())
+      .def(py::init(&make_fixed_base), modulus, plain("base"), exponent_bits, py::arg("window"), vartime,
+           backend, threads, py::keep_alive<1, 2>())
       .def_property_readonly("n_bytes", &bigint::FixedBase::n_bytes)
-      .def("powm", &fixed_base_powm, plain("exponents"), exponent_bits, plain("out"), montgomery, vartime,
-           threads);
+      .def("powm", &fixed_base_powm, plain("exponents"), exponent_bits, plain("out"), montgomery, threads);
 
   module.def("backends", &bigint::backends);
   module.def(

@@ -51,7 +51,7 @@ class Engine52 {
 
   std::size_t limbs() const { return limbs_; }
   std::size_t size() const { return 8 * n_groups_ * kGroupDigits; }
-  std::size_t entry_words() const { return (k_ + 7) / 8 * 8; }
+  std::size_t entry_words() const { return (k_ + 7) / 8 * 8; }  // of a packed entry, 64-byte aligned
 
   void load(Word* e, const Word* const* rows) const {
     gather_words(limb_buffer_, rows, limbs_);
@@ -109,13 +109,47 @@ class Engine52 {
       vectors(e)[j] = _mm512_i64gather_epi64(index, table + 8 * j, 8);
     }
   }
+  // Every entry is read. Loads are not masked: one whose mask is 0 may skip the page, and need not touch the cache.
   void lookup(Word* e, const Word* table, std::size_t n_entries, const Word* digits) const {
-    scan(e, n_entries, digits,
-         [&](std::size_t d, std::size_t j) { return _mm512_load_si512(table + d * size() + 8 * j); });
+    const Vector digit = _mm512_loadu_si512(digits);
+    std::size_t j = 0;
+    for (std::size_t i = 0; i < blocks_.count(); ++i) {
+      with_width(blocks_.width(i), [&]<int W>() { scan<W>(e, table, n_entries, digit, j); });
+      j += blocks_.width(i);
+    }
   }
-  void lookup_shared(Word* e, const Word* table, std::size_t n_entries, const Word* digits) const {
-    const std::size_t words = entry_words();
-    scan(e, n_entries, digits, [&](std::size_t d, std::size_t j) { return splat(table[d * words + j]); });
+
+  // A table that is read whole: digit j of entry d is word j * stride + d, so that a vector holds one digit of
+  // eight entries, and a permutation chooses among them for eight lanes at once.
+  std::size_t table_words(std::size_t n_entries, bool vartime) const {
+    return vartime ? n_entries * entry_words() : k_ * stride(n_entries);
+  }
+  double scan_cost() const { return 1.0 / (32.0 * static_cast<double>(k_)); }  // k / 16 of 2 k^2 cycles
+  void put_choice(const Word* e, Word* const* tables, std::size_t n_live, std::size_t d,
+                  std::size_t n_entries) const {
+    for (std::size_t lane = 0; lane < n_live; ++lane) {
+      Word* const digits = tables[lane] + d;
+      for (std::size_t j = 0; j < k_; ++j) digits[j * stride(n_entries)] = e[8 * j + lane];
+    }
+  }
+  // elements[i] lane l = entry digits[8 i + l]. A few digits of all entries at a time, which then stay in the
+  // first-level cache for all elements.
+  void choose(Word* elements, std::size_t count, const Word* table, std::size_t n_entries,
+              const Word* digits) const {
+    switch (stride(n_entries) / 8) {
+      case 1:
+        return choose_among<1>(elements, count, table, digits);
+      case 2:
+        return choose_among<2>(elements, count, table, digits);
+      case 4:
+        return choose_among<4>(elements, count, table, digits);
+      case 8:
+        return choose_among<8>(elements, count, table, digits);
+      case 16:
+        return choose_among<16>(elements, count, table, digits);
+      default:
+        return choose_among<32>(elements, count, table, digits);
+    }
   }
 
   void pack(const Word* e, Word* const* rows, std::size_t n_live) const {
@@ -171,38 +205,62 @@ class Engine52 {
     for (std::size_t j = 0; j < k_; ++j) r[j] = _mm512_mask_mov_epi64(r[j], not_below, difference[j]);
   }
 
+  static std::size_t stride(std::size_t n_entries) { return std::max<std::size_t>(8, n_entries); }
+
+  // Of V vectors, eight entries each: the low bits of the digit choose within two of them, the others halve the rest.
+  // bits[i] is all ones where bit 4 + i of the digit is set.
+  template <int V>
+  CRYPSIS_INLINE static Vector choose_vector(const Word* at, Vector digit, const Vector* bits) {
+    if constexpr (V == 1) {
+      return _mm512_permutexvar_epi64(digit, _mm512_load_si512(at));
+    } else if constexpr (V == 2) {
+      return _mm512_permutex2var_epi64(_mm512_load_si512(at), digit, _mm512_load_si512(at + 8));
+    } else {
+      const Vector low = choose_vector<V / 2>(at, digit, bits);
+      const Vector high = choose_vector<V / 2>(at + 4 * V, digit, bits);
+      constexpr int kBit = std::countr_zero(static_cast<unsigned>(V)) - 2;
+      return _mm512_ternarylogic_epi64(bits[kBit], high, low, 0xca);  // bit ? high : low
+    }
+  }
+
+  template <int V>
+  void choose_among(Word* elements, std::size_t count, const Word* table, const Word* digits) const {
+    constexpr std::size_t kDigits = 8, kBits = 4;
+    for (std::size_t j = 0; j < k_; j += kDigits) {
+      const std::size_t stop = std::min(j + kDigits, k_);
+      for (std::size_t i = 0; i < count; ++i) {
+        const Vector digit = _mm512_loadu_si512(digits + 8 * i);
+        Vector bits[kBits];
+        repeat<kBits>([&](auto b) CRYPSIS_INLINE {
+          bits[b] = _mm512_movm_epi64(_mm512_test_epi64_mask(digit, splat(std::uint64_t{16} << b)));
+        });
+        Vector* const element = vectors(elements + i * size());
+        for (std::size_t at = j; at < stop; ++at) {
+          element[at] = choose_vector<V>(table + at * 8 * V, digit, bits);
+        }
+      }
+    }
+  }
+
   // All ones in the lanes whose digit is d, else 0.
   static Vector lanes_with(Vector digit, std::size_t d) {
     return _mm512_movm_epi64(_mm512_cmpeq_epi64_mask(digit, splat(d)));
   }
   static Vector or_and(Vector sum, Vector x, Vector y) { return _mm512_ternarylogic_epi64(sum, x, y, 0xf8); }
 
-  // e digit j = entry(d, j) where lane's digit is d: every entry is read, sixteen digits at a time. Loads are not
-  // masked: one whose mask is 0 may skip the page, and need not touch the cache.
-  template <class Entry>
-  void scan(Word* e, std::size_t n_entries, const Word* digits, const Entry& entry) const {
-    constexpr std::size_t kBlock = 16;
-    const Vector digit = _mm512_loadu_si512(digits);
-    std::size_t j = 0;
-    for (; j + kBlock <= k_; j += kBlock) {
-      Vector sum[kBlock];
-#pragma GCC unroll 16
-      for (std::size_t i = 0; i < kBlock; ++i) sum[i] = _mm512_setzero_si512();
-      for (std::size_t d = 0; d < n_entries; ++d) {
-        const Vector chosen = lanes_with(digit, d);
-#pragma GCC unroll 16
-        for (std::size_t i = 0; i < kBlock; ++i) sum[i] = or_and(sum[i], entry(d, j + i), chosen);
-      }
-#pragma GCC unroll 16
-      for (std::size_t i = 0; i < kBlock; ++i) vectors(e)[j + i] = sum[i];
+  // e digit j .. j + W = entry(d) digit j .. of the lane's d.
+  template <int W>
+  [[gnu::noinline]] void scan(Word* e, const Word* table, std::size_t n_entries, Vector digit,
+                              std::size_t j) const {
+    Vector sum[W];
+    repeat<W>([&](auto i) CRYPSIS_INLINE { sum[i] = _mm512_setzero_si512(); });
+    for (std::size_t d = 0; d < n_entries; ++d) {
+      const Word* const entry = table + d * size() + 8 * j;
+      const Vector chosen = lanes_with(digit, d);
+      repeat<W>([&](auto i)
+                    CRYPSIS_INLINE { sum[i] = or_and(sum[i], _mm512_load_si512(entry + 8 * i), chosen); });
     }
-    for (; j < k_; ++j) {
-      Vector sum = _mm512_setzero_si512();
-      for (std::size_t d = 0; d < n_entries; ++d) {
-        sum = or_and(sum, entry(d, j), lanes_with(digit, d));
-      }
-      vectors(e)[j] = sum;
-    }
+    repeat<W>([&](auto i) CRYPSIS_INLINE { vectors(e)[j + i] = sum[i]; });
   }
 
   std::size_t limbs_, k_, n_groups_;
@@ -222,7 +280,8 @@ constinit const Impl avx512{{"avx512", kAvx512f | kAvx512dq | kAvx512ifma},
                             powm_batch<Engine52>,
                             run_products<Engine52>,
                             inverse_runs<Engine52>,
-                            table_entry_words<Engine52>,
+                            table_words<Engine52>,
+                            scan_cost<Engine52>,
                             build_tables<Engine52>,
                             table_powm_batch<Engine52>,
                             multi_powm_batch<Engine52>};

@@ -4,7 +4,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -39,27 +38,50 @@ void cumulative_prod(const Call& call, const Modulus& modulus, const Word* rows,
 bool batch_inverse_vartime(const Call& call, const Modulus& modulus, const Word* rows, std::size_t n,
                            Word* out);
 
+// Powers base_t^d, d < 2^window, of n bases in Montgomery form, in a backend's own form; see TableJob. Wiped at the end.
+class Tables {
+ public:
+  Tables(const Call& call, const Modulus& modulus, const Word* bases, std::size_t n, std::size_t window,
+         bool vartime);
+  ~Tables();
+  Tables(const Tables&) = delete;
+  Tables& operator=(const Tables&) = delete;
+
+  const Impl& impl() const noexcept { return impl_; }
+  std::size_t n() const noexcept { return n_; }
+  std::size_t window() const noexcept { return window_; }
+  bool vartime() const noexcept { return vartime_; }
+  std::size_t n_bytes() const noexcept { return n_bytes_; }
+  const Word* words() const noexcept { return words_; }
+
+ private:
+  const Impl& impl_;
+  std::size_t n_, window_;
+  bool vartime_;
+  std::size_t n_bytes_;
+  Word* words_;
+};
+
 // Tables of base^(d * 2^(window * t)) for all digits d of all windows t of an exponent. Read-only once made, so
 // threads may share it. The modulus must outlive it.
 class FixedBase {
  public:
-  // `base` in Montgomery form.
+  // `base` in Montgomery form. With `vartime` the window is most_bits and powm looks up directly; else what is quickest up
+  // to that.
   FixedBase(const Call& call, const Modulus& modulus, const Word* base, std::size_t exponent_bits,
-            std::size_t window);
-  std::size_t n_bytes() const noexcept { return n_bytes_; }
+            std::size_t most_bits, bool vartime);
+  std::size_t n_bytes() const noexcept { return tables_.n_bytes(); }
   std::size_t limbs() const noexcept { return modulus_.limbs(); }
   // out[i] = base^exponents[i]; exponents are below 2^exponent_bits.
   void powm(int threads, const Word* exponents, std::size_t exponent_limbs, Word* out, std::size_t n,
-            bool montgomery, bool vartime) const;
+            bool montgomery) const;
 
  private:
-  struct Release {
-    void operator()(Word* table) const noexcept;
-  };
+  static Tables make_tables(const Call& call, const Modulus& modulus, const Word* base,
+                            std::size_t exponent_bits, std::size_t window, bool vartime);
+
   const Modulus& modulus_;
-  const Impl& impl_;
-  std::size_t window_, n_tables_, n_bytes_;
-  std::unique_ptr<Word, Release> table_;
+  Tables tables_;
 };
 
 // out[i] = product over t < k of bases[t]^exponents[i * k + t], exponents below 2^exponent_bits <= 2^64, Montgomery

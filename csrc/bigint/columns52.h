@@ -192,7 +192,7 @@ template <int W>
 
 // Calls f with the width as a constant.
 template <class F>
-inline Vector with_width(std::size_t width, const F& f) {
+auto with_width(std::size_t width, const F& f) {
   switch (width) {
     case 5:
       return f.template operator()<5>();

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <new>
 
 #include "bigint/bigint.h"
 #include "common/threads.h"
+#include "common/wipe.h"
 
 namespace crypsis::bigint {
 namespace {
@@ -16,19 +18,20 @@ constexpr std::size_t kPowmGrain = 8;
 constexpr std::size_t kMulGrain = 64;
 constexpr std::size_t kCheckGrain = 4096;
 
-Word* allocate(std::size_t n_bytes) {
-  return static_cast<Word*>(::operator new(n_bytes, std::align_val_t{64}));
-}
+// One bit more is 5 % faster for a thousand rows, and a third slower for eight, which wait for the table.
+constexpr std::size_t kMostScannedBits = 7;
 
-// Window of MultiJob: least products for 2^w entries a base, shared by n rows, and one product a window; a masked
-// scan costs 1/64 product an entry.
-std::size_t multi_window(std::size_t exponent_bits, std::size_t n) {
+// Windows of tables that are read whole: least products for `rows` powers of exponent_bits, each window one
+// product and a scan, and 2^w products an entry where building counts.
+std::size_t scanned_window(const Impl& impl, const Modulus& modulus, std::size_t exponent_bits,
+                           std::size_t most, double rows, double builds) {
+  const double scan = impl.scan_cost(modulus);
   std::size_t best = 1;
   double best_cost = 1e300;
-  for (std::size_t w = 1; w <= 6; ++w) {
+  for (std::size_t w = 1; w <= std::min(most, kMostScannedBits); ++w) {
     const double entries = static_cast<double>(std::size_t{1} << w);
     const double windows = static_cast<double>((exponent_bits + w - 1) / w);
-    const double cost = entries + static_cast<double>(n) * windows * (1 + entries / 64);
+    const double cost = builds * entries + rows * windows * (1 + entries * scan);
     if (cost < best_cost) {
       best = w;
       best_cost = cost;
@@ -84,52 +87,61 @@ void powm(const Call& call, const Modulus& modulus, const PowmJob& job, std::siz
                [&](std::size_t begin, std::size_t end) { impl.powm(modulus, job, begin, end); });
 }
 
-void FixedBase::Release::operator()(Word* table) const noexcept {
-  ::operator delete(table, std::align_val_t{64});
-}
-
-FixedBase::FixedBase(const Call& call, const Modulus& modulus, const Word* base, std::size_t exponent_bits,
-                     std::size_t window)
-    : modulus_(modulus),
-      impl_(select(call.backend)),
+Tables::Tables(const Call& call, const Modulus& modulus, const Word* bases, std::size_t n, std::size_t window,
+               bool vartime)
+    : impl_(select(call.backend)),
+      n_(n),
       window_(window),
-      n_tables_((exponent_bits + window - 1) / window),
-      n_bytes_((n_tables_ << window) * impl_.entry_words(modulus) * sizeof(Word)) {
-  table_.reset(allocate(n_bytes_));
-  const std::size_t limbs = modulus.limbs();
-  Words bases(n_tables_ * limbs);
-  Words power(base, base + limbs);
-  for (std::size_t t = 0; t < n_tables_; ++t) {
-    std::copy(power.begin(), power.end(), bases.begin() + static_cast<std::ptrdiff_t>(t * limbs));
-    const MulJob square{power.data(), limbs, nullptr, 0, power.data(), true};
-    for (std::size_t i = 0; i < window && t + 1 < n_tables_; ++i) impl_.mul(modulus, square, 0, 1);
-  }
-  parallel_for(n_tables_, impl_.lanes, call.threads, [&](std::size_t begin, std::size_t end) {
-    impl_.tables(modulus, bases.data(), window_, table_.get(), begin, end);
+      vartime_(vartime),
+      n_bytes_(n * impl_.table_words(modulus, window, vartime) * sizeof(Word)),
+      words_(static_cast<Word*>(::operator new(n_bytes_, std::align_val_t{64}))) {
+  parallel_for(n, impl_.lanes, call.threads, [&](std::size_t begin, std::size_t end) {
+    impl_.tables(modulus, bases, window_, vartime_, words_, begin, end);
   });
 }
 
+Tables::~Tables() {
+  secure_wipe(words_, n_bytes_);  // a modulus may be secret, and this tells it
+  ::operator delete(words_, std::align_val_t{64});
+}
+
+FixedBase::FixedBase(const Call& call, const Modulus& modulus, const Word* base, std::size_t exponent_bits,
+                     std::size_t most_bits, bool vartime)
+    : modulus_(modulus),
+      tables_(make_tables(
+          call, modulus, base, exponent_bits,
+          vartime ? most_bits : scanned_window(select(call.backend), modulus, exponent_bits, most_bits, 1, 0),
+          vartime)) {}
+
+Tables FixedBase::make_tables(const Call& call, const Modulus& modulus, const Word* base,
+                              std::size_t exponent_bits, std::size_t window, bool vartime) {
+  const Impl& impl = select(call.backend);
+  const std::size_t limbs = modulus.limbs(), n_tables = (exponent_bits + window - 1) / window;
+  Words bases(n_tables * limbs);
+  Words power(base, base + limbs);
+  for (std::size_t t = 0; t < n_tables; ++t) {
+    std::copy(power.begin(), power.end(), bases.begin() + static_cast<std::ptrdiff_t>(t * limbs));
+    const MulJob square{power.data(), limbs, nullptr, 0, power.data(), true};
+    for (std::size_t i = 0; i < window && t + 1 < n_tables; ++i) impl.mul(modulus, square, 0, 1);
+  }
+  return Tables(call, modulus, bases.data(), n_tables, window, vartime);
+}
+
 void FixedBase::powm(int threads, const Word* exponents, std::size_t exponent_limbs, Word* out, std::size_t n,
-                     bool montgomery, bool vartime) const {
-  const TableJob job{table_.get(),   n_tables_, window_,    exponents, exponent_limbs,
-                     exponent_limbs, out,       montgomery, vartime};
+                     bool montgomery) const {
+  const TableJob job{tables_.words(), tables_.n(), tables_.window(), exponents,        exponent_limbs,
+                     exponent_limbs,  out,         montgomery,       tables_.vartime()};
+  const Impl& impl = tables_.impl();
   parallel_for(n, kPowmGrain, threads,
-               [&](std::size_t begin, std::size_t end) { impl_.table_powm(modulus_, job, begin, end); });
+               [&](std::size_t begin, std::size_t end) { impl.table_powm(modulus_, job, begin, end); });
 }
 
 void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std::size_t k,
                 const Word* exponents, std::size_t exponent_bits, Word* out, std::size_t n) {
   const Impl& impl = select(call.backend);
-  const std::size_t window = multi_window(exponent_bits, n);
-  const std::size_t n_bytes = (k << window) * impl.entry_words(modulus) * sizeof(Word);
-  struct Release {
-    void operator()(Word* table) const noexcept { ::operator delete(table, std::align_val_t{64}); }
-  };
-  const std::unique_ptr<Word, Release> table(allocate(n_bytes));
-  parallel_for(k, impl.lanes, call.threads, [&](std::size_t begin, std::size_t end) {
-    impl.tables(modulus, bases, window, table.get(), begin, end);
-  });
-  const MultiJob job{table.get(), k, window, exponents, exponent_bits, out};
+  const std::size_t window = scanned_window(impl, modulus, exponent_bits, kMostScannedBits, static_cast<double>(n), 1);
+  const Tables tables(call, modulus, bases, k, window, false);
+  const MultiJob job{tables.words(), k, window, exponents, exponent_bits, out};
   parallel_for(n, kPowmGrain, call.threads,
                [&](std::size_t begin, std::size_t end) { impl.multi_powm(modulus, job, begin, end); });
 }

@@ -59,9 +59,9 @@ struct InverseJob {
   Word* out;
 };
 
-// Tables of powers shared by all rows: entry (t, d) at table + (t * n_entries + d) * entry_words, in the backend's
-// own form. out[i] = product over t of entry (t, digit t of exponent i), where digit t is the `window` bits from
-// t * window on.
+// Tables of powers shared by all rows, table_words() words each, in the backend's own form, which is another one for
+// direct look-ups (`vartime`). out[i] = product over t of entry (t, digit t of exponent i), where digit t is the
+// `window` bits from t * window on.
 struct TableJob {
   const Word* table;
   std::size_t n_tables, window;
@@ -72,7 +72,7 @@ struct TableJob {
   bool vartime;
 };
 
-// The same tables for several bases with one exponent each: out[i] = product over t of base_t^exponents[i][t], one
+// The constant-time tables for several bases with one exponent each: out[i] = product over t of base_t^exponents[i][t], one
 // word each and below 2^exponent_bits; squarings between the windows. Constant-time in the exponents.
 struct MultiJob {
   const Word* table;
@@ -90,10 +90,12 @@ struct Impl : Backend {
   void (*runs)(const Modulus&, const RunJob&, std::size_t begin, std::size_t end);
   void (*inverses)(const Modulus&, const InverseJob&, std::size_t begin, std::size_t end);
 
-  std::size_t (*entry_words)(const Modulus&);
+  std::size_t (*table_words)(const Modulus&, std::size_t window, bool vartime);
+  // What a look-up that reads a whole table costs an entry, in products.
+  double (*scan_cost)(const Modulus&);
   // Tables [begin, end) of TableJob and MultiJob from base_t in Montgomery form: entries base_t^0 .. base_t^(2^window - 1).
-  void (*tables)(const Modulus&, const Word* bases, std::size_t window, Word* table, std::size_t begin,
-                 std::size_t end);
+  void (*tables)(const Modulus&, const Word* bases, std::size_t window, bool vartime, Word* table,
+                 std::size_t begin, std::size_t end);
   void (*table_powm)(const Modulus&, const TableJob&, std::size_t begin, std::size_t end);
   void (*multi_powm)(const Modulus&, const MultiJob&, std::size_t begin, std::size_t end);
 };

@@ -53,8 +53,16 @@ class Engine64 {
       for (std::size_t i = 0; i < limbs(); ++i) e[i] |= entry[i] & mask;
     }
   }
-  void lookup_shared(Word* e, const Word* table, std::size_t n_entries, const Word* digits) const {
-    lookup(e, table, n_entries, digits);
+
+  // Both forms of tables are entry after entry.
+  std::size_t table_words(std::size_t n_entries, bool) const { return n_entries * limbs(); }
+  double scan_cost() const { return 0.2 / static_cast<double>(limbs()); }
+  void choose(Word* elements, std::size_t count, const Word* table, std::size_t n_entries,
+              const Word* digits) const {
+    for (std::size_t i = 0; i < count; ++i) lookup(elements + i * size(), table, n_entries, digits + i);
+  }
+  void put_choice(const Word* e, Word* const* tables, std::size_t, std::size_t d, std::size_t) const {
+    copy(tables[0] + d * limbs(), e);
   }
   void pack(const Word* e, Word* const* rows, std::size_t n_live) const { store(e, rows, n_live); }
   void unpack(Word* e, const Word* const* rows) const { copy(e, rows[0]); }
@@ -68,15 +76,9 @@ class Engine64 {
 
 }  // namespace
 
-constinit const Impl portable{{"portable", 0},
-                              Engine64::kLanes,
-                              mul_batch<Engine64>,
-                              powm_batch<Engine64>,
-                              run_products<Engine64>,
-                              inverse_runs<Engine64>,
-                              table_entry_words<Engine64>,
-                              build_tables<Engine64>,
-                              table_powm_batch<Engine64>,
-                              multi_powm_batch<Engine64>};
+constinit const Impl portable{
+    {"portable", 0},        Engine64::kLanes,           mul_batch<Engine64>,       powm_batch<Engine64>,
+    run_products<Engine64>, inverse_runs<Engine64>,     table_words<Engine64>,     scan_cost<Engine64>,
+    build_tables<Engine64>, table_powm_batch<Engine64>, multi_powm_batch<Engine64>};
 
 }  // namespace crypsis::bigint

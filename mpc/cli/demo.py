@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from crypsis.mpc.cli.customers import write_bank, write_telco
 from crypsis.mpc.cli.progress import progress_bars
 from crypsis.mpc.cli.psi_run import size
 from crypsis.mpc.transport.certs import make_development_certificates
+from crypsis.mpc.transport.ports import free_port
 
 _SAMPLE_ROWS = 3
 # A party that lost its peer ends by itself within this; then it is ended.
@@ -74,9 +74,7 @@ def run_demo(*, n_rows: int, protocol: str, work_dir: Path | None, threads: int 
 
 def _write_configs(folder: Path, protocol: str, threads: int | None) -> None:
     """One configuration file a party, as its own operator would write it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     cores = len(os.sched_getaffinity(0))
     for party, peer, role in (("bank", "telco", "receiver"), ("telco", "bank", "sender")):
         config = {

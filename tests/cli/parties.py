@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from crypsis.mpc.transport.certs import make_development_certificates
+from crypsis.mpc.transport.ports import free_port
 
 COMMAND = [sys.executable, "-P", "-m", "crypsis.mpc.cli"]
 WAIT_S = 90
@@ -125,9 +125,3 @@ def ended(*processes: subprocess.Popen[str]) -> Any:
         Finished(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)
     )
     return finished if len(finished) > 1 else finished[0]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

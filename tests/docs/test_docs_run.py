@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +18,12 @@ import yaml
 
 from crypsis.mpc.psi.config import parse_config
 from crypsis.mpc.transport.certs import make_development_certificates
+from crypsis.mpc.transport.ports import free_port
 
 from .pages import PAGES, ROOT, blocks, name_of
 
 GUIDE = ROOT / "docs" / "psi.md"
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _script(page: Path, port: int) -> str:
@@ -50,9 +44,9 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     customers = pa.table({"id": ["ada", "bo", "chen", "bo"], "income": [10, 20, 30, 40]})
     pq.write_table(customers, tmp_path / "customers" / "1.parquet")
     if page == GUIDE:
-        _write_guide_configs(tmp_path, _free_port())
+        _write_guide_configs(tmp_path, free_port())
     script = tmp_path / f"{page.stem}.py"
-    script.write_text(_script(page, _free_port()), encoding="utf-8")
+    script.write_text(_script(page, free_port()), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,
@@ -101,7 +95,7 @@ def _write_guide_configs(folder: Path, port: int) -> None:
 
 def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
     """Two processes, mutual TLS, the files and the result that the guide shows."""
-    _write_guide_configs(tmp_path, _free_port())
+    _write_guide_configs(tmp_path, free_port())
     make_development_certificates(tmp_path / "certificates", ["bank", "telco"])
     tables = next(block.text for block in blocks(GUIDE, "python") if "write_table" in block.text)
     subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=60, check=True)

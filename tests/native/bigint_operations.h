@@ -59,8 +59,8 @@ struct Secret {
     impl.powm(modulus, {known.words, kLimbs, values, kExponentLimbs, 0, kExponentBits, out, true, false}, 0,
               kRows);
   } else if (operation == "fixed_base") {
-    FixedBase(call, modulus, known.words, kExponentBits, 4)
-        .powm(1, values, kExponentLimbs, out, kRows, false, false);
+    FixedBase(call, modulus, known.words, kExponentBits, 8, false)
+        .powm(1, values, kExponentLimbs, out, kRows, false);
   } else if (operation == "multi_powm") {
     multi_powm(call, modulus, known.words, 3, values, 64, out, kRows);
   } else if (operation == "segmented_prod") {

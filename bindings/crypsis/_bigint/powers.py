@@ -102,7 +102,8 @@ class FixedBase:
 
     base: `uint64[limbs]`, in Montgomery form with `montgomery=True`. exponent_bits: public bound of every
     exponent, at least 1. window: bits of an exponent that one look-up takes in `powm_vartime`, 1 to 12; default:
-    the largest up to 10 whose table stays below TABLE_BYTES. `powm` takes windows of at most 5.
+    the largest up to 10 whose table stays below TABLE_BYTES. `powm`, which reads whole tables, takes what is
+    quickest up to that.
 
     Each table is built at the first use of its form (and backend): 2^window products for each window. To build it
     earlier, call `build`.
@@ -110,8 +111,6 @@ class FixedBase:
 
     TABLE_BYTES = 96 << 20
     """What the default window keeps the table below."""
-    CONSTANT_TIME_WINDOW = 5
-    """A masked scan of 32 entries costs about a fifth of a product: more would cost more than they save."""
 
     def __init__(
         self,
@@ -133,7 +132,7 @@ class FixedBase:
         self._window = (
             self._default_window() if window is None else _arguments.integer("window", window, 1, 12)
         )
-        self._tables: dict[tuple[str, int], Any] = {}
+        self._tables: dict[tuple[str, bool], Any] = {}
 
     @property
     def modulus(self) -> Modulus:
@@ -200,19 +199,17 @@ class FixedBase:
             self._exponent_bits,
             result.reshape(-1, limbs),
             _arguments.flag("montgomery", montgomery),
-            vartime,
             _arguments.threads(threads),
         )
         return result
 
     def _table(self, vartime: bool, backend: str | None, threads: int | None) -> Any:
-        window = self._window if vartime else min(self._window, self.CONSTANT_TIME_WINDOW)
-        key = (_core.bigint.select(_arguments.backend(backend)), window)
+        key = (_core.bigint.select(_arguments.backend(backend)), vartime)
         n_threads = _arguments.threads(threads)
         # No lock: a fork could leave it held in the child. Two threads may build the same table; one is kept.
         if key not in self._tables:
             table = _core.bigint.FixedBase(
-                self._modulus._core, self._base, self._exponent_bits, window, key[0], n_threads
+                self._modulus._core, self._base, self._exponent_bits, self._window, vartime, key[0], n_threads
             )
             self._tables.setdefault(key, table)
         return self._tables[key]
