@@ -107,6 +107,7 @@ def table(kernels: Path) -> Any:
     return json.loads((kernels / "demo" / "resources.json").read_text())["instances"]["only"]
 
 
+@pytest.mark.parametrize("compiler", ["nvcc"], indirect=True)
 def test_a_table_is_written_and_a_change_refused(
     kernels: Path, compiler: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

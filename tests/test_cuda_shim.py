@@ -268,6 +268,15 @@ def test_bad_launches_are_refused() -> None:
         ShimLauncher(sanitize=True)
 
 
+def test_launch_bounds_hold() -> None:
+    shim, out = ShimLauncher(), np.zeros(1, np.uint32)
+    for kernel, most in (("bounded_after", 32), ("bounded_before", 16)):
+        shim.launch(KERNELS, kernel, 1, most, 0, [out])
+        assert out[0] == most
+        with pytest.raises(ValueError, match=rf"kernel {kernel} is bound to {most} threads"):
+            shim.launch(KERNELS, kernel, 1, (most, 2), 0, [out])
+
+
 def test_a_compile_error_names_the_file_and_line() -> None:
     with pytest.raises(CompileError, match=r"source\.cu:3:\d+: error: .*undeclared.* was not declared"):
         ShimLauncher().launch(

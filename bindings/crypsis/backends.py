@@ -32,21 +32,25 @@ def report() -> list[BackendRow]:
     The row "cuda" of a slug with CUDA kernels is never `chosen`: the device follows the data, so it runs for arrays
     on a GPU and the chosen backend for all others. `compiled` means that this package has the kernels' source.
     """
-    return _cpu_rows() + _cuda_rows()
+    rows = _cpu_rows()
+    return rows + _cuda_rows(rows)
 
 
-def _cuda_rows() -> list[BackendRow]:
+def _cuda_rows(cpu_rows: list[BackendRow]) -> list[BackendRow]:
     from crypsis import cuda
+    from crypsis.cuda._source import kernels_root
 
-    root = cuda._source.kernels_root()
-    slugs = [slug for slug in SLUGS if (root / slug / f"{slug}.cu").is_file()]
-    if not slugs:
-        return []
-    missing = cuda.why_not()
-    if missing is None:
-        missing = "for arrays on " + ", ".join(f"{info.name} ({info.model})" for info in cuda.devices())
-    supported = cuda.is_available()
-    return [BackendRow(slug, "", "cuda", True, supported, False, missing) for slug in slugs]
+    kernels = dict.fromkeys((row.slug, row.variant) for row in cpu_rows)
+    root = kernels_root()
+    reason = cuda.why_not()
+    supported = reason is None
+    if supported:
+        reason = "runs for arrays on " + ", ".join(f"{info.name} ({info.model})" for info in cuda.devices())
+    return [
+        BackendRow(slug, variant, "cuda", True, supported, False, str(reason))
+        for slug, variant in kernels
+        if (root / slug / f"{slug}.cu").is_file()
+    ]
 
 
 def _cpu_rows() -> list[BackendRow]:

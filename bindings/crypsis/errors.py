@@ -14,10 +14,8 @@ class BackendUnavailable(CrypsisError):
     exit_code = 3
 
 
-class DeviceError(CrypsisError):
+class DeviceError(BackendUnavailable):
     """A GPU refused work or failed in it; the message names the device."""
-
-    exit_code = 3
 
 
 class DeviceMemoryError(DeviceError, MemoryError):

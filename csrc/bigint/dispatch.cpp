@@ -139,7 +139,8 @@ void FixedBase::powm(int threads, const Word* exponents, std::size_t exponent_li
 void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std::size_t k,
                 const Word* exponents, std::size_t exponent_bits, Word* out, std::size_t n) {
   const Impl& impl = select(call.backend);
-  const std::size_t window = scanned_window(impl, modulus, exponent_bits, kMostScannedBits, static_cast<double>(n), 1);
+  const std::size_t window =
+      scanned_window(impl, modulus, exponent_bits, kMostScannedBits, static_cast<double>(n), 1);
   const Tables tables(call, modulus, bases, k, window, false);
   const MultiJob job{tables.words(), k, window, exponents, exponent_bits, out};
   parallel_for(n, kPowmGrain, call.threads,

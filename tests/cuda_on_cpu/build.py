@@ -37,9 +37,11 @@ VARIANTS = {
         "-fno-sanitize-recover=all",
     ),
 }
-# What shim.h makes of `extern "C" __global__ void name(`.
+# What shim.h makes of `extern "C" __global__ void __launch_bounds__(128, 4) name(`; the bounds may stand before void.
+_BOUNDS = r"(?:CUDA_ON_CPU_BOUNDS\(([^;{]*?)\)\s*)?"
 _KERNEL = re.compile(
-    r'extern\s+"C"\s+__attribute__\(\(visibility\("default"\),\s*used\)\)\s+void\s+(\w+)\s*\('
+    r'extern\s+"C"\s+__attribute__\(\(visibility\("default"\),\s*used\)\)\s+'
+    rf"{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\("
 )
 
 
@@ -101,7 +103,8 @@ def _forget_old(folder: Path) -> None:
 def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, folder: Path) -> Path:
     """The shared library of a kernel text (includes inlined), compiled unless it is in `folder` already.
 
-    Exports, for every `extern "C" __global__` function k: cuda_on_cpu_call_k and cuda_on_cpu_signature_k.
+    Exports, for every `extern "C" __global__` function k: cuda_on_cpu_call_k, cuda_on_cpu_signature_k and
+    cuda_on_cpu_bounds_k.
 
     Raises:
         CompileError: with the compiler's first error.
@@ -120,8 +123,11 @@ def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, fold
     # In an unnamed namespace all statics are local, so that every __shared__ variable stands in .bss.
     body = f'#include "{HERE / "shim.h"}"\nnamespace {{\n{text}\n}}\n'
     compiler = _compiler()[0]
-    expanded = _run([compiler, *flags, "-E", "-P", "-x", "c++", "-"], body)
-    exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in dict.fromkeys(_KERNEL.findall(expanded)))
+    expanded = _run([compiler, *flags, "-DCUDA_ON_CPU_SCAN", "-E", "-P", "-x", "c++", "-"], body)
+    exports = ""
+    for before, after, name in _KERNEL.findall(expanded):
+        threads = (before or after or "0").split(",")[0]  # then come the blocks of a multiprocessor
+        exports += f"CUDA_ON_CPU_EXPORT({name}, ({threads}))\n"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         source, object_file = Path(scratch) / "kernel.cpp", Path(scratch) / "kernel.o"
         source.write_text(f'{body}#line 1 "exports"\n{exports}')

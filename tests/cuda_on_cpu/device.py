@@ -82,6 +82,9 @@ class ShimDevice(Device):
     def owns(self, x: object) -> bool:
         return isinstance(x, ShimArray) and x.device is self
 
+    def address(self, a: ShimArray) -> int:
+        return a.memory.ctypes.data
+
     def from_host(self, a: np.ndarray) -> ShimArray:
         if not isinstance(a, np.ndarray):
             raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")

@@ -143,6 +143,11 @@ class ShimLauncher:
         call = getattr(module, f"cuda_on_cpu_call_{kernel}", None)
         if call is None:
             raise ValueError(f'no kernel {kernel}: declare it as extern "C" __global__ void {kernel}(...)')
+        most = getattr(module, f"cuda_on_cpu_bounds_{kernel}")()
+        if most and block3[0] * block3[1] * block3[2] > most:
+            raise ValueError(
+                f"block {block3}: kernel {kernel} is bound to {most} threads (__launch_bounds__)"
+            )
         held = _pack(kernel, _parameters(module, kernel), args)
         pointers = (ctypes.c_void_p * max(len(held), 1))(*[value.ctypes.data for value in held])
         message = ctypes.create_string_buffer(1024)

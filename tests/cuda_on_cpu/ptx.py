@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,6 @@ class Thread:
     registers: dict[str, int]
     memory: Mapping[int, np.ndarray]  # base address -> the bytes of an array
     carry: int = 0
-    pointers: dict[str, int] = field(default_factory=dict)
 
     def value(self, operand: str) -> int:
         if re.fullmatch(r"-?\d+|0[xX][0-9a-fA-F]+", operand):

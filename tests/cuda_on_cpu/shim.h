@@ -17,7 +17,11 @@
 #define __shared__ static
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
+#if defined(CUDA_ON_CPU_SCAN)  // build.py reads them off the preprocessed text
+#define __launch_bounds__(...) CUDA_ON_CPU_BOUNDS(__VA_ARGS__)
+#else
 #define __launch_bounds__(...)
+#endif
 #define __align__(n) __attribute__((aligned(n)))
 #define CRYPSIS_CUDA_ON_CPU 1
 #define CRYPSIS_DYNAMIC_SHARED(type, name) \
@@ -278,12 +282,15 @@ inline unsigned long long max(unsigned long long a, unsigned long long b) {
   return a > b ? a : b;
 }
 
-// Appended by launcher.py for every kernel of the file.
-#define CUDA_ON_CPU_EXPORT(kernel)                                                                     \
+// Appended by build.py for every kernel of the file; most: the threads of its __launch_bounds__, 0 without.
+#define CUDA_ON_CPU_EXPORT(kernel, most)                                                               \
   extern "C" __attribute__((visibility("default"))) void cuda_on_cpu_call_##kernel(void** arguments) { \
     cuda_on_cpu::invoke(&kernel, arguments);                                                           \
   }                                                                                                    \
   extern "C" __attribute__((visibility("default"))) int cuda_on_cpu_signature_##kernel(                \
       char* kinds, int* sizes, int capacity) {                                                         \
     return cuda_on_cpu::signature(&kernel, kinds, sizes, capacity);                                    \
+  }                                                                                                    \
+  extern "C" __attribute__((visibility("default"))) unsigned cuda_on_cpu_bounds_##kernel() {           \
+    return static_cast<unsigned>(most);                                                                \
   }

@@ -185,6 +185,15 @@ extern "C" __global__ void diverge(u32* out) {
 }
 #endif
 
+constexpr int kGroup = 16;
+
+extern "C" __global__ void __launch_bounds__(2 * kGroup, 4) bounded_after(u32* out) {
+  out[0] = blockDim.x;
+}
+extern "C" __global__ __launch_bounds__(kGroup) void bounded_before(u32* out) {
+  out[0] = blockDim.x;
+}
+
 extern "C" __global__ void switches(u32* out, u32 rounds) {
   u32 value = threadIdx.x;
   for (u32 i = 0; i < rounds; ++i) value += __shfl_down_sync(kFullWarp, value, 1);

@@ -168,6 +168,9 @@ class CupyDevice(Device):
     def owns(self, x: object) -> bool:
         return isinstance(x, self._cupy.ndarray) and x.device.id == self._number
 
+    def address(self, a: Any) -> int:
+        return int(a.data.ptr)
+
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         with self.current(), self._asking(a.nbytes):
             return self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))

@@ -62,6 +62,10 @@ class Device(ABC):
         """Whether `x` is an array in this device's memory."""
 
     @abstractmethod
+    def address(self, a: Any) -> int:
+        """Where the first byte of the device's array `a` is, for alignment."""
+
+    @abstractmethod
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         """A C-contiguous copy of `a` on this device. Raises DeviceMemoryError where it does not fit."""
 
