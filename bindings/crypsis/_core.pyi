@@ -70,6 +70,7 @@ class _FixedBase:
         base: npt.NDArray[np.uint64],
         exponent_bits: int,
         window: int,
+        vartime: bool,
         backend: str,
         threads: int,
     ) -> None: ...
@@ -81,7 +82,6 @@ class _FixedBase:
         exponent_bits: int,
         out: npt.NDArray[np.uint64],
         montgomery: bool,
-        vartime: bool,
         threads: int,
     ) -> None: ...
 
