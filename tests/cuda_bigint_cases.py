@@ -140,7 +140,7 @@ def check_many(device: Any, modulus: Modulus, n: int) -> None:
     a = rows_of(modulus, units(modulus, rng, n))
     here = device.from_host(a)
     cuts = sorted(rng.randrange(n + 1) for _ in range(5))
-    for starts in ([0, n], [0, *cuts, cuts[-1], n], list(range(0, n + 1))):
+    for starts in ([0, n], [0, *cuts, cuts[-1], n], list(range(n + 1))):
         index = np.array(starts, dtype=np.int64)
         for options in ({}, {"montgomery": True}):
             got = bigint.segmented_prod(here, device.from_host(index), modulus, **options).get()
