@@ -24,9 +24,12 @@ from cuda_homomorphic import (
     paillier_256,
     paillier_256_foreign,
     same_coins,
+    small_tables,
 )
 from cuda_on_cpu.device import ShimDevice
 from homomorphic_keys import paillier_2048
+
+__all__ = ["small_tables"]  # a fixture of every test here
 
 KEYS = {"generated": paillier_256, "foreign": paillier_256_foreign}
 
