@@ -335,7 +335,7 @@ print("clean")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sanitizers are preloaded on Linux")
 def test_sanitizers_find_nothing() -> None:
-    done = run_sanitized(SANITIZED, "1088", timeout=300)
+    done = run_sanitized(SANITIZED, "768", timeout=300)  # two threads, squares
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("clean")
 
