@@ -4,25 +4,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from crypsis.cuda import Device
+    from cuda_on_cpu.device import ShimDevice
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
 
 
+@pytest.fixture(params=["forward", "reversed"])
+def shim_device(request: pytest.FixtureRequest) -> Iterator[ShimDevice]:
+    """cuda:0 for the time of the test: kernels run on the CPU, in either order of threads."""
+    from crypsis.cuda._registry import registered
+    from cuda_on_cpu.device import ShimDevice
+
+    with registered(ShimDevice(order=request.param)) as device:
+        yield device
+
+
+@pytest.fixture
+def gpu_device() -> Device:
+    """The first real GPU; for tests marked `gpu`."""
+    from crypsis.cuda import get_device
+
+    return get_device("cuda:0")
+
+
 def _why_no_gpu() -> str | None:
     """None where a CUDA device can be used, else what is missing."""
-    try:
-        import cupy
-    except ImportError:
-        return "needs CuPy: pip install 'crypsis[cuda13]'"
-    try:
-        return None if cupy.cuda.runtime.getDeviceCount() > 0 else "needs a CUDA device: none is visible"
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"needs a CUDA device: {error}"
+    from crypsis.cuda import why_not
+
+    return why_not()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

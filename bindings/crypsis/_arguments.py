@@ -80,8 +80,8 @@ def refuse_gpu(name: str, value: Any) -> None:
         on_gpu = True
     if on_gpu:
         raise TypeError(
-            f"{name} is {kind(value)} in a GPU's memory: there are no CUDA kernels in this version, "
-            "copy it to the host, as cupy.asnumpy() does"
+            f"{name} is {kind(value)} in a GPU's memory: no CUDA kernel takes it here; give a CuPy array where the "
+            "function has kernels, else copy it to the host, as cupy.asnumpy() does"
         )
 
 

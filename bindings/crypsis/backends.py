@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compiled, what this CPU can run, and what a call will use."""
+"""What is compiled, what this CPU and its GPUs can run, and what a call will use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,33 @@ class BackendRow:
 
 
 def report() -> list[BackendRow]:
-    """Every backend of every slug, best first, as a call made now would resolve it (CRYPSIS_BACKEND included)."""
+    """Every backend of every slug, best first, as a call made now would resolve it (CRYPSIS_BACKEND included).
+
+    The row "cuda" of a slug with CUDA kernels is never `chosen`: the device follows the data, so it runs for arrays
+    on a GPU and the chosen backend for all others. `compiled` means that this package has the kernels' source.
+    """
+    rows = _cpu_rows()
+    return rows + _cuda_rows(rows)
+
+
+def _cuda_rows(cpu_rows: list[BackendRow]) -> list[BackendRow]:
+    from crypsis import cuda
+    from crypsis.cuda._source import kernels_root
+
+    kernels = dict.fromkeys((row.slug, row.variant) for row in cpu_rows)
+    root = kernels_root()
+    reason = cuda.why_not()
+    supported = reason is None
+    if supported:
+        reason = "runs for arrays on " + ", ".join(f"{info.name} ({info.model})" for info in cuda.devices())
+    return [
+        BackendRow(slug, variant, "cuda", True, supported, False, str(reason))
+        for slug, variant in kernels
+        if (root / slug / f"{slug}.cu").is_file()
+    ]
+
+
+def _cpu_rows() -> list[BackendRow]:
     rows: list[BackendRow] = []
     for slug in SLUGS:
         for status in getattr(_core, slug).backends():
@@ -47,7 +73,7 @@ def report() -> list[BackendRow]:
 
 def runnable(slug: str, variant: str = "") -> list[str]:
     """Names of the backends of `slug` that this CPU can run, best first: what tests and benchmarks iterate."""
-    return [r.backend for r in report() if r.slug == slug and r.variant == variant and r.supported]
+    return [r.backend for r in _cpu_rows() if r.slug == slug and r.variant == variant and r.supported]
 
 
 def check_forced() -> None:
@@ -55,7 +81,7 @@ def check_forced() -> None:
     for slug in SLUGS:
         _core.requested_backend(slug)  # a list that is not well formed has its own message
     served: dict[str, bool] = {}
-    for row in report():
+    for row in _cpu_rows():
         kernel = f"{row.slug}/{row.variant}".rstrip("/")
         served[kernel] = served.get(kernel, False) or row.chosen
     refused = [kernel for kernel, chosen in served.items() if not chosen]

@@ -14,6 +14,14 @@ class BackendUnavailable(CrypsisError):
     exit_code = 3
 
 
+class DeviceError(BackendUnavailable):
+    """A GPU refused work or failed in it; the message names the device."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A GPU's memory is full; the message says how much was asked for and how much is free."""
+
+
 class ConfigError(CrypsisError, ValueError):
     """A job configuration is wrong, or the two parties' configurations disagree."""
 

@@ -11,7 +11,9 @@ A batch is one of
 - a pyarrow Array or ChunkedArray of integers: each value as the shortest little-endian two's complement
   number of at least 8 bytes. So every value that an int64 holds has 8 bytes whatever the column's type, int8
   to uint64, and equal values in columns of different types have equal digests; a uint64 of 2^63 or above has
-  9 bytes, the last one zero. Columns narrower than 64 bits are widened, which takes 8 bytes a row.
+  9 bytes, the last one zero. Columns narrower than 64 bits are widened, which takes 8 bytes a row;
+- on a GPU (`crypsis.cuda`): a CuPy array uint8[n, width], or a tuple (offsets, bytes) of CuPy arrays, int32 or int64
+  [n + 1] and uint8[m], message i being bytes[offsets[i]:offsets[i + 1]]. The digests are a CuPy array there.
 
 `domain` (1 to 62 bytes) separates uses: SHA-256 and SM3 hash one 64-byte block before each message, made of
 the length of `domain` in one byte, `domain`, and zeros (computed once a call, so it is free); BLAKE3 runs its
@@ -32,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core, _messages
+from crypsis.cuda._dispatch import follow_data
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -39,6 +42,7 @@ ALGORITHMS = ("sha256", "sm3", "blake3")
 MAX_DOMAIN_BYTES = 62
 
 
+@follow_data("hashing")
 def digest(
     algorithm: str,
     data: Any,
@@ -61,16 +65,8 @@ def digest(
     shapes and lengths out of range, BackendUnavailable for a backend that cannot run here. On an error `out`
     is untouched.
     """
-    if not isinstance(algorithm, str):
-        raise TypeError(
-            f"algorithm is {_arguments.kind(algorithm)}: give a str, one of {', '.join(ALGORITHMS)}"
-        )
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm is {algorithm!r}: use one of {', '.join(ALGORITHMS)}")
-    digest_size = _arguments.integer("digest_size", digest_size, 16, 32)
+    digest_size, domain_bytes, key_bytes = checked_options(algorithm, digest_size, domain, key)
     n_threads, backend_name = _arguments.threads(threads), _arguments.backend(backend)
-    domain_bytes = _secret("domain", domain, MAX_DOMAIN_BYTES)
-    key_bytes = _secret("key", key, 64)
     parts = _messages.read("data", data)
     shape = (_messages.count(parts), digest_size)
     result: ByteArray = np.empty(shape, np.uint8) if out is None else _arguments.output(out, shape)
@@ -95,6 +91,20 @@ def sm3(data: Any, **options: Any) -> ByteArray:
 def blake3(data: Any, **options: Any) -> ByteArray:
     """BLAKE3 of every message; the options are those of `digest`."""
     return digest("blake3", data, **options)
+
+
+def checked_options(
+    algorithm: str, digest_size: int, domain: bytes | None, key: bytes | None
+) -> tuple[int, bytes, bytes]:
+    """(digest_size, domain, key) of a call, empty bytes for None; private. Raises TypeError, ValueError."""
+    if not isinstance(algorithm, str):
+        raise TypeError(
+            f"algorithm is {_arguments.kind(algorithm)}: give a str, one of {', '.join(ALGORITHMS)}"
+        )
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm is {algorithm!r}: use one of {', '.join(ALGORITHMS)}")
+    size = _arguments.integer("digest_size", digest_size, 16, 32)
+    return size, _secret("domain", domain, MAX_DOMAIN_BYTES), _secret("key", key, 64)
 
 
 def _secret(name: str, value: bytes | None, limit: int) -> bytes:

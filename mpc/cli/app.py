@@ -65,7 +65,7 @@ def configure_logging(verbose: int, *, debug: bool = False) -> None:
 def show_backends(
     json_output: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:
-    """What is compiled, what this CPU can run, what is chosen, and why not the rest. Fails where
+    """What is compiled, what this CPU and its GPUs can run, what is chosen, and why not the rest. Fails where
     CRYPSIS_BACKEND asks for what cannot be had."""
     from crypsis import backends
 
@@ -82,7 +82,7 @@ def show_backends(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("slug", "variant", "backend", "compiled", "this CPU", "chosen", "why not")
+    table = Table("slug", "variant", "backend", "compiled", "runs here", "chosen", "why not")
     for row in rows:
         marks = ["yes" if mark else "no" for mark in (row.compiled, row.supported)]
         table.add_row(row.slug, row.variant, row.backend, *marks, "yes" if row.chosen else "", row.reason)

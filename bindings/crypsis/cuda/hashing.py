@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`crypsis.hashing` on a device: kernels/hashing, one message a thread. Called by way of `crypsis.hashing`.
+
+The key reaches the device as a kernel's parameter and as chaining values in memory, which are overwritten behind
+the launch. With offsets the call waits for the device once, to check them before anything is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from crypsis.cuda._device import Device
+from crypsis.cuda._errors import NO_ERROR, ErrorCode
+from crypsis.hashing import ALGORITHMS, checked_options
+
+SLUG = "hashing"
+BLOCK = 128
+TREE_BLOCK = 32
+BLAKE3_CHUNK_BYTES = 1024
+MAX_FIXED_WIDTH = 64
+FIXED_WIDTH_FROM = 1 << 16
+"""Messages from which a kernel of the width's own is worth its second of compilation."""
+
+_JOB = np.dtype(
+    [("n", "<u8"), ("n_data", "<u8"), ("mode", "<u4"), ("digest_size", "<u4")]
+    + [("one", "<u4"), ("unused", "<u4")]
+)
+_KEY_BLOCK = np.dtype([("bytes", "u1", (64,))])
+_PLAIN, _DOMAIN, _KEY = range(3)
+
+
+def digest(
+    device: Device,
+    algorithm: str,
+    data: Any,
+    *,
+    digest_size: int = 32,
+    domain: bytes | None = None,
+    key: bytes | None = None,
+    out: Any = None,
+) -> Any:
+    """`crypsis.hashing.digest` of uint8[n, width] or (offsets, bytes) on `device`, where the result is too.
+
+    Raises as it does; DeviceMemoryError where the digests do not fit.
+    """
+    size, domain_bytes, key_bytes = checked_options(algorithm, digest_size, domain, key)
+    _check_keying(algorithm, domain_bytes, key_bytes)
+    rows, offsets = _read(device, data)
+    n = len(rows) if offsets is None else len(offsets) - 1
+    result = device.empty((n, size), np.uint8) if out is None else _output(device, out, (n, size))
+    if any(device.xp.may_share_memory(result, ours) for ours in (rows, offsets) if ours is not None):
+        raise ValueError("out overlaps data: give memory of its own")
+    if n == 0:
+        return result
+    rows = device.xp.ascontiguousarray(rows)
+    longest = rows.shape[1] if offsets is None else _longest(device, offsets, rows.size)
+    defines = {"ALGORITHM": ALGORITHMS.index(algorithm)}
+    mode = _KEY if key_bytes else _DOMAIN if domain_bytes else _PLAIN
+    start = device.empty(16, np.uint32)
+    block = np.zeros((), _KEY_BLOCK)
+    secret = key_bytes or domain_bytes
+    block["bytes"][: len(secret)] = np.frombuffer(secret, np.uint8)
+    device.launch(
+        SLUG,
+        "start_messages",
+        grid=1,
+        block=1,
+        args=[start, block[()], np.uint32(len(secret)), np.uint32(mode), np.uint32(1)],
+        defines=defines,
+    )
+    job = np.array((n, rows.size, mode, size, 1, 0), _JOB)[()]
+    if algorithm == "blake3" and longest > BLAKE3_CHUNK_BYTES:
+        _launch_tree(device, result, rows, offsets, start, job, longest, defines)
+    else:
+        _launch(device, result, rows, offsets, start, job, defines)
+    if key_bytes:
+        start.fill(0)
+    return result
+
+
+def sha256(device: Device, data: Any, **options: Any) -> Any:
+    """SHA-256 of every message; the options are those of `digest`."""
+    return digest(device, "sha256", data, **options)
+
+
+def sm3(device: Device, data: Any, **options: Any) -> Any:
+    """SM3 of every message; the options are those of `digest`."""
+    return digest(device, "sm3", data, **options)
+
+
+def blake3(device: Device, data: Any, **options: Any) -> Any:
+    """BLAKE3 of every message; the options are those of `digest`."""
+    return digest(device, "blake3", data, **options)
+
+
+def _launch(
+    device: Device, out: Any, rows: Any, offsets: Any, start: Any, job: Any, defines: dict[str, int]
+) -> None:
+    kernel, args = "digest_offsets", [out, rows, offsets, start, job]
+    if offsets is None:
+        width = int(rows.shape[1])
+        fixed = width % 4 == 0 and 0 < width <= MAX_FIXED_WIDTH and device.address(rows) % 16 == 0
+        if fixed and len(rows) >= FIXED_WIDTH_FROM:
+            kernel, args = "digest_width", [out, rows, start, job]
+            defines = defines | {"WIDTH": width}
+        else:
+            kernel, args = "digest_rows", [out, rows, start, np.uint64(width), job]
+    device.launch(SLUG, kernel, grid=-(-int(job["n"]) // BLOCK), block=BLOCK, args=args, defines=defines)
+
+
+def _launch_tree(
+    device: Device,
+    out: Any,
+    rows: Any,
+    offsets: Any,
+    start: Any,
+    job: Any,
+    longest: int,
+    defines: dict[str, int],
+) -> None:
+    chunks = -(-longest // BLAKE3_CHUNK_BYTES)
+    width = np.uint64(0 if offsets is not None else rows.shape[1])
+    device.launch(
+        SLUG,
+        "digest_tree",
+        grid=-(-int(job["n"]) // TREE_BLOCK),
+        block=TREE_BLOCK,
+        shared_bytes=chunks.bit_length() * 8 * TREE_BLOCK * 4,
+        args=[out, rows, offsets, width, start, job],
+        defines=defines,
+    )
+
+
+def _check_keying(algorithm: str, domain: bytes, key: bytes) -> None:
+    if domain and key:
+        raise ValueError("domain and key were both given: use one, or derive the key from the domain")
+    if algorithm == "blake3" and key and len(key) != 32:
+        raise ValueError(f"key has {len(key)} bytes: blake3 takes exactly 32")
+
+
+def _read(device: Device, data: Any) -> tuple[Any, Any]:
+    """(rows, None) or (bytes, int64 offsets), all of this device's."""
+    if isinstance(data, tuple):
+        if len(data) != 2:
+            raise TypeError(f"data is a tuple of {len(data)}: give (offsets, bytes)")
+        offsets, values = data
+        _check_array(device, "the offsets of data", offsets, ("int32", "int64"), 1)
+        _check_array(device, "the bytes of data", values, ("uint8",), 1)
+        if len(offsets) < 1:
+            raise ValueError("the offsets of data are empty: n messages have n + 1 of them")
+        return values, device.xp.ascontiguousarray(offsets).astype(np.int64, copy=False)
+    _check_array(device, "data", data, ("uint8",), 2)
+    return data, None
+
+
+def _check_array(device: Device, name: str, value: Any, dtypes: tuple[str, ...], ndim: int) -> None:
+    shape = "uint8[n, width], one message a row" if ndim == 2 else " or ".join(dtypes) + " in one dimension"
+    if not device.owns(value):
+        raise TypeError(f"{name} is {type(value).__name__}: give {shape} on {device.name}")
+    if value.dtype.name not in dtypes:
+        raise TypeError(f"{name} is an array of {value.dtype}: give {shape}")
+    if value.ndim != ndim:
+        raise ValueError(f"{name} has shape {value.shape}: give {shape}")
+
+
+def _output(device: Device, out: Any, shape: tuple[int, int]) -> Any:
+    _check_array(device, "out", out, ("uint8",), 2)
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}: the result has {shape}")
+    if not out.flags.c_contiguous:
+        raise ValueError("out is not C-contiguous: allocate it with cupy.empty")
+    return out
+
+
+def _longest(device: Device, offsets: Any, n_data: int) -> int:
+    """Bytes of the longest message. Raises ValueError where offsets decrease or leave the data."""
+    n = len(offsets) - 1
+    words = device.from_host(np.array([NO_ERROR, 0], np.uint64))
+    device.launch(
+        SLUG,
+        "check_offsets",
+        grid=-(-n // BLOCK),
+        block=BLOCK,
+        args=[words, offsets, np.uint64(n), np.uint64(n_data)],
+        defines={"ALGORITHM": 0},
+    )
+    device.check(words, _bad_offsets)
+    return int(device.to_host(words)[1])
+
+
+def _bad_offsets(code: ErrorCode, row: int) -> Exception:
+    return ValueError(
+        f"the offsets of data decrease or point outside its bytes at message {row}: the arrays are damaged"
+    )

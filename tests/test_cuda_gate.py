@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/cubin_gate.py: it refuses spills, changed tables and sources that do not compile; and what it measures of
+the carry chains of kernels/common/arith.cuh. No GPU: the compilers make machine code for one."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("cubin_gate", ROOT / "tools" / "cubin_gate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["cubin_gate"] = module  # its worker processes find it by name
+    spec.loader.exec_module(module)
+    return module
+
+
+gate: Any = _load()
+
+SMALL = """extern "C" __global__ void __launch_bounds__(1024) small(u32* out) {
+  __shared__ u32 memory[64];
+  memory[threadIdx.x] = threadIdx.x;
+  __syncthreads();
+  out[threadIdx.x] = mul_hi(memory[63 - threadIdx.x], 3);
+}
+"""
+# 200 live values, and 64 registers a thread at most.
+SPILLS = """extern "C" __global__ void __launch_bounds__(1024) many(u32* out) {
+  u32 x[200];
+#pragma unroll
+  for (int j = 0; j < 200; ++j) x[j] = out[j * 1024 + threadIdx.x];
+  __syncthreads();
+#pragma unroll
+  for (int j = 0; j < 200; ++j) out[j * 1024 + threadIdx.x] = x[199 - j] * x[j];
+}
+"""
+# Two rows of 32 limbs a turn, the even and the odd products of each; 32 products before the loop.
+ROWS = """extern "C" __global__ void __launch_bounds__(128) products(u32* out, const u32* in) {
+  u32 b[32], even[32], odd[32];
+#pragma unroll
+  for (int j = 0; j < 32; ++j) b[j] = in[j * 128 + threadIdx.x];
+  mul_row<32>(even, b, in[4096]);
+  mul_row<32>(odd, b + 1, in[4096]);
+  u32 carries = 0;
+#pragma unroll 1
+  for (int i = 0; i < 64; i += 2) {
+    carries += mad_row<32>(even, even, b, in[4097 + i]);
+    carries += mad_row<32>(odd, odd, b + 1, in[4097 + i]);
+    carries += mad_row<32>(even, even, b, in[4098 + i]);
+    carries += mad_row<32>(odd, odd, b + 1, in[4098 + i]);
+  }
+#pragma unroll
+  for (int j = 0; j < 32; ++j) out[j * 128 + threadIdx.x] = even[j] ^ odd[j] ^ carries;
+}
+"""
+
+
+@pytest.fixture(params=["nvcc", "nvrtc"])
+def compiler(request: pytest.FixtureRequest) -> str:
+    try:
+        gate.compiler_version(gate.choose_compiler(request.param))
+        gate.find_nvdisasm()
+    except gate.GateError as error:
+        pytest.skip(str(error))
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def architectures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One architecture keeps the tests short; the gate itself has three."""
+    assert gate.ARCHITECTURES == ("sm_80", "sm_90", "sm_100")
+    monkeypatch.setattr(gate, "ARCHITECTURES", ("sm_90",))
+
+
+@pytest.fixture
+def kernels(tmp_path: Path) -> Path:
+    root = tmp_path / "kernels"
+    shutil.copytree(ROOT / "kernels" / "common", root / "common")
+    (root / "demo").mkdir()
+    return root
+
+
+def declare(kernels: Path, source: str, **defines: int) -> None:
+    (kernels / "demo" / "demo.cu").write_text(f'#include "common/arith.cuh"\n{source}')
+    instance = {"source": "demo/demo.cu", "defines": defines}
+    (kernels / "demo" / "instances.json").write_text(json.dumps({"only": instance}))
+
+
+def run_gate(kernels: Path, compiler: str, *options: str) -> int:
+    cache = str(kernels.parent / "cache")
+    return int(gate.main(["--kernels", str(kernels), "--cache", cache, "--compiler", compiler, *options]))
+
+
+def table(kernels: Path) -> Any:
+    return json.loads((kernels / "demo" / "resources.json").read_text())["instances"]["only"]
+
+
+@pytest.mark.parametrize("compiler", ["nvcc"], indirect=True)
+def test_a_table_is_written_and_a_change_refused(
+    kernels: Path, compiler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(kernels, SMALL)
+    assert run_gate(kernels, compiler) == 1
+    assert "demo: no resources.json: run with --update and commit it" in capsys.readouterr().out
+    assert run_gate(kernels, compiler, "--update") == 0
+    assert list(table(kernels)) == ["sm_90"]
+    needs = table(kernels)["sm_90"]["small"]
+    assert needs["shared"] == 256
+    assert needs["stack"] == needs["LDL"] == needs["STL"] == 0
+    assert 0 < needs["registers"] < 64
+    assert run_gate(kernels, compiler, "demo") == 0
+
+    declare(kernels, SMALL.replace("[64]", "[128]"))
+    capsys.readouterr()
+    assert run_gate(kernels, compiler) == 1
+    assert "demo only sm_90 small shared: 256 in the table, 512 now" in capsys.readouterr().out
+
+    declare(kernels, SMALL.replace("small", "renamed"))
+    assert run_gate(kernels, compiler) == 1
+    assert "demo only sm_90 renamed registers: none in the table" in capsys.readouterr().out
+
+
+def test_spills_are_refused_even_by_an_update(
+    kernels: Path, compiler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(kernels, SPILLS)
+    assert run_gate(kernels, compiler, "--update") == 1
+    assert "demo only sm_90: demo/demo.cu spills" in capsys.readouterr().out
+    assert not (kernels / "demo" / "resources.json").exists()
+
+
+def test_a_compile_error_names_the_file(
+    kernels: Path, compiler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(kernels, SMALL.replace("mul_hi", "mul_high"))
+    assert run_gate(kernels, compiler) == 1
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("demo only sm_90: kernels/demo/demo.cu(6): error: ")
+    assert "mul_high" in first
+
+
+def measured_rows(kernels: Path, compiler: str) -> dict[str, dict[str, int]]:
+    declare(kernels, ROWS)
+    assert run_gate(kernels, compiler, "--update") == 0
+    return {architecture: entry["products"] for architecture, entry in table(kernels).items()}
+
+
+def test_a_product_costs_one_wide_multiply_add(kernels: Path, compiler: str) -> None:
+    for needs in measured_rows(kernels, compiler).values():
+        assert 96 <= needs["IMAD.WIDE"] <= 100  # some more are addresses
+        assert needs["stack"] == needs["LDL"] == needs["STL"] == 0
+        assert needs["registers"] <= 128
+
+
+@pytest.mark.slow
+def test_both_compilers_give_the_same_table(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "ARCHITECTURES", ("sm_80", "sm_90", "sm_100"))
+    try:
+        for name in ("nvcc", "nvrtc"):
+            gate.compiler_version(gate.choose_compiler(name))
+        gate.find_nvdisasm()
+    except gate.GateError as error:
+        pytest.skip(str(error))
+    assert measured_rows(kernels, "nvcc") == measured_rows(kernels, "nvrtc")
+
+
+def test_bad_arguments(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gate.main(["--kernels", str(kernels), "nothing"]) == 2
+    assert "no kernels/nothing/instances.json; there are: none" in capsys.readouterr().err
