@@ -2,12 +2,12 @@
 // Digests of many messages, one a thread: -DALGORITHM=0 SHA-256, 1 SM3, 2 BLAKE3. The contract is that of
 // csrc/hashing/hashing.h: same modes, same bytes.
 //
-// digest_rows       uint8[n, width], any width (BLAKE3: up to 1,024 bytes)
-// digest_width      the same and alone with -DWIDTH=4, 8, .., 64, for rows that begin at a multiple of 16 bytes
-// digest_offsets    message i is data[offsets[i], offsets[i + 1])
-// digest_tree       BLAKE3 of messages longer than a chunk, by offsets or rows; chaining values in shared memory
+// digest_messages   message i is data[offsets[i], offsets[i + 1]), or row i of uint8[n, width] where offsets is null;
+//                   BLAKE3: up to 1,024 bytes
+// digest_width      rows alone, with -DWIDTH=4, 8, .., 64 and data at a multiple of 16 bytes
+// digest_tree       BLAKE3 of messages of any length; chaining values in shared memory
 // start_messages    one thread: what the key or the domain makes of the initial value
-// check_offsets     offsets never decrease and stay in the data; the longest message
+// check_offsets     with ALGORITHM 0: offsets never decrease and stay in the data; the longest message
 //
 // `start` is u32[16]: the chaining value that messages start from, and HMAC's outer one. Running time depends on
 // lengths, not on bytes or key.
@@ -29,7 +29,6 @@ typedef Blake3 Function;
 #error "ALGORITHM is 0 (SHA-256), 1 (SM3) or 2 (BLAKE3)"
 #endif
 
-constexpr bool kIsBlake3 = ALGORITHM == 2;
 constexpr u32 kModePlain = 0, kModeDomain = 1, kModeKey = 2;
 
 // What all messages of a launch share; as in bindings/crypsis/cuda/hashing.py.
@@ -48,6 +47,14 @@ struct KeyBlock {
 
 __device__ __forceinline__ u64 thread_index() {
   return static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+// Message t: of `offsets`, or where that is null row t of `width` bytes.
+__device__ __forceinline__ Message message_of(u64 t, const u8* data, const i64* offsets, u64 width,
+                                              const Job& job) {
+  if (offsets == nullptr) return Message(data, job.n_data, t * width, width);
+  const u64 begin = static_cast<u64>(offsets[t]), end = static_cast<u64>(offsets[t + 1]);
+  return Message(data, job.n_data, begin, end - begin);
 }
 
 #if ALGORITHM == 2
@@ -160,20 +167,11 @@ extern "C" __global__ void __launch_bounds__(128)
 #else
 
 extern "C" __global__ void __launch_bounds__(128)
-    digest_rows(u8* __restrict__ out, const u8* __restrict__ data, const u32* __restrict__ start, u64 width,
-                Job job) {
+    digest_messages(u8* __restrict__ out, const u8* __restrict__ data, const i64* __restrict__ offsets,
+                    u64 width, const u32* __restrict__ start, Job job) {
   const u64 t = thread_index();
   if (t >= job.n) return;
-  digest(Message(data, job.n_data, t * width, width), start, job, out + t * job.digest_size);
-}
-
-extern "C" __global__ void __launch_bounds__(128)
-    digest_offsets(u8* __restrict__ out, const u8* __restrict__ data, const i64* __restrict__ offsets,
-                   const u32* __restrict__ start, Job job) {
-  const u64 t = thread_index();
-  if (t >= job.n) return;
-  const u64 begin = static_cast<u64>(offsets[t]), end = static_cast<u64>(offsets[t + 1]);
-  digest(Message(data, job.n_data, begin, end - begin), start, job, out + t * job.digest_size);
+  digest(message_of(t, data, offsets, width, job), start, job, out + t * job.digest_size);
 }
 
 // start[0..8): what every message starts from. start[8..16): HMAC's outer value, else zeros. One thread.
@@ -198,6 +196,7 @@ extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock bloc
   for (u32 j = 0; j < 8; ++j) start[8 + j] = 0;
 #else
   // A domain's block is its length, its bytes and zeros; HMAC's are the key with each byte xored.
+#pragma unroll 1
   for (u32 pass = 0; pass < 2; ++pass) {
     if (pass == 1) Function::initial(state);
     const u32 mask = mode != kModeKey ? 0 : pass == 0 ? 0x36363636u : 0x5c5c5c5cu;
@@ -228,6 +227,8 @@ extern "C" __global__ void start_messages(u32* __restrict__ start, KeyBlock bloc
 #endif
 }
 
+#if ALGORITHM == 0
+
 // errors[0]: an error word; errors[1]: the length of the longest message, from 0.
 extern "C" __global__ void __launch_bounds__(128)
     check_offsets(u64* __restrict__ errors, const i64* __restrict__ offsets, u64 n, u64 n_data) {
@@ -238,23 +239,23 @@ extern "C" __global__ void __launch_bounds__(128)
     raise_error(errors, kErrorCorruptData, t);
     return;
   }
-  atomicMax(errors + 1, static_cast<u64>(end - begin));
+  const u64 length = static_cast<u64>(end - begin);
+  if (length > errors[1]) atomicMax(errors + 1, length);  // an old value costs an atomic, no more
 }
 
-#if ALGORITHM == 2
+#elif ALGORITHM == 2
 
 // Messages of any length, a tree of chunks [BLAKE3, 2.1]: chaining values of finished subtrees wait in shared
 // memory, one for each set bit of the number of chunks. A thread's loop does one compression a turn, of a block or of
-// a parent. `offsets` is null for rows of `width` bytes.
+// a parent.
 extern "C" __global__ void __launch_bounds__(32)
     digest_tree(u8* __restrict__ out, const u8* __restrict__ data, const i64* __restrict__ offsets, u64 width,
                 const u32* __restrict__ start, Job job) {
   CRYPSIS_DYNAMIC_SHARED(u32, stacks);  // [subtrees that wait][8][blockDim.x]
   const u64 t = thread_index();
   if (t >= job.n) return;
-  const u64 begin = offsets == nullptr ? t * width : static_cast<u64>(offsets[t]);
-  const u64 n = offsets == nullptr ? width : static_cast<u64>(offsets[t + 1]) - begin;
-  const Message message(data, job.n_data, begin, n);
+  const Message message = message_of(t, data, offsets, width, job);
+  const u64 n = message.n;
   const u64 n_blocks = n == 0 ? 1 : (n + kBlockBytes - 1) / kBlockBytes;
   const u32 flags = mode_flags(job.mode);
   u32 state[8], w[kBlockWords];

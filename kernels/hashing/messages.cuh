@@ -84,8 +84,8 @@ __device__ __forceinline__ void load_block(u32 w[kBlockWords], const Message& me
   }
 }
 
-// The same of a row of kWidth bytes, a multiple of 4, in rows that begin at a multiple of 16 bytes: what is behind a
-// row is known to the compiler.
+// The same of a row of kWidth bytes, a multiple of 4, of an array at a multiple of 16 bytes: what is behind a row is
+// known to the compiler.
 template <bool kBigEndian, u32 kWidth>
 __device__ __forceinline__ void load_row(u32 w[kBlockWords], const u8* at) {
   static_assert(kWidth % 4 == 0 && kWidth <= kBlockBytes, "rows of up to 16 whole words");

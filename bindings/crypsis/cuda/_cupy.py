@@ -172,10 +172,14 @@ class CupyDevice(Device):
         return int(a.data.ptr)
 
     def from_host(self, a: npt.NDArray[Any]) -> Any:
+        if not isinstance(a, np.ndarray):
+            raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")
         with self.current(), self._asking(a.nbytes):
             return self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
 
     def to_host(self, a: Any) -> npt.NDArray[Any]:
+        if not self.owns(a):
+            raise TypeError(f"to_host takes an array of {self.name}, not {type(a).__name__}")
         with self.current():
             host: npt.NDArray[Any] = self._cupy.asnumpy(a, order="C")
             return host

@@ -24,8 +24,10 @@ FIXED_WIDTH_FROM = 1 << 16
 """Messages from which a kernel of the width's own is worth its second of compilation."""
 
 _JOB = np.dtype(
-    [("n", "<u8"), ("n_data", "<u8"), ("mode", "<u4"), ("digest_size", "<u4")]
-    + [("one", "<u4"), ("unused", "<u4")]
+    {
+        "names": ["n", "n_data", "mode", "digest_size", "one", "unused"],
+        "formats": ["<u8", "<u8", "<u4", "<u4", "<u4", "<u4"],
+    }
 )
 _KEY_BLOCK = np.dtype([("bytes", "u1", (64,))])
 _PLAIN, _DOMAIN, _KEY = range(3)
@@ -71,10 +73,7 @@ def digest(
         defines=defines,
     )
     job = np.array((n, rows.size, mode, size, 1, 0), _JOB)[()]
-    if algorithm == "blake3" and longest > BLAKE3_CHUNK_BYTES:
-        _launch_tree(device, result, rows, offsets, start, job, longest, defines)
-    else:
-        _launch(device, result, rows, offsets, start, job, defines)
+    _launch(device, result, rows, offsets, start, job, longest, defines)
     if key_bytes:
         start.fill(0)
     return result
@@ -96,21 +95,6 @@ def blake3(device: Device, data: Any, **options: Any) -> Any:
 
 
 def _launch(
-    device: Device, out: Any, rows: Any, offsets: Any, start: Any, job: Any, defines: dict[str, int]
-) -> None:
-    kernel, args = "digest_offsets", [out, rows, offsets, start, job]
-    if offsets is None:
-        width = int(rows.shape[1])
-        fixed = width % 4 == 0 and 0 < width <= MAX_FIXED_WIDTH and device.address(rows) % 16 == 0
-        if fixed and len(rows) >= FIXED_WIDTH_FROM:
-            kernel, args = "digest_width", [out, rows, start, job]
-            defines = defines | {"WIDTH": width}
-        else:
-            kernel, args = "digest_rows", [out, rows, start, np.uint64(width), job]
-    device.launch(SLUG, kernel, grid=-(-int(job["n"]) // BLOCK), block=BLOCK, args=args, defines=defines)
-
-
-def _launch_tree(
     device: Device,
     out: Any,
     rows: Any,
@@ -120,17 +104,23 @@ def _launch_tree(
     longest: int,
     defines: dict[str, int],
 ) -> None:
-    chunks = -(-longest // BLAKE3_CHUNK_BYTES)
-    width = np.uint64(0 if offsets is not None else rows.shape[1])
+    n, width = int(job["n"]), 0 if offsets is not None else longest
+    kernel, block, shared = "digest_messages", BLOCK, 0
+    args = [out, rows, offsets, np.uint64(width), start, job]
+    if defines["ALGORITHM"] == ALGORITHMS.index("blake3") and longest > BLAKE3_CHUNK_BYTES:
+        kernel, block = "digest_tree", TREE_BLOCK
+        chunks = -(-longest // BLAKE3_CHUNK_BYTES)
+        shared = chunks.bit_length() * 8 * 4 * block  # a chaining value for each subtree that waits
+    elif n >= FIXED_WIDTH_FROM and _has_own_kernel(width) and device.address(rows) % 16 == 0:
+        kernel, args = "digest_width", [out, rows, start, job]
+        defines = defines | {"WIDTH": width}
     device.launch(
-        SLUG,
-        "digest_tree",
-        grid=-(-int(job["n"]) // TREE_BLOCK),
-        block=TREE_BLOCK,
-        shared_bytes=chunks.bit_length() * 8 * TREE_BLOCK * 4,
-        args=[out, rows, offsets, width, start, job],
-        defines=defines,
+        SLUG, kernel, grid=-(-n // block), block=block, shared_bytes=shared, args=args, defines=defines
     )
+
+
+def _has_own_kernel(width: int) -> bool:
+    return width % 4 == 0 and 0 < width <= MAX_FIXED_WIDTH
 
 
 def _check_keying(algorithm: str, domain: bytes, key: bytes) -> None:
