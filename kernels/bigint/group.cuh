@@ -27,8 +27,8 @@
 constexpr int kLimbs = LIMBS;
 constexpr int kPart = ((LIMBS + TPI - 1) / TPI + 1) / 2 * 2;  // limbs of a thread, even
 constexpr int kRows = THREADS / TPI;                          // numbers of a block
-constexpr int kStride = TPI * kPart + 1;                      // words of a number in shared memory: odd, so that
-                                                              // limb i of all numbers is in different banks
+constexpr int kStride = TPI * kPart + 1;  // words of a number in shared memory: odd, so that
+                                          // limb i of all numbers is in different banks
 constexpr int kShared = kRows * kStride;
 
 static_assert(kLimbs % 2 == 0 && kLimbs >= 2, "rows are 64-bit limbs");
@@ -41,8 +41,6 @@ static_assert(THREADS % 32 == 0, "blocks are whole warps");
 #else
 #define CRYPSIS_INLINE __device__ __attribute__((noinline))
 #endif
-
-#define CRYPSIS_BIGINT_KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 
 // The constants of a modulus in device memory, rows of LIMBS words: n, R mod n, R^2 mod n, one; then -1/n mod 2^32.
 struct Constants {

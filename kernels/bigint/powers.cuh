@@ -21,8 +21,8 @@ __device__ __forceinline__ u32 equal_mask(u32 a, u32 b) {
 // A table of each group's own in device memory, laid out so that a warp reads whole lines: word pair j of entry d of
 // thread t is at ((d * kPart + j) / 2 * threads + t). 2^window * kPart * 4 bytes a thread of the grid.
 struct OwnTable {
-  u64* at;         // of this thread
-  u64 n_threads;   // of the grid
+  u64* at;        // of this thread
+  u64 n_threads;  // of the grid
   __device__ __forceinline__ explicit OwnTable(u64* table)
       : at(table + static_cast<u64>(blockIdx.x) * THREADS + threadIdx.x),
         n_threads(static_cast<u64>(gridDim.x) * THREADS) {}
@@ -63,9 +63,9 @@ struct OwnTable {
 // A stride (in words) of 0 repeats one row. table: see OwnTable.
 template <bool kVartime>
 __device__ __forceinline__ void powm_rows(u32* out, const u32* bases, u64 base_stride, const u32* exponents,
-                                          u64 exponent_stride, u32 exponent_limbs, u32 exponent_bits, u32 window,
-                                          u64* table_space, const u32* constants, u64 n, u32 montgomery,
-                                          u32* shared) {
+                                          u64 exponent_stride, u32 exponent_limbs, u32 exponent_bits,
+                                          u32 window, u64* table_space, const u32* constants, u64 n,
+                                          u32 montgomery, u32* shared) {
   const Group group = make_group({constants}, shared);
   const OwnTable table(table_space);
   const u32 n_entries = 1u << window;
@@ -111,26 +111,29 @@ __device__ __forceinline__ void powm_rows(u32* out, const u32* bases, u64 base_s
 }
 
 // Constant-time in bases and exponents.
-CRYPSIS_BIGINT_KERNEL powm(u32* out, const u32* bases, u64 base_stride, const u32* exponents, u64 exponent_stride,
-                           u32 exponent_limbs, u32 exponent_bits, u32 window, u64* table, const u32* constants,
-                           u64 n, u32 montgomery) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    powm(u32* out, const u32* bases, u64 base_stride, const u32* exponents, u64 exponent_stride,
+         u32 exponent_limbs, u32 exponent_bits, u32 window, u64* table, const u32* constants, u64 n,
+         u32 montgomery) {
   __shared__ u32 shared[kShared];
-  powm_rows<false>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window, table,
-                   constants, n, montgomery, shared);
+  powm_rows<false>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window,
+                   table, constants, n, montgomery, shared);
 }
 
 // Addresses depend on the exponents.
-CRYPSIS_BIGINT_KERNEL powm_vartime(u32* out, const u32* bases, u64 base_stride, const u32* exponents,
-                                   u64 exponent_stride, u32 exponent_limbs, u32 exponent_bits, u32 window,
-                                   u64* table, const u32* constants, u64 n, u32 montgomery) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    powm_vartime(u32* out, const u32* bases, u64 base_stride, const u32* exponents, u64 exponent_stride,
+                 u32 exponent_limbs, u32 exponent_bits, u32 window, u64* table, const u32* constants, u64 n,
+                 u32 montgomery) {
   __shared__ u32 shared[kShared];
-  powm_rows<true>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window, table,
-                  constants, n, montgomery, shared);
+  powm_rows<true>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window,
+                  table, constants, n, montgomery, shared);
 }
 
 // Raises kErrorOutOfRange for the first row with a value of more than n_bits bits. values: u32[n, columns, limbs].
 // Constant-time for good rows.
-CRYPSIS_BIGINT_KERNEL check_bits(u64* error, const u32* values, u32 columns, u32 limbs, u32 n_bits, u64 n) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    check_bits(u64* error, const u32* values, u32 columns, u32 limbs, u32 n_bits, u64 n) {
   const u64 row = static_cast<u64>(blockIdx.x) * THREADS + threadIdx.x;
   if (row >= n) return;
   const u32* const from = values + row * columns * limbs;

@@ -16,8 +16,9 @@ struct Row {
 
 // out[i] = a[i] * b[i] / R mod n, or a[i] * b[i] mod n where `plain`. a, b, out: u32[n, LIMBS] below n; a stride of
 // 0 repeats one row. out may be a or b. Constant-time.
-CRYPSIS_BIGINT_KERNEL mul(u32* out, const u32* a, u64 a_stride, const u32* b, u64 b_stride, const u32* constants,
-                          u64 n, u32 plain) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    mul(u32* out, const u32* a, u64 a_stride, const u32* b, u64 b_stride, const u32* constants, u64 n,
+        u32 plain) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);
@@ -35,7 +36,8 @@ CRYPSIS_BIGINT_KERNEL mul(u32* out, const u32* a, u64 a_stride, const u32* b, u6
 }
 
 // out[i] = a[i]^2 / R mod n, or a[i]^2 mod n where `plain`. As `mul`.
-CRYPSIS_BIGINT_KERNEL sqr(u32* out, const u32* a, const u32* constants, u64 n, u32 plain) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    sqr(u32* out, const u32* a, const u32* constants, u64 n, u32 plain) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);
@@ -50,7 +52,8 @@ CRYPSIS_BIGINT_KERNEL sqr(u32* out, const u32* a, const u32* constants, u64 n, u
 }
 
 // Raises kErrorOutOfRange for the first row that is not below n. rows: u32[n, LIMBS]. Constant-time for good rows.
-CRYPSIS_BIGINT_KERNEL check_rows(u64* error, const u32* rows, const u32* constants, u64 n) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    check_rows(u64* error, const u32* rows, const u32* constants, u64 n) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);

@@ -23,8 +23,9 @@ __device__ __forceinline__ u64 steps_of_warp(u64 steps) {
 // Run r multiplies rows[index[j]] (rows[j] where index is null) for begin <= j < end, after initial[target] where
 // initial is not null; the product of nothing is one. out[j] = the product so far after item j where `running`, else
 // out[target] = the whole. out may be rows where `running` and index is null. Constant-time in the rows.
-CRYPSIS_BIGINT_KERNEL run_products(u32* out, const u32* rows, const i64* index, const Run* runs, const u32* initial,
-                                   const u32* constants, u64 n, u32 running) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    run_products(u32* out, const u32* rows, const i64* index, const Run* runs, const u32* initial,
+                 const u32* constants, u64 n, u32 running) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);
@@ -48,8 +49,9 @@ CRYPSIS_BIGINT_KERNEL run_products(u32* out, const u32* rows, const i64* index, 
 
 // Second half of Montgomery's trick [Montgomery 1987, 10.3.1]: run r walks back from end - 1 to begin with
 // u = inverses[target]: out[j] = u * before[j - 1] (u itself at begin), u = u * rows[j]. out may be rows.
-CRYPSIS_BIGINT_KERNEL inverse_runs(u32* out, const u32* rows, const u32* before, const Run* runs, const u32* inverses,
-                                   const u32* constants, u64 n) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    inverse_runs(u32* out, const u32* rows, const u32* before, const Run* runs, const u32* inverses,
+                 const u32* constants, u64 n) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);

@@ -6,7 +6,8 @@
 #include "bigint/powers.cuh"
 
 // table[t] from bases[t], u32[n, LIMBS] in Montgomery form: a group a table, each power from the one before.
-CRYPSIS_BIGINT_KERNEL build_tables(u32* table, const u32* bases, u32 window, const u32* constants, u64 n) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    build_tables(u32* table, const u32* bases, u32 window, const u32* constants, u64 n) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const Row row(n);
@@ -37,7 +38,8 @@ CRYPSIS_INLINE void choose(const Group& group, u32* x, const u32* entries, u32 n
 }
 
 template <bool kVartime>
-__device__ __forceinline__ void look_up(const Group& group, u32* x, const u32* table, u32 t, u32 window, u32 digit) {
+__device__ __forceinline__ void look_up(const Group& group, u32* x, const u32* table, u32 t, u32 window,
+                                        u32 digit) {
   const u32* const entries = table + (static_cast<u64>(t) << window) * kLimbs;
   if (kVartime) {
     load_row(group, x, entries + static_cast<u64>(digit) * kLimbs);
@@ -48,8 +50,8 @@ __device__ __forceinline__ void look_up(const Group& group, u32* x, const u32* t
 
 template <bool kVartime>
 __device__ __forceinline__ void table_powm_rows(u32* out, const u32* table, u32 n_tables, u32 window,
-                                                const u32* exponents, u32 exponent_limbs, const u32* constants, u64 n,
-                                                u32 montgomery, u32* shared) {
+                                                const u32* exponents, u32 exponent_limbs,
+                                                const u32* constants, u64 n, u32 montgomery, u32* shared) {
   const Group group = make_group({constants}, shared);
   const u32* const exponent = exponents + Row(n).index * exponent_limbs;
   u32 x[kPart], y[kPart];
@@ -72,24 +74,28 @@ __device__ __forceinline__ void table_powm_rows(u32* out, const u32* table, u32 
 // out[i] = product over t of entry (t, digit t of exponents[i]), digit t being the `window` bits from t * window on.
 // exponents: u32[n, exponent_limbs]; out: u32[n, LIMBS], in Montgomery form where `montgomery`; n_tables at least 1.
 // Constant-time: every look-up reads a whole table, the same lines for all rows of a warp.
-CRYPSIS_BIGINT_KERNEL table_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents,
-                                 u32 exponent_limbs, const u32* constants, u64 n, u32 montgomery) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    table_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents, u32 exponent_limbs,
+               const u32* constants, u64 n, u32 montgomery) {
   __shared__ u32 shared[kShared];
-  table_powm_rows<false>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery, shared);
+  table_powm_rows<false>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery,
+                         shared);
 }
 
 // Addresses depend on the exponents.
-CRYPSIS_BIGINT_KERNEL table_powm_vartime(u32* out, const u32* table, u32 n_tables, u32 window,
-                                         const u32* exponents, u32 exponent_limbs, const u32* constants, u64 n,
-                                         u32 montgomery) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    table_powm_vartime(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents,
+                       u32 exponent_limbs, const u32* constants, u64 n, u32 montgomery) {
   __shared__ u32 shared[kShared];
-  table_powm_rows<true>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery, shared);
+  table_powm_rows<true>(out, table, n_tables, window, exponents, exponent_limbs, constants, n, montgomery,
+                        shared);
 }
 
 // out[i] = product over t of base_t^exponents[i, t], in Montgomery form; squarings between the windows. exponents:
 // u64[n, n_tables] below 2^exponent_bits. Constant-time in the exponents.
-CRYPSIS_BIGINT_KERNEL multi_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents,
-                                 u32 exponent_bits, const u32* constants, u64 n) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+    multi_powm(u32* out, const u32* table, u32 n_tables, u32 window, const u32* exponents, u32 exponent_bits,
+               const u32* constants, u64 n) {
   __shared__ u32 shared[kShared];
   const Group group = make_group({constants}, shared);
   const u32* const row_exponents = exponents + Row(n).index * (2 * static_cast<u64>(n_tables));

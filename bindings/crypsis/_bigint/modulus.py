@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
+from crypsis.cuda._dispatch import device_of, follow_data
+
+if TYPE_CHECKING:
+    from crypsis.cuda import Device
 
 MIN_BITS = 256
 """Bits of the smallest modulus."""
@@ -54,7 +58,7 @@ class Modulus:
     n: the modulus, a Python integer. ValueError where it is even or of another size.
     """
 
-    __slots__ = ("_core", "_n", "_r")
+    __slots__ = ("_core", "_n", "_on_devices", "_r")
 
     def __init__(self, n: int) -> None:
         if not isinstance(n, int) or isinstance(n, bool):
@@ -66,6 +70,7 @@ class Modulus:
         self._core = _core.bigint.Modulus(from_ints([n], -(-n.bit_length() // 64))[0])
         self._r = self._core.r()
         self._r.setflags(write=False)
+        self._on_devices: dict[Device, Any] = {}  # what crypsis.cuda.bigint keeps of this modulus
 
     @property
     def n(self) -> int:
@@ -91,12 +96,20 @@ class Modulus:
         self, a: Limbs, *, out: Limbs | None = None, backend: str | None = None, threads: int | None = None
     ) -> Limbs:
         """a * R mod n of each row; `out` may be `a`. Returns the shape of `a`."""
+        if (device := device_of(a, out)) is not None:
+            from crypsis.cuda import bigint
+
+            return bigint.to_montgomery(device, a, self, out=out)  # type: ignore[no-any-return]
         return mod_mul(a, self._core.r2(), self, montgomery=True, out=out, backend=backend, threads=threads)
 
     def from_montgomery(
         self, a: Limbs, *, out: Limbs | None = None, backend: str | None = None, threads: int | None = None
     ) -> Limbs:
         """a / R mod n of each row; `out` may be `a`. Returns the shape of `a`."""
+        if (device := device_of(a, out)) is not None:
+            from crypsis.cuda import bigint
+
+            return bigint.from_montgomery(device, a, self, out=out)  # type: ignore[no-any-return]
         one = np.zeros(self.limbs, dtype=np.uint64)
         one[0] = 1
         return mod_mul(a, one, self, montgomery=True, out=out, backend=backend, threads=threads)
@@ -114,6 +127,7 @@ class Modulus:
         return Modulus, (self._n,)
 
 
+@follow_data("bigint")
 def mod_mul(
     a: Limbs,
     b: Limbs,
@@ -125,20 +139,7 @@ def mod_mul(
     threads: int | None = None,
 ) -> Limbs:
     """a * b mod n, row by row; either may be one row for all. `out` may be an operand with as many rows."""
-    left = check.rows("a", a, modulus.limbs)
-    right = check.rows("b", b, modulus.limbs)
-    if len(left) != len(right) and 1 not in (len(left), len(right)):
-        raise ValueError(
-            f"a has shape {a.shape} and b {b.shape}: give as many rows, or one for all in either"
-        )
-    n = len(right) if len(left) == 1 else len(left)
-    shape = (n, modulus.limbs) if max(a.ndim, b.ndim) == 2 else (modulus.limbs,)
-    product = check.result(
-        out,
-        shape,
-        same=tuple(rows for rows in (left, right) if len(rows) == n),
-        apart=tuple(rows for rows in (left, right) if len(rows) != n),
-    )
+    left, right, product = factors(a, b, modulus, out)
     _core.bigint.mul(
         modulus._core,
         left,
@@ -151,6 +152,29 @@ def mod_mul(
     return product
 
 
+def factors(
+    a: Limbs, b: Limbs, modulus: Modulus, out: Limbs | None, device: Device | None = None
+) -> tuple[Limbs, Limbs, Limbs]:
+    """The operands of a product as rows, and where it goes; private."""
+    left = check.rows("a", a, modulus.limbs, device)
+    right = check.rows("b", b, modulus.limbs, device)
+    if len(left) != len(right) and 1 not in (len(left), len(right)):
+        raise ValueError(
+            f"a has shape {a.shape} and b {b.shape}: give as many rows, or one for all in either"
+        )
+    n = len(right) if len(left) == 1 else len(left)
+    shape = (n, modulus.limbs) if max(a.ndim, b.ndim) == 2 else (modulus.limbs,)
+    product = check.result(
+        out,
+        shape,
+        same=tuple(rows for rows in (left, right) if len(rows) == n),
+        apart=tuple(rows for rows in (left, right) if len(rows) != n),
+        device=device,
+    )
+    return left, right, product
+
+
+@follow_data("bigint")
 def mod_sqr(
     a: Limbs,
     modulus: Modulus,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,11 @@ from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, mod_mul, mod_sqr
-from crypsis._bigint.products import _products, batch_inverse, cumulative_prod
+from crypsis._bigint.products import batch_inverse, cumulative_prod, products
+from crypsis.cuda._dispatch import follow_data
+
+if TYPE_CHECKING:
+    from crypsis.cuda import Device
 
 BLOCK_DIGITS = 1 << 20
 """Digits of exponents that are recoded and sorted at a time, some 80 bytes each: rows go in blocks of as many."""
@@ -34,6 +38,58 @@ class _Options(TypedDict):
     threads: int | None
 
 
+class RowOps(Protocol):
+    """What the plans need of the place where rows are, all in Montgomery form: the host here, or a device."""
+
+    def empty(self, *shape: int) -> Any:
+        """Room for rows: `uint64[*shape, limbs]`."""
+
+    def mul(self, a: Any, b: Any, out: Any) -> None:
+        """out = a * b."""
+
+    def sqr(self, a: Any, out: Any) -> None:
+        """out = a^2."""
+
+    def products(self, rows: Any, index: npt.NDArray[np.int64] | None, starts: npt.NDArray[np.int64]) -> Any:
+        """Row i: the product of rows[index[j]] (rows[j]) for starts[i] <= j < starts[i + 1]."""
+
+    def running(self, rows: Any, starts: npt.NDArray[np.int64]) -> None:
+        """rows[j] = the product of its segment up to it."""
+
+    def contiguous(self, rows: Any) -> Any:
+        """rows without gaps."""
+
+
+class _HostRows:
+    """`RowOps` of NumPy arrays."""
+
+    def __init__(self, modulus: Modulus, options: _Options) -> None:
+        self._modulus = modulus
+        self._options = options
+
+    def empty(self, *shape: int) -> Limbs:
+        return np.empty((*shape, self._modulus.limbs), dtype=np.uint64)
+
+    def mul(self, a: Limbs, b: Limbs, out: Limbs) -> None:
+        mod_mul(a, b, self._modulus, out=out, montgomery=True, **self._options)
+
+    def sqr(self, a: Limbs, out: Limbs) -> None:
+        mod_sqr(a, self._modulus, out=out, montgomery=True, **self._options)
+
+    def products(
+        self, rows: Limbs, index: npt.NDArray[np.int64] | None, starts: npt.NDArray[np.int64]
+    ) -> Limbs:
+        result = self.empty(len(starts) - 1)
+        return products(rows, index, starts, self._modulus, True, result, **self._options)
+
+    def running(self, rows: Limbs, starts: npt.NDArray[np.int64]) -> None:
+        cumulative_prod(rows, starts, self._modulus, montgomery=True, out=rows, **self._options)
+
+    def contiguous(self, rows: Limbs) -> Limbs:
+        return np.ascontiguousarray(rows)
+
+
+@follow_data("bigint")
 def multi_powm(
     bases: Limbs,
     exponents: Limbs,
@@ -50,12 +106,7 @@ def multi_powm(
     bases: `uint64[k, limbs]`. exponents: `uint64[m, k]`, below 2^exponent_bits, a public bound of at most 64
     that the time depends on. Returns `uint64[m, limbs]`.
     """
-    rows = check.rows("bases", bases, modulus.limbs)
-    powers = check.array("exponents", exponents, (np.uint64,), (2,))
-    if powers.shape[1] != len(rows):
-        raise ValueError(
-            f"exponents has shape {powers.shape} for {len(rows)} bases: give uint64[m, {len(rows)}]"
-        )
+    rows, powers = multi_operands(bases, exponents, modulus)
     n_bits = _arguments.integer("exponent_bits", exponent_bits, 0, 64)
     result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
@@ -71,6 +122,7 @@ def multi_powm(
     return result
 
 
+@follow_data("bigint")
 def multi_powm_vartime(
     bases: Limbs,
     exponents: npt.NDArray[np.int64] | npt.NDArray[np.uint64],
@@ -91,24 +143,13 @@ def multi_powm_vartime(
     Each exponent is cut into windows. For few bases or many rows, powers of the bases are tabulated [Straus
     1964]; else each row sorts its bases into buckets by digit [Pippenger 1976]: whichever is fewer products.
     """
-    rows = check.rows("bases", bases, modulus.limbs)
-    powers = check.array("exponents", exponents, (np.int64, np.uint64), (2,))
+    rows, powers = vartime_operands(bases, exponents, modulus)
     m, k = powers.shape
-    if k != len(rows):
-        raise ValueError(
-            f"exponents has shape {powers.shape} for {len(rows)} bases: give int64[m, {len(rows)}]"
-        )
     result = check.result(out, (m, modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
     options = _Options(backend=backend, threads=threads)
-    negative = powers < 0 if powers.dtype == np.int64 else np.zeros(powers.shape, dtype=np.bool_)
-    bits_of = powers.view(np.uint64)
-    magnitudes = np.where(negative, np.uint64(0) - bits_of, bits_of)
-    n_bits = int(magnitudes.max()).bit_length() if magnitudes.size else 0
-
-    given = None if inverses is None else check.rows("inverses", inverses, modulus.limbs)
-    if given is not None and len(given) != k:
-        raise ValueError(f"inverses has shape {given.shape} for {k} bases: give one for each")
+    magnitudes, negative = magnitudes_of(powers)
+    given = None if inverses is None else checked_inverses(inverses, k, modulus)
     n_threads = _arguments.threads(threads)
     _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
     if given is not None:
@@ -121,23 +162,89 @@ def multi_powm_vartime(
         if given is None:
             given = batch_inverse(rows, modulus, montgomery=True, **options)
         rows = np.concatenate([rows, given])
-    plan = _plan(m, k, n_bits, signed, 8 * modulus.limbs)
-    if n_bits == 0:
+    if not magnitudes.any():
         result[:] = modulus.one_montgomery
     else:
-        if plan.straus:
-            n_entries = min(2 ** (plan.width - 1) if signed else 2**plan.width - 1, int(magnitudes.max()))
-            rows = _powers(rows, n_entries, modulus, options)
-        window_products = _straus if plan.straus else _pippenger
-        n_rows = max(1, BLOCK_DIGITS // (k * plan.windows))
-        for begin in range(0, m, n_rows):
-            part = slice(begin, begin + n_rows)
-            digits = _digits(magnitudes[part], negative[part], plan, signed)
-            parts = window_products(rows, digits, plan, modulus, options)
-            _horner(parts.reshape(-1, plan.windows, modulus.limbs), plan, modulus, result[part], options)
+        by_plan(_HostRows(modulus, options), rows, magnitudes, negative, signed, 8 * modulus.limbs, result)
     if not montgomery:
         modulus.from_montgomery(result, out=result, **options)
     return result
+
+
+def multi_operands(
+    bases: Limbs, exponents: Limbs, modulus: Modulus, device: Device | None = None
+) -> tuple[Limbs, Limbs]:
+    """The bases as rows and the exponents of `multi_powm`; private."""
+    rows = check.rows("bases", bases, modulus.limbs, device)
+    powers: Limbs = check.array("exponents", exponents, (np.uint64,), (2,), device)
+    if powers.shape[1] != len(rows):
+        raise ValueError(
+            f"exponents has shape {powers.shape} for {len(rows)} bases: give uint64[m, {len(rows)}]"
+        )
+    return rows, powers
+
+
+def vartime_operands(
+    bases: Limbs,
+    exponents: npt.NDArray[Any],
+    modulus: Modulus,
+    device: Device | None = None,
+    *,
+    exponents_on_host: bool = False,
+) -> tuple[Limbs, npt.NDArray[Any]]:
+    """The bases as rows and the exponents of `multi_powm_vartime`; private."""
+    rows = check.rows("bases", bases, modulus.limbs, device)
+    where = None if exponents_on_host else device
+    powers = check.array("exponents", exponents, (np.int64, np.uint64), (2,), where)
+    k = powers.shape[1]
+    if k != len(rows):
+        raise ValueError(
+            f"exponents has shape {powers.shape} for {len(rows)} bases: give int64[m, {len(rows)}]"
+        )
+    return rows, powers
+
+
+def checked_inverses(inverses: Limbs, k: int, modulus: Modulus, device: Device | None = None) -> Limbs:
+    """The inverses of k bases as rows; private."""
+    rows = check.rows("inverses", inverses, modulus.limbs, device)
+    if len(rows) != k:
+        raise ValueError(f"inverses has shape {rows.shape} for {k} bases: give one for each")
+    return rows
+
+
+def magnitudes_of(powers: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """(absolute values, which are negative) of int64 or uint64 exponents; private."""
+    negative = powers < 0 if powers.dtype == np.int64 else np.zeros(powers.shape, dtype=np.bool_)
+    bits_of = powers.view(np.uint64)
+    return np.where(negative, np.uint64(0) - bits_of, bits_of), negative
+
+
+def by_plan(
+    ops: RowOps,
+    rows: Any,
+    magnitudes: npt.NDArray[np.uint64],
+    negative: npt.NDArray[np.bool_],
+    signed: bool,
+    row_bytes: int,
+    result: Any,
+) -> None:
+    """result[i] = product over j of rows[j]^exponent, of `rows[k]`, or `rows[2 k]` with their inverses where signed.
+
+    magnitudes, negative: the exponents `[m, k]`, on the host, not all 0. Private.
+    """
+    m, k = magnitudes.shape
+    most = int(magnitudes.max())
+    plan = _plan(m, k, most.bit_length(), signed, row_bytes)
+    if plan.straus:
+        n_entries = min(2 ** (plan.width - 1) if signed else 2**plan.width - 1, most)
+        rows = _powers(ops, rows, n_entries)
+    window_products = _straus if plan.straus else _pippenger
+    n_rows = max(1, BLOCK_DIGITS // (k * plan.windows))
+    for begin in range(0, m, n_rows):
+        part = slice(begin, begin + n_rows)
+        digits = _digits(magnitudes[part], negative[part], plan, signed)
+        parts = window_products(ops, rows, digits, plan)
+        _horner(ops, parts.reshape(-1, plan.windows, parts.shape[-1]), plan, result[part])
 
 
 def _plan(m: int, k: int, n_bits: int, signed: bool, row_bytes: int) -> _Plan:
@@ -183,33 +290,28 @@ def _chosen(digits: npt.NDArray[np.int64]) -> tuple[Any, npt.NDArray[np.int64]]:
     return np.nonzero(filled), starts
 
 
-def _powers(rows: Limbs, n_entries: int, modulus: Modulus, options: _Options) -> Limbs:
+def _powers(ops: RowOps, rows: Any, n_entries: int) -> Any:
     """`[n_entries, len(rows), limbs]`: entry d - 1 of row j is its power d."""
-    table = np.empty((n_entries, *rows.shape), dtype=np.uint64)
+    table = ops.empty(n_entries, len(rows))
     table[0] = rows
     for power in range(2, n_entries + 1):
         if power % 2 == 0:
-            mod_sqr(table[power // 2 - 1], modulus, out=table[power - 1], montgomery=True, **options)
+            ops.sqr(table[power // 2 - 1], table[power - 1])
         else:
-            mod_mul(table[power - 2], rows, modulus, out=table[power - 1], montgomery=True, **options)
+            ops.mul(table[power - 2], rows, table[power - 1])
     return table
 
 
-def _straus(
-    table: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
-) -> Limbs:
+def _straus(ops: RowOps, table: Any, digits: npt.NDArray[np.int64], plan: _Plan) -> Any:
     """Products of the windows `[m * windows, limbs]` from the `_powers` of the bases and their inverses."""
     k = digits.shape[2]
     (row, window, column), starts = _chosen(digits)
     digit = digits[row, window, column]
     index = (np.abs(digit) - 1) * table.shape[1] + column + k * (digit < 0)
-    result = np.empty((len(starts) - 1, modulus.limbs), dtype=np.uint64)
-    return _products(table.reshape(-1, modulus.limbs), index, starts, modulus, True, result, **options)
+    return ops.products(table.reshape(-1, table.shape[-1]), index, starts)
 
 
-def _pippenger(
-    rows: Limbs, digits: npt.NDArray[np.int64], plan: _Plan, modulus: Modulus, options: _Options
-) -> Limbs:
+def _pippenger(ops: RowOps, rows: Any, digits: npt.NDArray[np.int64], plan: _Plan) -> Any:
     """Products of the windows `[m * windows, limbs]`: bases of the same digit first, then digits by running products.
 
     The product over d of bucket_d^d is the product over d of (product of the buckets d and above).
@@ -224,20 +326,16 @@ def _pippenger(
     starts = np.zeros(n_buckets + 1, dtype=np.int64)
     np.cumsum(np.bincount(bucket, minlength=n_buckets), out=starts[1:])
     index = (column + k * (digit < 0))[order]
-    buckets = np.empty((n_buckets, modulus.limbs), dtype=np.uint64)
-    _products(rows, index, starts, modulus, True, buckets, **options)
+    buckets = ops.products(rows, index, starts)
     whole = np.arange(m * plan.windows + 1, dtype=np.int64) * top
-    cumulative_prod(buckets, whole, modulus, montgomery=True, out=buckets, **options)
-    result = np.empty((m * plan.windows, modulus.limbs), dtype=np.uint64)
-    return _products(buckets, None, whole, modulus, True, result, **options)
+    ops.running(buckets, whole)
+    return ops.products(buckets, None, whole)
 
 
-def _horner(parts: Limbs, plan: _Plan, modulus: Modulus, result: Limbs, options: _Options) -> None:
+def _horner(ops: RowOps, parts: Any, plan: _Plan, result: Any) -> None:
     """result[i] = product over windows t of parts[i, t]^(2^(width * t))."""
     result[:] = parts[:, -1]
     for window in range(plan.windows - 2, -1, -1):
         for _ in range(plan.width):
-            mod_sqr(result, modulus, out=result, montgomery=True, **options)
-        mod_mul(
-            result, np.ascontiguousarray(parts[:, window]), modulus, out=result, montgomery=True, **options
-        )
+            ops.sqr(result, result)
+        ops.mul(result, ops.contiguous(parts[:, window]), result)

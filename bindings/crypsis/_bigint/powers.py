@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,13 @@ from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus
+from crypsis.cuda._dispatch import device_of, follow_data
+
+if TYPE_CHECKING:
+    from crypsis.cuda import Device
 
 
+@follow_data("bigint")
 def powm(
     bases: Limbs,
     exponents: Limbs,
@@ -34,6 +39,7 @@ def powm(
     return _powm(bases, exponents, modulus, exponent_bits, montgomery, False, out, backend, threads)
 
 
+@follow_data("bigint")
 def powm_vartime(
     bases: Limbs,
     exponents: Limbs,
@@ -60,22 +66,12 @@ def _powm(
     backend: str | None,
     threads: int | None,
 ) -> Limbs:
-    rows = check.rows("bases", bases, modulus.limbs)
-    powers = _exponents(exponents)
-    n = max(len(rows), len(powers)) if len(rows) and len(powers) else 0
-    if len(rows) not in (1, n) or len(powers) not in (1, n):
-        raise ValueError(
-            f"bases has shape {bases.shape} and exponents {exponents.shape}: "
-            "give as many rows, or one for all in either"
-        )
-    shape = (n, modulus.limbs) if max(bases.ndim, exponents.ndim) == 2 else (modulus.limbs,)
-    one_base = (rows,) if len(rows) == 1 and n != 1 else ()
-    result = check.result(out, shape, same=() if one_base else (rows,), apart=(*one_base, powers))
+    rows, powers, n_bits, result = powm_operands(bases, exponents, modulus, exponent_bits, out)
     _core.bigint.powm(
         modulus._core,
         rows,
         powers,
-        _exponent_bits(exponent_bits, powers),
+        n_bits,
         result.reshape(-1, modulus.limbs),
         _arguments.flag("montgomery", montgomery),
         vartime,
@@ -85,8 +81,33 @@ def _powm(
     return result
 
 
-def _exponents(exponents: Any) -> Limbs:
-    checked: Limbs = check.array("exponents", exponents, (np.uint64,), (1, 2))
+def powm_operands(
+    bases: Limbs,
+    exponents: Limbs,
+    modulus: Modulus,
+    exponent_bits: int | None,
+    out: Limbs | None,
+    device: Device | None = None,
+) -> tuple[Limbs, Limbs, int, Limbs]:
+    """Bases and exponents as rows, the bound of exponents, and where the powers go; private."""
+    rows = check.rows("bases", bases, modulus.limbs, device)
+    powers = _exponents(exponents, device)
+    n = max(len(rows), len(powers)) if len(rows) and len(powers) else 0
+    if len(rows) not in (1, n) or len(powers) not in (1, n):
+        raise ValueError(
+            f"bases has shape {bases.shape} and exponents {exponents.shape}: "
+            "give as many rows, or one for all in either"
+        )
+    shape = (n, modulus.limbs) if max(bases.ndim, exponents.ndim) == 2 else (modulus.limbs,)
+    one_base = (rows,) if len(rows) == 1 and n != 1 else ()
+    result = check.result(
+        out, shape, same=() if one_base else (rows,), apart=(*one_base, powers), device=device
+    )
+    return rows, powers, _exponent_bits(exponent_bits, powers), result
+
+
+def _exponents(exponents: Any, device: Device | None = None) -> Limbs:
+    checked: Limbs = check.array("exponents", exponents, (np.uint64,), (1, 2), device)
     if checked.shape[-1] == 0:
         raise ValueError(f"exponents has shape {checked.shape}: give at least one limb")
     return checked.reshape(-1, checked.shape[-1])
@@ -121,6 +142,8 @@ class FixedBase:
         window: int | None = None,
         montgomery: bool = False,
     ) -> None:
+        if (device := device_of(base)) is not None:
+            base = device.to_host(base)
         row = check.rows("base", base, modulus.limbs)
         if len(row) != 1:
             raise ValueError(f"base has shape {base.shape}: give uint64[{modulus.limbs}]")
@@ -132,7 +155,8 @@ class FixedBase:
         self._window = (
             self._default_window() if window is None else _arguments.integer("window", window, 1, 12)
         )
-        self._tables: dict[tuple[str, bool], Any] = {}
+        self._given_window = None if window is None else self._window
+        self._tables: dict[tuple[Any, bool], Any] = {}
 
     @property
     def modulus(self) -> Modulus:
@@ -143,6 +167,11 @@ class FixedBase:
     def exponent_bits(self) -> int:
         """Every exponent is below 2^exponent_bits."""
         return self._exponent_bits
+
+    @property
+    def window(self) -> int | None:
+        """Bits of a look-up in `powm_vartime`, as given; None for the default, of which a device has its own."""
+        return self._given_window
 
     @property
     def n_bytes(self) -> int:
@@ -190,6 +219,12 @@ class FixedBase:
         backend: str | None,
         threads: int | None,
     ) -> Limbs:
+        if (device := device_of(exponents, out)) is not None:
+            from crypsis.cuda import bigint
+
+            return bigint.fixed_base_powm(  # type: ignore[no-any-return]
+                device, self, exponents, vartime=vartime, montgomery=montgomery, out=out
+            )
         rows = _exponents(exponents)
         limbs = self._modulus.limbs
         shape = (len(rows), limbs) if exponents.ndim == 2 else (limbs,)

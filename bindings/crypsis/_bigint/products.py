@@ -14,6 +14,7 @@ from crypsis import _arguments, _core
 from crypsis._bigint import arrays as check
 from crypsis._bigint.arrays import Limbs
 from crypsis._bigint.modulus import Modulus, from_ints, mod_mul, to_ints
+from crypsis.cuda._dispatch import follow_data
 from crypsis.errors import NotInvertible
 
 gmpy2: Any
@@ -26,6 +27,7 @@ BLOCK_ITEMS = 1 << 20
 """Rows times groupings that `scatter_mul` sorts at a time, some 50 bytes each."""
 
 
+@follow_data("bigint")
 def segmented_prod(
     a: Limbs,
     starts: npt.NDArray[np.int64],
@@ -43,10 +45,10 @@ def segmented_prod(
     rows = check.rows("a", a, modulus.limbs)
     begins = check.array("starts", starts, (np.int64,), (1,))
     result = check.result(out, (max(0, len(begins) - 1), modulus.limbs), apart=(rows, begins))
-    return _products(rows, None, begins, modulus, montgomery, result, backend, threads)
+    return products(rows, None, begins, modulus, montgomery, result, backend, threads)
 
 
-def _products(
+def products(
     rows: Limbs,
     index: npt.NDArray[np.int64] | None,
     starts: npt.NDArray[np.int64],
@@ -69,6 +71,7 @@ def _products(
     return result
 
 
+@follow_data("bigint")
 def cumulative_prod(
     a: Limbs,
     starts: npt.NDArray[np.int64],
@@ -97,6 +100,7 @@ def cumulative_prod(
     return result
 
 
+@follow_data("bigint")
 def scatter_mul(
     a: Limbs,
     bins: npt.NDArray[np.int32] | npt.NDArray[np.int64],
@@ -120,19 +124,8 @@ def scatter_mul(
     rows = check.rows("a", a, modulus.limbs)
     in_order = _arguments.flag("cumulative", cumulative)
     chosen = check.array("bins", bins, (np.int32, np.int64), (1, 2))
-    n_bins = _arguments.integer("n_bins", n_bins, 1, 2**31 - 1)
-    if len(chosen) != len(rows):
-        raise ValueError(f"bins has shape {chosen.shape} for {len(rows)} rows: give one for each row")
-    if chosen.size and (chosen.min() < -1 or chosen.max() >= n_bins):
-        bad = int(chosen.min()) if chosen.min() < -1 else int(chosen.max())
-        raise ValueError(f"bins holds {bad}: give -1 to n_bins - 1 = {n_bins - 1}")
-    groupings = chosen.T if chosen.ndim == 2 else chosen[np.newaxis]
-    kept = groupings >= 0
-    if mask is not None:
-        keep = check.array("mask", mask, (np.bool_,), (1,))
-        if len(keep) != len(rows):
-            raise ValueError(f"mask has shape {keep.shape} for {len(rows)} rows: give one for each row")
-        kept = kept & keep
+    keep = None if mask is None else check.array("mask", mask, (np.bool_,), (1,))
+    n_bins, groupings, kept = grouped(len(rows), chosen, n_bins, keep)
     n_groupings = len(groupings)
     shape = (n_bins, modulus.limbs) if chosen.ndim == 1 else (n_groupings, n_bins, modulus.limbs)
     result = check.result(out, shape, apart=(rows,))
@@ -145,7 +138,7 @@ def scatter_mul(
     size = max(1, BLOCK_ITEMS // max(1, len(rows)))
     for begin in range(0, n_groupings, size):
         part = slice(begin, begin + size)
-        index, starts = _by_bin(groupings[part], kept[part], n_bins)
+        index, starts = by_bin(groupings[part], kept[part], n_bins)
         _core.bigint.segmented_prod(
             modulus._core,
             rows,
@@ -163,7 +156,26 @@ def scatter_mul(
     return result
 
 
-def _by_bin(
+def grouped(
+    n_rows: int, chosen: npt.NDArray[np.integer[Any]], n_bins: int, mask: npt.NDArray[np.bool_] | None
+) -> tuple[int, npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_]]:
+    """(n_bins, the bins `[groupings, rows]`, which of them count) of `scatter_mul`, checked; private."""
+    n_bins = _arguments.integer("n_bins", n_bins, 1, 2**31 - 1)
+    if len(chosen) != n_rows:
+        raise ValueError(f"bins has shape {chosen.shape} for {n_rows} rows: give one for each row")
+    if chosen.size and (chosen.min() < -1 or chosen.max() >= n_bins):
+        bad = int(chosen.min()) if chosen.min() < -1 else int(chosen.max())
+        raise ValueError(f"bins holds {bad}: give -1 to n_bins - 1 = {n_bins - 1}")
+    groupings = chosen.T if chosen.ndim == 2 else chosen[np.newaxis]
+    kept = groupings >= 0
+    if mask is not None:
+        if len(mask) != n_rows:
+            raise ValueError(f"mask has shape {mask.shape} for {n_rows} rows: give one for each row")
+        kept = kept & mask
+    return n_bins, groupings, kept
+
+
+def by_bin(
     groupings: npt.NDArray[np.integer[Any]], kept: npt.NDArray[np.bool_], n_bins: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """(rows in the order of their bins, grouping after grouping; where each bin starts among them)."""
@@ -178,6 +190,7 @@ def _by_bin(
     return np.ascontiguousarray(row[order], dtype=np.int64), starts
 
 
+@follow_data("bigint")
 def batch_inverse(
     a: Limbs,
     modulus: Modulus,
