@@ -5,6 +5,8 @@
     c = public.encrypt(numpy.arange(10))
     private.decrypt_in_range((c * 3).sum(), range_bits=64)        # 135
 
+Ciphertexts live on the host or on a GPU, as those of `crypsis.paillier` do.
+
 n = p^2 q with p and q a third of its bits each [OU98]; ciphertexts are residues mod n, half as long as
 Paillier's. In the form of Coron, Naccache and Paillier [CNP99]: p - 1 = t u with t prime, and for random g, g'
 
@@ -34,6 +36,7 @@ from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant
+from crypsis._homomorphic.devices import Constant, at, placed_secret
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.generators import Generators
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
@@ -42,6 +45,7 @@ from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_apart, is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_bits, wipe
+from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData, InvalidCiphertext
 
 __all__ = [
@@ -195,26 +199,27 @@ class PublicKey(PublicKeyBase):
         """As of every key: here what decryption checks, fewer bits than the plaintexts have."""
         return self.max_range_bits
 
-    def blinding_factors(self, count: int) -> Limbs:
-        return self._blind(count, self.exponent_bits, vartime=False)
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, self.exponent_bits, device, vartime=False)
 
-    def blinding_factors_vartime(self, count: int) -> Limbs:
-        return self._blind(count, self.exponent_bits, vartime=True)
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, self.exponent_bits, device, vartime=True)
 
-    def full_blinding_factors(self, count: int) -> Limbs:
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         # Uniform in the group of H but for a part of 2^-n_bits/3 or less: its order divides t (q - 1). What a
         # ciphertext holds outside this group, which its maker may have put there, is not covered.
-        return self._blind(count, self.n_bits, vartime=False)
+        return self._blind(count, self.n_bits, device, vartime=False)
 
-    def _blind(self, count: int, n_bits: int, *, vartime: bool) -> Limbs:
-        exponents = random_bits(count, n_bits)
-        result = self._powers.blinding(exponents, n_bits, vartime=vartime)
-        wipe(exponents)
-        return result
+    def _blind(self, count: int, n_bits: int, device: Device | None, *, vartime: bool) -> Limbs:
+        with at(device):
+            exponents = placed_secret(random_bits(count, n_bits), device)
+            result = self._powers.blinding(exponents, n_bits, vartime=vartime)
+            wipe(exponents)
+            return result
 
-    def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
+    def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """G^m mod n."""
-        return self._powers.message(encoded, vartime=vartime)
+        return self._powers.message(encoded, vartime=vartime, device=device)
 
     def to_bytes(self) -> bytes:
         """The key as bytes, for `from_bytes`."""
@@ -239,12 +244,14 @@ class PrivateKey(PrivateKeyBase):
     p - 1, with G^t of order p modulo p^2. ValueError where they do not fit.
     """
 
-    __slots__ = ("_factor", "_p", "_t", "public_key")
+    __slots__ = ("_factor", "_half", "_p", "_p_row", "_t", "public_key")
 
     public_key: PublicKey
     _p: PrimeSquare
     _t: int
-    _factor: Limbs
+    _factor: Constant
+    _p_row: Constant
+    _half: Constant
 
     def __init__(self, public_key: PublicKey, p: int, t: int) -> None:
         n = public_key.n
@@ -269,6 +276,8 @@ class PrivateKey(PrivateKeyBase):
             _p=square,
             _t=t,
             _factor=montgomery_constant(pow(logarithm, -1, p), square.modulus),
+            _p_row=Constant.of(p, square.p_limbs),
+            _half=Constant.of(p // 2, square.p_limbs),
         )
 
     def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
@@ -287,9 +296,8 @@ class PrivateKey(PrivateKeyBase):
 
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod p."""
-        p = limbs.from_int(self._p.p, self._p.p_limbs)
-        negative = ~limbs.at_most(residues, limbs.from_int(self._p.p // 2, self._p.p_limbs))
-        return limbs.negate_where(residues, negative, p), negative
+        negative = ~limbs.at_most(residues, self._half.beside(residues))
+        return limbs.negate_where(residues, negative, self._p_row.beside(residues)), negative
 
     def decrypt_encoded(
         self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS
@@ -344,14 +352,14 @@ class PrivateKey(PrivateKeyBase):
         return self.decrypt_in_range(ciphertexts, bits, dtype=dtype, packing=packing, n_items=n_items)
 
     # By CRT the owner would save a third of the products at best, and lose that again in taking the parts together.
-    def blinding_factors(self, count: int) -> Limbs:
-        return self.public_key.blinding_factors(count)
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self.public_key.blinding_factors(count, device=device)
 
-    def blinding_factors_vartime(self, count: int) -> Limbs:
-        return self.public_key.blinding_factors_vartime(count)
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self.public_key.blinding_factors_vartime(count, device=device)
 
-    def full_blinding_factors(self, count: int) -> Limbs:
-        return self.public_key.full_blinding_factors(count)
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self.public_key.full_blinding_factors(count, device=device)
 
     def save(self, path: Any, passphrase: str | bytes) -> None:
         """Write the key pair to `path`, encrypted with the passphrase. Replaces a file atomically, mode 0600."""

@@ -7,6 +7,9 @@
     private.decrypt(total)                          # 122.5
     wire = total.rerandomize(full=True).to_bytes()  # results are blinded anew, fully where the key's owner gets them
 
+Ciphertexts live on the host or on a GPU, and work on them is done where they are, with the same results to the byte:
+`encrypt(..., device="cuda:0")`, `.to("cuda:0")`, `.to("cpu")`, `load_ciphertexts(..., device="cuda:0")`.
+
 Scheme [Pai99] with g = n + 1, in the form of Damgard, Jurik and Nielsen [DJN10]: p = q = 3 mod 4 with
 gcd(p - 1, q - 1) = 2, h = -x^2 mod n for a random x, hs = h^n mod n^2, and
 
@@ -32,13 +35,12 @@ import secrets
 from math import gcd
 from typing import Any
 
-import numpy as np
-
 from crypsis import bigint
 from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
+from crypsis._homomorphic.devices import Constant, at, placed, placed_secret, wipe_copy
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
@@ -46,6 +48,7 @@ from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_balanced, jacobi, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
 from crypsis._homomorphic.secret import random_below, random_bits, wipe
+from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData
 
 __all__ = [
@@ -100,13 +103,27 @@ class PublicKey(PublicKeyBase):
     ValueError for other numbers.
     """
 
-    __slots__ = ("_base", "_n_constant", "_one", "digest", "h", "max_int", "modulus", "n", "n_bits")
+    __slots__ = (
+        "_base",
+        "_n_constant",
+        "_n_row",
+        "_one",
+        "_square",
+        "digest",
+        "h",
+        "max_int",
+        "modulus",
+        "n",
+        "n_bits",
+    )
 
     scheme = "paillier"
     h: int | None
     _base: list[bigint.FixedBase]
-    _n_constant: Limbs
-    _one: Limbs
+    _n_constant: Constant
+    _n_row: Constant
+    _one: Constant
+    _square: Constant
 
     def __init__(self, n: int, *, h: int | None = None, insecure_allow_small_key: bool = False) -> None:
         if not isinstance(n, int) or n % 2 == 0 or n < 0:
@@ -125,7 +142,9 @@ class PublicKey(PublicKeyBase):
             max_int=n // 3 - 1,
             digest=key_digest(self.scheme, n),
             _n_constant=montgomery_constant(n, modulus, power=2),
-            _one=limbs.from_int((1 << (64 * modulus.limbs)) % modulus.n, modulus.limbs),
+            _n_row=Constant.of(n, limbs.n_limbs(n.bit_length())),
+            _one=Constant(modulus.one_montgomery),
+            _square=Constant.of(modulus.n, modulus.limbs),
             _base=[],
         )
 
@@ -143,29 +162,31 @@ class PublicKey(PublicKeyBase):
         """Bits of the random exponent of hs: half of the key's."""
         return self.n_bits // 2
 
-    def blinding_factors(self, count: int) -> Limbs:
-        return self._blind(count, vartime=False)
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, device, vartime=False)
 
-    def blinding_factors_vartime(self, count: int) -> Limbs:
-        return self._blind(count, vartime=True)
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, device, vartime=True)
 
-    def full_blinding_factors(self, count: int) -> Limbs:
-        bases = limbs.resize(random_below(count, self.n), self.modulus.limbs)
-        exponent = limbs.from_int(self.n, limbs.n_limbs(self.n_bits))
-        # The exponent n is public; the time depends on nothing else.
-        plain = bigint.powm_vartime(bases, exponent, self.modulus, exponent_bits=self.n_bits)
-        result = self.modulus.to_montgomery(plain)
-        wipe(bases, plain)
-        return result
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        with at(device):
+            bases = placed_secret(limbs.resize(random_below(count, self.n), self.modulus.limbs), device)
+            # The exponent n is public; the time depends on nothing else.
+            exponent = self._n_row.on(device)
+            plain = bigint.powm_vartime(bases, exponent, self.modulus, exponent_bits=self.n_bits)
+            result = self.modulus.to_montgomery(plain)
+            wipe(bases, plain)
+            return result
 
-    def _blind(self, count: int, *, vartime: bool) -> Limbs:
+    def _blind(self, count: int, device: Device | None, *, vartime: bool) -> Limbs:
         if self.h is None:
-            return self.full_blinding_factors(count)
-        exponents = random_bits(count, self.exponent_bits)
-        base = self._generator()
-        result = (base.powm_vartime if vartime else base.powm)(exponents, montgomery=True)
-        wipe(exponents)
-        return result
+            return self.full_blinding_factors(count, device=device)
+        with at(device):
+            exponents = placed_secret(random_bits(count, self.exponent_bits), device)
+            base = self._generator()
+            result = (base.powm_vartime if vartime else base.powm)(exponents, montgomery=True)
+            wipe(exponents)
+            return result
 
     def _generator(self) -> bigint.FixedBase:
         """Powers of hs = h^n mod n^2, made at the first use. No lock: a fork could leave it held in the child."""
@@ -174,16 +195,17 @@ class PublicKey(PublicKeyBase):
             self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
         return self._base[0]
 
-    def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
+    def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """1 + m n mod n^2."""
-        width = limbs.n_limbs(self.n_bits)
-        residues = limbs.negate_where(
-            limbs.resize(encoded.magnitude, width), encoded.negative, limbs.from_int(self.n, width)
-        )
+        magnitude = placed(encoded.magnitude, device)
+        negative = placed(encoded.negative, device)
+        width = len(self._n_row.row)
+        residues = limbs.negate_where(limbs.resize(magnitude, width), negative, self._n_row.on(device))
         wide = limbs.resize(residues, self.modulus.limbs)
         multiples = times(wide, self._n_constant, self.modulus)
-        result = limbs.add_mod(multiples, self._one, limbs.from_int(self.modulus.n, self.modulus.limbs))
+        result = limbs.add_mod(multiples, self._one.on(device), self._square.on(device))
         wipe(residues, wide, multiples)
+        wipe_copy(magnitude, encoded.magnitude)
         return result
 
     def to_bytes(self) -> bytes:
@@ -209,15 +231,17 @@ class PrivateKey(PrivateKeyBase):
     is not asked of a key below 2048 bits). ValueError where they do not fit.
     """
 
-    __slots__ = ("_bases", "_factors", "_joins", "_n", "_p", "_q", "_totals", "public_key")
+    __slots__ = ("_bases", "_factors", "_half", "_joins", "_n", "_p", "_q", "_ring", "_totals", "public_key")
 
     public_key: PublicKey
     _p: PrimeSquare
     _q: PrimeSquare
     _n: bigint.Modulus
-    _factors: tuple[Limbs, Limbs]
-    _totals: tuple[Limbs, Limbs]
-    _joins: tuple[Limbs, Limbs, Limbs, Limbs]
+    _ring: Constant
+    _half: Constant
+    _factors: tuple[Constant, Constant]
+    _totals: tuple[Constant, Constant]
+    _joins: tuple[Constant, Constant, Constant, Constant]
     _bases: list[tuple[bigint.FixedBase, bigint.FixedBase]]
 
     def __init__(self, public_key: PublicKey, p: int, q: int) -> None:
@@ -239,6 +263,8 @@ class PrivateKey(PrivateKeyBase):
             _p=p_square,
             _q=q_square,
             _n=ring,
+            _ring=Constant.of(n, ring.limbs),
+            _half=Constant.of(n // 2, ring.limbs),
             # m = q (t_p / (q L_p)) + p (t_q / (p L_q)) mod n, with t the logarithm of c^(p-1), L that of g^(p-1):
             # g = 1 + n gives L_p = (p - 1) q mod p = -q, so the factor of t_p is -1 / q^2 mod p.
             _factors=(
@@ -264,49 +290,49 @@ class PrivateKey(PrivateKeyBase):
         whoever knows the plaintext.
         """
         plain = self.public_key.modulus.from_montgomery(rows)
-        parts = []
-        right = np.ones(len(rows), dtype=np.bool_)
+        parts, right = [], []
         for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
             reduced = prime.reduce(plain)
             power = prime.secret_power(reduced, prime.p - 1, prime.p_bits)
             logarithm, exact = prime.logarithm(power, factor)
-            right &= exact
+            right.append(exact)
             share = limbs.resize(logarithm, self._n.limbs)
             parts.append(times(share, total, self._n))
             wipe(reduced, power, logarithm, share)
-        result = limbs.add_mod(parts[0], parts[1], limbs.from_int(self._n.n, self._n.limbs))
+        result = limbs.add_mod(parts[0], parts[1], self._ring.beside(parts[0]))
         wipe(*parts)
-        self._refuse_wrong(right, result, first)
+        self._refuse_wrong(right[0] & right[1], result, first)
         return result
 
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod n."""
-        n = limbs.from_int(self._n.n, self._n.limbs)
-        negative = ~limbs.at_most(residues, limbs.from_int(self._n.n // 2, self._n.limbs))
-        return limbs.negate_where(residues, negative, n), negative
+        negative = ~limbs.at_most(residues, self._half.beside(residues))
+        return limbs.negate_where(residues, negative, self._ring.beside(residues)), negative
 
-    def blinding_factors(self, count: int) -> Limbs:
-        return self._blind(count, vartime=False)
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, device, vartime=False)
 
-    def blinding_factors_vartime(self, count: int) -> Limbs:
-        return self._blind(count, vartime=True)
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
+        return self._blind(count, device, vartime=True)
 
-    def full_blinding_factors(self, count: int) -> Limbs:
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """Uniform n-th powers: modulo p^2 these are the y^p, y from 1 to p - 1."""
         parts = []
-        for prime in (self._p, self._q):
-            bases = limbs.resize(random_below(count, prime.p), prime.modulus.limbs)
-            parts.append(prime.secret_power(bases, prime.p, prime.p_bits))
-            wipe(bases)
-        return self._join(parts[0], parts[1])
+        with at(device):
+            for prime in (self._p, self._q):
+                bases = placed_secret(limbs.resize(random_below(count, prime.p), prime.modulus.limbs), device)
+                parts.append(prime.secret_power(bases, prime.p, prime.p_bits))
+                wipe(bases)
+            return self._join(parts[0], parts[1])
 
-    def _blind(self, count: int, *, vartime: bool) -> Limbs:
+    def _blind(self, count: int, device: Device | None, *, vartime: bool) -> Limbs:
         if self.public_key.h is None:
-            return self.full_blinding_factors(count)
-        exponents = random_bits(count, self.public_key.exponent_bits)
-        parts = [(base.powm_vartime if vartime else base.powm)(exponents) for base in self._generators()]
-        wipe(exponents)
-        return self._join(parts[0], parts[1])
+            return self.full_blinding_factors(count, device=device)
+        with at(device):
+            exponents = placed_secret(random_bits(count, self.public_key.exponent_bits), device)
+            parts = [(base.powm_vartime if vartime else base.powm)(exponents) for base in self._generators()]
+            wipe(exponents)
+            return self._join(parts[0], parts[1])
 
     def _join(self, p_part: Limbs, q_part: Limbs) -> Limbs:
         """The rows mod n^2, in Montgomery form, of plain rows mod p^2 and q^2, which are wiped."""
@@ -321,7 +347,7 @@ class PrivateKey(PrivateKeyBase):
             share = limbs.resize(scaled, modulus.limbs)
             total.append(times(share, scale, modulus))
             wipe(part, scaled, share)
-        result = limbs.add_mod(total[0], total[1], limbs.from_int(modulus.n, modulus.limbs))
+        result = limbs.add_mod(total[0], total[1], self.public_key._square.beside(total[0]))
         wipe(*total)
         return result
 

@@ -9,14 +9,16 @@ from collections import deque
 from types import TracebackType
 from typing import Protocol
 
-import numpy as np
-
 from crypsis import bigint
+from crypsis._homomorphic import devices, limbs
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.secret import wipe
+from crypsis.cuda._device import Device
 
 BLOCK = 256
 """Factors made at a time: some tens of milliseconds of work, enough for every lane and thread."""
+DEVICE_BLOCK = 1 << 14
+"""The same of a GPU."""
 
 
 class BlindingSource(Protocol):
@@ -26,7 +28,7 @@ class BlindingSource(Protocol):
     def modulus(self) -> bigint.Modulus: ...
     @property
     def digest(self) -> bytes: ...
-    def blinding_factors(self, count: int) -> Limbs: ...
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs: ...
 
 
 class BlindingPool:
@@ -34,15 +36,17 @@ class BlindingPool:
 
     key: a `PublicKey` or `PrivateKey` of `crypsis.paillier` or `crypsis.okamoto_uchiyama`; the pool serves both of
     the pair. capacity: the most factors to hold; each takes 8 * limbs bytes (512 for a Paillier key of 2048 bits).
+    device: where the factors are made and kept, "cpu" or a GPU, "cuda:0" say; they serve ciphertexts that are there.
     Each factor is handed out once and wiped here. Use it with `with`, or call `close`, which ends the thread and
     wipes what is left. A pool does not survive a fork: both processes would use the same factors, so the child's
     refuses.
     """
 
-    def __init__(self, key: BlindingSource, capacity: int = 4096) -> None:
+    def __init__(self, key: BlindingSource, capacity: int = 4096, *, device: str = "cpu") -> None:
         if not isinstance(capacity, int) or capacity < 1:
             raise ValueError(f"capacity is {capacity!r}: give a positive number of factors")
         self._key = key
+        self._device = devices.named(device)
         self._capacity = capacity
         self._blocks: deque[Limbs] = deque()
         self._ready = 0
@@ -52,6 +56,11 @@ class BlindingPool:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._fill, name="crypsis-blinding", daemon=True)
         self._thread.start()
+
+    @property
+    def device(self) -> str:
+        """Where the factors are, as ciphertexts tell it: "cpu", "cuda:0"."""
+        return devices.name_of(self._device)
 
     @property
     def modulus(self) -> bigint.Modulus:
@@ -74,7 +83,12 @@ class BlindingPool:
     def take(self, count: int) -> Limbs:
         """`uint64[count, limbs]` in Montgomery form, the caller's own: what is ready, the rest made now."""
         self._refuse_fork()
+        with devices.at(self._device):
+            return self._take(count)
+
+    def _take(self, count: int) -> Limbs:
         taken: list[Limbs] = []
+        used_up: list[Limbs] = []  # not given back to the device before they are wiped
         missing = count
         with self._changed:
             if self._closed:
@@ -88,18 +102,29 @@ class BlindingPool:
                 wipe(used)
                 missing -= len(used)
                 if len(used) == len(block):
-                    self._blocks.pop()
+                    used_up.append(self._blocks.pop())
                 else:
                     self._blocks[-1] = block[: len(block) - len(used)]
             self._ready -= count - missing
             self._changed.notify_all()
+        self._finish()
         if missing:
-            taken.append(self._key.blinding_factors(missing))
+            taken.append(self._make(missing))
         if len(taken) == 1:
             return taken[0]
-        result = np.concatenate(taken) if taken else np.empty((0, self.modulus.limbs), dtype=np.uint64)
+        result = limbs.concatenate(taken) if taken else devices.empty((0, self.modulus.limbs), self._device)
         wipe(*taken)
         return result
+
+    def _make(self, count: int) -> Limbs:
+        if self._device is None:
+            return self._key.blinding_factors(count)
+        return self._key.blinding_factors(count, device=self._device)
+
+    def _finish(self) -> None:
+        """Waits for a device: blocks go from one thread to another, whose streams need not be the same."""
+        if self._device is not None:
+            self._device.synchronize()
 
     def wait(self, count: int | None = None, timeout: float | None = None) -> bool:
         """Wait until `count` factors (default: a full pool) are ready; False when `timeout` seconds passed first."""
@@ -121,7 +146,9 @@ class BlindingPool:
             return  # the thread and its lock stayed in the parent
         with self._changed:
             self._closed = True
-            wipe(*self._blocks)
+            with devices.at(self._device):
+                wipe(*self._blocks)
+                self._finish()
             self._blocks.clear()
             self._ready = 0
             self._changed.notify_all()
@@ -144,9 +171,12 @@ class BlindingPool:
                 self._changed.wait_for(lambda: self._closed or self._ready < self._capacity)
                 if self._closed:
                     return
-                count = min(BLOCK, self._capacity - self._ready)
+                most = BLOCK if self._device is None else DEVICE_BLOCK
+                count = min(most, self._capacity - self._ready)
             try:
-                block = self._key.blinding_factors(count)
+                with devices.at(self._device):
+                    block = self._make(count)
+                    self._finish()
             except BaseException as error:
                 with self._changed:
                     self._failure = error
@@ -157,7 +187,8 @@ class BlindingPool:
     def _store(self, block: Limbs) -> None:
         with self._changed:
             if self._closed:
-                wipe(block)
+                with devices.at(self._device):
+                    wipe(block)
             else:
                 self._blocks.append(block)
                 self._ready += len(block)

@@ -11,19 +11,22 @@ before tells which it was; what was loaded was blinded by its maker. `rerandomiz
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crypsis import bigint
-from crypsis._homomorphic import limbs, operations, wire
+from crypsis._homomorphic import devices, limbs, operations, wire
+from crypsis._homomorphic.devices import current
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_point
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.numpy_calls import cipher_arrays, implements
 from crypsis._homomorphic.reductions import Reductions
 from crypsis._homomorphic.secret import wipe
+from crypsis.cuda import _registry
 
 if TYPE_CHECKING:
     from crypsis._homomorphic.blinding import BlindingPool
@@ -38,6 +41,10 @@ class UnblindedCipherArray(Reductions):
     Constant-time in plaintext operands as `PublicKey.encrypt` is, given the bits of the largest and whether any factor
     is negative; the `_vartime` methods are faster.
     Overflow beyond `public_key.max_int` is noticed, where it can be, when decrypting.
+
+    `.to("cuda:0")` moves the ciphertexts to a GPU, and what is computed from them stays there: only plaintexts are
+    encoded on the host. Operands on different devices are a ValueError, numbers in a GPU's memory too where the
+    ciphertexts are elsewhere.
     """
 
     __slots__ = ()
@@ -45,6 +52,11 @@ class UnblindedCipherArray(Reductions):
     def __getitem__(self, key: Any) -> Any:
         """As NumPy; a copy. Slices and integers keep the type, indexes and masks give an unblinded array."""
         parts = key if isinstance(key, tuple) else (key,)
+        if _registry.possible():
+            for part in parts:
+                devices.check_beside("the index", part, self._device)
+            parts = tuple(devices.plain("the index", part) for part in parts)
+            key = parts if isinstance(key, tuple) else parts[0]
         basic = all(p is None or p is Ellipsis or isinstance(p, slice | int | np.integer) for p in parts)
         basic = basic and not any(isinstance(p, bool | np.bool_) for p in parts)
         return self._take(np.asarray(self._positions()[key]), type(self) if basic else UnblindedCipherArray)
@@ -72,6 +84,7 @@ class UnblindedCipherArray(Reductions):
         )
         return result
 
+    @current
     def at_exponent(self, exponent: int) -> UnblindedCipherArray:
         """The same values with `exponent`, which is nowhere above the present one."""
         if operations.uniform(self.exponent) < exponent:
@@ -81,6 +94,7 @@ class UnblindedCipherArray(Reductions):
         rows = operations.align(self._rows, self.exponent, exponent, self.base, self.public_key)
         return self._result(rows, self.shape, exponent)
 
+    @current
     def __add__(self, other: Any) -> UnblindedCipherArray:
         if not isinstance(other, UnblindedCipherArray):
             return self._add_plain(self._encode(other))
@@ -97,6 +111,7 @@ class UnblindedCipherArray(Reductions):
     def __neg__(self) -> UnblindedCipherArray:
         return self._negated()
 
+    @current
     def _negated(self) -> UnblindedCipherArray:
         rows = operations.inverses(self._rows, self.public_key.modulus)
         return self._result(rows, self.shape, self.exponent)
@@ -110,6 +125,7 @@ class UnblindedCipherArray(Reductions):
     def __rsub__(self, other: Any) -> UnblindedCipherArray:
         return self._negated().__add__(other)
 
+    @current
     def _add_plain(self, plain: Encoded) -> UnblindedCipherArray:
         key = self.public_key
         shape = np.broadcast_shapes(self.shape, plain.shape)
@@ -118,7 +134,7 @@ class UnblindedCipherArray(Reductions):
         operations.steps_between(plain.exponent, target, plain.size, self.base, key.max_int)
         plain = plain.align(target)
         key.check_range(plain)
-        message = key.trivial(plain)
+        message = key.trivial(plain, device=self._device)
         rows = operations.align(left._rows, left.exponent, target, self.base, key)
         total = bigint.mod_mul(rows, message, key.modulus, montgomery=True)
         wipe(message)
@@ -133,6 +149,7 @@ class UnblindedCipherArray(Reductions):
         """`self * other`, faster: time depends on the plaintexts."""
         return self._multiply(other, True)
 
+    @current
     def _multiply(self, other: Any, vartime: bool) -> UnblindedCipherArray:
         factors = self._encode(other)
         key = self.public_key
@@ -160,6 +177,7 @@ class UnblindedCipherArray(Reductions):
         """plain @ self for 1-D and 2-D operands."""
         return self._matrix(plain, vartime, reflected=True)
 
+    @current
     def _matrix(self, other: Any, vartime: bool, reflected: bool) -> UnblindedCipherArray:
         plain = self._encode(other)
         shapes = (plain.shape, self.shape) if reflected else (self.shape, plain.shape)
@@ -181,17 +199,17 @@ class UnblindedCipherArray(Reductions):
         vectors = positions.T if reflected else positions
         vectors = vectors.reshape(1, -1) if self.ndim == 1 else vectors
         modulus = self.public_key.modulus
-        columns = [operations.matrix_product(left, own._rows[v], modulus, vartime) for v in vectors]
-        total = (
-            np.stack(columns, axis=1 if reflected else 0)
-            if columns
-            else np.empty((0, modulus.limbs), np.uint64)
-        )
+        columns = [
+            operations.matrix_product(left, limbs.gather(own._rows, v), modulus, vartime) for v in vectors
+        ]
+        stack = limbs.module_of(own._rows).stack
+        total = stack(columns, axis=1 if reflected else 0) if columns else own._rows[:0]
         shape = shapes[0][:-1] + shapes[1][1:]
         return self._result(
             total.reshape(math.prod(shape), modulus.limbs), shape, exponent + operations.uniform(own.exponent)
         )
 
+    @current
     def rerandomize(self, *, full: bool = False, pool: BlindingPool | None = None) -> CipherArray:
         """The same values under fresh blinding: may leave the process.
 
@@ -204,11 +222,21 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 "pool holds " + ("short" if full else "another key's") + " factors: leave it out"
             )
-        make = key.full_blinding_factors if full else pool.take if pool else key.blinding_factors
-        rows = np.empty_like(self._rows)
-        for start in range(0, self.size, 2048):
-            part = slice(start, min(start + 2048, self.size))
-            factors = make(part.stop - part.start)
+        if pool is not None and pool.device != self.device:
+            raise ValueError(
+                f"the ciphertexts are on {self.device} and the pool's factors on {pool.device}: make the pool with"
+                f" device={self.device!r}, or move the ciphertexts, as .to({pool.device!r}) does"
+            )
+        make = key.full_blinding_factors if full else key.blinding_factors
+        blinder = pool.take if pool else functools.partial(make, device=self._device)
+        return self._blinded(blinder)
+
+    def _blinded(self, blinder: Callable[[int], Limbs]) -> CipherArray:
+        """`rerandomize` with factors from `blinder`, which are wiped."""
+        key = self.public_key
+        rows = limbs.module_of(self._rows).empty_like(self._rows)
+        for part in devices.blocks(self.size, self._device, 8 * key.modulus.limbs):
+            factors = blinder(part.stop - part.start)
             bigint.mod_mul(self._rows[part], factors, key.modulus, montgomery=True, out=rows[part])
             wipe(factors)
         return CipherArray(key, rows, self.shape, self.exponent, self.base)
@@ -230,6 +258,7 @@ class UnblindedCipherArray(Reductions):
             raise TypeError(
                 f"{self.public_key.scheme} cannot multiply ciphertexts: one operand must be in the clear"
             )
+        devices.check_beside("the other operand", other, self._device)
         encoded = (DEFAULT if self.base == 16 else fixed_point(self.base)).encode(other)
         if encoded.base != self.base:
             raise ValueError(
@@ -247,6 +276,10 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"operands are encoded with bases {self.base} and {other.base}: use one encoding"
             )
+        if other._device is not self._device:
+            raise ValueError(
+                f"the operands are on {self.device} and {other.device}: move one, as .to({self.device!r}) does"
+            )
 
     def _result(self, rows: Limbs, shape: tuple[int, ...], exponent: Exponents) -> UnblindedCipherArray:
         return UnblindedCipherArray(self.public_key, rows, shape, exponent, self.base)
@@ -259,12 +292,18 @@ class CipherArray(UnblindedCipherArray):
 
     def to_bytes(self) -> bytes:
         """One versioned buffer: key digest, shape, exponents and ciphertexts. `load_ciphertexts` reads it."""
-        plain = self.public_key.modulus.from_montgomery(self._rows)
-        return wire.ciphertexts_to_bytes(self.public_key, plain, self.shape, self.exponent, self.base)
+        return wire.ciphertexts_to_bytes(
+            self.public_key, self._plain_rows(), self.shape, self.exponent, self.base
+        )
 
     def to_ints(self) -> list[int]:
         """The ciphertexts as integers, in C order, for other implementations."""
-        return limbs.to_ints(self.public_key.modulus.from_montgomery(self._rows))
+        return limbs.to_ints(self._plain_rows())
+
+    @current
+    def _plain_rows(self) -> Limbs:
+        """The ciphertexts as plain residues, on the host."""
+        return devices.to_host(self.public_key.modulus.from_montgomery(self._rows))
 
 
 @implements(np.concatenate)
@@ -286,19 +325,24 @@ def concatenate(arrays: Sequence[UnblindedCipherArray], axis: int = 0) -> Unblin
         exponent = exponents.pop()
     else:
         exponent = np.concatenate([np.broadcast_to(np.int32(a.exponent), (a.size,)) for a in arrays])
-    whole = UnblindedCipherArray(
-        first.public_key, np.concatenate([a._rows for a in arrays]), (int(offsets[-1]),), exponent, first.base
-    )
-    blinded = all(isinstance(a, CipherArray) for a in arrays) and not _repeats(whole._rows)
-    kind = CipherArray if blinded else UnblindedCipherArray
-    result: UnblindedCipherArray = whole._take(positions, kind)
+    with devices.at(first._device):
+        rows = limbs.concatenate([a._rows for a in arrays])
+        blinded = all(isinstance(a, CipherArray) for a in arrays) and not _repeats(rows)
+    whole = UnblindedCipherArray(first.public_key, rows, (int(offsets[-1]),), exponent, first.base)
+    result: UnblindedCipherArray = whole._take(positions, CipherArray if blinded else UnblindedCipherArray)
     return result
 
 
 def _repeats(rows: Limbs) -> bool:
     """Whether two rows are equal."""
-    first = np.sort(rows[:, 0])
-    return bool((first[1:] == first[:-1]).any()) and len(np.unique(rows, axis=0)) < len(rows)
+    xp = limbs.module_of(rows)
+    first = xp.sort(rows[:, 0])
+    if not (first[1:] == first[:-1]).any():
+        return False
+    if xp is np:
+        return len(np.unique(rows, axis=0)) < len(rows)
+    ordered = rows[xp.lexsort(rows.T)]
+    return bool((ordered[1:] == ordered[:-1]).all(axis=1).any())
 
 
 def _negated(plain: Encoded) -> Encoded:

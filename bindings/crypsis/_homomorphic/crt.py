@@ -2,7 +2,8 @@
 """What a private key does modulo the square of a prime: reduction, powers of short secret exponents, the logarithm.
 
 Every exponent here is secret and every power constant-time. Constants are kept in Montgomery form, so that
-`mod_mul(x, constant, montgomery=True)` is one product and its result as plain, or in Montgomery form, as x is.
+`mod_mul(x, constant, montgomery=True)` is one product and its result as plain, or in Montgomery form, as x is. The work
+is done where the rows are, on the host or a device, and constants are copied there.
 """
 
 from __future__ import annotations
@@ -11,34 +12,50 @@ from math import gcd
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
+from crypsis._homomorphic.devices import Constant, beside, wipe_copy
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.secret import Frozen, wipe
 
 
-def montgomery_constant(value: int, modulus: bigint.Modulus, *, power: int = 1) -> Limbs:
+def montgomery_constant(value: int, modulus: bigint.Modulus, *, power: int = 1) -> Constant:
     """value * R^power mod n as `uint64[limbs]`, R = 2^(64 limbs)."""
     shift = limbs.LIMB_BITS * modulus.limbs * power
-    return limbs.from_int((value << shift) % modulus.n, modulus.limbs)
+    return Constant.of((value << shift) % modulus.n, modulus.limbs)
 
 
-def times(rows: Limbs, constant: Limbs, modulus: bigint.Modulus) -> Limbs:
+def times(rows: Limbs, constant: Constant, modulus: bigint.Modulus) -> Limbs:
     """rows * c mod n for a constant c * R from `montgomery_constant`: one Montgomery product."""
-    return bigint.mod_mul(rows, constant, modulus, montgomery=True)
+    return bigint.mod_mul(rows, constant.beside(rows), modulus, montgomery=True)
 
 
 class PrimeSquare(Frozen):
     """Arithmetic modulo p^2 for a secret prime p of at least 128 bits."""
 
-    __slots__ = ("_chunk", "_inverse", "_odd", "_shift", "modulus", "p", "p_bits", "p_limbs")
+    __slots__ = (
+        "_chunk",
+        "_inverse",
+        "_largest",
+        "_odd",
+        "_one",
+        "_shift",
+        "_square",
+        "modulus",
+        "p",
+        "p_bits",
+        "p_limbs",
+    )
 
     p: int
     p_bits: int
     p_limbs: int
     modulus: bigint.Modulus
     _chunk: int
-    _shift: Limbs
+    _shift: Constant
     _odd: bigint.Modulus
-    _inverse: Limbs
+    _inverse: Constant
+    _square: Constant
+    _one: Constant
+    _largest: Constant
 
     def __init__(self, p: int) -> None:
         modulus = bigint.Modulus(p * p)
@@ -57,6 +74,9 @@ class PrimeSquare(Frozen):
             _shift=montgomery_constant(1 << (limbs.LIMB_BITS * chunk), modulus),
             _odd=quotient_modulus,
             _inverse=montgomery_constant(pow(p, -1, odd), quotient_modulus),
+            _square=Constant.of(modulus.n, modulus.limbs),
+            _one=Constant.of(1, modulus.limbs),
+            _largest=Constant.of(p - 1, quotient_modulus.limbs),
         )
 
     def __repr__(self) -> str:
@@ -66,7 +86,7 @@ class PrimeSquare(Frozen):
         """rows mod p^2, for rows of any width: Horner over chunks of limbs that are below p^2."""
         starts = range(0, max(rows.shape[1], 1), self._chunk)
         result = limbs.resize(rows[:, starts[-1] :], self.modulus.limbs).copy()
-        limit = limbs.from_int(self.modulus.n, self.modulus.limbs)
+        limit = self._square.beside(rows)
         for start in reversed(starts[:-1]):
             part = limbs.resize(rows[:, start : start + self._chunk], self.modulus.limbs)
             shifted = times(result, self._shift, self.modulus)
@@ -77,22 +97,23 @@ class PrimeSquare(Frozen):
 
     def secret_power(self, rows: Limbs, exponent: int, exponent_bits: int) -> Limbs:
         """rows^exponent mod p^2, constant-time in both; `exponent_bits` is public."""
-        power = limbs.from_int(exponent, limbs.n_limbs(exponent_bits))
+        host = limbs.from_int(exponent, limbs.n_limbs(exponent_bits))
+        power = beside(host, rows)
         result = bigint.powm(rows, power, self.modulus, exponent_bits=exponent_bits)
-        wipe(power)
+        wipe_copy(power, host)
+        wipe(host)
         return result
 
-    def logarithm(self, rows: Limbs, factor: Limbs) -> tuple[Limbs, Bools]:
+    def logarithm(self, rows: Limbs, factor: Constant) -> tuple[Limbs, Bools]:
         """(factor * (x - 1) / p mod p, whether x = 1 mod p) of rows x below p^2; factor a Montgomery constant mod p^2.
 
         The numbers are `uint64[n, p_limbs]`. The factor goes in first: x - 1 = p t, and factor * p t mod p^2 is
         p (factor * t mod p). An x that is not 1 mod p makes a quotient above p: x then is no power that it should be.
         """
-        one = limbs.from_int(1, self.modulus.limbs)
-        less = limbs.sub(rows, one)[0]
+        less = limbs.sub(rows, self._one.beside(rows))[0]
         multiples = times(less, factor, self.modulus)
         quotients = times(multiples, self._inverse, self._odd)
-        exact = limbs.at_most(quotients, limbs.from_int(self.p - 1, quotients.shape[1]))
+        exact = limbs.at_most(quotients, self._largest.beside(rows))
         result = limbs.resize(quotients, self.p_limbs)
         wipe(less, multiples, quotients)
         return result, exact

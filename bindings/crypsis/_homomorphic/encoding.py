@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._homomorphic import limbs
+from crypsis._homomorphic.devices import plain
 from crypsis._homomorphic.limbs import Bools, Limbs
 
 Exponents = int | npt.NDArray[np.int32]
@@ -37,7 +38,7 @@ class Encoded:
     """Encoded numbers, in the clear: value i is (-1)^negative[i] * magnitude[i] * base^exponent (or exponent[i]).
 
     `magnitude` is `uint64[size, k]`, `negative` `bool[size]`, for a C-contiguous array of `shape`. Its
-    representation shows no value.
+    representation shows no value. On the host: to a GPU goes what `encrypt(..., device=...)` and operations make of it.
     """
 
     magnitude: Limbs = field(repr=False)
@@ -117,15 +118,12 @@ class Encoding:
     def encode(self, values: Any) -> Encoded:
         """Encode numbers: an array (bool, integers, float32, float64, or Python numbers), a list or a scalar.
 
+        This is work for the host: an array on a GPU is copied there first.
         ValueError naming the index for NaN and infinities; TypeError for what is not a number.
         """
         if isinstance(values, Encoded):
             return values
-        if type(values).__module__.partition(".")[0] == "cupy":
-            raise TypeError(
-                "values is a CuPy array: these schemes have no CUDA kernels in this version, pass .get()"
-            )
-        array = _as_array(values)
+        array = _as_array(plain("values", values))
         if array.dtype == object:
             return self._encode_objects(array)
         flat = np.ascontiguousarray(array).reshape(-1)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import hashlib
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from crypsis import bigint
-from crypsis._homomorphic import limbs, wire
+from crypsis._homomorphic import devices, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
 from crypsis._homomorphic.encoding import (
@@ -27,10 +28,9 @@ from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.primes import MIN_KEY_BITS
 from crypsis._homomorphic.secret import Frozen, wipe
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
+from crypsis.cuda._device import Device
 
 INSECURE_MIN_KEY_BITS = 256
-BLOCK_ROWS = 2048
-"""Rows worked on at a time: a block of a few MB stays near the processor between the steps."""
 
 Blinder = Callable[[int], Limbs]
 
@@ -45,10 +45,25 @@ def check_key_bits(name: str, n_bits: int, insecure_allow_small_key: bool) -> No
         raise ValueError(f"{name} has {n_bits} bits, which is insecure: the floor is {floor}, {remedy}")
 
 
-def blocks(n_rows: int) -> Iterator[slice]:
-    """Slices of BLOCK_ROWS rows."""
-    for start in range(0, n_rows, BLOCK_ROWS):
-        yield slice(start, min(start + BLOCK_ROWS, n_rows))
+def place_of_result(values: Any, device: str | None, pool: BlindingPool | None) -> Device | None:
+    """Where to encrypt: `device`, else where the pool's factors or the numbers are. ValueError where those differ."""
+    owner = devices.device_of(values)
+    if device is not None:
+        target = devices.named(device)
+    elif pool is not None:
+        target = devices.named(pool.device)
+    else:
+        return owner
+    if owner is not None and owner is not target:
+        asked = f"device is {device!r}" if device is not None else f"the pool is on {devices.name_of(target)}"
+        raise ValueError(
+            f"{asked} and the values are on {owner.name}: encrypt there, then move the result, as .to(...) does"
+        )
+    if pool is not None and devices.named(pool.device) is not target:
+        raise ValueError(
+            f"device is {device!r} and the pool's factors are on {pool.device}: make the pool with device={device!r}"
+        )
+    return target
 
 
 class PublicKeyBase(Frozen):
@@ -67,7 +82,12 @@ class PublicKeyBase(Frozen):
     """SHA-256 of scheme and key, 32 bytes: names the key in serialised ciphertexts."""
 
     def encrypt(
-        self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
+        self,
+        values: Any,
+        *,
+        encoding: Encoding = DEFAULT,
+        pool: BlindingPool | None = None,
+        device: str | None = None,
     ) -> CipherArray:
         """Encrypt numbers. Constant-time in the values of arrays, but for the encoding of Python objects and of reals
         by scales that are no power of two, which reals take more than 64 bits, and, for Okamoto-Uchiyama, the bits of
@@ -75,50 +95,63 @@ class PublicKeyBase(Frozen):
 
         values: an array of any shape (bool, integers, float32, float64, object with Python integers), a list or
         a number, or what an `Encoding` made of them. encoding: how reals become integers; by default multiples
-        of 2^-52 (see `Encoding`). pool: blinding factors made ahead. The owner's `PrivateKey.encrypt` is faster.
+        of 2^-52 (see `Encoding`). pool: blinding factors made ahead. device: where to encrypt and leave the
+        ciphertexts, "cpu" or a GPU, "cuda:0" say; by default where the pool is, or where `values` are. Numbers are
+        encoded, and random exponents drawn, on the host. The owner's `PrivateKey.encrypt` is faster.
 
         Returns a `CipherArray` of the same shape. ValueError for NaN, infinities and values beyond `max_int`, naming
         the index; TypeError for what is not a number.
         """
         if pool is not None and pool.digest != self.digest:
             raise ValueError("pool holds blinding factors of another key: make one for this key")
-        return self.encrypt_with(pool.take if pool else self.blinding_factors, values, encoding=encoding)
+        place = place_of_result(values, device, pool)
+        blinder = pool.take if pool else partial(self.blinding_factors, device=place)
+        return self.encrypt_with(blinder, values, encoding=encoding, device=place)
 
-    def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
+    def encrypt_vartime(
+        self, values: Any, *, encoding: Encoding = DEFAULT, device: str | None = None
+    ) -> CipherArray:
         """`encrypt`, faster: table addresses depend on the digits of the blinding exponents, this process's own fresh
         random numbers (and, for Okamoto-Uchiyama, of the values). For machines that no one else runs code on."""
-        return self.encrypt_with(self.blinding_factors_vartime, values, encoding=encoding, vartime=True)
+        place = place_of_result(values, device, None)
+        blinder = partial(self.blinding_factors_vartime, device=place)
+        return self.encrypt_with(blinder, values, encoding=encoding, vartime=True, device=place)
 
     @abstractmethod
-    def blinding_factors(self, count: int) -> Limbs:
-        """`uint64[count, limbs]`, Montgomery form: fresh encryptions of zero. Constant-time."""
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
+        """`uint64[count, limbs]` on `device`, Montgomery form: fresh encryptions of zero. Constant-time."""
 
     @abstractmethod
-    def blinding_factors_vartime(self, count: int) -> Limbs:
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
         """The same; table addresses depend on the fresh random exponents."""
 
     @abstractmethod
-    def full_blinding_factors(self, count: int) -> Limbs:
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """The same, uniform among all encryptions of zero: hides from the key's owner too how a value was made."""
 
     @abstractmethod
-    def trivial(self, encoded: Encoded, *, vartime: bool = False) -> Limbs:
+    def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """Encryptions without blinding, `uint64[size, limbs]` in Montgomery form; values are in range."""
 
     @abstractmethod
     def to_bytes(self) -> bytes:
         """The key as bytes, for `from_bytes`."""
 
-    def load_ciphertexts(self, buffer: bytes | bytearray | memoryview) -> UnblindedCipherArray:
-        """The array that `CipherArray.to_bytes` made, after checking every ciphertext.
+    def load_ciphertexts(
+        self, buffer: bytes | bytearray | memoryview, *, device: str = "cpu"
+    ) -> UnblindedCipherArray:
+        """The array that `CipherArray.to_bytes` made, on `device`, after checking every ciphertext there.
 
         It comes back unblinded: its maker knows its blinding, so passing parts of it on would tell which.
         `crypsis.errors.CorruptData` for a truncated, damaged or unknown buffer, `InvalidCiphertext` for ciphertexts
         of another key, out of range, or not invertible.
         """
+        place = devices.named(device)
         fields = wire.parse_ciphertexts(buffer, self)
-        check_ciphertexts(fields.rows, self)
-        rows = self.modulus.to_montgomery(fields.rows)
+        with devices.at(place):
+            plain = devices.placed(fields.rows, place)
+            check_ciphertexts(plain, self)
+            rows = self.modulus.to_montgomery(plain)
         return UnblindedCipherArray(self, rows, fields.shape, fields.exponent, fields.base)
 
     def ciphertexts_from_ints(
@@ -191,22 +224,29 @@ class PublicKeyBase(Frozen):
         return int(np.argmax(wrong)) if wrong.any() else None
 
     def encrypt_with(
-        self, blinder: Blinder, values: Any, *, encoding: Encoding = DEFAULT, vartime: bool = False
+        self,
+        blinder: Blinder,
+        values: Any,
+        *,
+        encoding: Encoding = DEFAULT,
+        vartime: bool = False,
+        device: Device | None = None,
     ) -> CipherArray:
-        """`encrypt` with factors from `blinder`: count -> fresh factors, Montgomery form, wiped after use."""
+        """`encrypt` with factors from `blinder`: count -> fresh ones on `device`, Montgomery form, which are wiped."""
         if not isinstance(encoding, Encoding):
             raise TypeError(f"encoding is {type(encoding).__name__}: give base16(...) or fixed_point(...)")
         encoded = encoding.encode(values)
         self.check_packed(encoded.packed_bits)
         self.check_range(encoded)
-        rows = np.empty((encoded.size, self.modulus.limbs), dtype=np.uint64)
-        for part in blocks(encoded.size):
-            size = part.stop - part.start
-            factors = blinder(size)
-            block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
-            message = self.trivial(block, vartime=vartime)
-            bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
-            wipe(message, factors)
+        with devices.at(device):
+            rows = devices.empty((encoded.size, self.modulus.limbs), device)
+            for part in devices.blocks(encoded.size, device, 8 * self.modulus.limbs):
+                size = part.stop - part.start
+                factors = blinder(size)
+                block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
+                message = self.trivial(block, vartime=vartime, device=device)
+                bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
+                wipe(message, factors)
         return CipherArray(self, rows, encoded.shape, encoded.exponent, encoded.base)
 
 

@@ -4,16 +4,23 @@
 Additions carry a whole array at a time and in a fixed number of passes, so neither time nor addresses depend on the
 numbers: `tests/test_paillier_constant_time.py`. (Passes until no limb overflows would not do: n - 1 added to or taken
 from a small number ripples through every limb, which told the sign of a decrypted value.)
+
+Arrays may be NumPy's or a device's, all operands of a call in one place; what takes or gives Python integers, random
+numbers and shifts works on the host alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from crypsis.cuda import _registry
+
 Limbs = npt.NDArray[np.uint64]
+"""NumPy's, or a device's array of the same type."""
 Bools = npt.NDArray[np.bool_]
 
 LIMB_BITS = 64
@@ -50,11 +57,39 @@ def to_ints(rows: Limbs) -> list[int]:
     )
 
 
+def module_of(rows: Any) -> Any:
+    """NumPy, or the array module of the device that has `rows`."""
+    if type(rows) is np.ndarray:
+        return np
+    device = _registry.owner(rows)
+    return np if device is None else device.xp
+
+
+def gather(rows: Limbs, indexes: npt.NDArray[np.int64]) -> Limbs:
+    """rows[indexes], indexes `int64[m]` on the host from 0 on: a copy; on a device rows in their order are a view."""
+    if type(rows) is np.ndarray:
+        return rows[indexes]
+    device = _registry.owner(rows)
+    if device is None:
+        return rows[indexes]
+    if not len(indexes) or (np.diff(indexes) == 1).all():
+        start = int(indexes[0]) if len(indexes) else 0
+        return rows[start : start + len(indexes)]
+    chosen: Limbs = rows[device.from_host(np.ascontiguousarray(indexes))]
+    return chosen
+
+
+def concatenate(parts: Sequence[Limbs]) -> Limbs:
+    """Rows after rows, at least one part."""
+    joined: Limbs = module_of(parts[0]).concatenate(parts)
+    return joined
+
+
 def resize(rows: Limbs, limbs: int) -> Limbs:
     """`rows` with `limbs` columns: zeros added, or high columns (which must be zero) left out."""
     if rows.shape[1] == limbs:
         return rows
-    result = np.zeros((len(rows), limbs), dtype=np.uint64)
+    result: Limbs = module_of(rows).zeros((len(rows), limbs), dtype=np.uint64)
     kept = min(limbs, rows.shape[1])
     result[:, :kept] = rows[:, :kept]
     return result
@@ -70,17 +105,20 @@ def add(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
 
 def sub(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a - b mod 2^(64 k), whether it was negative); either side may be one `uint64[k]` for all."""
-    difference = np.atleast_2d(a - b)
-    into, negative = _carries(np.broadcast_to(a, difference.shape) < difference, difference == 0)
+    difference = a - b
+    difference = difference.reshape(-1, difference.shape[-1])
+    into, negative = _carries(a < difference, difference == 0)
     difference -= into
     return difference, negative
 
 
-def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[np.uint8], Bools]:
+def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bools]:
     """(the carry into each limb, the carry out of the last) of limbs that make a carry or pass one on; not both.
 
     One bit a limb, 64 limbs to a word: the carries into the bits of made + (made | passed) are those into the limbs.
     """
+    if type(made) is not np.ndarray:
+        return _carries_on_device(made, passed)
     n, k = made.shape
     words = n_limbs(k)
     bits = np.zeros((2, n, LIMB_BITS * words), dtype=np.bool_)
@@ -96,6 +134,22 @@ def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[np.uint8], Bools]:
         carry = ((part < low) | (total < part)).astype(np.uint64)
     spread = np.unpackbits(into.astype("<u8", copy=False).view(np.uint8), axis=-1, bitorder="little")
     return spread[:, :k], carry.astype(np.bool_) if k % LIMB_BITS == 0 else spread[:, k].astype(np.bool_)
+
+
+def _carries_on_device(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bools]:
+    """`_carries` by parallel prefixes [KS73]: after pass i, 2^i limbs at a time make a carry, or pass one on."""
+    k = made.shape[1]
+    step = 1
+    while step < k:
+        # What is read is first copied out: the kernels of one pass run in no order.
+        arrived = passed[:, step:] & made[:, :-step]
+        through = passed[:, step:] & passed[:, :-step]
+        made[:, step:] |= arrived
+        passed[:, step:] = through
+        step *= 2
+    into = module_of(made).zeros(made.shape, dtype=np.uint64)
+    into[:, 1:] = made[:, :-1]
+    return into, made[:, -1]
 
 
 def select(condition: Bools, yes: Limbs, no: Limbs) -> Limbs:
@@ -115,8 +169,21 @@ def add_mod(a: Limbs, b: Limbs, modulus: Limbs) -> Limbs:
 def negate_where(rows: Limbs, negative: Bools, modulus: Limbs) -> Limbs:
     """modulus - row where `negative` (0 stays 0), else the row; for rows below `modulus`."""
     flipped, _ = sub(modulus, rows)
-    zero = np.bitwise_or.reduce(rows, axis=1) == 0  # any() stops at the first that is not 0
-    return select(negative & ~zero, flipped, rows)
+    return select(negative & ~_is_zero(rows), flipped, rows)
+
+
+def _is_zero(rows: Limbs) -> Bools:
+    """Of each row; any() stops at the first limb that is not 0."""
+    if type(rows) is np.ndarray:
+        zero: Bools = np.bitwise_or.reduce(rows, axis=1) == 0
+        return zero
+    union = rows
+    while (width := union.shape[1]) > 1:
+        half = width // 2
+        low = union[:, :half] | union[:, half : 2 * half]
+        union = module_of(rows).concatenate([low, union[:, 2 * half :]], axis=1) if width % 2 else low
+    nothing: Bools = union[:, 0] == 0
+    return nothing
 
 
 def at_most(rows: Limbs, bound: Limbs) -> Bools:

@@ -2,7 +2,8 @@
 """Arithmetic on rows of ciphertexts, `uint64[size, limbs]` in Montgomery form: sums are products, products powers.
 
 Exponents of encodings are public. Plaintext operands are taken to be secret: powers are constant-time in them, given
-the bit length of the largest, unless `vartime` is set.
+the bit length of the largest, unless `vartime` is set. The work is done where the rows are; plaintexts come encoded,
+from the host, and their copies on a device are wiped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
+from crypsis._homomorphic.devices import beside, device_of, placed_secret, wipe_copy
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.secret import random_below
@@ -67,13 +69,13 @@ def align(rows: Limbs, exponent: Exponents, target: Exponents, base: int, key: P
         return _public_power(rows, base ** int(steps[0]), modulus)
     result = rows.copy()
     for step in np.unique(steps[steps != 0]):
-        chosen = steps == step
-        result[chosen] = _public_power(rows[chosen], base ** int(step), modulus)
+        chosen = np.flatnonzero(steps == step)
+        result[beside(chosen, rows)] = _public_power(limbs.gather(rows, chosen), base ** int(step), modulus)
     return result
 
 
 def _public_power(rows: Limbs, power: int, modulus: bigint.Modulus) -> Limbs:
-    exponent = limbs.from_int(power, limbs.n_limbs(power.bit_length()))
+    exponent = beside(limbs.from_int(power, limbs.n_limbs(power.bit_length())), rows)
     return bigint.powm_vartime(rows, exponent, modulus, exponent_bits=power.bit_length(), montgomery=True)
 
 
@@ -83,7 +85,7 @@ def inverses(rows: Limbs, modulus: bigint.Modulus) -> Limbs:
     Rows may be powers of public ciphertexts to secret plaintexts, and the one inversion that `batch_inverse` makes, of
     the product of all, is not constant-time: a random row among them leaves nothing in that product to be told.
     """
-    blinded = np.concatenate([rows, random_below(1, modulus.n)])
+    blinded = limbs.concatenate([rows, placed_secret(random_below(1, modulus.n), device_of(rows))])
     return bigint.batch_inverse(blinded, modulus, montgomery=True)[:-1]
 
 
@@ -98,13 +100,18 @@ def multiply(
     n_bits = max(1, limbs.bit_length(factors.magnitude))
     negative = bool(factors.negative.any())
     inverted = inverses(rows, modulus) if negative else rows
+    exponents = beside(factors.magnitude, rows)
     if factors.size == 1:
-        bases = inverted if take is None else inverted[take]
-        return power(bases, factors.magnitude[0], modulus, exponent_bits=n_bits, montgomery=True)
-    bases = rows if take is None else rows[take]
-    if negative:
-        bases = limbs.select(factors.negative, inverted if take is None else inverted[take], bases)
-    return power(bases, factors.magnitude, modulus, exponent_bits=n_bits, montgomery=True)
+        bases = inverted if take is None else limbs.gather(inverted, take)
+        result = power(bases, exponents[0], modulus, exponent_bits=n_bits, montgomery=True)
+    else:
+        bases = rows if take is None else limbs.gather(rows, take)
+        if negative:
+            other = inverted if take is None else limbs.gather(inverted, take)
+            bases = limbs.select(beside(factors.negative, rows), other, bases)
+        result = power(bases, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+    wipe_copy(exponents, factors.magnitude)
+    return result
 
 
 def signed_matrix(factors: Encoded) -> npt.NDArray[np.int64]:
@@ -128,16 +135,27 @@ def matrix_product(
     product of all rows divided out, once for all.
     """
     if vartime or 0 in matrix.shape:
-        return bigint.multi_powm_vartime(rows, np.ascontiguousarray(matrix), modulus, montgomery=True)
+        signed = np.ascontiguousarray(matrix)
+        exponents = beside(signed, rows)
+        result = bigint.multi_powm_vartime(rows, exponents, modulus, montgomery=True)
+        wipe_copy(exponents, signed)
+        return result
     n_bits = max(1, int(np.abs(matrix).max()).bit_length())
     if matrix.min() >= 0:
-        exponents = np.ascontiguousarray(matrix).view(np.uint64)
-        return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
-    exponents = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
-    shifted = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits + 1, montgomery=True)
-    whole = bigint.segmented_prod(rows, segment_starts(1, len(rows)), modulus, montgomery=True)
+        magnitudes = np.ascontiguousarray(matrix).view(np.uint64)
+        return _multi_powm(rows, magnitudes, n_bits, modulus)
+    magnitudes = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
+    shifted = _multi_powm(rows, magnitudes, n_bits + 1, modulus)
+    whole = bigint.segmented_prod(rows, beside(segment_starts(1, len(rows)), rows), modulus, montgomery=True)
     excess = _public_power(inverses(whole, modulus), 1 << n_bits, modulus)
     return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
+
+
+def _multi_powm(rows: Limbs, magnitudes: Limbs, n_bits: int, modulus: bigint.Modulus) -> Limbs:
+    exponents = beside(magnitudes, rows)
+    result = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+    wipe_copy(exponents, magnitudes)
+    return result
 
 
 def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:
@@ -147,8 +165,9 @@ def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:
 
 def pack(groups: Limbs, slot_bits: int, modulus: bigint.Modulus) -> Limbs:
     """`uint64[g, s, limbs]` to `uint64[g, limbs]`: value sum of slot j times 2^(slot_bits j), by Horner."""
-    result = np.ascontiguousarray(groups[:, -1])
+    contiguous = limbs.module_of(groups).ascontiguousarray
+    result: Limbs = contiguous(groups[:, -1])
     for slot in range(groups.shape[1] - 2, -1, -1):
         result = _public_power(result, 1 << slot_bits, modulus)
-        result = bigint.mod_mul(result, np.ascontiguousarray(groups[:, slot]), modulus, montgomery=True)
+        result = bigint.mod_mul(result, contiguous(groups[:, slot]), modulus, montgomery=True)
     return result

@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from crypsis import bigint
-from crypsis._homomorphic import limbs
+from crypsis._homomorphic import devices, limbs
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
 from crypsis._homomorphic.decoding import decode
 from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding
-from crypsis._homomorphic.keys import PublicKeyBase, blocks
+from crypsis._homomorphic.keys import PublicKeyBase, place_of_result
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis.cuda._device import Device
 from crypsis.errors import InvalidCiphertext
 
 
@@ -42,18 +44,27 @@ class PrivateKeyBase(Frozen):
         return f"PrivateKey(of {self.public_key!r})"
 
     def encrypt(
-        self, values: Any, *, encoding: Encoding = DEFAULT, pool: BlindingPool | None = None
+        self,
+        values: Any,
+        *,
+        encoding: Encoding = DEFAULT,
+        pool: BlindingPool | None = None,
+        device: str | None = None,
     ) -> CipherArray:
         """As `PublicKey.encrypt`, with the same result, faster."""
         if pool is not None:
-            return self.public_key.encrypt(values, encoding=encoding, pool=pool)
-        return self.public_key.encrypt_with(self.blinding_factors, values, encoding=encoding)
+            return self.public_key.encrypt(values, encoding=encoding, pool=pool, device=device)
+        place = place_of_result(values, device, None)
+        blinder = partial(self.blinding_factors, device=place)
+        return self.public_key.encrypt_with(blinder, values, encoding=encoding, device=place)
 
-    def encrypt_vartime(self, values: Any, *, encoding: Encoding = DEFAULT) -> CipherArray:
+    def encrypt_vartime(
+        self, values: Any, *, encoding: Encoding = DEFAULT, device: str | None = None
+    ) -> CipherArray:
         """As `PublicKey.encrypt_vartime`, faster."""
-        return self.public_key.encrypt_with(
-            self.blinding_factors_vartime, values, encoding=encoding, vartime=True
-        )
+        place = place_of_result(values, device, None)
+        blinder = partial(self.blinding_factors_vartime, device=place)
+        return self.public_key.encrypt_with(blinder, values, encoding=encoding, vartime=True, device=place)
 
     def decrypt_encoded(self, ciphertexts: UnblindedCipherArray) -> Encoded:
         """The signed integers that the ciphertexts hold, with their exponents: what `decrypt` decodes.
@@ -79,14 +90,16 @@ class PrivateKeyBase(Frozen):
                 f"the ciphertexts are of {ciphertexts.public_key!r}, not of {self.public_key!r}:"
                 " decrypt with the key they were made for"
             )
-        rows = ciphertexts._rows
+        rows, device = ciphertexts._rows, ciphertexts._device
         magnitudes, signs = [], []
-        for part in blocks(len(rows)):
-            residues = self.residues(rows[part], first=part.start)
-            magnitude, negative = self.signed(residues)
-            wipe(residues)
-            magnitudes.append(magnitude)
-            signs.append(negative)
+        with devices.at(device):
+            for part in devices.blocks(len(rows), device, 8 * self.modulus.limbs):
+                residues = self.residues(rows[part], first=part.start)
+                magnitude, negative = self.signed(residues)
+                wipe(residues)
+                magnitudes.append(devices.to_host(magnitude))
+                signs.append(devices.to_host(negative))
+                devices.wipe_copy(magnitude, magnitudes[-1])
         magnitude = np.concatenate(magnitudes) if magnitudes else np.zeros((0, 1), dtype=np.uint64)
         used = limbs.n_limbs(limbs.bit_length(magnitude))
         return Encoded(
@@ -109,6 +122,7 @@ class PrivateKeyBase(Frozen):
 
         dtype: by default int64 where all exponents are 0, else float64; `object` gives exact Python integers and
         fractions. packing, n_items: the packing that the values were packed with, and how many the last axis had.
+        Decryption runs where the ciphertexts are, decoding on the host.
         OverflowError for values outside the plaintext range or the dtype; InvalidCiphertext for another key's.
         Decryption is constant-time; decoding the values is not.
         """
@@ -126,26 +140,26 @@ class PrivateKeyBase(Frozen):
         if not right.all():
             wipe(residues)
             raise InvalidCiphertext(
-                f"ciphertext {first + int(np.argmin(right))} decrypts to no plaintext of this key: its sender is faulty"
+                f"ciphertext {first + int(right.argmin())} decrypts to no plaintext of this key: its sender is faulty"
                 " or attacks the key, or this machine computes wrongly; tell nobody more than this"
             )
 
     @abstractmethod
     def residues(self, rows: Limbs, *, first: int = 0) -> Limbs:
-        """Plaintext residues of rows in Montgomery form. InvalidCiphertext for what is no encryption."""
+        """Plaintext residues, where the rows are, in Montgomery form. InvalidCiphertext for what is no encryption."""
 
     @abstractmethod
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues."""
 
     @abstractmethod
-    def blinding_factors(self, count: int) -> Limbs:
+    def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """As of the public key."""
 
     @abstractmethod
-    def blinding_factors_vartime(self, count: int) -> Limbs:
+    def blinding_factors_vartime(self, count: int, *, device: Device | None = None) -> Limbs:
         """As of the public key."""
 
     @abstractmethod
-    def full_blinding_factors(self, count: int) -> Limbs:
+    def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """As of the public key."""

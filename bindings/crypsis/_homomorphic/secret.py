@@ -65,7 +65,7 @@ def random_below(n_rows: int, bound: int) -> Limbs:
 
 
 def wipe(*arrays: Limbs | None) -> None:
-    """Overwrite with zeros."""
+    """Overwrite with zeros, on the host or a device."""
     for array in arrays:
         if array is not None:
             array.fill(0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
+from crypsis._homomorphic.devices import beside, to_host
 from crypsis._homomorphic.limbs import Limbs
 from crypsis.errors import InvalidCiphertext
 
@@ -29,15 +30,16 @@ def check_ciphertexts(rows: Limbs, key: _Key) -> None:
     if not len(rows):
         return
     modulus = key.modulus
-    wrong = ~limbs.at_most(rows, limbs.from_int(modulus.n - 1, modulus.limbs)) | ~rows.any(axis=1)
+    largest = beside(limbs.from_int(modulus.n - 1, modulus.limbs), rows)
+    wrong = ~limbs.at_most(rows, largest) | ~rows.any(axis=1)
     if wrong.any():
-        raise out_of_range(int(np.argmax(wrong)))
+        raise out_of_range(int(wrong.argmax()))
     # The product in Montgomery form differs from the product by a power of 2, which n, odd, does not share.
-    whole = np.array([0, len(rows)], dtype=np.int64)
-    product = limbs.to_int(bigint.segmented_prod(rows, whole, modulus, montgomery=True)[0])
-    if gcd(product, key.n) == 1:
+    whole = beside(np.array([0, len(rows)], dtype=np.int64), rows)
+    product = to_host(bigint.segmented_prod(rows, whole, modulus, montgomery=True))
+    if gcd(limbs.to_int(product[0]), key.n) == 1:
         return
-    for row, value in enumerate(limbs.to_ints(rows)):
+    for row, value in enumerate(limbs.to_ints(to_host(rows))):
         if gcd(value, key.n) != 1:
             raise InvalidCiphertext(
                 f"ciphertext {row} is not invertible modulo n: the peer is faulty or malicious, end the exchange"
