@@ -11,10 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gpu_sections import Outcome, Section
-
 from benchmarks import rows
 from benchmarks.gpu import limits
+from gpu_sections import Outcome, Section
 
 UNKNOWN = "unknown"
 

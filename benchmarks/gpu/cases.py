@@ -30,6 +30,7 @@ if str(ROOT / "tests") not in sys.path:  # the fixed keys and coins of the tests
 
 Rows = npt.NDArray[np.uint64]
 SAMPLE = 64
+TEST_BITS = 256
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,22 @@ class Work:
     end_to_end: Callable[[], Any] | None = None
 
 
+Prepare = Callable[[Device, int, int], Work]
+
+
 @dataclass(frozen=True)
 class Case:
-    """One row of the table. group: what shares a process. items: a batch that fills the device; tiny: for tests."""
+    """One row of the table. items: a batch that fills the device; few: enough to compile its kernels and compare all of
+    it. bits: of the modulus, the key or a message; `prepare(device, items, bits)` also takes TEST_BITS for those
+    of numbers, where a CPU plays the device."""
 
     name: str
-    group: str
     unit: str
+    bits: int
     items: int
-    tiny: int
+    few: int
     need: Need
-    prepare: Callable[[Device, int], Work]
+    prepare: Prepare
 
 
 def same(name: str, got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> int:
@@ -83,14 +89,16 @@ def residues(bits: int, n: int, seed: int) -> Rows:
 
 
 def chosen(device: Device, result: Any, at: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    return device.to_host(result)[at]
+    """Rows of a result, which is on the device or, of `end_to_end`, on the host."""
+    host: npt.NDArray[Any] = result if isinstance(result, np.ndarray) else device.to_host(result)
+    return host[at]
 
 
 # ---- big integers -----------------------------------------------------------------------------------------------
 
 
-def _powm(bits: int, *, vartime: bool = False) -> Callable[[Device, int], Work]:
-    def prepare(device: Device, n: int) -> Work:
+def _powm(*, vartime: bool = False) -> Prepare:
+    def prepare(device: Device, n: int, bits: int) -> Work:
         ring, bases, exponents = modulus(bits), residues(bits, n, 1), residues(bits, n, 2)
         function = bigint.powm_vartime if vartime else bigint.powm
         there = device.from_host(bases), device.from_host(exponents)
@@ -108,29 +116,28 @@ def _powm(bits: int, *, vartime: bool = False) -> Callable[[Device, int], Work]:
     return prepare
 
 
-def _mod_mul(bits: int) -> Callable[[Device, int], Work]:
-    def prepare(device: Device, n: int) -> Work:
-        ring, a, b = modulus(bits), residues(bits, n, 3), residues(bits, n, 4)
-        there = device.from_host(a), device.from_host(b)
-        out = device.empty(a.shape, np.uint64)
-        at = sample(n)
+def _mod_mul(device: Device, n: int, bits: int) -> Work:
+    ring, a, b = modulus(bits), residues(bits, n, 3), residues(bits, n, 4)
+    there = device.from_host(a), device.from_host(b)
+    out = device.empty(a.shape, np.uint64)
+    at = sample(n)
 
-        def check(result: Any) -> int:
-            wanted = bigint.mod_mul(a[at], b[at], ring, montgomery=True)
-            return same("mod_mul", chosen(device, result, at), wanted)
+    def check(result: Any) -> int:
+        wanted = bigint.mod_mul(a[at], b[at], ring, montgomery=True)
+        return same("mod_mul", chosen(device, result, at), wanted)
 
-        def end_to_end() -> Any:
-            product = bigint.mod_mul(device.from_host(a), device.from_host(b), ring, montgomery=True)
-            return device.to_host(product)
+    def end_to_end() -> Any:
+        product = bigint.mod_mul(device.from_host(a), device.from_host(b), ring, montgomery=True)
+        return device.to_host(product)
 
-        return Work(lambda: bigint.mod_mul(*there, ring, montgomery=True, out=out), check, end_to_end)
-
-    return prepare
+    return Work(lambda: bigint.mod_mul(*there, ring, montgomery=True, out=out), check, end_to_end)
 
 
-def _fixed_base(bits: int, exponent_bits: int, *, vartime: bool) -> Callable[[Device, int], Work]:
-    def prepare(device: Device, n: int) -> Work:
-        ring = modulus(bits)
+def _fixed_base(*, vartime: bool) -> Prepare:
+    """Exponents of a quarter of the modulus, as Paillier's blinding has them."""
+
+    def prepare(device: Device, n: int, bits: int) -> Work:
+        ring, exponent_bits = modulus(bits), bits // 4
         base = bigint.FixedBase(residues(bits, 1, 5)[0], ring, exponent_bits)
         exponents = np.random.default_rng(6).integers(0, 2**64, (n, exponent_bits // 64), dtype=np.uint64)
         there = device.from_host(exponents)
@@ -153,10 +160,12 @@ def _fixed_base(bits: int, exponent_bits: int, *, vartime: bool) -> Callable[[De
 # ---- Paillier ---------------------------------------------------------------------------------------------------
 
 
-def _key() -> paillier.PrivateKey:
-    from homomorphic_keys import paillier_2048
+def _key(bits: int) -> paillier.PrivateKey:
+    import cuda_homomorphic
+    import homomorphic_keys
 
-    key: paillier.PrivateKey = paillier_2048()
+    key: paillier.PrivateKey
+    key = homomorphic_keys.paillier_2048() if bits == 2048 else cuda_homomorphic.paillier_256()
     return key
 
 
@@ -176,9 +185,9 @@ def _same_encryption(key: Any, values: npt.NDArray[np.int64], device: Device) ->
         raise WrongAnswer("paillier: the device's ciphertexts are not the CPU's for the same coins")
 
 
-def _encrypt(*, owner: bool, vartime: bool) -> Callable[[Device, int], Work]:
-    def prepare(device: Device, n: int) -> Work:
-        private, values = _key(), _numbers(n)
+def _encrypt(*, owner: bool, vartime: bool) -> Prepare:
+    def prepare(device: Device, n: int, bits: int) -> Work:
+        private, values = _key(bits), _numbers(n)
         key: Any = private if owner else private.public_key
         encrypt = key.encrypt_vartime if vartime else key.encrypt
         at = sample(n)
@@ -197,9 +206,9 @@ def _encrypt(*, owner: bool, vartime: bool) -> Callable[[Device, int], Work]:
     return prepare
 
 
-def _blinding(device: Device, n: int) -> Work:
+def _blinding(device: Device, n: int, bits: int) -> Work:
     """The powers hs^a alone, exponents on the device: the kernels of encryption without encoding and coins."""
-    key = _key().public_key
+    key = _key(bits).public_key
     base, ring = key._generator(), key.modulus
     exponents = np.random.default_rng(8).integers(0, 2**64, (n, key.exponent_bits // 64), dtype=np.uint64)
     there, out = device.from_host(exponents), device.empty((n, ring.limbs), np.uint64)
@@ -212,16 +221,16 @@ def _blinding(device: Device, n: int) -> Work:
     return Work(lambda: base.powm(there, montgomery=True, out=out), check)
 
 
-def _ciphertexts(device: Device, n: int) -> tuple[Any, Any, npt.NDArray[np.int64]]:
+def _ciphertexts(device: Device, n: int, bits: int) -> tuple[Any, Any, npt.NDArray[np.int64]]:
     """The private key, n ciphertexts on the device (few encryptions, repeated) and their values."""
-    private, values = _key(), _numbers(min(n, 1024))
+    private, values = _key(bits), _numbers(min(n, 1024))
     few = private.encrypt(values, device=device.name)
     index = np.resize(np.arange(len(values)), n)
     return private, few[index], values[index]
 
 
-def _decrypt(device: Device, n: int) -> Work:
-    private, there, values = _ciphertexts(device, n)
+def _decrypt(device: Device, n: int, bits: int) -> Work:
+    private, there, values = _ciphertexts(device, n, bits)
     host = there.to("cpu")
 
     def check(result: Any) -> int:
@@ -230,8 +239,8 @@ def _decrypt(device: Device, n: int) -> Work:
     return Work(lambda: private.decrypt(there), check, lambda: private.decrypt(host.to(device.name)))
 
 
-def _add(device: Device, n: int) -> Work:
-    _, there, _ = _ciphertexts(device, n)
+def _add(device: Device, n: int, bits: int) -> Work:
+    _, there, _ = _ciphertexts(device, n, bits)
     other = there[np.arange(n)[::-1].copy()]
     hosts, at = (there.to("cpu"), other.to("cpu")), sample(n)
 
@@ -249,8 +258,9 @@ def _add(device: Device, n: int) -> Work:
 # ---- hashing ----------------------------------------------------------------------------------------------------
 
 
-def _digest(algorithm: str, width: int) -> Callable[[Device, int], Work]:
-    def prepare(device: Device, n: int) -> Work:
+def _digest(algorithm: str) -> Prepare:
+    def prepare(device: Device, n: int, bits: int) -> Work:
+        width = bits // 8
         messages = np.random.default_rng(width).integers(0, 256, (n, width), dtype=np.uint8)
         there, out = device.from_host(messages), device.empty((n, 32), np.uint8)
         at = sample(n, 4096)
@@ -269,37 +279,45 @@ def _digest(algorithm: str, width: int) -> Callable[[Device, int], Work]:
 def _all() -> list[Case]:
     square, half = 4096, 2048  # n^2 and p^2 of a 2048-bit key
     crt = limits.powm(half, 1024, times=2)
-    encrypt, encrypt_owner = limits.comb(square, 1024, 8), limits.comb(half, 1024, 8, times=2)
+    blind, blind_owner = limits.comb(square, 1024, 8), limits.comb(half, 1024, 8, times=2)
     cases = [
-        Case("bigint/powm/2048", "powm", "powers", 1 << 16, 5, limits.powm(2048, 2048), _powm(2048)),
-        Case("paillier/encrypt_vartime/2048", "encrypt", "ciphertexts", 1 << 17, 3, encrypt,
-             _encrypt(owner=False, vartime=True)),
-        Case("bigint/fixed_base_vartime/4096/1024", "encrypt", "powers", 1 << 17, 3, encrypt,
-             _fixed_base(4096, 1024, vartime=True)),
-        Case("paillier/encrypt/2048", "encrypt", "ciphertexts", 1 << 16, 3, encrypt,
-             _encrypt(owner=False, vartime=False)),
-        Case("paillier/hs^a/2048", "encrypt", "powers", 1 << 16, 3, encrypt, _blinding),
-        Case("paillier/encrypt/2048/owner", "encrypt", "ciphertexts", 1 << 16, 3, encrypt_owner,
-             _encrypt(owner=True, vartime=False)),
-        Case("hashing/sha256/16", "hashing", "messages", 1 << 24, 70_000, limits.compression("sha256"),
-             _digest("sha256", 16)),
-        Case("paillier/decrypt/2048", "decrypt", "plaintexts", 1 << 16, 3, crt, _decrypt),
-        Case("paillier/add/2048", "decrypt", "sums", 1 << 18, 5, limits.mul(square), _add),
-        Case("bigint/mod_mul/2048", "products", "products", 1 << 21, 33, limits.mul(2048), _mod_mul(2048)),
-        Case("bigint/mod_mul/4096", "products", "products", 1 << 20, 17, limits.mul(4096), _mod_mul(4096)),
-        Case("bigint/powm_vartime/2048", "powm", "powers", 1 << 16, 5, limits.powm(2048, 2048),
-             _powm(2048, vartime=True)),
-        Case("bigint/powm/4096", "powm", "powers", 1 << 14, 1, limits.powm(4096, 4096), _powm(4096)),
-        Case("bigint/powm/1024", "powm", "powers", 1 << 18, 5, limits.powm(1024, 1024), _powm(1024)),
-    ]  # fmt: skip
-    for algorithm in ("sha256", "sm3", "blake3"):
+        Case("bigint/powm/2048", "powers", 2048, 1 << 16, 5, limits.powm(2048, 2048), _powm()),
+        Case("bigint/powm/4096", "powers", 4096, 1 << 14, 3, limits.powm(4096, 4096), _powm()),
+        Case("bigint/powm/1024", "powers", 1024, 1 << 18, 5, limits.powm(1024, 1024), _powm()),
+        Case(
+            "bigint/powm_vartime/2048",
+            "powers",
+            2048,
+            1 << 16,
+            5,
+            limits.powm(2048, 2048),
+            _powm(vartime=True),
+        ),
+        Case("bigint/mod_mul/2048", "products", 2048, 1 << 21, 33, limits.mul(2048), _mod_mul),
+        Case("bigint/mod_mul/4096", "products", 4096, 1 << 20, 17, limits.mul(4096), _mod_mul),
+        Case("bigint/fixed_base/4096", "powers", square, 1 << 16, 3, blind, _fixed_base(vartime=False)),
+        Case(
+            "bigint/fixed_base_vartime/4096", "powers", square, 1 << 17, 3, blind, _fixed_base(vartime=True)
+        ),
+    ]
+    for name, count, owner, vartime in (
+        ("encrypt", 1 << 16, False, False),
+        ("encrypt_vartime", 1 << 17, False, True),
+        ("encrypt_owner", 1 << 16, True, False),
+    ):
+        need, prepare = blind_owner if owner else blind, _encrypt(owner=owner, vartime=vartime)
+        cases.append(Case(f"paillier/{name}/2048", "ciphertexts", 2048, count, 3, need, prepare))
+    cases += [
+        Case("paillier/blinding/2048", "powers", 2048, 1 << 16, 3, blind, _blinding),
+        Case("paillier/decrypt/2048", "plaintexts", 2048, 1 << 16, 3, crt, _decrypt),
+        Case("paillier/add/2048", "sums", 2048, 1 << 18, 5, limits.mul(square), _add),
+    ]
+    for algorithm in hashing.ALGORITHMS:
         for width in (16, 32):
-            if (algorithm, width) != ("sha256", 16):
-                need, prepare = limits.compression(algorithm), _digest(algorithm, width)
-                name = f"hashing/{algorithm}/{width}"
-                cases.append(Case(name, "hashing", "messages", 1 << 24, 70_000, need, prepare))
+            need, prepare = limits.compression(algorithm), _digest(algorithm)
+            name = f"hashing/{algorithm}/{width}"
+            cases.append(Case(name, "messages", 8 * width, 1 << 24, 70_000, need, prepare))
     return cases
 
 
-CASES = _all()
-GROUPS = tuple(dict.fromkeys(case.group for case in CASES))
+CASES = {case.name: case for case in _all()}

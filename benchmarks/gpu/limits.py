@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a multiprocessor can do a clock, and how much of it one item needs: limit = multiprocessors * clock * rate / need.
+"""What a multiprocessor can do a clock, and how much of it one item needs.
+
+The limit of a case is multiprocessors * clock * rate / need.
 
 The rates are those of Hopper's tables as far as published; `wide` is inferred (32 lanes a clock, half rate), which the
 unit of that name measures. Needs are counts of the algorithm, not of our machine code: 100 % means no overhead at all.

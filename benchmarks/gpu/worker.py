@@ -58,10 +58,17 @@ def nvml_of(device: Device) -> Nvml | None:
 
 
 def measure(
-    device: Device, case: cases.Case, items: int, nvml: Nvml | None, *, rounds: int, round_seconds: float
+    device: Device,
+    case: cases.Case,
+    items: int,
+    nvml: Nvml | None,
+    *,
+    rounds: int,
+    round_seconds: float,
+    bits: int = 0,
 ) -> dict[str, Any]:
-    """The row of one case: checked, then timed by events and by the wall clock."""
-    work = case.prepare(device, items)
+    """The row of one case: checked, then timed by events and by the wall clock. bits: others than the case's."""
+    work = case.prepare(device, items, bits or case.bits)
     checked = work.check(work.resident())
     with ClockWatch(nvml) as watch:
         kernel = seconds_per_call(events(device), work.resident, rounds=rounds, round_seconds=round_seconds)
@@ -100,21 +107,16 @@ def fitting(
             gc.collect()
 
 
-def warm(device: Device, name: str) -> dict[str, Any]:
-    """Runs a case small and compares everything: {"name", "checked"}."""
+def warm(device: Device, name: str, *, few: int = 0, bits: int = 0) -> dict[str, Any]:
+    """Runs a case small and compares the results: {"name", "checked"}. few, bits: others than the case's."""
     if name.startswith("unit/"):
         return {"name": name, "checked": sum(units.check(device, unit) for unit in units.UNITS)}
-    case = next(case for case in cases.CASES if case.name == name)
-    work = case.prepare(device, case.tiny)
+    case = cases.CASES[name]
+    work = case.prepare(device, few or case.few, bits or case.bits)
     checked = work.check(work.resident())
     if work.end_to_end is not None:
-        work.check(_on_device(device, work.end_to_end()))
+        work.check(work.end_to_end())
     return {"name": name, "checked": checked}
-
-
-def _on_device(device: Device, result: Any) -> Any:
-    """What `check` takes, of a result of `end_to_end`."""
-    return device.from_host(result) if hasattr(result, "dtype") and hasattr(result, "nbytes") else result
 
 
 def section(device: Device, arguments: list[str]) -> Iterator[dict[str, Any]]:
@@ -129,9 +131,9 @@ def section(device: Device, arguments: list[str]) -> Iterator[dict[str, Any]]:
     elif kind == "memory":
         yield from memory.rows(device)
     elif kind == "cases":
-        nvml, found = nvml_of(device), {case.name: case for case in cases.CASES}
+        nvml = nvml_of(device)
         for name in names:
-            yield fitting(device, found[name], nvml, rounds=7, round_seconds=0.15)
+            yield fitting(device, cases.CASES[name], nvml, rounds=7, round_seconds=0.15)
             gc.collect()
     else:
         raise ValueError(f"section is {kind!r}: give info, warm, cases, units or memory")
