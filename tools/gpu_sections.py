@@ -132,6 +132,8 @@ def run(section: Section, seconds: float, on_row: Callable[[str, dict[str, Any]]
         if process.poll() is None:
             kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
     return Outcome(time.monotonic() - start, None if killed.is_set() else code, list(told), wrong)
 
 

@@ -246,8 +246,7 @@ def _add(device: Device, n: int, bits: int) -> Work:
 
     def check(result: Any) -> int:
         wanted = hosts[0][at] + hosts[1][at]
-        got = result.to("cpu")[at].to_ints()
-        return same("paillier/add", np.array(got, object), np.array(wanted.to_ints(), object))
+        return same("paillier/add", result.to("cpu")._rows[at], wanted._rows)
 
     def end_to_end() -> Any:
         return (hosts[0].to(device.name) + hosts[1].to(device.name)).to("cpu")
