@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ROWS ?= 200000
 ONLY ?= benchmarks
+PROCESSES ?= 2
 GPU_CHECK ?=
 
 VENV := .venv/bin
@@ -10,11 +11,11 @@ SETUP := $(PYTHON) tools/bootstrap.py --extras
 NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow lint format typecheck bench peers gpu-check wheel clean
+.PHONY: help build demo test test-slow lint gate format typecheck bench peers gpu-check wheel clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY)"
+	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY) PROCESSES=$(PROCESSES)"
 
 build:  ## .venv with the package built into it (again, when sources changed)
 	@$(SETUP) ""
@@ -22,9 +23,9 @@ build:  ## .venv with the package built into it (again, when sources changed)
 demo: build  ## a real PSI between two processes on generated data (ROWS=n)
 	@$(VENV)/crypsis demo psi --rows $(ROWS)
 
-test:  ## the quick test suite
+test:  ## the quick test suite (PROCESSES=n side by side)
 	@$(SETUP) test
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 test-slow:  ## the tests that take minutes
 	@$(SETUP) test
@@ -37,6 +38,10 @@ lint:  ## ruff, clang-format, mypy, layers: changes nothing
 	$(VENV)/clang-format --dry-run -Werror $(NATIVE)
 	$(VENV)/python tools/typecheck.py
 	$(VENV)/python tools/check_layers.py
+
+gate:  ## every CUDA kernel to machine code, compared with its table of registers and spills
+	@$(SETUP) gate
+	@$(VENV)/python tools/cubin_gate.py
 
 format:  ## ruff and clang-format, in place
 	@$(SETUP) lint

@@ -68,10 +68,10 @@ def test_everything_at_more_sizes(shim_device: ShimDevice, bits: int) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 63, 64, 65, 129])
 def test_tail_of_a_batch(shim_device: ShimDevice, n: int) -> None:
-    """Nothing behind the last row is written, whatever is left of the last block."""
+    """Nothing behind the last row is written, whatever is left of the last block; a block has 32 rows."""
     modulus = Modulus(cases.moduli(2048)[4])
     a, b = (rows[:n] for rows in (np.tile(x, (3, 1)) for x in cases.pairs(modulus)))
-    room = shim_device.empty((n + 2, modulus.limbs), np.uint64)
+    room = shim_device.empty((n + 40, modulus.limbs), np.uint64)
     room.fill(7)
     bigint.mod_mul(shim_device.from_host(a), shim_device.from_host(b), modulus, out=room[:n])
     assert np.array_equal(room[:n].get(), bigint.mod_mul(a, b, modulus))
@@ -317,6 +317,38 @@ def test_every_size_has_a_shape() -> None:
         assert shape.threads % 32 == 0
 
 
+@pytest.mark.parametrize("threads", [2, 4, 8, 16, 32])
+def test_schedule_of_a_square(threads: int) -> None:
+    """part_products of kernels/bigint/square.cuh: every pair of parts once, and no two threads at one place.
+
+    A thread adds to three half parts and to the carry word of a fourth. On the shim such a race would not show: a
+    fiber runs to the next collective.
+    """
+    halves: list[tuple[int, int, int, int]] = []
+    for turn in range(threads - 1):
+        limbs: set[tuple[bool, int]] = set()
+        carries: set[tuple[bool, int]] = set()
+        for place in range(threads):
+            d, half = 1 + turn // 2, turn % 2
+            mine, other = place, (place + d) % threads
+            wraps = place + d >= threads
+            if d == threads // 2 and wraps:
+                mine, other, half = other, place, 1
+            unit = 2 * (mine + other) + half
+            assert unit + 3 < 4 * threads
+            for touched in range(unit, unit + 3):
+                assert (wraps, touched) not in limbs
+                limbs.add((wraps, touched))
+            assert (wraps, unit + 3) not in carries
+            carries.add((wraps, unit + 3))
+            halves.append((min(mine, other), max(mine, other), other, half))
+    # The half of `other` that was taken: both halves of one and the same part, for each pair.
+    wanted = {(a, b, half) for a, b in itertools.combinations(range(threads), 2) for half in (0, 1)}
+    assert {(a, b, half) for a, b, _, half in halves} == wanted
+    assert len(halves) == len(wanted) == len({(a, b) for a, b, _, _ in halves}) * 2
+    assert len({(a, b, other) for a, b, other, _ in halves}) == len(wanted) // 2
+
+
 # ---- sanitizers and GPUs -------------------------------------------------------------------------------------------
 
 SANITIZED = """
@@ -335,7 +367,7 @@ print("clean")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sanitizers are preloaded on Linux")
 def test_sanitizers_find_nothing() -> None:
-    done = run_sanitized(SANITIZED, "1088", timeout=300)
+    done = run_sanitized(SANITIZED, "768", timeout=300)  # two threads, squares
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("clean")
 

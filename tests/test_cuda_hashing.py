@@ -220,13 +220,13 @@ def test_offsets_may_leave_bytes_out(shim_device: ShimDevice, algorithm: str) ->
 
 
 @every_algorithm
-def test_keys_and_domains_of_every_length(shim_device: ShimDevice, algorithm: str) -> None:
+def test_lengths_of_keys_and_domains(shim_device: ShimDevice, algorithm: str) -> None:
     rows = rng(6).integers(0, 256, (2, 11), np.uint8)
     secret = bytes(range(1, 65))
-    for n in range(1, 63):
+    for n in (1, 2, 3, 4, 5, 31, 32, 55, 56, 61, 62):
         found = hashing.digest(algorithm, shim_device.from_host(rows), domain=secret[:n]).get()
         assert (found == hashing.digest(algorithm, rows, domain=secret[:n])).all()
-    for n in range(1, 65) if algorithm != "blake3" else (32,):
+    for n in (1, 2, 3, 4, 5, 31, 32, 33, 63, 64) if algorithm != "blake3" else (32,):
         found = hashing.digest(algorithm, shim_device.from_host(rows), key=secret[:n]).get()
         assert (found == hashing.digest(algorithm, rows, key=secret[:n])).all()
 

@@ -268,7 +268,7 @@ def test_parameters_are_read_from_the_source() -> None:
     // extern "C" __global__ void no(u32* a)
     extern "C" __global__ void __launch_bounds__(128, 2)
         one(u32* __restrict__ out, const u64 *in, u64 n, unsigned long long m, /* x, y */ Job job, int i, u8 b);
-    extern "C" __global__ void two() {}
+    extern "C" __global__ __launch_bounds__((THREADS) * 2) void two() {}
     __global__ void three(u32 n) {}
     """
     found = kernels_of(text)
@@ -397,4 +397,4 @@ def test_devices_of_tests_come_and_go() -> None:
         with _registry.registered(b):
             assert cuda.get_device("cuda:0") is b
         assert cuda.get_device("cuda:0") is a
-    assert not _registry._registered
+    assert not _registry.registrations

@@ -33,24 +33,32 @@ def report() -> list[BackendRow]:
     on a GPU and the chosen backend for all others. `compiled` means that this package has the kernels' source.
     """
     rows = _cpu_rows()
-    return rows + _cuda_rows(rows)
+    cuda = _cuda_rows(rows)
+    report: list[BackendRow] = []
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        report.append(row)
+        if following is None or (following.slug, following.variant) != (row.slug, row.variant):
+            report += cuda.get((row.slug, row.variant), [])
+    return report
 
 
-def _cuda_rows(cpu_rows: list[BackendRow]) -> list[BackendRow]:
+def _cuda_rows(cpu_rows: list[BackendRow]) -> dict[tuple[str, str], list[BackendRow]]:
+    """The row "cuda" of each slug and variant whose kernels this package has."""
     from crypsis import cuda
     from crypsis.cuda._source import kernels_root
 
-    kernels = dict.fromkeys((row.slug, row.variant) for row in cpu_rows)
     root = kernels_root()
     reason = cuda.why_not()
     supported = reason is None
     if supported:
         reason = "runs for arrays on " + ", ".join(f"{info.name} ({info.model})" for info in cuda.devices())
-    return [
-        BackendRow(slug, variant, "cuda", True, supported, False, str(reason))
-        for slug, variant in kernels
-        if (root / slug / f"{slug}.cu").is_file()
-    ]
+    return {
+        (row.slug, row.variant): [
+            BackendRow(row.slug, row.variant, "cuda", True, supported, False, str(reason))
+        ]
+        for row in cpu_rows
+        if (root / row.slug / f"{row.slug}.cu").is_file()
+    }
 
 
 def _cpu_rows() -> list[BackendRow]:

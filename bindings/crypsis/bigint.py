@@ -15,6 +15,10 @@ Options that the functions share, all keyword-only:
     backend     a name from `crypsis.backends.runnable("bigint")`; default: `CRYPSIS_BACKEND`, else the best
     threads     default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
+On a GPU (`crypsis.cuda`), where all arrays of a call are CuPy arrays on one device: the result is there too, and the
+same words. `backend` and `threads` say how a CPU works and are left out. A `Modulus` and a `FixedBase` serve both;
+a fixed base has tables of its own on each device, built at the first use.
+
 Every result is fully reduced, so every backend returns the same words. Constant-time (no branch and no address
 depends on values; `tests/test_bigint_constant_time.py`) is everything but `to_ints`, `from_ints`, `batch_inverse`
 and what is named `_vartime`; the modulus, shapes, segments, bins and bounds on bits are public.

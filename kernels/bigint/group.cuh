@@ -27,9 +27,10 @@
 constexpr int kLimbs = LIMBS;
 constexpr int kPart = ((LIMBS + TPI - 1) / TPI + 1) / 2 * 2;  // limbs of a thread, even
 constexpr int kRows = THREADS / TPI;                          // numbers of a block
-constexpr int kStride = TPI * kPart + 1;  // words of a number in shared memory: odd, so that
-                                          // limb i of all numbers is in different banks
-constexpr int kShared = kRows * kStride;
+
+// Words of a number in shared memory, where `multiply` finds its multiplier: odd, so that limb i of all numbers is in
+// different banks.
+constexpr int kStride = TPI * kPart + 1;
 
 static_assert(kLimbs % 2 == 0 && kLimbs >= 2, "rows are 64-bit limbs");
 static_assert(TPI >= 1 && TPI <= 32 && (TPI & (TPI - 1)) == 0, "a group is part of a warp");
@@ -88,12 +89,12 @@ CRYPSIS_INLINE void store_row(const Group& group, u32* row, const u32* x) {
   }
 }
 
-// `shared`: kShared words of the block.
-CRYPSIS_INLINE Group make_group(const Constants& constants, u32* shared) {
+// `shared`: kRows * stride words of dynamic memory: 4 bytes each, which the launch gives.
+CRYPSIS_INLINE Group make_group(const Constants& constants, u32* shared, int stride = kStride) {
   Group group;
   group.lane = threadIdx.x % 32;
   group.place = threadIdx.x % TPI;
-  group.factor = shared + threadIdx.x / TPI * kStride;
+  group.factor = shared + threadIdx.x / TPI * stride;
   group.minus_inverse = constants.minus_inverse();
   load_row(group, group.n, constants.n());
   return group;
@@ -147,22 +148,26 @@ CRYPSIS_INLINE u32 subtract(const Group& group, u32* difference, const u32* x, c
   return flag_of_last(group, borrow | (into & static_cast<u32>(any == 0)));
 }
 
+// Adds to each part of N limbs what the part below has `over` its own (small); the carry out of the whole number, with
+// what its last part had over, in the last thread.
+template <int N>
+CRYPSIS_INLINE u32 resolve(const Group& group, u32* x, u32 over) {
+  if (TPI == 1) return over;
+  u32 below = __shfl_up_sync(kFullWarp, over, 1, TPI);
+  if (group.place == 0) below = 0;
+  const u32 carry = add_small<N>(x, x, below);
+  u32 all = x[0];
+#pragma unroll
+  for (int j = 1; j < N; ++j) all &= x[j];
+  const bool ones = all == 0xffffffffu;
+  const u32 into = carry_in(group, carry, ones);
+  add_small<N>(x, x, into);
+  return over + carry + (into & static_cast<u32>(ones));
+}
+
 // x = the parts x plus `over` (small) above each, minus n where that is not below n. The whole is below 2 n.
 CRYPSIS_INLINE void reduce_once(const Group& group, u32* x, u32 over) {
-  u32 top = over;
-  if (TPI > 1) {
-    u32 below = __shfl_up_sync(kFullWarp, over, 1, TPI);
-    if (group.place == 0) below = 0;
-    const u32 carry = add_small<kPart>(x, x, below);
-    u32 all = x[0];
-#pragma unroll
-    for (int j = 1; j < kPart; ++j) all &= x[j];
-    const bool ones = all == 0xffffffffu;
-    const u32 into = carry_in(group, carry, ones);
-    add_small<kPart>(x, x, into);
-    top = over + carry + (into & static_cast<u32>(ones));
-  }
-  top = flag_of_last(group, top);
+  const u32 top = flag_of_last(group, resolve<kPart>(group, x, over));
   u32 reduced[kPart];
   const u32 borrow = subtract(group, reduced, x, group.n);
   select_row<kPart>(x, top | (borrow ^ 1u), reduced, x);

@@ -55,8 +55,3 @@ CRYPSIS_INLINE void multiply(const Group& group, u32* r, const u32* a) {
   const u32 carry = add_row<kPart>(r, even, odd + 1);
   reduce_once(group, r, odd[kPart + 1] + carry);
 }
-
-CRYPSIS_INLINE void square(const Group& group, u32* r, const u32* a) {
-  set_factor(group, a);
-  multiply(group, r, a);
-}

@@ -45,7 +45,7 @@ struct OwnTable {
   __device__ __forceinline__ void get(u32* x, u32 entry, u32 n_entries) const {
 #pragma unroll
     for (int j = 0; j < kPart; ++j) x[j] = 0;
-#pragma unroll 1
+#pragma unroll 2
     for (u32 d = 0; d < n_entries; ++d) {
       const u32 mask = equal_mask(d, entry);
 #pragma unroll
@@ -66,7 +66,7 @@ __device__ __forceinline__ void powm_rows(u32* out, const u32* bases, u64 base_s
                                           u64 exponent_stride, u32 exponent_limbs, u32 exponent_bits,
                                           u32 window, u64* table_space, const u32* constants, u64 n,
                                           u32 montgomery, u32* shared) {
-  const Group group = make_group({constants}, shared);
+  const Group group = make_group({constants}, shared, kSquareStride);
   const OwnTable table(table_space);
   const u32 n_entries = 1u << window;
   u32 x[kPart], y[kPart];
@@ -115,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     powm(u32* out, const u32* bases, u64 base_stride, const u32* exponents, u64 exponent_stride,
          u32 exponent_limbs, u32 exponent_bits, u32 window, u64* table, const u32* constants, u64 n,
          u32 montgomery) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   powm_rows<false>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window,
                    table, constants, n, montgomery, shared);
 }
@@ -125,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     powm_vartime(u32* out, const u32* bases, u64 base_stride, const u32* exponents, u64 exponent_stride,
                  u32 exponent_limbs, u32 exponent_bits, u32 window, u64* table, const u32* constants, u64 n,
                  u32 montgomery) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   powm_rows<true>(out, bases, base_stride, exponents, exponent_stride, exponent_limbs, exponent_bits, window,
                   table, constants, n, montgomery, shared);
 }

@@ -2,7 +2,7 @@
 // Kernels: products row by row, and the range check.
 #pragma once
 
-#include "bigint/montgomery.cuh"
+#include "bigint/square.cuh"
 #include "common/errors.cuh"
 
 // The row that a group works on: its own, or row 0 past the end of the batch.
@@ -19,7 +19,7 @@ struct Row {
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     mul(u32* out, const u32* a, u64 a_stride, const u32* b, u64 b_stride, const u32* constants, u64 n,
         u32 plain) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   set_factor_row(group, b + row.index * b_stride);
@@ -38,8 +38,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 // out[i] = a[i]^2 / R mod n, or a[i]^2 mod n where `plain`. As `mul`.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     sqr(u32* out, const u32* a, const u32* constants, u64 n, u32 plain) {
-  __shared__ u32 shared[kShared];
-  const Group group = make_group({constants}, shared);
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
+  const Group group = make_group({constants}, shared, kSquareStride);
   const Row row(n);
   u32 x[kPart];
   load_row(group, x, a + row.index * kLimbs);
@@ -54,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 // Raises kErrorOutOfRange for the first row that is not below n. rows: u32[n, LIMBS]. Constant-time for good rows.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     check_rows(u64* error, const u32* rows, const u32* constants, u64 n) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   u32 x[kPart], difference[kPart];

@@ -10,37 +10,27 @@ struct Run {
   i64 begin, end, target;
 };
 
-// Steps of the longest run of the warp: collectives need all of its threads to the end.
-__device__ __forceinline__ u64 steps_of_warp(u64 steps) {
-#pragma unroll
-  for (int by = 16; by >= TPI; by /= 2) {
-    const u64 other = __shfl_xor_sync(kFullWarp, steps, by);
-    steps = other > steps ? other : steps;
-  }
-  return steps;
-}
-
 // Run r multiplies rows[index[j]] (rows[j] where index is null) for begin <= j < end, after initial[target] where
 // initial is not null; the product of nothing is one. out[j] = the product so far after item j where `running`, else
 // out[target] = the whole. out may be rows where `running` and index is null. Constant-time in the rows.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     run_products(u32* out, const u32* rows, const i64* index, const Run* runs, const u32* initial,
                  const u32* constants, u64 n, u32 running) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   const Run run = runs[row.index];
   const i64 end = row.live ? run.end : run.begin;
   u32 x[kPart];
   load_row(group, x, initial == nullptr ? Constants{constants}.r() : initial + run.target * kLimbs);
-  const i64 steps = static_cast<i64>(steps_of_warp(static_cast<u64>(end - run.begin)));
 #pragma unroll 1
-  for (i64 step = 0; step < steps; ++step) {
-    const i64 at = run.begin + step;
+  for (i64 at = run.begin; __any_sync(kFullWarp, at < end); ++at) {  // collectives need the whole warp
     const bool live = at < end;
-    const u32* factor = Constants{constants}.r();  // by one past the end
-    if (live) factor = rows + (index == nullptr ? at : index[at]) * kLimbs;
-    set_factor_row(group, factor);
+    // Past the end, by one. No branch stands before a collective: `rows` has a row 0 where a run is not empty.
+    i64 from = live ? at : 0;
+    if (index != nullptr) from = index[from];
+    const u32* const factor = rows + from * kLimbs;
+    set_factor_row(group, live ? factor : Constants{constants}.r());
     multiply(group, x, x);
     if (live && running) store_row(group, out + at * kLimbs, x);
   }
@@ -52,17 +42,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     inverse_runs(u32* out, const u32* rows, const u32* before, const Run* runs, const u32* inverses,
                  const u32* constants, u64 n) {
-  __shared__ u32 shared[kShared];
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const Group group = make_group({constants}, shared);
   const Row row(n);
   const Run run = runs[row.index];
   const i64 end = row.live ? run.end : run.begin;
   u32 u[kPart], y[kPart];
   load_row(group, u, inverses + run.target * kLimbs);
-  const i64 steps = static_cast<i64>(steps_of_warp(static_cast<u64>(end - run.begin)));
 #pragma unroll 1
-  for (i64 step = 0; step < steps; ++step) {
-    const i64 at = end - 1 - step;
+  for (i64 at = end - 1; __any_sync(kFullWarp, at >= run.begin); --at) {
     const bool live = at >= run.begin;
     const u32* const one = Constants{constants}.r();
     set_factor(group, u);

@@ -52,8 +52,9 @@ __device__ __forceinline__ u64 thread_index() {
 // Message t: of `offsets`, or where that is null row t of `width` bytes.
 __device__ __forceinline__ Message message_of(u64 t, const u8* data, const i64* offsets, u64 width,
                                               const Job& job) {
-  if (offsets == nullptr) return Message(data, job.n_data, t * width, width);
-  const u64 begin = static_cast<u64>(offsets[t]), end = static_cast<u64>(offsets[t + 1]);
+  const bool rows = offsets == nullptr;
+  const u64 begin = rows ? t * width : static_cast<u64>(offsets[t]);
+  const u64 end = rows ? begin + width : static_cast<u64>(offsets[t + 1]);
   return Message(data, job.n_data, begin, end - begin);
 }
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import crypsis.compat.phe as ours
 from crypsis import paillier
 from crypsis.compat.phe import serialise
+from crypsis.compat.phe._blinding import BlindingBatch
 
 
 def test_small_keys_work_with_a_warning() -> None:
@@ -50,6 +52,11 @@ def test_tiny_keys(n_length: int) -> None:
     with pytest.raises(OverflowError):
         private.decrypt(public.encrypt(most) + 1)
     assert (n_length >= 256) == (public.h is not None)
+
+
+def test_blinding_under_a_tiny_key_is_invertible() -> None:
+    batch = BlindingBatch(15, None)
+    assert {batch.take() for _ in range(500)} == {pow(r, 15, 225) for r in range(15) if gcd(r, 15) == 1}
 
 
 def test_a_toy_key_exhaustively(real: Any) -> None:

@@ -44,11 +44,9 @@ def array(
     known = isinstance(value, np.ndarray) if device is None else device.owns(value)
     if not known or value.dtype.newbyteorder("=") not in dtypes:
         names = " or ".join(t.__name__ for t in dtypes)
-        what = f"array of {value.dtype}" if known else type(value).__name__
         if device is not None:
-            raise TypeError(
-                f"{name} is {'an ' if known else ''}{what}: give an array of {names} on {device.name}"
-            )
+            what = f"an array of {value.dtype}" if known else _arguments.kind(value)
+            raise TypeError(f"{name} is {what}: give an array of {names} on {device.name}")
         raise TypeError(f"{name} is {_arguments.kind(value)}: give a NumPy array of {names}")
     if not value.dtype.isnative:
         raise TypeError(f"{name} has the other byte order: pass {name}.astype(numpy.{value.dtype.name})")
@@ -65,7 +63,8 @@ def array(
         raise ValueError(
             f"{name} does not begin at a multiple of {value.dtype.itemsize} bytes: pass {name}.copy()"
         )
-    return value
+    checked: npt.NDArray[Any] = value
+    return checked
 
 
 def rows(name: str, value: Any, limbs: int, device: Device | None = None) -> Limbs:

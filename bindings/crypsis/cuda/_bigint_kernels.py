@@ -22,7 +22,8 @@ from crypsis.errors import DeviceMemoryError
 SLUG = "bigint"
 SCRATCH_BYTES = 1 << 30
 """What the tables of a launch of `powm` take at most; more rows go in further launches."""
-MAX_GRID = 2**31 - 1
+SQUARING = frozenset(("sqr", "powm", "powm_vartime", "multi_powm"))
+"""Kernels that square, and so need shared memory for double-length numbers."""
 
 
 class Shape(NamedTuple):
@@ -45,6 +46,18 @@ class Shape(NamedTuple):
     def part(self) -> int:
         """32-bit limbs of a thread, even."""
         return -(-self.limbs // (2 * self.threads_per_number)) * 2
+
+    def shared_bytes(self, kernel: str) -> int:
+        """Dynamic shared memory of a block: kStride or kSquareStride of kernels/bigint words a number."""
+        if kernel.startswith("check"):
+            return 0
+        multiplier = self.threads_per_number * self.part + 1
+        unit = self.part // 2
+        if kernel not in SQUARING or self.part % 4 or self.part > 16 or self.limbs % unit:
+            return 4 * self.rows * multiplier
+        operand = self.threads_per_number * (self.part + 1)
+        total = 4 * self.threads_per_number * (unit + 1) + 1
+        return 4 * self.rows * ((operand + total * (1 if self.threads_per_number == 1 else 2)) | 1)
 
     @property
     def defines(self) -> dict[str, int]:
@@ -120,7 +133,13 @@ class Kernels:
             return
         grid = -(-n_rows // (per_block or self.shape.rows))
         self.device.launch(
-            SLUG, kernel, grid=grid, block=self.shape.threads, args=args, defines=self.shape.defines
+            SLUG,
+            kernel,
+            grid=grid,
+            block=self.shape.threads,
+            args=args,
+            shared_bytes=self.shape.shared_bytes(kernel),
+            defines=self.shape.defines,
         )
 
     # ---- range checks ---------------------------------------------------------------------------------------
@@ -238,9 +257,10 @@ class Kernels:
         return out
 
     def tables(self, bases: Any, window: int) -> Any:
-        """`uint64[n, 2^window, limbs]`: the powers of each of the bases, all in Montgomery form."""
+        """The powers of each of the bases, all in Montgomery form: see kernels/bigint/tables.cuh."""
         n = len(bases)
-        table = self.device.empty((n, 1 << window, self._limbs), np.uint64)
+        words = self.shape.threads_per_number * self.shape.part // 2
+        table = self.device.empty((n, 1 << window, words), np.uint64)
         self.launch("build_tables", n, [table, bases, np.uint32(window), self.constants, np.uint64(n)])
         return table
 
@@ -303,12 +323,13 @@ def powm_window(exponent_bits: int, vartime: bool) -> int:
 def scanned_window(limbs: int, exponent_bits: int, most: int, *, rows: int, builds: int) -> int:
     """Bits of a window of shared tables that are read whole: least products for `rows` powers and `builds` tables.
 
-    A scanned entry costs 1/2 limb of the 2 limbs that a product takes to walk through.
+    What an entry's scan needs beside the multiply units is a thirtieth of a step, of which a product has 2 limbs; half
+    of it counts, since the multiply units work meanwhile.
     """
 
     def cost(window: int) -> float:
         entries = 1 << window
-        return builds * entries + rows * -(-exponent_bits // window) * (1 + entries / (4 * limbs))
+        return builds * entries + rows * -(-exponent_bits // window) * (1 + entries / (16 * limbs))
 
     return min(range(1, min(most, 7) + 1), key=cost)
 

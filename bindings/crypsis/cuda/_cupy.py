@@ -115,8 +115,10 @@ def _missing_device() -> str | None:
         count = runtime.getDeviceCount()
     except runtime.CUDARuntimeError as error:
         if "InsufficientDriver" in str(error):
-            version = runtime.runtimeGetVersion() // 1000
-            return f'the NVIDIA driver is too old for a CuPy of CUDA {version}: pip install "{_extra()}", or update it'
+            major = runtime.runtimeGetVersion() // 1000
+            driver = _driver_version()
+            other = f'pip install "{_extra()}", or ' if driver is not None and driver[0] < major else ""
+            return f"the NVIDIA driver is too old for a CuPy of CUDA {major}: {other}update it"
         return f"no CUDA device can be used: {error}"
     if count == 0:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -19,6 +19,9 @@ from crypsis.errors import BackendUnavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_plain: set[type] = {np.ndarray, type(None), int, str, bool}
+"""Types met that are no device's arrays."""
+
 
 def device_of(*arrays: Any) -> Device | None:
     """The device that `arrays` are on, lists and tuples of arrays too; None where no array is on a device.
@@ -44,7 +47,7 @@ def follow_data(slug: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
         @functools.wraps(function)
         def follow(*args: P.args, **kwargs: P.kwargs) -> R:
-            if _registry.possible():
+            if (_registry.registrations or "cupy" in sys.modules) and not _all_plain(args, kwargs):
                 device = _common(name, _named(names, args, kwargs))
                 if device is not None:
                     return _on_device(device, slug, name, args, dict(kwargs))  # type: ignore[no-any-return]
@@ -58,6 +61,17 @@ def follow_data(slug: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return follow
 
     return decorate
+
+
+def _all_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether no argument's type can be, or hold, a device's array: a call on host arrays pays for no more."""
+    for value in (*args, *kwargs.values()):
+        kind = type(value)
+        if kind not in _plain:
+            if issubclass(kind, list | tuple) or hasattr(kind, "__cuda_array_interface__"):
+                return False
+            _plain.add(kind)
+    return True
 
 
 def _on_device(device: Device, slug: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -11,37 +11,37 @@ from contextlib import contextmanager
 from crypsis.cuda._device import Device, DeviceInfo
 from crypsis.errors import BackendUnavailable
 
-_registered: dict[str, Device] = {}
+registrations: dict[str, Device] = {}
 
 
 def register(name: str, device: Device) -> None:
     """`device` answers to `name` ("cuda:0") from now on, in front of a GPU of that name."""
     _index(name)
-    _registered[name] = device
+    registrations[name] = device
 
 
 @contextmanager
 def registered(device: Device) -> Iterator[Device]:
     """Registers `device` under its own name inside the block; for tests."""
-    before = _registered.get(device.name)
+    before = registrations.get(device.name)
     register(device.name, device)
     try:
         yield device
     finally:
         if before is None:
-            del _registered[device.name]
+            del registrations[device.name]
         else:
-            _registered[device.name] = before
+            registrations[device.name] = before
 
 
 def possible() -> bool:
     """Whether an argument can be a device's array at all: what a call on host arrays pays for."""
-    return bool(_registered) or "cupy" in sys.modules
+    return bool(registrations) or "cupy" in sys.modules
 
 
 def why_not() -> str | None:
     """None where a device can be used, else what is missing and what to do about it. Never raises."""
-    if _registered:
+    if registrations:
         return None
     from crypsis.cuda import _cupy
 
@@ -50,7 +50,7 @@ def why_not() -> str | None:
 
 def devices() -> list[DeviceInfo]:
     """Every device that can be used, by name; none where `why_not` says why."""
-    found = {name: device.info() for name, device in _registered.items()}
+    found = {name: device.info() for name, device in registrations.items()}
     from crypsis.cuda import _cupy
 
     for info in _cupy.devices():
@@ -66,7 +66,7 @@ def get_device(name: str) -> Device:
         TypeError, ValueError: not such a name.
     """
     number = _index(name)
-    device = _registered.get(f"cuda:{number}")
+    device = registrations.get(f"cuda:{number}")
     if device is not None:
         return device
     from crypsis.cuda import _cupy
@@ -79,7 +79,7 @@ def get_device(name: str) -> Device:
 
 def owner(x: object) -> Device | None:
     """The device that has the array `x`; None where `x` is no device's array."""
-    for device in _registered.values():
+    for device in registrations.values():
         if device.owns(x):
             return device
     cupy = sys.modules.get("cupy")  # who has not loaded it cannot hold one of its arrays

@@ -18,9 +18,8 @@ _SIZES = {
     **dict.fromkeys(("u64", "i64", "long long", "unsigned long long", "double"), 8),
 }
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
-_KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^()]*\)\s*)?(\w+)\s*\(([^()]*)\)', re.S
-)
+_BOUNDS = r"(?:__launch_bounds__\s*\((?:[^()]|\([^()]*\))*\)\s*)?"
+_KERNEL = re.compile(rf'extern\s+"C"\s+__global__\s+{_BOUNDS}void\s+{_BOUNDS}(\w+)\s*\(([^()]*)\)')
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import os
 import secrets
 import threading
 import weakref
+from math import gcd
 
 from crypsis import bigint, paillier
 from crypsis._homomorphic.limbs import Limbs
@@ -50,7 +51,7 @@ class BlindingBatch:
     def take(self) -> int:
         """A fresh factor, an integer below n^2."""
         if self.key is None:
-            return powmod(1 + secrets.randbelow(self._n - 1), self._n, self._n**2)
+            return powmod(self._unit(), self._n, self._n**2)
         with self._lock:
             if not self._left:
                 self._rows = self._make(self.key)
@@ -60,6 +61,12 @@ class BlindingBatch:
             factor = int.from_bytes(row.astype("<u8", copy=False).tobytes(), "little")
             row.fill(0)
         return factor
+
+    def _unit(self) -> int:
+        """Random from 1 to n - 1 and coprime to n, which of a tiny n not every number is."""
+        while gcd(r := 1 + secrets.randbelow(self._n - 1), self._n) != 1:
+            pass
+        return r
 
     def _make(self, key: paillier.PublicKey) -> Limbs:
         count = self._next
