@@ -19,9 +19,12 @@ from cuda_homomorphic import (
     numbers,
     okamoto_uchiyama_768,
     same_coins,
+    small_tables,
 )
 from cuda_on_cpu.device import ShimDevice
 from homomorphic_keys import okamoto_uchiyama_2048
+
+__all__ = ["small_tables"]  # a fixture of every test here
 
 
 @functools.cache

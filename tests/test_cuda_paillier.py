@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import functools
+import gc
 from typing import Any
 
 import numpy as np
 import pytest
 
+from crypsis import paillier
 from crypsis._homomorphic import devices, limbs, secret
 from crypsis._homomorphic.validate import check_ciphertexts
 from crypsis.cuda._registry import registered
@@ -24,9 +26,12 @@ from cuda_homomorphic import (
     paillier_256,
     paillier_256_foreign,
     same_coins,
+    small_tables,
 )
 from cuda_on_cpu.device import ShimDevice
 from homomorphic_keys import paillier_2048
+
+__all__ = ["small_tables"]  # a fixture of every test here
 
 KEYS = {"generated": paillier_256, "foreign": paillier_256_foreign}
 
@@ -246,6 +251,19 @@ def test_copies_of_secrets_are_zeros_when_they_go(
     made.clear()
     c * np.array([5, 6, 7, 8])
     assert not any(a.get().any() for a in made if a.shape == (4, 1))
+
+
+def test_what_a_device_keeps_of_a_private_key_is_zeros_when_it_goes(shim_device: ShimDevice) -> None:
+    known = paillier_256()
+    key = paillier.PrivateKey(known.public_key, known._p.p, known._q.p)
+    assert (key.decrypt(key.encrypt(VALUES[0], device="cuda:0")) == VALUES[0]).all()
+    kept = [prime.modulus._on_devices[shim_device].constants for prime in (key._p, key._q)]
+    kept += [base._tables[shim_device, False].table for base in key._bases[0]]
+    kept += [key._p._shift.on(shim_device), key._factors[0].on(shim_device)]
+    assert all(array.get().any() for array in kept)
+    del key
+    gc.collect()
+    assert not any(array.get().any() for array in kept)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 8, 63, 64, 65, 130])

@@ -40,7 +40,7 @@ from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
-from crypsis._homomorphic.devices import Constant, at, placed, placed_secret, wipe_copy
+from crypsis._homomorphic.devices import Constant, at, placed, placed_secret, wipe_copy, wipe_with
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
@@ -360,6 +360,7 @@ class PrivateKey(PrivateKeyBase):
                 square = prime.modulus
                 hs = limbs.from_int(pow(key.h or 1, key.n, square.n), square.limbs)
                 tables.append(bigint.FixedBase(hs, square, key.exponent_bits))
+                wipe_with(prime, square, tables[-1])
             self._bases.append((tables[0], tables[1]))
         return self._bases[0]
 

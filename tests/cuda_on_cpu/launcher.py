@@ -167,11 +167,17 @@ class ShimLauncher:
             raise LaunchError(message.value.decode(errors="replace"))
 
     def _module(self, source: str | Path, defines: dict[str, int | str]) -> ctypes.CDLL:
-        text = inline_includes(source) if isinstance(source, Path) else inline_text(source)
+        text = inline_includes(source) if isinstance(source, Path) else _inlined(source)
         key = (text, tuple(sorted(defines.items())))
         if key not in self._modules:
             self._modules[key] = _load(library(text, defines, sanitize=self.sanitize, folder=self._folder))
         return self._modules[key]
+
+
+@cache
+def _inlined(text: str) -> str:
+    """A kernel is launched many times, and its text has a thousand lines."""
+    return inline_text(text)
 
 
 def _extents(name: str, given: tuple[int, ...] | int, most: tuple[int, ...]) -> tuple[int, ...]:

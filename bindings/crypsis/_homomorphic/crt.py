@@ -12,7 +12,7 @@ from math import gcd
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import Constant, beside, wipe_copy
+from crypsis._homomorphic.devices import Constant, beside, wipe_copy, wipe_with
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.secret import Frozen, wipe
 
@@ -32,6 +32,7 @@ class PrimeSquare(Frozen):
     """Arithmetic modulo p^2 for a secret prime p of at least 128 bits."""
 
     __slots__ = (
+        "__weakref__",
         "_chunk",
         "_inverse",
         "_largest",
@@ -78,6 +79,7 @@ class PrimeSquare(Frozen):
             _one=Constant.of(1, modulus.limbs),
             _largest=Constant.of(p - 1, quotient_modulus.limbs),
         )
+        wipe_with(self, modulus)
 
     def __repr__(self) -> str:
         return f"PrimeSquare(<secret prime of {self.p_bits} bits>)"

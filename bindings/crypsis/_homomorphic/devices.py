@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from crypsis import _arguments
+from crypsis import _arguments, bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.limbs import Limbs
 from crypsis.cuda import _registry
@@ -180,6 +180,22 @@ def _wipe_copies(copies: dict[Device, Limbs]) -> None:
     for device, copy in copies.items():
         with device.current():
             copy.fill(0)
+
+
+def wipe_with(owner: object, modulus: bigint.Modulus, base: bigint.FixedBase | None = None) -> None:
+    """What devices keep of a secret modulus, and of a base modulo it, is overwritten with zeros when `owner` goes."""
+    tables = {} if base is None else base._tables
+    weakref.finalize(owner, _wipe_kept, modulus._on_devices, tables).atexit = False
+
+
+def _wipe_kept(constants: dict[Device, Any], tables: dict[Any, Any]) -> None:
+    for device, kernels in constants.items():
+        with device.current():
+            kernels.constants.fill(0)
+    for (device, _), table in tables.items():
+        if isinstance(device, Device):
+            with device.current():
+                table.table.fill(0)
 
 
 BLOCK_ROWS = 2048
