@@ -13,11 +13,8 @@ from dataclasses import dataclass
 
 PER_CLOCK = {"wide": 32.0, "alu": 64.0}
 """Lane operations a clock of one multiprocessor: IMAD.WIDE; IADD3, LOP3 and SHF together."""
-COPY_BYTES = 3.0e12
-"""Bytes a second, read and written, of a device copy on an H100 SXM: for the share of `copy` only."""
-ALU_OPS = {"sha256": 1024, "sm3": 1273, "blake3": 576}
-"""Of one compression: SHA-256 counted from its definition, every addition on the FMA pipe [FIPS 180-4]; the others
-from the machine code of plain C, so that good code may pass 100 %."""
+ALU_OPS = {"sha256": 1024, "sm3": 1068, "blake3": 456}
+"""Rotations, shifts and logic of one compression; every addition goes to the FMA pipe (kernels/hashing/NOTES.md)."""
 
 
 @dataclass(frozen=True)
