@@ -23,10 +23,6 @@ constexpr u32 kTable = 2048;  // words of shared memory of `lds`
 #define CRYPSIS_FMA(x, y, z) __builtin_fma(x, y, z)
 #endif
 
-#define CRYPSIS_UNIT(name)                           \
-  extern "C" __global__ void __launch_bounds__(1024) \
-      name(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds)
-
 __device__ __forceinline__ u32 thread_index() {
   return blockIdx.x * blockDim.x + threadIdx.x;
 }
@@ -58,7 +54,8 @@ __device__ __forceinline__ u64 first_pair(const u32* in, int chain) {
 }
 
 // x = x * m + c, low 32 bits.
-CRYPSIS_UNIT(imad) {
+extern "C" __global__ void __launch_bounds__(1024)
+    imad(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[8], c = in[9];
   u32 x[kChains];
 #pragma unroll
@@ -80,7 +77,8 @@ CRYPSIS_UNIT(imad) {
 }
 
 // x = low(next x) * m + x, 64 bits: IMAD.WIDE. (Of low(x) * m + x ptxas makes two instructions and more.)
-CRYPSIS_UNIT(wide) {
+extern "C" __global__ void __launch_bounds__(1024)
+    wide(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[8];
   u64 x[kChains];
 #pragma unroll
@@ -91,7 +89,8 @@ CRYPSIS_UNIT(wide) {
 #pragma unroll
     for (int turn = 0; turn < kTurns; ++turn) {
 #pragma unroll
-      for (int j = 0; j < kChains; ++j) x[j] = mad_wide_fused(static_cast<u32>(x[(j + 1) % kChains]), m, x[j]);
+      for (int j = 0; j < kChains; ++j)
+        x[j] = mad_wide_fused(static_cast<u32>(x[(j + 1) % kChains]), m, x[j]);
     }
   }
   timer.stop(clocks);
@@ -131,7 +130,8 @@ extern "C" __global__ void __launch_bounds__(512)
 }
 
 // x = high 32 bits of x * m.
-CRYPSIS_UNIT(imad_hi) {
+extern "C" __global__ void __launch_bounds__(1024)
+    imad_hi(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[10];
   u32 x[kChains];
 #pragma unroll
@@ -153,7 +153,8 @@ CRYPSIS_UNIT(imad_hi) {
 }
 
 // x = x + (next x) + c: three operands, so that no IMAD can do it.
-CRYPSIS_UNIT(iadd3) {
+extern "C" __global__ void __launch_bounds__(1024)
+    iadd3(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 c = in[9];
   u32 x[kChains];
 #pragma unroll
@@ -175,7 +176,8 @@ CRYPSIS_UNIT(iadd3) {
 }
 
 // x = x xor (next x and not the one after): one LOP3.
-CRYPSIS_UNIT(lop3) {
+extern "C" __global__ void __launch_bounds__(1024)
+    lop3(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   u32 x[kChains];
 #pragma unroll
   for (int j = 0; j < kChains; ++j) x[j] = first(in, j);
@@ -196,7 +198,8 @@ CRYPSIS_UNIT(lop3) {
 }
 
 // x = high 32 bits of (next x : x) << s.
-CRYPSIS_UNIT(shf) {
+extern "C" __global__ void __launch_bounds__(1024)
+    shf(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 s = in[11];
   u32 x[kChains];
 #pragma unroll
@@ -218,7 +221,8 @@ CRYPSIS_UNIT(shf) {
 }
 
 // x = x * m + c in double precision; m is -1, so that the values stay exact.
-CRYPSIS_UNIT(dfma) {
+extern "C" __global__ void __launch_bounds__(1024)
+    dfma(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const double m = -static_cast<double>(in[12]), c = in[9];
   double x[kChains];
 #pragma unroll
@@ -240,7 +244,8 @@ CRYPSIS_UNIT(dfma) {
 }
 
 // Half the chains IMAD.WIDE, half DFMA: do the two pipes run side by side?
-CRYPSIS_UNIT(wide_dfma) {
+extern "C" __global__ void __launch_bounds__(1024)
+    wide_dfma(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[8];
   const double y = -static_cast<double>(in[12]), z = in[9];
   u64 x[kChains / 2];
@@ -270,7 +275,8 @@ CRYPSIS_UNIT(wide_dfma) {
 }
 
 // Half the chains IMAD.WIDE, half IADD3.
-CRYPSIS_UNIT(wide_iadd3) {
+extern "C" __global__ void __launch_bounds__(1024)
+    wide_iadd3(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[8], d = in[9];
   u64 x[kChains / 2];
   u32 y[kChains / 2];
@@ -299,7 +305,8 @@ CRYPSIS_UNIT(wide_iadd3) {
 }
 
 // x = the neighbour's x.
-CRYPSIS_UNIT(shfl) {
+extern "C" __global__ void __launch_bounds__(1024)
+    shfl(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   u32 x[kChains];
 #pragma unroll
   for (int j = 0; j < kChains; ++j) x[j] = first(in, j);
@@ -322,7 +329,8 @@ CRYPSIS_UNIT(shfl) {
 
 // x = table[x], four bytes a lane, each lane in a bank of its own: the table holds byte addresses, and row i of 32
 // words leads to row 5 i + 1.
-CRYPSIS_UNIT(lds) {
+extern "C" __global__ void __launch_bounds__(1024)
+    lds(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   __shared__ u32 table[kTable];
   for (u32 i = threadIdx.x; i < kTable; i += blockDim.x) {
     table[i] = (((i / 32 * in[13] + 1) * 32 + i % 32) % kTable) * 4;
