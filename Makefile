@@ -4,13 +4,14 @@ PYTHON ?= python3
 ROWS ?= 200000
 ONLY ?= benchmarks
 PROCESSES ?= 2
+GPU_CHECK ?=
 
 VENV := .venv/bin
 SETUP := $(PYTHON) tools/bootstrap.py --extras
 NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow lint gate format typecheck bench peers wheel clean
+.PHONY: help build demo test test-slow lint gate format typecheck bench peers gpu-check wheel clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -58,6 +59,9 @@ bench:  ## benchmarks, quick sizes (CRYPSIS_BENCH_SCALE=full for all; ONLY=path)
 
 peers:  ## virtual environments of the peers that benchmarks compare with
 	@$(PYTHON) benchmarks/peers/install.py
+
+gpu-check:  ## on a GPU: right answers, rates, units, gpu tests, sanitizers; no network (GPU_CHECK="--minutes 8.5 ...")
+	@$(PYTHON) tools/gpu_check.py $(GPU_CHECK)
 
 wheel: build  ## dist/crypsis-*.whl
 	@$(VENV)/python tools/build_package.py wheel

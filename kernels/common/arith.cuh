@@ -49,6 +49,21 @@ __device__ __forceinline__ u64 mad_wide(u32 a, u32 b, u64 c) {
 #endif
 }
 
+// mad_wide as one instruction in every case: of mad.wide ptxas 13.0 may make a product and a 64-bit sum (three).
+__device__ __forceinline__ u64 mad_wide_fused(u32 a, u32 b, u64 c) {
+#if CRYPSIS_PTX
+  u32 low = static_cast<u32>(c), high = static_cast<u32>(c >> 32);
+  asm volatile(
+      "mad.lo.cc.u32 %0, %2, %3, %0;\n\t"
+      "madc.hi.u32 %1, %2, %3, %1;"
+      : "+r"(low), "+r"(high)
+      : "r"(a), "r"(b));
+  return static_cast<u64>(high) << 32 | low;
+#else
+  return mad_wide(a, b, c);
+#endif
+}
+
 // The high 32 bits of a * b.
 __device__ __forceinline__ u32 mul_hi(u32 a, u32 b) {
 #if CRYPSIS_PTX
