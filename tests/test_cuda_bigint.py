@@ -192,6 +192,20 @@ def test_errors_are_those_of_the_cpu(name: str) -> None:
     assert str(on_device.value) == str(on_cpu.value)
 
 
+@pytest.mark.parametrize("bits", QUICK)
+def test_the_first_value_out_of_range_is_named(shim_device: ShimDevice, bits: int) -> None:
+    """From n itself on, which only differs from a good value after the last borrow; n is 0 in many limbs."""
+    for n in cases.moduli(bits):
+        modulus = Modulus(n)
+        most = (1 << (64 * modulus.limbs)) - 1
+        good = cases.rows_of(modulus, [0, n - 1, n - 2, n >> 1])
+        assert bigint.mod_sqr(shim_device.from_host(good), modulus).shape == good.shape
+        for bad in {n, min(n + 1, most), most, min(n + (1 << (bits - 40)), most)}:
+            rows = np.concatenate([good, cases.rows_of(modulus, [bad]), good, cases.rows_of(modulus, [bad])])
+            with pytest.raises(ValueError, match="a: the value in row 4 is not below the modulus"):
+                bigint.mod_sqr(shim_device.from_host(rows), modulus)
+
+
 def test_out_is_untouched_by_an_error(shim_device: ShimDevice) -> None:
     modulus = Modulus(cases.moduli(256)[4])
     out = shim_device.from_host(np.full((3, 4), 5, np.uint64))
