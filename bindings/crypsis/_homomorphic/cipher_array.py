@@ -341,7 +341,7 @@ def _repeats(rows: Limbs) -> bool:
         return False
     if xp is np:
         return len(np.unique(rows, axis=0)) < len(rows)
-    ordered = rows[xp.lexsort(rows.T)]
+    ordered = rows[xp.lexsort(xp.ascontiguousarray(rows.T))]
     return bool((ordered[1:] == ordered[:-1]).all(axis=1).any())
 
 

@@ -117,7 +117,7 @@ def from_cipher_array(array: ArrayBase, public_key: PaillierPublicKey) -> Object
         raise ValueError(
             f"the array's encoding has base {array.base}: python-paillier's has {EncodedNumber.BASE}"
         )
-    rows = public_key.native.modulus.from_montgomery(array._rows)
+    rows = public_key.native.modulus.from_montgomery(array.to("cpu")._rows)
     exponents = np.broadcast_to(np.asarray(array.exponent), (array.size,)).tolist()
     blinded = isinstance(array, CipherArray)
     numbers = [
