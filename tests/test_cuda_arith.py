@@ -52,7 +52,7 @@ def integers(rows: np.ndarray) -> list[int]:
 
 
 def single_steps(run: Run, cases: np.ndarray) -> np.ndarray:
-    out = np.zeros((len(cases), 16), np.uint32)
+    out = np.zeros((len(cases), 18), np.uint32)
     run("single_steps", len(cases), out, cases, np.uint32(len(cases)))
     return out
 
@@ -75,6 +75,7 @@ def expected_steps(a: int, b: int, c: int, bit: int) -> list[int]:
         *(left, right),
         *((twice << shift) >> 32 & M32, twice >> shift & M32),
         a if bit else b,
+        *(mad & M32, mad >> 32),
     ]
 
 

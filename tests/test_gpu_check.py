@@ -249,17 +249,18 @@ def test_the_budget_is_held_and_what_was_measured_stays(tmp_path: Path) -> None:
     time, seen, told = Time(), {}, []
     unit = {"name": "unit/wide", "per_clock_per_sm": 31.9, "instruction": "IMAD.WIDE"}
     outcomes = {
+        "build": (0, 0, [], []),
         "info": (1, 0, [DEVICE], []),
         "cases a": (50, 0, [ROW], []),
         "cases b": (40, None, [ROW | {"name": "other"}], []),
         "units": (5, 0, [unit], []),
     }
     plan = [[Section(name, [], limit, least)] for name, limit, least in (
-        ("info", 10, 1), ("cases a", 80, 20), ("cases b", 80, 20), ("late", 80, 20), ("units", 30, 3),
+        ("build", 9, 1), ("info", 10, 1), ("cases a", 80, 20), ("cases b", 80, 20), ("late", 80, 20), ("units", 30, 3),
     )]  # fmt: skip
     report = Report(tmp_path / "results", str(tmp_path / "out"))
     gpu_check.check(plan, Budget(100, time), report, runner=fake(outcomes, time, seen), tell=told.append)
-    assert seen == pytest.approx({"info": 10, "cases a": 80, "cases b": 49, "units": 9}, rel=0.05)
+    assert seen == pytest.approx({"build": 9, "info": 10, "cases a": 80, "cases b": 49, "units": 9}, rel=0.05)
     assert "late: skipped, 9 s are left and it takes 20" in told
     assert not report.good
     assert report.failures == ["cases b (killed at its limit)"]
@@ -272,7 +273,14 @@ def test_the_budget_is_held_and_what_was_measured_stays(tmp_path: Path) -> None:
     limit, measured = content["rows"][0]["limit"], content["rows"][0]["limit_measured"]
     assert limit["percent"] == pytest.approx(100 * 4e5 / (132 * 1.98e9 * 32 / 1.6e7))
     assert measured["percent"] == pytest.approx(100 * 4e5 / (132 * 1.755e9 * 31.9 / 1.6e7))
-    assert [s["verdict"][:7] for s in content["sections"]] == ["done", "done", "killed ", "skipped", "done"]
+    assert [s["verdict"][:7] for s in content["sections"]] == [
+        "done",
+        "done",
+        "done",
+        "killed ",
+        "skipped",
+        "done",
+    ]
     assert "bigint/powm/2048" in table(content)
     assert str(ROOT) not in path.read_text()
 

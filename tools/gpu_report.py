@@ -75,7 +75,9 @@ class Report:
     def row(self, section: str, row: dict[str, Any]) -> None:
         """A row that a section wrote; those of `info` and `warm` are about the run."""
         if section == "info":
-            self._device = row
+            before, self._device = self.paths, row
+            for path in before:  # of this run, from before the model was known
+                path.unlink(missing_ok=True)
         elif not section.startswith(("warm", "sanitizer")):
             self._rows.append({"section": section, **row})
 
@@ -164,7 +166,10 @@ def table(content: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        *(f"{s['name']:38} {s['seconds']:>6.0f} s  {s['verdict']}" for s in content["sections"]),
+        *(
+            f"{s['name']:38} {s['seconds']:>6.0f} s  {s['verdict']} {s.get('told', '')}"
+            for s in content["sections"]
+        ),
         "",
     ]
     return "\n".join(lines)

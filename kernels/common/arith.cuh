@@ -56,7 +56,7 @@ __device__ __forceinline__ u64 mad_wide_fused(u32 a, u32 b, u64 c) {
   asm volatile(
       "mad.lo.cc.u32 %0, %2, %3, %0;\n\t"
       "madc.hi.u32 %1, %2, %3, %1;"
-      : "+r"(low), "+r"(high)
+      : "+&r"(low), "+r"(high)  // low is written before a and b are read again
       : "r"(a), "r"(b));
   return static_cast<u64>(high) << 32 | low;
 #else

@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(1024)
   out[thread_index()] = sum;
 }
 
-// x = low(next x) * m + x, 64 bits: IMAD.WIDE. (Of low(x) * m + x ptxas makes two instructions and more.)
+// x = low(next x) * m + x, 64 bits: IMAD.WIDE.
 extern "C" __global__ void __launch_bounds__(1024)
     wide(u32* __restrict__ out, u64* __restrict__ clocks, const u32* __restrict__ in, u32 rounds) {
   const u32 m = in[8];

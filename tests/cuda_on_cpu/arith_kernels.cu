@@ -12,12 +12,12 @@ __device__ __forceinline__ u32 case_index() {
   return blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-// in: u32[n, 4] a, b, c, carry (0 or 1); out: u32[n, 16], one column a result
+// in: u32[n, 4] a, b, c, carry (0 or 1); out: u32[n, 18], one column a result
 extern "C" __global__ void single_steps(u32* __restrict__ out, const u32* __restrict__ in, u32 n) {
   const u32 t = case_index();
   if (t >= n) return;
   const u32 a = in[4 * t], b = in[4 * t + 1], c = in[4 * t + 2], bit = in[4 * t + 3];
-  u32* row = out + 16 * t;
+  u32* row = out + 18 * t;
   const u64 wide = mul_wide(a, b);
   row[0] = static_cast<u32>(wide);
   row[1] = static_cast<u32>(wide >> 32);
@@ -39,6 +39,9 @@ extern "C" __global__ void single_steps(u32* __restrict__ out, const u32* __rest
   row[13] = rotate_left(a, c & 31u);
   row[14] = rotate_right(a, c & 31u);
   row[15] = select(bit, a, b);
+  const u64 fused = mad_wide_fused(a, b, (static_cast<u64>(c) << 32) | a);
+  row[16] = static_cast<u32>(fused);
+  row[17] = static_cast<u32>(fused >> 32);
 }
 
 // a, b: u32[n, LIMBS]; bit: u32[n]; out: u32[n, 4, LIMBS + 1], the last limb of a row its carry:
