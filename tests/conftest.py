@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from crypsis.cuda import Device
     from cuda_on_cpu.device import ShimDevice
 
-if find_spec("hypothesis") is not None:  # `make gpu-check` runs the `gpu` tests where it need not be installed
+# `make gpu-check` runs the `gpu` tests where Hypothesis need not be installed.
+if find_spec("hypothesis") is not None:
     from hypothesis import settings
 
     settings.register_profile("default", deadline=None)

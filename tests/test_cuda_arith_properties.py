@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernels/common on the shim with numbers that Hypothesis finds: a file of its own, since a GPU's machine may lack it."""
+"""kernels/common on the shim with numbers that Hypothesis finds; a file of its own: a GPU's machine may lack it."""
 
 from __future__ import annotations
 
