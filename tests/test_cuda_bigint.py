@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KERNELS = Path(__file__).resolve().parent.parent / "kernels" / "bigint"
 QUICK = [256, 320, 1088, 2048]  # one thread; limbs that a loop's body does not divide; padded; four threads
 WIDE = [4096, 8192]
-ALL = list(range(256, 8193, 64))
+ALL = [*range(256, 8193, 256), 320, 1088, 2112, 4160]  # and limbs that no part of a thread divides
 EVERYTHING = list(itertools.chain.from_iterable(cases.everything(bits) for bits in QUICK))
 Check = Callable[[Any], None]
 

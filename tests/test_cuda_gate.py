@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from crypsis.cuda._bigint_kernels import shape_of
 from crypsis.cuda._source import inline_includes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -195,6 +196,26 @@ def test_both_compilers_give_the_same_table(kernels: Path, monkeypatch: pytest.M
     except gate.GateError as error:
         pytest.skip(str(error))
     assert measured_rows(kernels, "nvcc") == measured_rows(kernels, "nvrtc")
+
+
+@pytest.mark.slow
+def test_bigint_spills_at_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has six sizes; a GPU compiles the one it is asked for."""
+    try:
+        gate.compiler_version(gate.choose_compiler("auto"))
+        gate.find_nvdisasm()
+    except gate.GateError as error:
+        pytest.skip(str(error))
+    shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
+    instances = {
+        str(bits): {"source": "bigint/bigint.cu", "defines": shape_of(bits // 64).defines}
+        for bits in range(256, 8193, 256)
+    }
+    (tmp_path / "kernels" / "bigint" / "instances.json").write_text(json.dumps(instances))
+    options = ["--kernels", str(tmp_path / "kernels"), "--cache", str(tmp_path / "cache"), "--update"]
+    assert gate.main([*options, "bigint"]) == 0, capsys.readouterr().out
+    table = json.loads((tmp_path / "kernels" / "bigint" / "resources.json").read_text())
+    assert set(table["instances"]) == set(instances)
 
 
 def test_bad_arguments(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
