@@ -119,6 +119,7 @@ class FakeCupy:
             def __call__(
                 self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int
             ) -> None:
+                assert not any(arg is None for arg in args), "CuPy 13 and 14 make of None the address -1"
                 if fake.launch_error:
                     raise CUDADriverError(fake.launch_error)
                 fake.launched.append(

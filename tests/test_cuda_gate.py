@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from crypsis.cuda._bigint_kernels import shape_of
+from crypsis.cuda._source import inline_includes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -164,6 +165,25 @@ def test_a_product_costs_one_wide_multiply_add(kernels: Path, compiler: str) -> 
         assert 96 <= needs["IMAD.WIDE"] <= 100  # some more are addresses
         assert needs["stack"] == needs["LDL"] == needs["STL"] == 0
         assert needs["registers"] <= 128
+
+
+@pytest.mark.parametrize(
+    ("source", "defines"),
+    [
+        ("bigint/bigint.cu", {"LIMBS": 16, "TPI": 2}),
+        ("hashing/hashing.cu", {"ALGORITHM": 2}),
+        ("microbench/microbench.cu", {}),
+    ],
+)
+def test_kernels_compile_with_the_compiler_that_cupy_has(source: str, defines: dict[str, int]) -> None:
+    """NVRTC refuses what nvcc takes, functions of the host among others; to PTX, which is quicker."""
+    try:
+        gate.compiler_version(gate.choose_compiler("nvrtc"))
+    except gate.GateError as error:
+        pytest.skip(str(error))
+    macros = tuple((name, str(value)) for name, value in defines.items())
+    text = inline_includes(Path(source))
+    gate.compile_nvrtc(gate.Job("", "", source, text, macros, "compute_90"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import gc
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,24 @@ def test_large_batches_go_in_blocks_that_fit(
     shim_device.limit_bytes = 1 << 16
     sizes = {part.stop - part.start for part in devices.blocks(11, shim_device, 1 << 10)}
     assert sizes == {5, 1}
+
+
+def test_the_last_wipe_of_a_copy_waits_for_all_streams() -> None:
+    did: list[str] = []
+
+    class Device:
+        current = staticmethod(nullcontext)
+        synchronize = staticmethod(lambda: did.append("wait"))
+        from_host = staticmethod(lambda row: Copy())
+
+    class Copy:
+        fill = staticmethod(lambda value: did.append(f"fill {value}"))
+
+    constant = devices.Constant(secret.random_bits(1, 64)[0])
+    constant.on(Device())  # type: ignore[arg-type]
+    assert did == ["wait"]  # uploaded, for whichever stream uses it first
+    del constant
+    assert did == ["wait", "wait", "fill 0", "wait"]
 
 
 def test_copies_of_secrets_are_zeros_when_they_go(

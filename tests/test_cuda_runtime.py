@@ -182,9 +182,22 @@ def test_a_launch(install: Install) -> None:
     assert fake.current == 0
 
 
+def test_a_null_pointer_is_a_number(install: Install) -> None:
+    """CuPy 13 and 14 pass None as the address -1."""
+    fake = FakeCupy()
+    install(fake)
+    device = cuda.get_device("cuda:0")
+    rows, start, out = (device.empty(shape, np.uint8) for shape in ((2, 4), 64, (2, 32)))
+    job = np.zeros((), JOB)[()]
+    args = [out, rows, None, np.uint64(4), start, job]
+    device.launch("hashing", "digest_messages", grid=1, block=128, args=args, defines={"ALGORITHM": 0})
+    null = fake.launched[0]["args"][2]
+    assert (type(null), int(null)) == (np.uint64, 0)
+
+
 def test_a_kernel_that_does_not_compile(install: Install) -> None:
     log = (
-        "kernels/common/types.cuh(7): warning #123-D: nothing\n"
+        "kernels/common/errors.cuh(7): warning #123-D: nothing\n"
         'kernels/hashing/sm3.cuh(25): error: identifier "rotate" is undefined\n    x = rotate(1);\n\n'
         'kernels/hashing/sm3.cuh(31): error: identifier "other" is undefined\n2 errors detected\n'
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -218,6 +219,28 @@ def test_the_plan_has_every_case_once_and_files_that_are_there() -> None:
     assert len(names) == len(set(names))
     order = ["smoke tests", "cases powm", "cases encrypt", "units", "gpu tests test_cuda_arith"]
     assert sorted(order, key=names.index) == order
+
+
+def test_gpu_tests_need_no_package_that_a_gpu_machine_may_lack() -> None:
+    files = [str(path) for path in marked_tests()]
+    code = (
+        "import sys\n"
+        "for name in ('blake3', 'cryptography', 'gmpy2', 'hypothesis', 'phe', 'pydantic', 'xdist', 'yaml'):\n"
+        "    sys.modules[name] = None\n"
+        "import pytest\n"
+        "sys.exit(pytest.main(sys.argv[1:]))"
+    )
+    options = ["-q", "--collect-only", "-p", "no:cacheprovider", "-W", "default", "-m", "gpu"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options, *files],
+        cwd=ROOT,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f"{Path(file).name}::" in done.stdout for file in files)
 
 
 def fake(outcomes: dict[str, Any], time: Time, limits_seen: dict[str, float]) -> Any:

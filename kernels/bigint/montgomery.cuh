@@ -31,13 +31,15 @@ CRYPSIS_INLINE void multiply_step(const Group& group, u32* even, u32* odd, const
 
 // Steps of a loop's body: at its end all accumulators move to the registers they began in, which some eight steps
 // outweigh.
-constexpr int loop_steps() {
-  for (int steps : {8, 10, 6, 14, 4, 22, 26}) {
-    if (kLimbs % steps == 0) return steps;
-  }
-  return 2;
-}
-constexpr int kSteps = loop_steps();
+// No function, since NVRTC refuses those of the host.
+constexpr int kSteps = kLimbs % 8 == 0    ? 8
+                       : kLimbs % 10 == 0 ? 10
+                       : kLimbs % 6 == 0  ? 6
+                       : kLimbs % 14 == 0 ? 14
+                       : kLimbs % 4 == 0  ? 4
+                       : kLimbs % 22 == 0 ? 22
+                       : kLimbs % 26 == 0 ? 26
+                                          : 2;
 
 // r = a * factor / R mod n; r may be a.
 CRYPSIS_INLINE void multiply(const Group& group, u32* r, const u32* a) {

@@ -169,7 +169,9 @@ class Constant:
             if not self._copies:
                 # Not at the end of the process, when the devices may be gone: the driver clears the memory then.
                 weakref.finalize(self, _wipe_copies, self._copies).atexit = False
-            self._copies.setdefault(device, device.from_host(self.row))
+            copy = device.from_host(self.row)
+            device.synchronize()  # it may be used on another stream next
+            self._copies.setdefault(device, copy)
         return self._copies[device]
 
     def __repr__(self) -> str:
@@ -178,8 +180,15 @@ class Constant:
 
 def _wipe_copies(copies: dict[Device, Limbs]) -> None:
     for device, copy in copies.items():
-        with device.current():
-            copy.fill(0)
+        _wipe_last(device, copy)
+
+
+def _wipe_last(device: Device, array: Limbs) -> None:
+    """Zeros before the memory is given back. Waits: other streams may still read it, or be the next to get it."""
+    with device.current():
+        device.synchronize()
+        array.fill(0)
+        device.synchronize()
 
 
 def wipe_with(owner: object, modulus: bigint.Modulus, base: bigint.FixedBase | None = None) -> None:
@@ -190,12 +199,10 @@ def wipe_with(owner: object, modulus: bigint.Modulus, base: bigint.FixedBase | N
 
 def _wipe_kept(constants: dict[Device, Any], tables: dict[Any, Any]) -> None:
     for device, kernels in constants.items():
-        with device.current():
-            kernels.constants.fill(0)
+        _wipe_last(device, kernels.constants)
     for (device, _), table in tables.items():
         if isinstance(device, Device):
-            with device.current():
-                table.table.fill(0)
+            _wipe_last(device, table.table)
 
 
 BLOCK_ROWS = 2048

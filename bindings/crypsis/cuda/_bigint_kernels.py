@@ -99,6 +99,7 @@ class Kernels:
         self.device = device
         self.shape = shape_of(limbs)
         self.constants = device.from_host(np.concatenate([part.reshape(-1) for part in parts]))
+        device.synchronize()  # kept, and used on any stream
         self._limbs = limbs
 
     @property

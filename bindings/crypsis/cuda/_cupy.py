@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ MIN_DRIVER = (12, 0)
 STATIC_SHARED_BYTES = 48 * 1024
 """A block has this much shared memory without asking for more."""
 
+_ERROR = re.compile(r"\berror\b", re.IGNORECASE)  # not of errors.cuh(7): warning
 _lock = threading.Lock()
 _devices: dict[int, CupyDevice] = {}
 
@@ -273,7 +275,9 @@ class CupyDevice(Device):
                 ) from error
 
     def _by_value(self, value: Any) -> Any:
-        """Structures go as the bytes of a NumPy array; all else CuPy takes as it is."""
+        """Structures go as the bytes of a NumPy array, null pointers as numbers; all else CuPy takes as it is."""
+        if value is None:  # of which CuPy makes the address -1 [github.com/cupy/cupy/issues/9046]
+            return np.uint64(0)
         if not isinstance(value, np.void):
             return value
         return self._cupy.cuda.function.CNumpyArray(np.array(value))
@@ -295,4 +299,5 @@ class CupyDevice(Device):
 def first_error(log: str) -> str:
     """The compiler's first error, with the file and line that its `#line` directives give."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[0] if lines else "no message")
+    errors = (line for line in lines if _ERROR.search(line))
+    return next(errors, lines[0] if lines else "no message")

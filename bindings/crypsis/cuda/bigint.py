@@ -152,6 +152,7 @@ class _DeviceTable:
             for _ in range(self.window if t + 1 < len(base) else 0):
                 host_sqr(power, modulus, montgomery=True, out=power, threads=1)
         self.table = kernels.tables(device.from_host(base), self.window)
+        device.synchronize()  # kept, and used on any stream
 
     @property
     def n_bytes(self) -> int:
