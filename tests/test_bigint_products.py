@@ -216,6 +216,7 @@ def test_one_or_two_inverses_are_the_kernels(
     n_bits: int, montgomery: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """gmpy2 makes them, of the product alone, so that a random row hides the other."""
+    monkeypatch.delenv("CRYPSIS_BACKEND", raising=False)
     seen = []
 
     def invert(value: int, n: int) -> int:
@@ -242,6 +243,16 @@ def test_one_or_two_inverses_are_the_kernels(
         one = rows(a[:1], modulus)[0]
         monkeypatch.setattr(_products, "gmpy2", gmpy2)
         assert bigint.batch_inverse(one, modulus).shape == one.shape
+
+
+def test_a_forced_backend_makes_single_inverses_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    modulus = bigint.Modulus(moduli(256)[0])
+    monkeypatch.setattr(_products, "gmpy2", types.SimpleNamespace())  # any use of it fails
+    two = rows([2], modulus)
+    wanted = [pow(2, -1, modulus.n)]
+    assert bigint.to_ints(bigint.batch_inverse(two, modulus, backend="portable")) == wanted
+    monkeypatch.setenv("CRYPSIS_BACKEND", "portable")
+    assert bigint.to_ints(bigint.batch_inverse(two, modulus)) == wanted
 
 
 @pytest.mark.parametrize("montgomery", [True, False])

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -43,23 +44,24 @@ class Tables {
  public:
   Tables(const Call& call, const Modulus& modulus, const Word* bases, std::size_t n, std::size_t window,
          bool vartime);
-  ~Tables();
-  Tables(const Tables&) = delete;
-  Tables& operator=(const Tables&) = delete;
 
   const Impl& impl() const noexcept { return impl_; }
   std::size_t n() const noexcept { return n_; }
   std::size_t window() const noexcept { return window_; }
   bool vartime() const noexcept { return vartime_; }
   std::size_t n_bytes() const noexcept { return n_bytes_; }
-  const Word* words() const noexcept { return words_; }
+  const Word* words() const noexcept { return words_.get(); }
 
  private:
   const Impl& impl_;
   std::size_t n_, window_;
   bool vartime_;
   std::size_t n_bytes_;
-  Word* words_;
+  struct Release {
+    std::size_t n_bytes;
+    void operator()(Word* words) const noexcept;
+  };
+  std::unique_ptr<Word, Release> words_;
 };
 
 // Tables of base^(d * 2^(window * t)) for all digits d of all windows t of an exponent. Read-only once made, so

@@ -18,7 +18,8 @@ constexpr std::size_t kPowmGrain = 8;
 constexpr std::size_t kMulGrain = 64;
 constexpr std::size_t kCheckGrain = 4096;
 
-// One bit more is 5 % faster for a thousand rows, and a third slower for eight, which wait for the table.
+// One bit more gains or loses a few percent for a hundred rows and more, and loses a quarter or a third for eight, which
+// wait for the table: NOTES.md.
 constexpr std::size_t kMostScannedBits = 7;
 
 // Windows of tables that are read whole: least products for `rows` powers of exponent_bits, each window one
@@ -94,15 +95,15 @@ Tables::Tables(const Call& call, const Modulus& modulus, const Word* bases, std:
       window_(window),
       vartime_(vartime),
       n_bytes_(n * impl_.table_words(modulus, window, vartime) * sizeof(Word)),
-      words_(static_cast<Word*>(::operator new(n_bytes_, std::align_val_t{64}))) {
+      words_(static_cast<Word*>(::operator new(n_bytes_, std::align_val_t{64})), Release{n_bytes_}) {
   parallel_for(n, impl_.lanes, call.threads, [&](std::size_t begin, std::size_t end) {
-    impl_.tables(modulus, bases, window_, vartime_, words_, begin, end);
+    impl_.tables(modulus, bases, window_, vartime_, words_.get(), begin, end);
   });
 }
 
-Tables::~Tables() {
-  secure_wipe(words_, n_bytes_);  // a modulus may be secret, and this tells it
-  ::operator delete(words_, std::align_val_t{64});
+void Tables::Release::operator()(Word* words) const noexcept {
+  secure_wipe(words, n_bytes);  // a modulus may be secret, and this tells it
+  ::operator delete(words, std::align_val_t{64});
 }
 
 FixedBase::FixedBase(const Call& call, const Modulus& modulus, const Word* base, std::size_t exponent_bits,

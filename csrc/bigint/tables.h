@@ -61,6 +61,7 @@ void table_powm_vartime(const Modulus& modulus, const TableJob& job, std::size_t
   Scratch scratch(2 * engine.size());
   Word* const acc = scratch.get();
   Word* const factor = acc + engine.size();
+  const Word* at[kLanes];  // tell digits of exponents
   for (std::size_t i = begin; i < end; i += kLanes) {
     const Rows<Engine> exponents(job.exponents, job.exponent_stride, i, end);
     const auto row = [&](std::size_t lane, std::size_t t) {
@@ -68,7 +69,6 @@ void table_powm_vartime(const Modulus& modulus, const TableJob& job, std::size_t
                                                                    t * job.window, job.window));
     };
     for (std::size_t t = 0; t < job.n_tables; ++t) {
-      const Word* at[kLanes];
       for (std::size_t lane = 0; lane < kLanes; ++lane) at[lane] = row(lane, t);
       engine.unpack(t == 0 ? acc : factor, at);
       if (t + 1 < job.n_tables) {  // the next window's rows are far apart: ask for them a product ahead
@@ -79,6 +79,8 @@ void table_powm_vartime(const Modulus& modulus, const TableJob& job, std::size_t
     engine.leave(acc, job.montgomery);
     store_rows(engine, acc, job.out, i, end);
   }
+  secure_wipe(at, sizeof at);
+  secure_wipe_stack();
 }
 
 // Rows that look up in one table before the next table is read: tables are bigger than the cache, so each is read once

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,8 @@ def batch_inverse(
 
     Ciphertexts are public, so nothing leaks there; blind secret values first (multiply by a random unit before,
     and again after). `crypsis.errors.NotInvertible` names the first row that shares a factor with n. `out` may
-    be `a`. One or two rows are left to gmpy2, where it is installed and no `backend` is given: several times faster.
+    be `a`. One or two rows are left to gmpy2, where it is installed and neither `backend` nor CRYPSIS_BACKEND is given:
+    several times faster.
     """
     rows = check.rows("a", a, modulus.limbs)
     result = check.result(out, a.shape, same=(rows,))
@@ -212,7 +214,8 @@ def batch_inverse(
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
     given = rows
-    if gmpy2 is not None and backend is None and 1 <= len(rows) <= 2:
+    forced = backend is not None or os.environ.get("CRYPSIS_BACKEND")
+    if gmpy2 is not None and not forced and 1 <= len(rows) <= 2:
         few = _inverses_of_few(rows, modulus, montgomery)
         if few is not None:
             flat[:] = few
