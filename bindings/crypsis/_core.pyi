@@ -155,6 +155,31 @@ class _Bigint:
         threads: int,
     ) -> None: ...
 
+class _Vole:
+    """A submodule; arrays are C-contiguous and checked by vole.py."""
+
+    MAX_TREE_DEPTH: int
+    def backends(self) -> list[BackendStatus]: ...
+    def expand_trees(
+        self,
+        seeds: npt.NDArray[np.uint8],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        sums: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def reconstruct_trees(
+        self,
+        known: npt.NDArray[np.uint8],
+        positions: npt.NDArray[np.uint64],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 bigint: _Bigint
 curve25519: _Curve25519
 hashing: Any
+vole: _Vole
