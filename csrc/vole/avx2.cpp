@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // AES-NI, one block a register, and AVX2 for everything that is not AES.
 #include "aes/blocks_aesni.h"
+#include "bitmatrix/gf128_pclmul.h"
+#include "bitmatrix/transpose_avx2.h"
 #include "vole/impl.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -27,8 +30,12 @@ struct Isa {
   }
 };
 
+using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+
 }  // namespace
 
-const Impl avx2{{"avx2", kAvx2 | kAesNi}, Trees<Isa>::expand, Trees<Isa>::reconstruct};
+const Impl avx2{
+    {"avx2", kAvx2 | kAesNi | kPclmul}, Trees<Isa>::expand,      Trees<Isa>::reconstruct, SmallField::extend,
+    SmallField::columns_to_rows,        SmallField::hash_columns};
 
 }  // namespace crypsis::vole

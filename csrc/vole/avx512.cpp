@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // VAES on 512-bit registers, four blocks each.
 #include "aes/blocks_vaes512.h"
+#include "bitmatrix/gf128_vpclmul.h"
+#include "bitmatrix/transpose_avx512.h"
 #include "vole/impl.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -30,10 +33,16 @@ struct Isa {
   }
 };
 
+using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+
 }  // namespace
 
-const Impl avx512{{"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes},
-                  Trees<Isa>::expand,
-                  Trees<Isa>::reconstruct};
+const Impl avx512{
+    {"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes | kVpclmul | kPclmul | kGfni},
+    Trees<Isa>::expand,
+    Trees<Isa>::reconstruct,
+    SmallField::extend,
+    SmallField::columns_to_rows,
+    SmallField::hash_columns};
 
 }  // namespace crypsis::vole

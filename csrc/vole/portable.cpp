@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain C++: bitsliced AES, right on every 64-bit CPU.
 #include "aes/blocks_portable.h"
+#include "bitmatrix/gf128_portable.h"
+#include "bitmatrix/transpose_portable.h"
 #include "vole/impl.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -34,8 +37,11 @@ struct Isa {
   }
 };
 
+using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand, Trees<Isa>::reconstruct};
+const Impl portable{{"portable", 0},    Trees<Isa>::expand,          Trees<Isa>::reconstruct,
+                    SmallField::extend, SmallField::columns_to_rows, SmallField::hash_columns};
 
 }  // namespace crypsis::vole
