@@ -30,12 +30,15 @@ struct Isa {
   }
 };
 
-using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
 
 }  // namespace
 
-const Impl avx2{
-    {"avx2", kAvx2 | kAesNi | kPclmul}, Trees<Isa>::expand,      Trees<Isa>::reconstruct, SmallField::extend,
-    SmallField::columns_to_rows,        SmallField::hash_columns};
+const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
+                Trees<Isa>::expand,
+                Trees<Isa>::reconstruct,
+                Kernel::extend,
+                Kernel::columns_to_rows,
+                Kernel::hash_columns};
 
 }  // namespace crypsis::vole

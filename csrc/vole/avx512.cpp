@@ -33,7 +33,7 @@ struct Isa {
   }
 };
 
-using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
 
 }  // namespace
 
@@ -41,8 +41,8 @@ const Impl avx512{
     {"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes | kVpclmul | kPclmul | kGfni},
     Trees<Isa>::expand,
     Trees<Isa>::reconstruct,
-    SmallField::extend,
-    SmallField::columns_to_rows,
-    SmallField::hash_columns};
+    Kernel::extend,
+    Kernel::columns_to_rows,
+    Kernel::hash_columns};
 
 }  // namespace crypsis::vole

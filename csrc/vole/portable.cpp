@@ -37,11 +37,11 @@ struct Isa {
   }
 };
 
-using SmallField = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
 
 }  // namespace
 
-const Impl portable{{"portable", 0},    Trees<Isa>::expand,          Trees<Isa>::reconstruct,
-                    SmallField::extend, SmallField::columns_to_rows, SmallField::hash_columns};
+const Impl portable{{"portable", 0}, Trees<Isa>::expand,      Trees<Isa>::reconstruct,
+                    Kernel::extend,  Kernel::columns_to_rows, Kernel::hash_columns};
 
 }  // namespace crypsis::vole
