@@ -101,9 +101,10 @@ class CotSender(CotSource):
     """uint8[16], secret, the same for all items."""
 
     @abstractmethod
-    def blocks(self, n_items: int) -> Iterator[Bytes]:
+    def blocks(self, n_items: int, *, chosen: bool = False) -> Iterator[Bytes]:
         """The next n_items >= 1 correlations in pieces: q, uint8[m, 16].
 
+        chosen: the receiver gives `choices`; the two must agree about it.
         Each array is a view of memory that the next step overwrites: copy what must stay. The peer must ask for as
         many items at the same time. The iterator must be taken to its end. Raises ValueError, DeadSource, ChannelError,
         ProtocolAbort.

@@ -85,6 +85,8 @@ _VERSION = b"crypsis/ot/softspoken/v1"
 class _SoftSpoken(CotSource):
     """What both parties do alike: parameters, memory, lengths."""
 
+    _field: vole.SmallField
+
     def __init__(
         self, channel: Channel, session: bytes, k: int, security: str, stream: int, threads: int | None
     ) -> None:
@@ -118,7 +120,7 @@ class _SoftSpoken(CotSource):
         for arena in self._arenas.values():
             arena.fill(0)
         self._arenas.clear()
-        self._field: vole.SmallField | None = None
+        self.__dict__.pop("_field", None)  # wipes the keys; there is none yet where the set-up failed
 
     def _chunks(self, n_items: int) -> Iterator[tuple[int, int]]:
         """(items before it, items) of each chunk."""
@@ -246,7 +248,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             raise ProtocolAbort("the peer's trees are not consistent: it does not follow SoftSpokenOT's set-up")
 
     def blocks(self, n_items: int, *, chosen: bool = False) -> Iterator[Bytes]:
-        """As `CotSender.blocks`. chosen: the receiver gives its choices (one row of corrections more)."""
+        """As `CotSender.blocks`."""
         n_items = check_items(n_items)
         self._check_alive()
         return self._run(n_items, chosen)
@@ -258,7 +260,6 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
 
     def _chunk(self, n: int, chosen: bool) -> Bytes:
         field = self._field
-        assert field is not None  # noqa: S101 -- alive
         n_blocks = self._n_blocks(n)
         first, number = self._advance(n_blocks)
         size = field.n_rows(chosen) * n_blocks * BLOCK_BYTES
@@ -339,7 +340,6 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
 
     def _chunk(self, n: int, choices: Bytes | None) -> tuple[Bytes, Bytes]:
         field = self._field
-        assert field is not None  # noqa: S101 -- alive
         n_blocks = self._n_blocks(n)
         first, number = self._advance(n_blocks)
         chosen = choices is not None
