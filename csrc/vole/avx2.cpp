@@ -30,7 +30,8 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul,
+                                WholeSteps<bitmatrix::TransposeAvx2>>;
 
 }  // namespace
 

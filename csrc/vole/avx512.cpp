@@ -5,6 +5,7 @@
 #include "bitmatrix/transpose_avx512.h"
 #include "vole/impl.h"
 #include "vole/small_field.h"
+#include "vole/steps_avx512.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -33,7 +34,7 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul, StepsAvx512>;
 
 }  // namespace
 

@@ -37,7 +37,8 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable,
+                                WholeSteps<bitmatrix::TransposePortable>>;
 
 }  // namespace
 
