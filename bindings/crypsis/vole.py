@@ -149,8 +149,8 @@ class SmallField:
 
         choices: uint8[16 n_blocks], packed bits, or None for random ones. Written: corrections uint8[n_rows *
         16 n_blocks], tile by tile of 4096 positions and in a tile row by row; bits uint8[16 n_blocks], the choices;
-        and either rows uint8[128 n_blocks, 16], t, or columns uint8[columns_bytes(n_blocks)], the same before the
-        transpose in a layout of the kernel's own, for `hash_columns` and `columns_to_rows`.
+        and at least one of rows uint8[128 n_blocks, 16], t, and columns uint8[columns_bytes(n_blocks)], the same before
+        the transpose in a layout of the kernel's own, for `hash_columns` and `columns_to_rows`.
         """
         first_block, n_blocks = self._range(first_block, n_blocks, full=True)
         if choices is not None:
@@ -270,11 +270,12 @@ def _flat_out(name: str, value: Any, size: int) -> ByteArray:
 def _rows_or_columns(
     rows: ByteArray | None, columns: ByteArray | None, n_blocks: int
 ) -> tuple[ByteArray | None, ByteArray | None]:
-    if (rows is None) == (columns is None):
-        raise ValueError("rows and columns: give exactly one of them")
-    if rows is not None:
-        return _out("rows", rows, (128 * n_blocks, BLOCK_BYTES)), None
-    return None, _out("columns", columns, (columns_bytes(n_blocks),))
+    if rows is None and columns is None:
+        raise ValueError("rows and columns are None: give at least one of them")
+    return (
+        None if rows is None else _out("rows", rows, (128 * n_blocks, BLOCK_BYTES)),
+        None if columns is None else _out("columns", columns, (columns_bytes(n_blocks),)),
+    )
 
 
 def _rows(name: str, value: Any, tail: tuple[int, ...]) -> ByteArray:

@@ -56,8 +56,8 @@ struct SmallFieldJob {
   std::uint8_t* bits_out;           // full: the choices, n_blocks blocks, or nullptr
   const std::uint8_t* corrections;  // punctured
   bool chosen;                      // punctured: the corrections have a row for the first tree
-  std::uint8_t* rows;               // 128 n_blocks blocks, if columns is nullptr
-  std::uint8_t* columns;            // n_tiles(n_blocks) * kTileColumnBytes, or nullptr
+  std::uint8_t* rows;     // 128 n_blocks blocks, or nullptr
+  std::uint8_t* columns;  // n_tiles(n_blocks) * kTileColumnBytes, or nullptr
 };
 
 struct Impl : Backend {

@@ -153,7 +153,7 @@ struct SmallFieldKernel {
           job.columns != nullptr ? job.columns + tile * kTileColumnBytes : scratch.columns[tile % 2];
       (keys.full ? sender_tile : receiver_tile)(keys, job, tile, scratch, columns);
       scratch.steps.finish();  // of the tile before
-      if (job.columns != nullptr) continue;
+      if (job.rows == nullptr) continue;
       const std::size_t n = tile_blocks(job.n_blocks, tile);
       std::uint8_t* const rows = job.rows + tile * kTileBlocks * kColumns * kBlockBytes;
       if (n == kTileBlocks) {

@@ -266,23 +266,27 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
         message = self._receive("a chunk", size + self._checked * _CHECK_BYTES)
         corrections = message[:size]
         rows = self._arena("rows", 128 * n_blocks * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
-        if not self._checked:
-            field.extend_punctured(
-                first, n_blocks, chosen=chosen, corrections=corrections, rows=rows, threads=self._threads
-            )
-            return rows[:n]
-        columns = self._arena("columns", vole.columns_bytes(n_blocks))
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
         field.extend_punctured(
-            first, n_blocks, chosen=chosen, corrections=corrections, columns=columns, threads=self._threads
+            first,
+            n_blocks,
+            chosen=chosen,
+            corrections=corrections,
+            rows=rows,
+            columns=columns,
+            threads=self._threads,
         )
-        challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+        if columns is not None:
+            challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+            self._check_chunk(message[size:].reshape(-1, BLOCK_BYTES), challenge, columns, n_blocks)
+        return rows[:n]
+
+    def _check_chunk(self, theirs: Bytes, challenge: bytes, columns: Bytes, n_blocks: int) -> None:
+        """H(w) = H(v) ^ Delta H(c) in every column [Roy22, section 4]."""
         own = vole.hash_columns(challenge, columns, n_blocks)
-        theirs = message[size:].reshape(-1, BLOCK_BYTES)
         mask = 0 - np.unpackbits(self.delta, bitorder="little")[:, None]
         if np.bitwise_or.reduce(own ^ theirs[:DELTA_BITS] ^ (theirs[DELTA_BITS] & mask), axis=None):
             raise ProtocolAbort("the check of a chunk failed: the peer's corrections are not consistent")
-        vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
-        return rows[:n]
 
     def _wipe(self) -> None:
         super()._wipe()
@@ -355,32 +359,21 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
             # What is beyond the last item, the check's mask with it, is nobody's choice.
             rest = len(padded) - len(choices)
             padded[len(choices) :] = np.frombuffer(secrets.token_bytes(rest), np.uint8)
-        if not self._checked:
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                rows=rows,
-                threads=self._threads,
-            )
-        else:
-            columns = self._arena("columns", vole.columns_bytes(n_blocks))
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                columns=columns,
-                threads=self._threads,
-            )
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
+        field.extend_full(
+            first,
+            n_blocks,
+            choices=padded,
+            corrections=corrections,
+            bits=bits,
+            rows=rows,
+            columns=columns,
+            threads=self._threads,
+        )
+        if columns is not None:
             challenge = self._challenge(number, first, n_blocks, chosen, corrections)
             message[size:] = vole.hash_columns(challenge, columns, n_blocks, bits=bits).reshape(-1)
         self._channel.send(self._stream, message.data)
-        if self._checked:
-            vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
         if n % 8:
             bits[n // 8] &= (1 << n % 8) - 1
         return bits[: (n + 7) // 8], rows[:n]
