@@ -251,6 +251,17 @@ class _Vole:
         backend: str,
     ) -> None: ...
 
+    def random_keys(
+        self,
+        rows: npt.NDArray[np.uint8],
+        delta: npt.NDArray[np.uint8] | None,
+        tweak_low: int | None,
+        tweak_high: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 class _AesStream:
     def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
     def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...

@@ -256,6 +256,45 @@ def hash_columns(
     return out
 
 
+def random_keys(
+    rows: ByteArray,
+    *,
+    delta: bytes | None = None,
+    tweak: int | None = None,
+    out: ByteArray | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> ByteArray:
+    """Independent keys from correlated rows by fixed-key AES [GKWY20].
+
+    rows: uint8[n, 16]. With `delta` (16 bytes), the sender's: uint8[n, 2, 16] with H(q) and H(q ^ delta); without, the
+    receiver's: uint8[n, 16] with H(t), and then `out` may be `rows`. H is TMMO with the tweak `tweak` + i for row i
+    (0 <= tweak < 2^128, of which the lower 64 bits do not overflow), or MMO where `tweak` is None: MMO is correlation
+    robust, TMMO also against a party that chooses its rows, as long as no tweak comes twice. Constant-time.
+    """
+    rows = _rows("rows", rows, (BLOCK_BYTES,))
+    mask = None
+    shape: tuple[int, ...] = rows.shape
+    if delta is not None:
+        mask = np.frombuffer(bytes(delta), np.uint8)
+        if len(mask) != BLOCK_BYTES:
+            raise ValueError(f"delta has {len(mask)} bytes: give {BLOCK_BYTES}")
+        shape = (len(rows), 2, BLOCK_BYTES)
+    in_place = out is rows and delta is None
+    out = _out("out", out, shape)
+    if not in_place:
+        _apart(("rows", rows), ("out", out))
+    low, high = None, 0
+    if tweak is not None:
+        high, low = divmod(_arguments.integer("tweak", tweak, 0, (1 << 128) - 1), 1 << 64)
+        if low + len(rows) > 1 << 64:
+            raise ValueError("tweak overflows its lower 64 bits: use another higher half")
+    _core.vole.random_keys(
+        rows, mask, low, high, out, _arguments.backend(backend), _arguments.threads(threads)
+    )
+    return out
+
+
 def _flat(name: str, value: Any, size: int) -> ByteArray:
     value = _arguments.array(name, value)
     if value.shape != (size,):

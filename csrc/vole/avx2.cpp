@@ -4,6 +4,7 @@
 #include "bitmatrix/gf128_pclmul.h"
 #include "bitmatrix/transpose_avx2.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -40,6 +41,7 @@ const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
                 Trees<Isa>::reconstruct,
                 Kernel::extend,
                 Kernel::columns_to_rows,
-                Kernel::hash_columns};
+                Kernel::hash_columns,
+                RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

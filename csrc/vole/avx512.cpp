@@ -4,6 +4,7 @@
 #include "bitmatrix/gf128_vpclmul.h"
 #include "bitmatrix/transpose_avx512.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/steps_avx512.h"
 #include "vole/trees.h"
@@ -44,6 +45,7 @@ const Impl avx512{
     Trees<Isa>::reconstruct,
     Kernel::extend,
     Kernel::columns_to_rows,
-    Kernel::hash_columns};
+    Kernel::hash_columns,
+    RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

@@ -4,6 +4,7 @@
 #include "bitmatrix/gf128_portable.h"
 #include "bitmatrix/transpose_portable.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -42,7 +43,7 @@ using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf
 
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand,      Trees<Isa>::reconstruct,
-                    Kernel::extend,  Kernel::columns_to_rows, Kernel::hash_columns};
+const Impl portable{{"portable", 0},         Trees<Isa>::expand,   Trees<Isa>::reconstruct, Kernel::extend,
+                    Kernel::columns_to_rows, Kernel::hash_columns, RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

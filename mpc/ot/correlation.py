@@ -46,12 +46,24 @@ class CotSource(ABC):
     """32 bytes that both parties agree on, unlike those of any other session."""
 
     _why_dead: str = ""
+    _next_tweak: int = 0
     _running: bool = False
 
     @property
     def alive(self) -> bool:
         """Whether `blocks` may still be called."""
         return not self._why_dead
+
+    def take_tweaks(self, count: int) -> int:
+        """The first of `count` tweaks for `vole.random_keys` that nobody had before, the same at both parties.
+
+        The session makes the upper half, a counter the lower one.
+        """
+        first = self._next_tweak
+        if first + count >= 1 << 64:
+            raise DeadSource("2^64 tweaks were used: start a new session")
+        self._next_tweak += count
+        return int.from_bytes(self.session[:8], "little") << 64 | first
 
     def close(self) -> None:
         """Wipe the secrets. The channel stays open: it is the caller's."""
