@@ -96,14 +96,26 @@ class CotSource(ABC):
         try:
             yield
         except BaseException as error:
-            self._kill(
-                "an iteration was not finished"
-                if isinstance(error, GeneratorExit)
-                else f"it failed before ({type(error).__name__})"
-            )
+            self._kill(_reason(error))
             raise
         finally:
             self._running = False
+
+    @contextmanager
+    def to_the_end(self) -> Generator[None]:
+        """Around a protocol that uses this source: the source dies unless the block comes to its end."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, DeadSource | ValueError | TypeError) or self._running:
+                self._kill(_reason(error))
+            raise
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, GeneratorExit):
+        return "an iteration was not finished"
+    return f"it failed before ({type(error).__name__})"
 
 
 class CotSender(CotSource):

@@ -7,15 +7,17 @@ Per item, with q, t = q ^ c Delta of the source and H of `vole.random_keys`:
     chosen          sender -> receiver    m_0 ^ pad(k_0), m_1 ^ pad(k_1)           2 width bytes an item
     1 of N          keys: l = ceil(log2 N) random OTs with the bits of the index x as choices, and
                     K_x = BLAKE3(session; k_(0, x_0), ..., k_(l-1, x_(l-1)), item, x)                  [NP99]
-                    messages: sender -> receiver    m_x ^ K_x for all x < N        N width bytes an item
+                    messages: sender -> receiver    m_x ^ K_x for all x < N       N width bytes an item
 
-H is MMO for semi-honest sources (correlation robustness is enough where the other party's rows are random) and TMMO with
-a tweak that never comes twice for malicious ones, whose receiver has a say in its rows [GKWY20, sections 7.2 and 7.4].
-Messages wider than a block take TMMO with a tweak for each of their blocks. The tweak's upper half is the session's.
+H is MMO for semi-honest sources (correlation robustness is enough where the other party's rows are random) and TMMO
+with a tweak that never comes twice for malicious ones, whose receiver has a say in its rows [GKWY20, sections 7.2 and
+7.4]. Messages wider than a block take TMMO with a tweak for each of their blocks. The tweak's upper half is the
+session's.
 
-1 of N is built from log2 N transfers and not from a code of its own [KKRT16]: no second extension with other parameters,
-malicious security comes from the source, and beside the N messages that travel anyway its l * 4 bytes are little. The
-keys of the branches are hashed together, so that what a receiver has of K_x it has of x alone; BLAKE3 as a random oracle.
+1 of N is built from log2 N transfers and not from a code of its own [KKRT16]: no second extension with other
+parameters, malicious security comes from the source, and beside the N messages that travel anyway its l * 4 bytes are
+little. The keys of the branches are hashed together, so that what a receiver has of K_x it has of x alone; BLAKE3 as a
+random oracle.
 
 Assumes   what the source assumes; pi a random permutation; BLAKE3 as a random oracle for 1 of N.
 Leaks     numbers and widths. The receiver of a malicious source that guessed bits of Delta has so many fewer to guess.
@@ -61,12 +63,13 @@ def random_send(source: CotSender, n_items: int, *, chosen: bool = False) -> Ite
     chosen: the receiver gives its choices. Raises as `source.blocks`.
     """
     keys = np.empty((0, 2, BLOCK_BYTES), np.uint8)
-    for q in source.blocks(n_items, chosen=chosen):
-        if len(keys) < len(q):
-            keys = np.empty((len(q), 2, BLOCK_BYTES), np.uint8)
-        out = keys[: len(q)]
-        vole.random_keys(q, delta=source.delta.tobytes(), tweak=_tweak(source, len(q)), out=out)
-        yield out
+    with source.to_the_end():
+        for q in source.blocks(n_items, chosen=chosen):
+            if len(keys) < len(q):
+                keys = np.empty((len(q), 2, BLOCK_BYTES), np.uint8)
+            out = keys[: len(q)]
+            vole.random_keys(q, delta=source.delta.tobytes(), tweak=_tweak(source, len(q)), out=out)
+            yield out
 
 
 def random_receive(
@@ -76,9 +79,10 @@ def random_receive(
 
     choices: uint8[ceil(n_items / 8)], packed, or None for random ones.
     """
-    for bits, t in source.blocks(n_items, choices):
-        vole.random_keys(t, tweak=_tweak(source, len(t)), out=t)
-        yield bits, t
+    with source.to_the_end():
+        for bits, t in source.blocks(n_items, choices):
+            vole.random_keys(t, tweak=_tweak(source, len(t)), out=t)
+            yield bits, t
 
 
 def chosen_send(source: CotSender, channel: Channel, messages: Bytes, *, stream: int = 0) -> None:
@@ -90,12 +94,13 @@ def chosen_send(source: CotSender, channel: Channel, messages: Bytes, *, stream:
     n_items, width = _check_messages(messages, 2)
     at = 0
     delta = source.delta.tobytes()
-    for q in source.blocks(n_items, chosen=True):
-        for begin, stop in _steps(len(q), _n_pads(width)):
-            pads = _pads(source, q[begin:stop], width, delta)
-            masked = np.bitwise_xor(messages[at + begin : at + stop], pads[..., :width], order="C")
-            channel.send(stream, masked.data.cast("B"))
-        at += len(q)
+    with source.to_the_end():
+        for q in source.blocks(n_items, chosen=True):
+            for begin, stop in _steps(len(q), _n_pads(width)):
+                pads = _pads(source, q[begin:stop], width, delta)
+                masked = np.bitwise_xor(messages[at + begin : at + stop], pads[..., :width], order="C")
+                channel.send(stream, masked.data.cast("B"))
+            at += len(q)
 
 
 def chosen_receive(
@@ -107,13 +112,14 @@ def chosen_receive(
     """
     choices = check_choices(choices, check_items(n_items))
     width = _check_width(width)
-    for bits, t in source.blocks(n_items, choices):
-        unpacked = np.unpackbits(bits, count=len(t), bitorder="little")
-        for begin, stop in _steps(len(t), _n_pads(width)):
-            pads = _pads(source, t[begin:stop], width, None)
-            masked = _receive(channel, stream, (stop - begin, 2, width))
-            picked = np.where(unpacked[begin:stop, None] == 0, masked[:, 0], masked[:, 1])
-            yield picked ^ pads[:, :width]
+    with source.to_the_end():
+        for bits, t in source.blocks(n_items, choices):
+            unpacked = np.unpackbits(bits, count=len(t), bitorder="little")
+            for begin, stop in _steps(len(t), _n_pads(width)):
+                pads = _pads(source, t[begin:stop], width, None)
+                masked = _receive(channel, stream, (stop - begin, 2, width))
+                picked = np.where(unpacked[begin:stop, None] == 0, masked[:, 0], masked[:, 1])
+                yield picked ^ pads[:, :width]
 
 
 def one_of_n_keys_send(
@@ -127,13 +133,14 @@ def one_of_n_keys_send(
     width = _check_width(width)
     branches = np.arange(n_branches)
     sides = (branches[:, None] >> np.arange(n_bits)) & 1
-    for begin, stop in _steps(n_items, max(n_bits, n_branches * -(-width // 32))):
-        m = stop - begin
-        pairs = _collect(random_send(source, m * n_bits, chosen=True), (m * n_bits, 2, BLOCK_BYTES))
-        pairs = pairs.reshape(m, n_bits, 2, BLOCK_BYTES)
-        keys = pairs[:, np.arange(n_bits), sides].reshape(m * n_branches, n_bits * BLOCK_BYTES)
-        names = _names(begin, stop, branches)
-        yield _expand(source, keys, names, width).reshape(m, n_branches, width)
+    with source.to_the_end():
+        for begin, stop in _steps(n_items, max(n_bits, n_branches * -(-width // 32))):
+            m = stop - begin
+            pairs = _collect(random_send(source, m * n_bits, chosen=True), (m * n_bits, 2, BLOCK_BYTES))
+            pairs = pairs.reshape(m, n_bits, 2, BLOCK_BYTES)
+            keys = pairs[:, np.arange(n_bits), sides].reshape(m * n_branches, n_bits * BLOCK_BYTES)
+            names = _names(begin, stop, branches)
+            yield _expand(source, keys, names, width).reshape(m, n_branches, width)
 
 
 def one_of_n_keys_receive(
@@ -145,24 +152,26 @@ def one_of_n_keys_receive(
     """
     indices, n_bits = _check_indices(indices, n_branches), _check_branches(n_branches)
     width = _check_width(width)
-    for begin, stop in _steps(len(indices), max(n_bits, n_branches * -(-width // 32))):
-        m = stop - begin
-        part = indices[begin:stop]
-        bits = ((part[:, None] >> np.arange(n_bits)) & 1).astype(np.uint8)
-        choices = np.packbits(bits.reshape(-1), bitorder="little")
-        pieces = (keys for _, keys in random_receive(source, m * n_bits, choices))
-        keys = _collect(pieces, (m * n_bits, BLOCK_BYTES)).reshape(m, n_bits * BLOCK_BYTES)
-        yield _expand(source, keys, _names(begin, stop, part[:, None]), width)
+    with source.to_the_end():
+        for begin, stop in _steps(len(indices), max(n_bits, n_branches * -(-width // 32))):
+            m = stop - begin
+            part = indices[begin:stop]
+            bits = ((part[:, None] >> np.arange(n_bits)) & 1).astype(np.uint8)
+            choices = np.packbits(bits.reshape(-1), bitorder="little")
+            pieces = (keys for _, keys in random_receive(source, m * n_bits, choices))
+            keys = _collect(pieces, (m * n_bits, BLOCK_BYTES)).reshape(m, n_bits * BLOCK_BYTES)
+            yield _expand(source, keys, _names(begin, stop, part[:, None]), width)
 
 
 def one_of_n_send(source: CotSender, channel: Channel, messages: Bytes, *, stream: int = 0) -> None:
     """1-of-N OT, the sender. messages: uint8[n, N, width], N from 2 to MAX_BRANCHES; read piece by piece."""
     n_items, width = _check_messages(messages, None)
     at = 0
-    for keys in one_of_n_keys_send(source, n_items, messages.shape[1], width=width):
-        masked = np.bitwise_xor(messages[at : at + len(keys)], keys, order="C")
-        channel.send(stream, masked.data.cast("B"))
-        at += len(keys)
+    with source.to_the_end():
+        for keys in one_of_n_keys_send(source, n_items, messages.shape[1], width=width):
+            masked = np.bitwise_xor(messages[at : at + len(keys)], keys, order="C")
+            channel.send(stream, masked.data.cast("B"))
+            at += len(keys)
 
 
 def one_of_n_receive(
@@ -177,15 +186,16 @@ def one_of_n_receive(
     """1-of-N OT, the receiver: pieces of the chosen messages, uint8[m, width], each an array of its own."""
     indices = _check_indices(indices, n_branches)
     at = 0
-    for keys in one_of_n_keys_receive(source, indices, n_branches, width=_check_width(width)):
-        m = len(keys)
-        masked = _receive(channel, stream, (m, n_branches, width))
-        # The masked messages are no secret but which one is looked at is: all are read.
-        picked = np.zeros((m, width), np.uint8)
-        for branch in range(n_branches):
-            picked |= np.where((indices[at : at + m] == branch)[:, None], masked[:, branch], np.uint8(0))
-        yield picked ^ keys
-        at += m
+    with source.to_the_end():
+        for keys in one_of_n_keys_receive(source, indices, n_branches, width=_check_width(width)):
+            m = len(keys)
+            masked = _receive(channel, stream, (m, n_branches, width))
+            # The masked messages are no secret but which one is looked at is: all are read.
+            picked = np.zeros((m, width), np.uint8)
+            for branch in range(n_branches):
+                picked |= np.where((indices[at : at + m] == branch)[:, None], masked[:, branch], np.uint8(0))
+            yield picked ^ keys
+            at += m
 
 
 def chosen_bytes(n_items: int, width: int) -> int:
