@@ -77,27 +77,36 @@ void gf2k_multiply_sliced_fixed(const std::uint8_t* a, const std::uint8_t* b, st
   }
 }
 
-// Eight elements of k bits, one a byte of `x`, as 8 k adjoining bits; and back. Neighbours join in pairs, fours, eights.
+// Ones in the lower n of every 2^log_field bits.
+template <int n, int log_field>
+constexpr std::uint64_t low_bits() {
+  std::uint64_t mask = 0;
+  for (int at = 0; at < 64; at += 1 << log_field) mask |= (n == 64 ? ~0ULL : (1ULL << n) - 1) << at;
+  return mask;
+}
+
+// In every 2^log_field bits, the n low bits of the upper half move down to follow those of the lower half; and back.
+template <int n, int log_field>
+std::uint64_t join_halves(std::uint64_t x) {
+  constexpr std::uint64_t kLow = low_bits<n, log_field>();
+  return (x & kLow) | ((x >> ((1 << (log_field - 1)) - n)) & (kLow << n));
+}
+
+template <int n, int log_field>
+std::uint64_t part_halves(std::uint64_t x) {
+  constexpr std::uint64_t kLow = low_bits<n, log_field>();
+  return (x & kLow) | ((x & (kLow << n)) << ((1 << (log_field - 1)) - n));
+}
+
+// Eight elements of k bits, one a byte of `x`, as 8 k adjoining bits; and back.
 template <int k>
 std::uint64_t join_elements(std::uint64_t x) {
-  constexpr std::uint64_t kOne = 0x0101010101010101ULL * ((1u << k) - 1);
-  constexpr std::uint64_t kTwo = 0x0001000100010001ULL * ((1ULL << 2 * k) - 1);
-  constexpr std::uint64_t kFour = 0x0000000100000001ULL * ((1ULL << 4 * k) - 1);
-  x &= kOne;
-  x = (x | (x >> (8 - k))) & kTwo;
-  x = (x | (x >> (16 - 2 * k))) & kFour;
-  if constexpr (k < 8) x = (x | (x >> (32 - 4 * k))) & ((1ULL << 8 * k) - 1);
-  return x;
+  return join_halves<4 * k, 6>(join_halves<2 * k, 5>(join_halves<k, 4>(x)));
 }
 
 template <int k>
 std::uint64_t part_elements(std::uint64_t x) {
-  constexpr std::uint64_t kOne = 0x0101010101010101ULL * ((1u << k) - 1);
-  constexpr std::uint64_t kTwo = 0x0001000100010001ULL * ((1ULL << 2 * k) - 1);
-  constexpr std::uint64_t kFour = 0x0000000100000001ULL * ((1ULL << 4 * k) - 1);
-  if constexpr (k < 8) x = (x | (x << (32 - 4 * k))) & kFour;
-  x = (x | (x << (16 - 2 * k))) & kTwo;
-  return (x | (x << (8 - k))) & kOne;
+  return part_halves<k, 4>(part_halves<2 * k, 5>(part_halves<4 * k, 6>(x)));
 }
 
 template <int k>
