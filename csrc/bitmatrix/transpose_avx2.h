@@ -68,11 +68,12 @@ struct TransposeAvx2 {
           [=](int r) __attribute__((always_inline)) {
             return _mm256_load_si256(reinterpret_cast<const __m256i*>(from + 64 * r));
           },
-          [=](int j, __m256i x) __attribute__((always_inline)) {
+          [=](int j, __m256i a, __m256i b, __m256i c, __m256i d) __attribute__((always_inline)) {
             std::uint8_t* const at = to + static_cast<std::size_t>(j) * block_stride;
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm256_castsi256_si128(x));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(at + 128 * block_stride),
-                             _mm256_extracti128_si256(x, 1));
+            store_lanes(at, block_stride, a);
+            store_lanes(at + block_stride, block_stride, b);
+            store_lanes(at + 2 * block_stride, block_stride, c);
+            store_lanes(at + 3 * block_stride, block_stride, d);
           });
     }
   }
@@ -89,11 +90,21 @@ struct TransposeAvx2 {
             return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(at + 128 * block_stride),
                                        reinterpret_cast<const __m128i*>(at));
           },
-          [=](int j, __m256i x) __attribute__((always_inline)) {
-            _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * j), x);
+          [=](int j, __m256i a, __m256i b, __m256i c, __m256i d) __attribute__((always_inline)) {
+            const __m256i four[4] = {a, b, c, d};
+            for (int i = 0; i < 4; ++i) {
+              _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * (j + i)), four[i]);
+            }
           });
     }
     for (std::size_t r = 0; r < 128; ++r) std::memcpy(rows + r * row_stride, scratch.line[r], 64);
+  }
+
+ private:
+  // Lane i to block 128 i.
+  [[gnu::always_inline]] static void store_lanes(std::uint8_t* to, std::size_t block_stride, __m256i x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(x));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 128 * block_stride), _mm256_extracti128_si256(x, 1));
   }
 };
 

@@ -48,7 +48,8 @@ constexpr int reversed_bits(int j, int n) {
   return r;
 }
 
-// load(r): register of rows r (0 to 127) of the lanes' matrices. store(j, x): row j of the transposes.
+// load(r): register of rows r (0 to 127) of the lanes' matrices. store(j, x0, x1, x2, x3): rows j to j + 3 of the
+// transposes, j a multiple of 4.
 // 7 interleaving stages (one instruction a register) and one of bits; no instruction depends on the data.
 template <class Isa, class Load, class Store>
 [[gnu::always_inline]] inline void transpose_lanes(LaneScratch<Isa>& scratch, const Load& load,
@@ -73,7 +74,10 @@ template <class Isa, class Load, class Store>
     interleave<Isa, 32>(z);
     interleave<Isa, 64>(z);
 #pragma GCC unroll 16
-    for (int p = 0; p < 16; ++p) store(16 * m + p, z[reversed_bits(p, 4)]);
+    for (int p = 0; p < 16; p += 4) {
+      store(16 * m + p, z[reversed_bits(p, 4)], z[reversed_bits(p + 1, 4)], z[reversed_bits(p + 2, 4)],
+            z[reversed_bits(p + 3, 4)]);
+    }
   }
 }
 

@@ -55,6 +55,12 @@ inline void blocks_to_rows(const std::uint8_t* blocks, std::size_t n_blocks, std
   copy_rows(rows, row_stride, scratch.out, kTileBytes, 128, n_blocks / 8);
 }
 
+// Are all tiles whole and written straight to the output?
+constexpr bool is_aligned(const Matrix& m) {
+  const std::size_t n = m.n_rows == kBlockBits ? m.n_columns : m.n_columns == kBlockBits ? m.n_rows : 1;
+  return n % kTileBits == 0;
+}
+
 // Rows [512 t, 512 t + 512) of a matrix of at most 128 columns.
 template <class T>
 inline void narrow_tile(const Matrix& m, std::size_t t, TileScratch<T>& scratch) {
@@ -102,7 +108,7 @@ inline void wide_tile(const Matrix& m, std::size_t row_tile, std::size_t column_
 template <class T>
 void transpose_tiles(const Matrix& m, std::size_t begin, std::size_t end) {
   TileScratch<T> scratch;
-  const WipeGuard wipe(scratch);
+  const WipeGuard wipe(scratch.transpose);
   for (std::size_t t = begin; t < end; ++t) {
     if (is_narrow(m)) {
       narrow_tile<T>(m, t, scratch);
@@ -110,6 +116,9 @@ void transpose_tiles(const Matrix& m, std::size_t begin, std::size_t end) {
       wide_tile<T>(m, t % tiles_of(m.n_rows), t / tiles_of(m.n_rows), scratch);
     }
   }
+  if (is_aligned(m)) return;
+  secure_wipe(scratch.in, sizeof scratch.in);
+  secure_wipe(scratch.out, sizeof scratch.out);
 }
 
 }  // namespace
