@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^k) for k = 1 to 8, the fields of SoftSpokenOT [Roy22], in loops over whole cache lines that the compiler turns into
-// each backend's vectors. No table, no branch on an element. Internal linkage.
+// GF(2^k) for k = 1 to 8, the fields of SoftSpokenOT [Roy22], in loops over whole cache lines that the
+// compiler turns into each backend's vectors. No table, no branch on an element. Internal linkage.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -14,9 +14,9 @@
 namespace crypsis::bitmatrix {
 namespace {
 
-// The modulus without x^k: the irreducible polynomials of least weight, smallest exponents first, of [Seroussi 1998]; k = 8
-// is also that of AES [FIPS 197, 4.2].  k: 1 x; 2 x^2+x+1; 3 x^3+x+1; 4 x^4+x+1; 5 x^5+x^2+1; 6 x^6+x+1; 7 x^7+x+1;
-// 8 x^8+x^4+x^3+x+1.
+// The modulus without x^k: the irreducible polynomials of least weight, smallest exponents first, of
+// [Seroussi 1998]; k = 8 is also that of AES [FIPS 197, 4.2].  k: 1 x; 2 x^2+x+1; 3 x^3+x+1; 4 x^4+x+1; 5
+// x^5+x^2+1; 6 x^6+x+1; 7 x^7+x+1; 8 x^8+x^4+x^3+x+1.
 constexpr std::uint8_t kModulus[9] = {0, 0, 3, 3, 3, 5, 3, 3, 0x1b};
 
 // step(at, n_bytes) for every whole line, its size known to the compiler, then for what is left.
@@ -104,7 +104,8 @@ constexpr std::uint64_t low_bits() {
   return mask;
 }
 
-// In every 2^log_field bits, the n low bits of the upper half move down to follow those of the lower half; and back.
+// In every 2^log_field bits, the n low bits of the upper half move down to follow those of the lower half;
+// and back.
 template <int n, int log_field>
 std::uint64_t join_halves(std::uint64_t x) {
   constexpr std::uint64_t kLow = low_bits<n, log_field>();
@@ -128,8 +129,8 @@ std::uint64_t part_elements(std::uint64_t x) {
   return part_halves<k, 4>(part_halves<2 * k, 5>(part_halves<4 * k, 6>(x)));
 }
 
-// While eight bytes of the packed side remain they are written (read) at once; the ones after the k of this step are
-// written again by the next (belong to the next).
+// While eight bytes of the packed side remain they are written (read) at once; the ones after the k of this
+// step are written again by the next (belong to the next).
 template <int k>
 void pack_elements_fixed(const std::uint8_t* elements, std::size_t n, std::uint8_t* out) {
   for (; n >= 64; n -= 8, elements += 8, out += k) store_le64(out, join_elements<k>(load_le64(elements)));

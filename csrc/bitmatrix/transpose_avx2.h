@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transposes of 128 x 512 bits with AVX2, for use inside the kernels of any slug; compile with -mavx2. Constant-time.
+// Transposes of 128 x 512 bits with AVX2, for use inside the kernels of any slug; compile with -mavx2.
+// Constant-time.
 #pragma once
 #include <immintrin.h>
 
@@ -50,7 +51,8 @@ struct LanesAvx2 {
 
 struct TransposeAvx2 {
   static constexpr std::size_t kColumns = 512;
-  // The rows pass through `line` so that each of their cache lines, which may all fall into one set, is touched once.
+  // The rows pass through `line` so that each of their cache lines, which may all fall into one set, is
+  // touched once.
   struct Scratch {
     LaneScratch<LanesAvx2> lanes;
     alignas(64) std::uint8_t line[128][64];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transposes of 128 x 512 bits with AVX-512 and GFNI, for use inside the kernels of any slug. The file that includes this
-// is compiled with -mavx512f -mavx512bw -mavx512vl -mgfni and its backend needs kAvx512f | kAvx512bw | kAvx512vl | kGfni.
-// Constant-time.
+// Transposes of 128 x 512 bits with AVX-512 and GFNI, for use inside the kernels of any slug. The file that
+// includes this is compiled with -mavx512f -mavx512bw -mavx512vl -mgfni and its backend needs kAvx512f |
+// kAvx512bw | kAvx512vl | kGfni. Constant-time.
 #pragma once
 #include <immintrin.h>
 
@@ -44,8 +44,8 @@ struct TransposeAvx512 {
   static constexpr std::size_t kColumns = 512;
   using Scratch = LaneScratch<LanesAvx512>;
 
-  // 128 rows of 64 bytes, `row_stride` bytes apart, to 512 blocks of 16 bytes, `block_stride` apart: bit r of block j is
-  // bit j of row r. No alignment is assumed; every cache line of the rows is read once.
+  // 128 rows of 64 bytes, `row_stride` bytes apart, to 512 blocks of 16 bytes, `block_stride` apart: bit r of
+  // block j is bit j of row r. No alignment is assumed; every cache line of the rows is read once.
   static void rows_to_blocks(const std::uint8_t* rows, std::size_t row_stride, std::uint8_t* blocks,
                              std::size_t block_stride, Scratch& scratch) {
     transpose_lanes<LanesAvx512>(

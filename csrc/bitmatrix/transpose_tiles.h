@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bit matrices of any size in multiples of 8 made of a backend's 128 x 512 transposes. `T` is TransposeAvx512,
-// TransposeAvx2 or TransposePortable. Internal linkage.
+// Bit matrices of any size in multiples of 8 made of a backend's 128 x 512 transposes. `T` is
+// TransposeAvx512, TransposeAvx2 or TransposePortable. Internal linkage.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -26,8 +26,8 @@ inline void copy_rows(std::uint8_t* to, std::size_t to_stride, const std::uint8_
   for (std::size_t r = 0; r < n_rows; ++r) std::memcpy(to + r * to_stride, from + r * from_stride, n_bytes);
 }
 
-// 128 rows of n_columns bits (a multiple of 8), `row_stride` bytes apart, to n_columns blocks of 16 bytes. The way in
-// for the kernels of other slugs; they wipe the scratch when they are done.
+// 128 rows of n_columns bits (a multiple of 8), `row_stride` bytes apart, to n_columns blocks of 16 bytes.
+// The way in for the kernels of other slugs; they wipe the scratch when they are done.
 template <class T>
 inline void rows_to_blocks(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_columns,
                            std::uint8_t* blocks, TileScratch<T>& scratch) {
@@ -78,8 +78,9 @@ inline void narrow_tile(const Matrix& m, std::size_t t, TileScratch<T>& scratch)
   copy_rows(to, out_stride, scratch.out, kTileBytes, m.n_columns, n_rows / 8);
 }
 
-// Up to 512 rows and 512 columns from (512 row_tile, 512 column_tile) on. Cache lines of the input are read once and
-// those of the output written once, whole, so rows that are a power of two apart may share a set of the cache.
+// Up to 512 rows and 512 columns from (512 row_tile, 512 column_tile) on. Cache lines of the input are read
+// once and those of the output written once, whole, so rows that are a power of two apart may share a set of
+// the cache.
 template <class T>
 inline void wide_tile(const Matrix& m, std::size_t row_tile, std::size_t column_tile,
                       TileScratch<T>& scratch) {
