@@ -15,8 +15,8 @@ namespace crypsis::bitmatrix {
 namespace {
 
 // The modulus without x^k: the irreducible polynomials of least weight, smallest exponents first, of
-// [Seroussi 1998]; k = 8 is also that of AES [FIPS 197, 4.2].  k: 1 x; 2 x^2+x+1; 3 x^3+x+1; 4 x^4+x+1; 5
-// x^5+x^2+1; 6 x^6+x+1; 7 x^7+x+1; 8 x^8+x^4+x^3+x+1.
+// [Seroussi 1998]; k = 8 is also that of AES [FIPS 197, 4.2].
+// k = 1: x; 2: x^2+x+1; 3: x^3+x+1; 4: x^4+x+1; 5: x^5+x^2+1; 6: x^6+x+1; 7: x^7+x+1; 8: x^8+x^4+x^3+x+1.
 constexpr std::uint8_t kModulus[9] = {0, 0, 3, 3, 3, 5, 3, 3, 0x1b};
 
 // step(at, n_bytes) for every whole line, its size known to the compiler, then for what is left.
