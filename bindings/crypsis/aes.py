@@ -2,8 +2,8 @@
 """AES-128 in batches: the fixed-key hashes of OT and garbling, counter mode, GGM tree levels, random bytes.
 
 A block is 16 bytes; a batch of them is a C-contiguous `uint8[n, 16]` NumPy array, n may be 0. A key is 16 bytes:
-`bytes` or `uint8[16]`. Everything is constant-time in keys, blocks and counters on every backend: the portable one
-has no tables (`tests/test_aes_constant_time.py`). Every backend returns the same bytes.
+`bytes` or `uint8[16]`. Everything is constant-time in keys and blocks, not in counters, on every backend: the
+portable one has no tables (`tests/test_aes_constant_time.py`). Every backend returns the same bytes.
 
 The hashes are proven in the model where AES under a key that everybody knows is an ideal random permutation
 [GKWY20]; which property each has, and so where it may be used, is in its docstring. Their advantage grows with
