@@ -55,7 +55,9 @@ def test_published_ciphertexts(backend: str) -> None:
     for case in VECTORS["encrypt"]:
         plaintext = np.frombuffer(bytes.fromhex(case["plaintext"]), np.uint8).reshape(-1, 16)
         for repeat in (1, 2 * GROUP + 1):
-            found = aes.permute(np.tile(plaintext, (repeat, 1)), key=bytes.fromhex(case["key"]), backend=backend)
+            found = aes.permute(
+                np.tile(plaintext, (repeat, 1)), key=bytes.fromhex(case["key"]), backend=backend
+            )
             assert found.tobytes() == bytes.fromhex(case["ciphertext"]) * repeat
 
 
@@ -82,7 +84,7 @@ def test_the_fixed_keys_are_pi() -> None:
 
     pi = 4 * (4 * arctan_inverse(5) - arctan_inverse(239))  # Machin's formula
     fraction = (pi & ((1 << 512) - 1)) >> 128
-    assert (aes.HASH_KEY + aes.LEFT_KEY + aes.RIGHT_KEY) == fraction.to_bytes(48, "big")
+    assert fraction.to_bytes(48, "big") == (aes.HASH_KEY + aes.LEFT_KEY + aes.RIGHT_KEY)
 
 
 @every_backend
@@ -134,9 +136,11 @@ def test_counters_carry(backend: str, power: int) -> None:
     assert rows(aes.tmmo(blocks(N), tweak, key=KEY, backend=backend)) == expected("tmmo", tweak)
     assert rows(aes.ctr_stream(KEY, N, counter=tweak, backend=backend)) == expected("ctr", tweak)
     # The wrap at each place of a group and just around it.
-    for before in range(0, GROUP + 2):
+    for before in range(GROUP + 2):
         skip = GROUP + 3 - before
-        found = aes.ctr_stream(KEY, GROUP, counter=2**power - before if before else 2**power % 2**128, backend=backend)
+        found = aes.ctr_stream(
+            KEY, GROUP, counter=2**power - before if before else 2**power % 2**128, backend=backend
+        )
         assert rows(found)[: N - skip] == expected("ctr", tweak)[skip : skip + GROUP]
 
 
@@ -183,7 +187,9 @@ def test_threads_change_nothing() -> None:
 @every_backend
 @given(key=KEYS, counter=COUNTERS, n=st.integers(0, 80), seed=st.integers(0, 2**32))
 @settings(max_examples=30)
-def test_hashes_are_what_their_formulas_say(backend: str, key: bytes, counter: int, n: int, seed: int) -> None:
+def test_hashes_are_what_their_formulas_say(
+    backend: str, key: bytes, counter: int, n: int, seed: int
+) -> None:
     x = blocks(n, seed)
     pi = aes.permute(x, key=key, backend=backend)
     assert np.array_equal(aes.mmo(x, key=key, backend=backend), pi ^ x)

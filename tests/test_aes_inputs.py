@@ -74,7 +74,9 @@ def test_outputs_of_other_shapes_stay_inside(backend: str) -> None:
             assert outside_is_untouched(buffer, target)
             buffer, target = at_offset(16 * n, offset)
             aes.ctr_stream(KEY, n, counter=5, out=target.reshape(-1, 16), backend=backend)
-            assert np.array_equal(target.reshape(-1, 16), aes.ctr_stream(KEY, n, counter=5, backend="portable"))
+            assert np.array_equal(
+                target.reshape(-1, 16), aes.ctr_stream(KEY, n, counter=5, backend="portable")
+            )
             assert outside_is_untouched(buffer, target)
             buffer, target = at_offset(16 * n - 7, offset)
             data = x.reshape(-1)[: 16 * n - 7]
@@ -93,7 +95,9 @@ def test_extreme_blocks(backend: str) -> None:
     x = np.stack([np.full(16, p, np.uint8) for p in patterns])
     for p in patterns:
         key = bytes([p]) * 16
-        assert np.array_equal(aes.permute(x, key=key, backend=backend), aes.permute(x, key=key, backend="portable"))
+        assert np.array_equal(
+            aes.permute(x, key=key, backend=backend), aes.permute(x, key=key, backend="portable")
+        )
 
 
 def test_overlaps_are_refused() -> None:

@@ -115,7 +115,9 @@ class Generator:
         self._pid = os.getpid()
 
     def __reduce__(self) -> Any:
-        raise TypeError("a Generator cannot be copied or pickled: the copy would repeat its stream; make a new one")
+        raise TypeError(
+            "a Generator cannot be copied or pickled: the copy would repeat its stream; make a new one"
+        )
 
 
 def _os_stream() -> Any:

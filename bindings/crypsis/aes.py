@@ -148,8 +148,9 @@ def ctr_stream(
     """The key stream of counter mode [SP 800-38A, 6.5]: AES of counter, counter + 1 and so on, mod 2^128.
 
     key: secret for a pseudorandom generator, public for expanding what both parties agreed on. counter: where in the
-    stream to start, 0 to 2^128 - 1, a big-endian integer in the block. Returns `uint8[n_blocks, 16]`. No two blocks of one
-    key are equal, which tells n of them from random bytes with probability n^2 / 2^129. `out` must not overlap the key.
+    stream to start, 0 to 2^128 - 1, a big-endian integer in the block. Returns `uint8[n_blocks, 16]`. No two blocks of
+    one key are equal, which tells n of them from random bytes with probability n^2 / 2^129. `out` must not overlap
+    the key.
     """
     n_blocks = _arguments.integer("n_blocks", n_blocks, 0, _MAX_BLOCKS)
     key = _key("key", key)
@@ -204,7 +205,9 @@ def ggm_level(
         raise TypeError(f"keys is {_arguments.kind(keys)}: give a tuple of two keys")
     both = np.stack([_key("keys[0]", keys[0]), _key("keys[1]", keys[1])])
     if both[0].tobytes() == both[1].tobytes():
-        raise ValueError("keys are equal: both children of a parent would be the same; give two different ones")
+        raise ValueError(
+            "keys are equal: both children of a parent would be the same; give two different ones"
+        )
     result = _out(out, (2 * len(parents), BLOCK_BYTES), apart={"parents": parents})
     _core.aes.ggm_level(both, parents, result, *_options(backend, threads))
     return result
@@ -234,7 +237,9 @@ def _blocks(name: str, value: Any, *, single: bool = False) -> Bytes:
 
 
 def _key(name: str, value: Any) -> Bytes:
-    array: Bytes = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else _arguments.array(name, value)
+    array: Bytes = (
+        np.frombuffer(value, np.uint8) if isinstance(value, bytes) else _arguments.array(name, value)
+    )
     if array.shape != (BLOCK_BYTES,):
         raise ValueError(f"{name} has shape {array.shape}: AES-128 takes 16 bytes or uint8[16]")
     return np.ascontiguousarray(array)
