@@ -141,7 +141,7 @@ void fill(aes::Stream& stream, ByteArray& out, const std::string& backend) {
   std::uint8_t* const result = out.mutable_data();
   const std::size_t n_bytes = static_cast<std::size_t>(out.size());
   const py::gil_scoped_release unlocked;
-  stream.fill({backend, 1}, result, n_bytes);
+  stream.fill(backend, result, n_bytes);
 }
 
 py::tuple fixed_keys() {
