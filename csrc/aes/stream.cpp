@@ -40,7 +40,9 @@ void Stream::next_segment(const Impl& impl, std::uint8_t* out) {
 
 void Stream::fill(std::string_view backend, std::uint8_t* out, std::size_t n_bytes) {
   const Impl& impl = select(backend);
+  bool generated = false;
   while (n_bytes > 0) {
+    generated |= left_ == 0;
     if (left_ == 0 && n_bytes >= kSegmentBytes) {
       next_segment(impl, out);
       out += kSegmentBytes;
@@ -59,6 +61,7 @@ void Stream::fill(std::string_view backend, std::uint8_t* out, std::size_t n_byt
     out += take;
     n_bytes -= take;
   }
+  if (generated) secure_wipe_stack();  // what the kernels spilled of the key's state
 }
 
 }  // namespace crypsis::aes
