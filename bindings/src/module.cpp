@@ -42,4 +42,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_curve25519(curve25519);
   auto bigint = module.def_submodule("bigint");
   crypsis::bindings::bind_bigint(bigint);
+  auto bitmatrix = module.def_submodule("bitmatrix");
+  crypsis::bindings::bind_bitmatrix(bitmatrix);
 }
