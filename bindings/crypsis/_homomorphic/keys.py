@@ -26,7 +26,7 @@ from crypsis._homomorphic.encoding import (
 )
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.primes import MIN_KEY_BITS
-from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis._homomorphic.secret import Frozen, wiping
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
 from crypsis.cuda._device import Device
 
@@ -240,13 +240,17 @@ class PublicKeyBase(Frozen):
         self.check_range(encoded)
         with devices.at(device):
             rows = devices.empty((encoded.size, self.modulus.limbs), device)
-            for part in devices.blocks(encoded.size, device, 8 * self.modulus.limbs):
+
+            def work(part: slice) -> None:
                 size = part.stop - part.start
-                factors = blinder(size)
                 block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
-                message = self.trivial(block, vartime=vartime, device=device)
-                bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
-                wipe(message, factors)
+                # The message first: its copies would wait for the blinding, and with them the host.
+                with wiping() as secret:
+                    message = secret(self.trivial(block, vartime=vartime, device=device))
+                    factors = secret(blinder(size))
+                    bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
+
+            devices.in_blocks(encoded.size, device, 8 * self.modulus.limbs, work, what="encryption")
         return CipherArray(self, rows, encoded.shape, encoded.exponent, encoded.base)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import beside, to_host
+from crypsis._homomorphic.devices import beside, planned, to_host
 from crypsis._homomorphic.limbs import Limbs
 from crypsis.errors import InvalidCiphertext
 
@@ -35,8 +35,8 @@ def check_ciphertexts(rows: Limbs, key: _Key) -> None:
     if wrong.any():
         raise out_of_range(int(wrong.argmax()))
     # The product in Montgomery form differs from the product by a power of 2, which n, odd, does not share.
-    whole = beside(np.array([0, len(rows)], dtype=np.int64), rows)
-    product = to_host(bigint.segmented_prod(rows, whole, modulus, montgomery=True))
+    whole = np.array([0, len(rows)], dtype=np.int64)
+    product = to_host(planned("segmented_prod", rows, whole, modulus, montgomery=True))
     if gcd(limbs.to_int(product[0]), key.n) == 1:
         return
     for row, value in enumerate(limbs.to_ints(to_host(rows))):
