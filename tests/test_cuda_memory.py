@@ -438,6 +438,27 @@ def test_plans_do_not_travel(shim_device: ShimDevice, monkeypatch: pytest.Monkey
     )
 
 
+def test_the_host_draws_while_the_device_works(
+    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each block nothing waits for the device between the blinding kernel and the next drawing."""
+    monkeypatch.setattr(devices, "MAX_DEVICE_ROWS", 4)
+    monkeypatch.setattr(devices, "MIN_DEVICE_ROWS", 2)
+    did: list[str] = []
+
+    def noted(name: str, original: Any) -> Any:
+        return lambda *args, **kwargs: (did.append(name), original(*args, **kwargs))[1]
+
+    key = paillier_256().public_key
+    key.encrypt(VALUES, device="cuda:0")  # tables and constants
+    for name in ("to_host", "to_host_secret", "from_host_secret", "synchronize"):
+        monkeypatch.setattr(shim_device, name, noted("wait", getattr(shim_device, name)))
+    monkeypatch.setattr(paillier, "random_bits", noted("draw", paillier.random_bits))
+    monkeypatch.setattr(shim_device, "launch", noted("launch", shim_device.launch))
+    key.encrypt(VALUES, device="cuda:0")
+    assert did == ["wait", "wait"] + 3 * ["draw", "wait", "launch", "launch", "launch"]
+
+
 def test_random_bits_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secret, "RANDOM_BYTES", 100)
     monkeypatch.setattr("os.cpu_count", lambda: 4)

@@ -32,6 +32,7 @@ compute on them; `rerandomize(full=True)` helps against h, and against n only a 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from math import gcd
 from typing import Any
 
@@ -195,14 +196,19 @@ class PublicKey(PublicKeyBase):
             self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
         return self._base[0]
 
+    def sent(self, encoded: Encoded, device: Device, held: Callable[[Any], Any]) -> Encoded:
+        magnitude = held(device.from_host_secret(np.ascontiguousarray(encoded.magnitude)))
+        negative = held(device.from_host_secret(np.ascontiguousarray(encoded.negative)))
+        return Encoded(magnitude, negative, 0, encoded.base, encoded.shape)
+
     def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """1 + m n mod n^2."""
         width = len(self._n_row.row)
         with wiping() as secret:
             magnitude, negative = encoded.magnitude, encoded.negative
-            if device is not None:
-                magnitude = secret(device.from_host_secret(np.ascontiguousarray(magnitude)))
-                negative = secret(device.from_host_secret(np.ascontiguousarray(negative)))
+            if device is not None and not device.owns(magnitude):
+                there = self.sent(encoded, device, secret)
+                magnitude, negative = there.magnitude, there.negative
             narrow = limbs.resize(magnitude, width)
             residues = secret(limbs.negate_where(narrow, negative, self._n_row.on(device)))
             wide = secret(limbs.resize(residues, self.modulus.limbs))

@@ -129,6 +129,10 @@ class PublicKeyBase(Frozen):
     def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """The same, uniform among all encryptions of zero: hides from the key's owner too how a value was made."""
 
+    def sent(self, encoded: Encoded, device: Device, held: Callable[[Any], Any]) -> Encoded:
+        """`encoded` as `trivial` takes it in blocks on `device`; what is copied there goes through `held`."""
+        return encoded
+
     @abstractmethod
     def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """Encryptions without blinding, `uint64[size, limbs]` in Montgomery form; values are in range."""
@@ -238,16 +242,18 @@ class PublicKeyBase(Frozen):
         encoded = encoding.encode(values)
         self.check_packed(encoded.packed_bits)
         self.check_range(encoded)
-        with devices.at(device):
+        with devices.at(device), wiping() as held:
             rows = devices.empty((encoded.size, self.modulus.limbs), device)
+            sent = encoded if device is None else self.sent(encoded, device, held)
 
             def work(part: slice) -> None:
                 size = part.stop - part.start
-                block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
-                # The message first: its copies would wait for the blinding, and with them the host.
+                block = Encoded(sent.magnitude[part], sent.negative[part], 0, sent.base, (size,))
+                # The factors first: on a device their kernels are queued behind the one copy that waits for those of
+                # the block before, so that random numbers are drawn while the device works.
                 with wiping() as secret:
-                    message = secret(self.trivial(block, vartime=vartime, device=device))
                     factors = secret(blinder(size))
+                    message = secret(self.trivial(block, vartime=vartime, device=device))
                     bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
 
             devices.in_blocks(encoded.size, device, 8 * self.modulus.limbs, work, what="encryption")
