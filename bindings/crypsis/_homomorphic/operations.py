@@ -15,7 +15,15 @@ import numpy.typing as npt
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import beside, beside_secret, device_of, placed_secret, planned, wipe_copy
+from crypsis._homomorphic.devices import (
+    beside,
+    beside_secret,
+    device_of,
+    in_blocks,
+    placed_secret,
+    planned,
+    wipe_copy,
+)
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.secret import random_below, wiping
@@ -103,20 +111,30 @@ def multiply(
     n_bits = max(1, limbs.bit_length(factors.magnitude))
     negative = bool(factors.negative.any())
     inverted = inverses(rows, modulus) if negative else rows
+    one = factors.size == 1
     exponents = beside_secret(factors.magnitude, rows)
     signs = beside_secret(factors.negative, rows)
+    result: Limbs = limbs.module_of(rows).empty(
+        (len(rows if take is None else take), modulus.limbs), dtype=np.uint64
+    )
+
+    def work(part: slice) -> None:
+        def chosen(source: Limbs) -> Limbs:
+            return source[part] if take is None else limbs.gather(source, take[part])
+
+        if one or not negative:
+            bases = chosen(inverted)
+        else:
+            bases = limbs.select(signs[part], chosen(inverted), chosen(rows))
+        powers = exponents[0] if one else exponents[part]
+        power(bases, powers, modulus, exponent_bits=n_bits, montgomery=True, out=result[part])
+
     try:
-        if factors.size == 1:
-            bases = inverted if take is None else limbs.gather(inverted, take)
-            return power(bases, exponents[0], modulus, exponent_bits=n_bits, montgomery=True)
-        bases = rows if take is None else limbs.gather(rows, take)
-        if negative:
-            other = inverted if take is None else limbs.gather(inverted, take)
-            bases = limbs.select(signs, other, bases)
-        return power(bases, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+        in_blocks(len(result), device_of(rows), 8 * modulus.limbs, work, what="multiplication")
     finally:
         wipe_copy(exponents, factors.magnitude)
         wipe_copy(signs, factors.negative)
+    return result
 
 
 def signed_matrix(factors: Encoded) -> npt.NDArray[np.int64]:
