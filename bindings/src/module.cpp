@@ -44,4 +44,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_bigint(bigint);
   auto aes = module.def_submodule("aes");
   crypsis::bindings::bind_aes(aes);
+  auto bitmatrix = module.def_submodule("bitmatrix");
+  crypsis::bindings::bind_bitmatrix(bitmatrix);
 }
