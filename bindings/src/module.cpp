@@ -42,6 +42,8 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_curve25519(curve25519);
   auto bigint = module.def_submodule("bigint");
   crypsis::bindings::bind_bigint(bigint);
+  auto aes = module.def_submodule("aes");
+  crypsis::bindings::bind_aes(aes);
   auto bitmatrix = module.def_submodule("bitmatrix");
   crypsis::bindings::bind_bitmatrix(bitmatrix);
 }
