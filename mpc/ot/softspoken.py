@@ -76,7 +76,9 @@ ASSUMES = (
 )
 DELTA_BITS = 128
 CHUNK_BLOCKS = 512
-"""128 positions each: 65,536 positions, 1 MiB of rows, are made and checked at a time."""
+"""128 positions each: 65,536 positions, 1 MiB of rows, are sent and checked at a time."""
+PIECE_BLOCKS = 128
+"""Of a chunk so much is handed out at a time: what a caller makes of it then stays in the cache."""
 
 _PROOF_BYTES = 32
 _CHECK_BYTES = (DELTA_BITS + 1) * BLOCK_BYTES
@@ -257,34 +259,42 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
 
     def _run(self, n_items: int, chosen: bool) -> Iterator[Bytes]:
         with self._use():
-            *others, (_, last) = self._chunks(n_items)
-            for _, n in others:
-                yield self._chunk(n, chosen)
-            piece = self._chunk(last, chosen)
-        yield piece  # nothing is open any more
+            for begin, n in self._chunks(n_items):
+                for at, piece in self._chunk(n, chosen):
+                    if begin + at + len(piece) == n_items:
+                        break
+                    yield piece
+        yield piece  # the last one: nothing is open any more
 
-    def _chunk(self, n: int, chosen: bool) -> Bytes:
+    def _chunk(self, n: int, chosen: bool) -> Iterator[tuple[int, Bytes]]:
+        """(items of the chunk before it, rows) of each piece."""
         field = self._field
         n_blocks = self._n_blocks(n)
         first, number = self._advance(n_blocks)
-        size = field.n_rows(chosen) * n_blocks * BLOCK_BYTES
+        block_bytes = field.n_rows(chosen) * BLOCK_BYTES
+        size = block_bytes * n_blocks
         message = self._receive("a chunk", size + self._checked * _CHECK_BYTES)
         corrections = message[:size]
-        rows = self._arena("rows", 128 * n_blocks * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
+        # Without a check rows are made when they are asked for; with one, all of the chunk's before the first goes out.
+        step = n_blocks if self._checked else PIECE_BLOCKS
         columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
-        field.extend_punctured(
-            first,
-            n_blocks,
-            chosen=chosen,
-            corrections=corrections,
-            rows=rows,
-            columns=columns,
-            threads=self._threads,
-        )
-        if columns is not None:
-            challenge = self._challenge(number, first, n_blocks, chosen, corrections)
-            self._check_chunk(message[size:].reshape(-1, BLOCK_BYTES), challenge, columns, n_blocks)
-        return rows[:n]
+        for at in range(0, n_blocks, step):
+            m = min(step, n_blocks - at)
+            rows = self._arena("rows", 128 * m * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
+            field.extend_punctured(
+                first + at,
+                m,
+                chosen=chosen,
+                corrections=corrections[at * block_bytes : (at + m) * block_bytes],
+                rows=rows,
+                columns=columns,
+                threads=self._threads,
+            )
+            if columns is not None:
+                challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+                self._check_chunk(message[size:].reshape(-1, BLOCK_BYTES), challenge, columns, n_blocks)
+            for begin, stop in _pieces(min(n - 128 * at, 128 * m)):
+                yield 128 * at + begin, rows[begin:stop]
 
     def _check_chunk(self, theirs: Bytes, challenge: bytes, columns: Bytes, n_blocks: int) -> None:
         """H(w) = H(v) ^ Delta H(c) in every column [Roy22, section 4]."""
@@ -342,15 +352,16 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
         return self._run(n_items, choices)
 
     def _run(self, n_items: int, choices: Bytes | None) -> Iterator[tuple[Bytes, Bytes]]:
-        def part(begin: int, n: int) -> Bytes | None:
-            return None if choices is None else choices[begin // 8 : (begin + n + 7) // 8]
-
         with self._use():
-            *others, last = self._chunks(n_items)
-            for begin, n in others:
-                yield self._chunk(n, part(begin, n))
-            piece = self._chunk(last[1], part(*last))
-        yield piece  # nothing is open any more
+            for begin, n in self._chunks(n_items):
+                part = None if choices is None else choices[begin // 8 : (begin + n + 7) // 8]
+                bits, rows = self._chunk(n, part)
+                for at, stop in _pieces(n):
+                    piece = bits[at // 8 : (stop + 7) // 8], rows[at:stop]
+                    if begin + stop == n_items:
+                        break
+                    yield piece
+        yield piece  # the last one: nothing is open any more
 
     def _chunk(self, n: int, choices: Bytes | None) -> tuple[Bytes, Bytes]:
         field = self._field
@@ -420,6 +431,12 @@ def _columns(depths: tuple[int, ...]) -> list[tuple[int, int]]:
     """(first column, depth) of each tree."""
     firsts = np.cumsum((0, *depths[:-1]))
     return [(int(first), depth) for first, depth in zip(firsts, depths, strict=True)]
+
+
+def _pieces(n: int) -> list[tuple[int, int]]:
+    """(begin, end) of what is handed out of n items, the same at both parties."""
+    step = 128 * PIECE_BLOCKS
+    return [(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
 
 def _tree_digest(session: bytes, proofs: Bytes) -> bytes:
