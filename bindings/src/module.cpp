@@ -46,4 +46,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_aes(aes);
   auto bitmatrix = module.def_submodule("bitmatrix");
   crypsis::bindings::bind_bitmatrix(bitmatrix);
+  auto vole = module.def_submodule("vole");
+  crypsis::bindings::bind_vole(vole);
 }
