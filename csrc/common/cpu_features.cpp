@@ -11,7 +11,7 @@
 namespace crypsis {
 namespace {
 
-constexpr std::array<std::pair<Feature, const char*>, 16> kNames{{
+constexpr std::array<std::pair<Feature, const char*>, 17> kNames{{
     {kSse41, "sse4_1"},
     {kSsse3, "ssse3"},
     {kShaNi, "sha_ni"},
@@ -28,6 +28,7 @@ constexpr std::array<std::pair<Feature, const char*>, 16> kNames{{
     {kAvx512vbmi, "avx512vbmi"},
     {kVaes, "vaes"},
     {kVpclmul, "vpclmulqdq"},
+    {kGfni, "gfni"},
 }};
 
 #if defined(__x86_64__)
@@ -60,6 +61,7 @@ FeatureSet detect() noexcept {
   add(b, 29, kShaNi);
   if (ymm) {
     add(b, 5, kAvx2);
+    add(c, 8, kGfni);
     add(c, 9, kVaes);
     add(c, 10, kVpclmul);
   }

@@ -26,6 +26,7 @@ enum Feature : std::uint64_t {
   kAvx512vbmi = 1u << 13,
   kVaes = 1u << 14,
   kVpclmul = 1u << 15,
+  kGfni = 1u << 16,
 };
 using FeatureSet = std::uint64_t;
 

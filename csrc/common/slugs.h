@@ -11,6 +11,8 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "hashing",
     "curve25519",
     "bigint",
+    "vole",
+    "aes",
 });
 
 }  // namespace crypsis
