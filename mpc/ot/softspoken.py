@@ -193,9 +193,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
     def _set_up(self) -> None:
         bits = np.unpackbits(self.delta, bitorder="little")
         # A level's base OT chooses the side away from the path; the path takes a part's bits from the highest.
-        order = np.concatenate(
-            [first + np.arange(depth)[::-1] for first, depth in _columns(self.depths)]
-        )
+        order = np.concatenate([first + np.arange(depth)[::-1] for first, depth in _columns(self.depths)])
         keys = base.receive(
             self._channel,
             (1 - bits[order]).astype(np.uint8),
@@ -245,7 +243,9 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             proofs[:] = np.where(missing[:, None], found, proofs)
             good &= secrets.compare_digest(_tree_digest(self.session, proofs), digest.tobytes())
         if not good:
-            raise ProtocolAbort("the peer's trees are not consistent: it does not follow SoftSpokenOT's set-up")
+            raise ProtocolAbort(
+                "the peer's trees are not consistent: it does not follow SoftSpokenOT's set-up"
+            )
 
     def blocks(self, n_items: int, *, chosen: bool = False) -> Iterator[Bytes]:
         """As `CotSender.blocks`."""

@@ -42,8 +42,8 @@ class OwnerOutcome:
 class QuerierOutcome:
     """What the querier ends with, once the channel is closed.
 
-    `first`, `count`: int64[n_rows], which rows of `payload` belong to each own row; count is 0 where the key is not on the
-    list or NULL.
+    `first`, `count`: int64[n_rows], which rows of `payload` belong to each own row; count is 0 where the key is not on
+    the list or NULL.
     """
 
     agreed: Agreed
@@ -136,8 +136,8 @@ class Asked:
             found = all_found[mine]
             if damaged[mine].any():
                 raise ProtocolAbort(
-                    f"{int(damaged[mine].sum())} answers are damaged: the owner of the list is faulty or malicious; there "
-                    "is no output. Telling the owner which, or that, tells it about what was asked"
+                    f"{int(damaged[mine].sum())} answers are damaged: the owner of the list is faulty or malicious; "
+                    "there is no output. Telling the owner which, or that, tells it about what was asked"
                 )
             records = opened[mine][found]
         counts, payload = decode_records(records, agreed.columns, agreed.max_rows)
@@ -171,8 +171,8 @@ def run_querier(
     progress: Progress | None = None,
 ) -> Asked:
     """Asks for the keys of `source`, each distinct one once, in a secret random order and among made-up ones if
-    `pad_queries` says so. The channel stays open: close it, then `open` what was received. Raises DataError for one's own
-    input, ConfigError, ChannelError and ProtocolAbort as `run_owner`."""
+    `pad_queries` says so. The channel stays open: close it, then `open` what was received. Raises DataError for one's
+    own input, ConfigError, ChannelError and ProtocolAbort as `run_owner`."""
     seconds: dict[str, float] = {}
     with _phase(seconds, "read and digest keys", None):
         keys = digest_keys(
@@ -186,7 +186,9 @@ def run_querier(
         )
     n = keys.n_unique
     if own.pad_queries is not None and n > own.pad_queries:
-        raise DataError(f"there are {n} distinct keys and pad_queries is {own.pad_queries}: raise it, or ask fewer")
+        raise DataError(
+            f"there are {n} distinct keys and pad_queries is {own.pad_queries}: raise it, or ask fewer"
+        )
     n_queries = n if own.pad_queries is None else own.pad_queries
     with _phase(seconds, "agree", progress):
         agreed = agree_as_querier(channel, options, own, n_queries)

@@ -15,7 +15,7 @@ from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.data import KeySpec, KeyTable, Source, digest_keys
 from crypsis.mpc.pir.entries import DIGEST_BYTES
 from crypsis.mpc.pir.ot_query import bucket_bound, bucket_of
-from crypsis.mpc.pir.records import MAX_COLUMNS, Column, columns_of, encode_records, encode_rows, record_bytes
+from crypsis.mpc.pir.records import MAX_COLUMNS, Column, columns_of, encode_records, encode_rows
 
 MAX_CAPACITY = 1 << 31
 
@@ -107,7 +107,8 @@ def prepare(
     if table.n_unique > capacity:
         raise DataError(f"the list has {table.n_unique} keys and capacity is {capacity}: raise capacity")
     _check_rows(source, table, max_rows)
-    ordered = encode_rows(payload, described)[table.rows] if len(table.rows) else _no_rows(described)
+    rows = encode_rows(payload, described) if names else np.zeros((table.n_rows, 0), np.uint8)
+    ordered = rows[table.rows]
     records = encode_records(ordered, table.starts[:-1], table.counts, max_rows)
     bound = bucket_bound(capacity, prefix_bits)
     starts = np.searchsorted(
@@ -132,10 +133,6 @@ def prepare(
         n_rows=table.n_rows,
         n_null=table.n_null,
     )
-
-
-def _no_rows(columns: Sequence[Column]) -> Bytes:
-    return np.zeros((0, record_bytes(columns, 1) - record_bytes(columns, 0)), np.uint8)
 
 
 def _payload_names(source: Source, keys: Sequence[KeySpec], columns: Sequence[str] | None) -> list[str]:

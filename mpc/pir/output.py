@@ -36,7 +36,7 @@ def joined_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Each own row as often as its key has rows on the list, at least once; NULLs in the payload where it has none."""
     schema = joined_schema(source, outcome.agreed.columns, columns=columns, found=found)
-    names = [name for name in schema.names[: len(schema) - 1 - len(outcome.agreed.columns)]]
+    names = list(schema.names[: len(schema) - 1 - len(outcome.agreed.columns)])
     start = 0
     for batch in source.batches(names):
         count = outcome.count[start : start + batch.num_rows]
@@ -57,9 +57,7 @@ def joined(
 ) -> pa.Table:
     """`joined_batches` as a table."""
     schema = joined_schema(source, outcome.agreed.columns, columns=columns, found=found)
-    return pa.Table.from_batches(
-        joined_batches(source, outcome, columns=columns, found=found), schema=schema
-    )
+    return pa.Table.from_batches(joined_batches(source, outcome, columns=columns, found=found), schema=schema)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
