@@ -75,7 +75,8 @@ def combine(keys: Bytes, digests: Bytes) -> Bytes:
         np.take(table, column, out=term, mode="clip")
         np.bitwise_xor(sums, term.view(np.uint64), out=sums)
     tables.fill(0)
-    return total.view(np.uint8).reshape(-1, DIGEST_BYTES)
+    result: Bytes = total.view(np.uint8).reshape(-1, DIGEST_BYTES)
+    return result
 
 
 def entries(shape: Shape, number: int, bucket: int, keys: Bytes, records: Bytes) -> Bytes:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from crypsis.errors import DataError, ProtocolAbort
 from crypsis.mpc.data import KeySpec, KeyTable, Source, TableSource, digest_keys
 from crypsis.mpc.pir import ot_query
 from crypsis.mpc.pir.agree import Agreed, agree_as_owner, agree_as_querier
+from crypsis.mpc.pir.entries import DIGEST_BYTES
 from crypsis.mpc.pir.lists import PreparedList, prepare
 from crypsis.mpc.pir.options import OwnerOptions, QuerierOptions, QueryOptions
 from crypsis.mpc.pir.ot_source import OtSource, softspoken_source
@@ -88,13 +90,17 @@ def run_owner(
     own: OwnerOptions,
     *,
     ots: OtSource = softspoken_source,
+    admit: Callable[[int], None] | None = None,
     progress: Progress | None = None,
 ) -> OwnerOutcome:
-    """Answers one job on `channel`, which stays open. Raises ConfigError where the configurations differ, ChannelError
-    and ProtocolAbort when the peer is lost or cheats."""
+    """Answers one job on `channel`, which stays open. `admit` is called with the number of queries before any is
+    answered and may refuse by raising. Raises ConfigError where the configurations differ, ChannelError and
+    ProtocolAbort when the peer is lost or cheats."""
     seconds: dict[str, float] = {}
     with _phase(seconds, "agree", progress):
         agreed = agree_as_owner(channel, options, own, prepared)
+        if admit is not None:
+            admit(agreed.n_queries)
     if agreed.n_queries:
         with _phase(seconds, "set up", progress):
             source = ots.sender(channel, agreed.shape.session, options.threads)
@@ -105,7 +111,7 @@ def run_owner(
                 agreed.n_queries,
                 source,
                 prepared.bucket,
-                threads=options.threads,
+                threads=options.threads or len(os.sched_getaffinity(0)),
                 progress=_counter(progress, "answer", agreed.n_queries),
             )
     return OwnerOutcome(agreed, prepared, seconds)
@@ -168,11 +174,13 @@ def run_querier(
     own: QuerierOptions,
     *,
     ots: OtSource = softspoken_source,
+    accept: Callable[[Agreed], None] | None = None,
     progress: Progress | None = None,
 ) -> Asked:
     """Asks for the keys of `source`, each distinct one once, in a secret random order and among made-up ones if
-    `pad_queries` says so. The channel stays open: close it, then `open` what was received. Raises DataError for one's
-    own input, ConfigError, ChannelError and ProtocolAbort as `run_owner`."""
+    `pad_queries` says so. The channel stays open: close it, then `open` what was received. `accept` is called with what
+    was agreed before anything is asked, and may refuse by raising. Raises DataError for one's own input, ConfigError,
+    ChannelError and ProtocolAbort as `run_owner`."""
     seconds: dict[str, float] = {}
     with _phase(seconds, "read and digest keys", None):
         keys = digest_keys(
@@ -192,13 +200,15 @@ def run_querier(
     n_queries = n if own.pad_queries is None else own.pad_queries
     with _phase(seconds, "agree", progress):
         agreed = agree_as_querier(channel, options, own, n_queries)
+        if accept is not None:
+            accept(agreed)
     if not n_queries:
         return Asked(agreed, keys, None, np.zeros(0, np.int64), seconds)
     # The keys' own order is that of their digests: with it, a query's number would narrow its digest down.
     order = np.argsort(random_bytes(n_queries, 8).view(np.uint64)[:, 0])
     place = np.empty(n_queries, np.int64)
     place[order] = np.arange(n_queries)
-    digests = np.concatenate([keys.digests, random_bytes(n_queries - n, ot_query.DIGEST_BYTES)])[order]
+    digests = np.concatenate([keys.digests, random_bytes(n_queries - n, DIGEST_BYTES)])[order]
     with _phase(seconds, "set up", progress):
         receiver = ots.receiver(channel, agreed.shape.session, options.threads)
     with _phase(seconds, "ask", None):
