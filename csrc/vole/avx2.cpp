@@ -4,6 +4,7 @@
 #include "bitmatrix/gf128_pclmul.h"
 #include "bitmatrix/transpose_avx2.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -30,7 +31,8 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul,
+                                WholeSteps<bitmatrix::TransposeAvx2>>;
 
 }  // namespace
 
@@ -39,6 +41,7 @@ const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
                 Trees<Isa>::reconstruct,
                 Kernel::extend,
                 Kernel::columns_to_rows,
-                Kernel::hash_columns};
+                Kernel::hash_columns,
+                RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

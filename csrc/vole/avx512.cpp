@@ -4,7 +4,9 @@
 #include "bitmatrix/gf128_vpclmul.h"
 #include "bitmatrix/transpose_avx512.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
+#include "vole/steps_avx512.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -33,7 +35,7 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul, StepsAvx512>;
 
 }  // namespace
 
@@ -43,6 +45,7 @@ const Impl avx512{
     Trees<Isa>::reconstruct,
     Kernel::extend,
     Kernel::columns_to_rows,
-    Kernel::hash_columns};
+    Kernel::hash_columns,
+    RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

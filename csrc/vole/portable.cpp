@@ -4,6 +4,7 @@
 #include "bitmatrix/gf128_portable.h"
 #include "bitmatrix/transpose_portable.h"
 #include "vole/impl.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -37,11 +38,12 @@ struct Isa {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable,
+                                WholeSteps<bitmatrix::TransposePortable>>;
 
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand,      Trees<Isa>::reconstruct,
-                    Kernel::extend,  Kernel::columns_to_rows, Kernel::hash_columns};
+const Impl portable{{"portable", 0},         Trees<Isa>::expand,   Trees<Isa>::reconstruct, Kernel::extend,
+                    Kernel::columns_to_rows, Kernel::hash_columns, RandomKeys<Isa>::keys};
 
 }  // namespace crypsis::vole

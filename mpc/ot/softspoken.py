@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """SoftSpokenOT [Roy22]: correlated OTs from 128 base OTs, for k = 1 to 8; k = 1 is IKNP [IKNP03, ALSZ13].
 
-Delta's 128 bits are cut into n = ceil(128 / k) parts of k bits (the last may have fewer). For each there is a GGM tree
-of 2^k leaves. R below is the receiver of the OTs, who knows every leaf; S the sender, who knows Delta and every leaf but
-the one that its part of Delta names.
+Delta's 128 bits are cut into n = ceil(128 / k) parts of k bits (the last may have fewer). For each there is a GGM
+tree of 2^k leaves. R below is the receiver of the OTs, who knows every leaf; S the sender, who knows Delta and every
+leaf but the one that its part of Delta names.
 
 Set-up, once a session (base OTs: `base`, S being their receiver):
 
@@ -22,15 +22,16 @@ For each chunk of L positions (r_(i,x): L bits of the counter stream of leaf x o
 
 Transposed, the 128 bits v and w of a position are t and q = t ^ c Delta.
 
-Malicious security. The set-up's proofs bind R to leaves that do not depend on S's choice. Of the chunks, R's rows u_i ^ c
-must hide the same c in every tree. H is the universal hash of the subspace VOLE's check: a random linear map of L bits
-to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing else, so that what is sent is uniform (the paper
-takes the mask from the hash's identity part). If two trees carry different c, their hashes differ for all but 2^-128 of
-the maps; over all pairs of trees, (n^2 / 2) 2^-128 <= 2^-115 a chunk. The map is drawn after R's rows are fixed, by
-Fiat-Shamir: a BLAKE3 tree over the rows, and SHA-256 over its digests, the session and the chunk's counter. Chosen over
-a challenge from S because the chunks then need no round of their own, however long the line, and R's memory stays that
-of one chunk. What it costs: R may try maps offline, so the bound holds per try, 2^-115 each, which is 2^-40
-after 2^75 hashes of whole chunks. The hash is modelled as a random oracle, AES as an ideal cipher.
+Malicious security. The set-up's proofs bind R to leaves that do not depend on S's choice. Of the chunks, R's rows
+u_i ^ c must hide the same c in every tree. H is the universal hash of the subspace VOLE's check: a random linear map of
+L bits to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing else, which mask what is sent. If two
+trees carry different c, their hashes differ for all but 2^-128 of the maps; over all pairs of trees, that is (n^2 / 2)
+2^-128 <= 2^-115 a chunk. A tree whose hash differs passes only if R guessed Delta_i, all of it.
+The map is drawn after R's rows are fixed, by Fiat-Shamir: BLAKE3 of each KiB of the rows, and SHA-256 over its digests,
+the session and the chunk's counter. Chosen over a challenge from S because the chunks then need no round of their own,
+however long the line, and R's memory stays that of one chunk. What it costs: R may try rows offline until a map suits
+it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes are modelled as random oracles, AES
+under the challenge as an ideal cipher.
 
 Leaks     the number of items. Malicious R: selective abort: it may guess bits of Delta, is caught unless the guess is
           right (m bits: all but 2^-m), and then knows them; the 128 - m others keep the correlations as hard to break
@@ -40,7 +41,8 @@ Bits an OT   random choices n - 1, chosen n; k = 4: 31, 32. Malicious: 128 posit
           65,408 OTs. Set-up: 16 KiB or so (`setup_bytes`).
 Rounds    1 for the set-up, none for the chunks: R only sends.
 Cost      AES blocks an OT: R 2^k n / 128 (k = 4: 4), S (2^k - 1) n / 128.
-LAN, WAN  k = 4 at 1 Gbit/s and more (k = 2 above 10); k = 8 on slow lines, where `ferret` sends less still.
+LAN, WAN  `recommend` says which k: 2 to 4 at 10 Gbit/s, 5 or 6 at 1 Gbit/s, 8 on slower lines, where `ferret` sends
+          less still. k = 4 is the default.
 """
 
 from __future__ import annotations
@@ -230,7 +232,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             tree.fill(0)
 
     def _check_trees(self, leaves: list[Bytes], bits: Bytes, xors: Bytes, digests: Bytes) -> None:
-        """VerifyPPRF [Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all together from the hash."""
+        """[Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all are confirmed by the hash."""
         good = True
         parts = _columns(self.depths)
         for proofs, (first, depth), xor, digest in zip(
@@ -266,23 +268,27 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
         message = self._receive("a chunk", size + self._checked * _CHECK_BYTES)
         corrections = message[:size]
         rows = self._arena("rows", 128 * n_blocks * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
-        if not self._checked:
-            field.extend_punctured(
-                first, n_blocks, chosen=chosen, corrections=corrections, rows=rows, threads=self._threads
-            )
-            return rows[:n]
-        columns = self._arena("columns", vole.columns_bytes(n_blocks))
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
         field.extend_punctured(
-            first, n_blocks, chosen=chosen, corrections=corrections, columns=columns, threads=self._threads
+            first,
+            n_blocks,
+            chosen=chosen,
+            corrections=corrections,
+            rows=rows,
+            columns=columns,
+            threads=self._threads,
         )
-        challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+        if columns is not None:
+            challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+            self._check_chunk(message[size:].reshape(-1, BLOCK_BYTES), challenge, columns, n_blocks)
+        return rows[:n]
+
+    def _check_chunk(self, theirs: Bytes, challenge: bytes, columns: Bytes, n_blocks: int) -> None:
+        """H(w) = H(v) ^ Delta H(c) in every column [Roy22, section 4]."""
         own = vole.hash_columns(challenge, columns, n_blocks)
-        theirs = message[size:].reshape(-1, BLOCK_BYTES)
         mask = 0 - np.unpackbits(self.delta, bitorder="little")[:, None]
         if np.bitwise_or.reduce(own ^ theirs[:DELTA_BITS] ^ (theirs[DELTA_BITS] & mask), axis=None):
             raise ProtocolAbort("the check of a chunk failed: the peer's corrections are not consistent")
-        vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
-        return rows[:n]
 
     def _wipe(self) -> None:
         super()._wipe()
@@ -355,32 +361,21 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
             # What is beyond the last item, the check's mask with it, is nobody's choice.
             rest = len(padded) - len(choices)
             padded[len(choices) :] = np.frombuffer(secrets.token_bytes(rest), np.uint8)
-        if not self._checked:
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                rows=rows,
-                threads=self._threads,
-            )
-        else:
-            columns = self._arena("columns", vole.columns_bytes(n_blocks))
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                columns=columns,
-                threads=self._threads,
-            )
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
+        field.extend_full(
+            first,
+            n_blocks,
+            choices=padded,
+            corrections=corrections,
+            bits=bits,
+            rows=rows,
+            columns=columns,
+            threads=self._threads,
+        )
+        if columns is not None:
             challenge = self._challenge(number, first, n_blocks, chosen, corrections)
             message[size:] = vole.hash_columns(challenge, columns, n_blocks, bits=bits).reshape(-1)
         self._channel.send(self._stream, message.data)
-        if self._checked:
-            vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
         if n % 8:
             bits[n // 8] &= (1 << n % 8) - 1
         return bits[: (n + 7) // 8], rows[:n]
