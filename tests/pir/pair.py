@@ -112,7 +112,7 @@ def spawn(function: Callable[[], Any]) -> Future[Any]:
 
 
 def both(
-    owner: Callable[[Channel], Any], querier: Callable[[Channel], Any], **tampers: Any
+    owner: Callable[[Channel], Any], querier: Callable[[Channel], Any], /, **tampers: Any
 ) -> tuple[Future[Any], Future[Any], Recorder, Recorder]:
     """Runs two parties to their ends, results or errors."""
     ends = memory_pair("exchange", "broker", options=ChannelOptions(patience_s=5))
