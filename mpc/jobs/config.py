@@ -28,6 +28,13 @@ _Text = Annotated[str, Field(min_length=1)]
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
+def refuse_twice(names: list[str]) -> None:
+    """ValueError for a column that is named twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"column {name!r} is named twice; name it once")
+
+
 class JobModel(BaseModel):
     """Strict and frozen; no field that is not declared."""
 
@@ -71,11 +78,37 @@ class KeyConfig(JobModel):
     type: KeyType = "string"
 
 
+class OutputFileConfig(JobModel):
+    """An output file of one's own rows."""
+
+    path: _Text
+    format: Format = Field("auto", description="auto: by the suffix")
+    columns: list[_Text] | None = Field(None, description="own columns to write; default: all")
+    overwrite: bool = Field(False, description="replace an existing file")
+    null_rep: str = Field("", description="what NULL looks like in a CSV output")
+
+    @field_validator("columns")
+    @classmethod
+    def _distinct_columns(cls, value: list[str] | None) -> list[str] | None:
+        refuse_twice(value or [])
+        return value
+
+    @field_validator("null_rep")
+    @classmethod
+    def _unquoted(cls, value: str) -> str:
+        if any(c in value for c in ',"\r\n'):
+            raise ValueError("a comma, a quote or a line end cannot stand in it; choose another text")
+        return value
+
+
 class PartyConfig(JobModel):
     """Who, with whom, over which connection, on which input."""
 
     schema_command: ClassVar[str]
     """The command that lists the fields."""
+
+    path_fields: ClassVar[tuple[str, ...]] = ("input", "output", "report")
+    """Fields that are paths, or have one in their field `path`."""
 
     party: _Text = Field(description="own name, as in one's certificate")
     peer: _Text = Field(description="the other party's name, as in its certificate")
@@ -171,13 +204,6 @@ class PartyConfig(JobModel):
             raise ConfigError(f"input.csv: {error}") from error
 
 
-def refuse_twice(names: list[str]) -> None:
-    """ValueError for a column that is named twice."""
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"column {name!r} is named twice; name it once")
-
-
 Job = TypeVar("Job", bound=PartyConfig)
 
 
@@ -186,7 +212,7 @@ def load(model: type[Job], path: str | None, overrides: dict[str, Any]) -> Job:
     problem."""
     raw = _read(path) if path is not None else {}
     if path is not None:
-        _resolve_paths(raw, os.path.dirname(path))
+        _resolve_paths(raw, model.path_fields, os.path.dirname(path))
     return parse(model, _merged(raw, overrides), path)
 
 
@@ -257,7 +283,7 @@ def _read(path: str) -> dict[str, Any]:
     return raw
 
 
-def _resolve_paths(raw: dict[str, Any], folder: str) -> None:
+def _resolve_paths(raw: dict[str, Any], fields: tuple[str, ...], folder: str) -> None:
     """Makes the paths of a configuration file relative to its folder, in place."""
 
     def at(value: Any) -> Any:
@@ -265,7 +291,7 @@ def _resolve_paths(raw: dict[str, Any], folder: str) -> None:
             return [at(item) for item in value]
         return os.path.join(folder, value) if isinstance(value, str) and value else value
 
-    for name in ("input", "output", "report"):
+    for name in fields:
         value = raw.get(name)
         if isinstance(value, dict):
             raw[name] = {**value, "path": at(value["path"])} if "path" in value else value

@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, field_validator
 
-from crypsis.mpc.jobs.config import Format, JobModel, PartyConfig, load, refuse_twice, schema_of
+from crypsis.mpc.jobs.config import OutputFileConfig, PartyConfig, load, refuse_twice, schema_of
 from crypsis.mpc.pir.lists import MAX_CAPACITY
 from crypsis.mpc.pir.options import MAX_QUERIES, OwnerOptions, QuerierOptions, QueryOptions
 from crypsis.mpc.pir.ot_query import MAX_PREFIX_BITS
@@ -57,6 +57,7 @@ class ServeConfig(QueryConfig):
     """The owner's job: a list, and what of it may be asked."""
 
     schema_command: ClassVar[str] = "crypsis query schema serve"
+    path_fields: ClassVar[tuple[str, ...]] = (*QueryConfig.path_fields, "ledger")
 
     columns: _Texts | None = Field(None, description="payload columns to give; default: all but the keys")
     capacity: Annotated[int, Field(ge=1, le=MAX_CAPACITY)] | None = Field(
@@ -96,23 +97,12 @@ class ServeConfig(QueryConfig):
         )
 
 
-class AnswersConfig(JobModel):
+class AnswersConfig(OutputFileConfig):
     """Where the querier's rows go, each with what the list has of it."""
 
-    path: _Text
-    format: Format = Field("auto", description="auto: by the suffix")
-    columns: _Texts | None = Field(None, description="own columns to write; default: all")
     found: _Text = Field(
         "found", description="name of the bool column that says whether the key is on the list"
     )
-    overwrite: bool = Field(False, description="replace an existing file")
-    null_rep: str = Field("", description="what NULL looks like in a CSV output")
-
-    @field_validator("columns")
-    @classmethod
-    def _distinct_columns(cls, value: list[str] | None) -> list[str] | None:
-        refuse_twice(value or [])
-        return value
 
 
 class AskConfig(QueryConfig):

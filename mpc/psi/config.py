@@ -18,15 +18,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from crypsis.mpc.jobs.config import (
-    Format,
-    JobModel,
+    OutputFileConfig,
     PartyConfig,
     load,
     parse,
-    refuse_twice,
     schema_of,
 )
 from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role
@@ -34,30 +32,12 @@ from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role
 _Text = Annotated[str, Field(min_length=1)]
 
 
-class OutputConfig(JobModel):
+class OutputConfig(OutputFileConfig):
     """Where one's own rows of the join go."""
 
-    path: _Text
-    format: Format = Field("auto", description="auto: by the suffix")
-    columns: list[_Text] | None = Field(None, description="own columns to write; default: all")
-    overwrite: bool = Field(False, description="replace an existing file")
     indicator: _Text | None = Field(
         None, description="name of a bool column to add: the row's key is in both sets"
     )
-    null_rep: str = Field("", description="what NULL looks like in a CSV output")
-
-    @field_validator("columns")
-    @classmethod
-    def _distinct_columns(cls, value: list[str] | None) -> list[str] | None:
-        refuse_twice(value or [])
-        return value
-
-    @field_validator("null_rep")
-    @classmethod
-    def _unquoted(cls, value: str) -> str:
-        if any(c in value for c in ',"\r\n'):
-            raise ValueError("a comma, a quote or a line end cannot stand in it; choose another text")
-        return value
 
 
 class JobConfig(PartyConfig):
