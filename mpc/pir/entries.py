@@ -82,15 +82,20 @@ def combine(keys: Bytes, digests: Bytes) -> Bytes:
 def entries(shape: Shape, number: int, bucket: int, keys: Bytes, records: Bytes) -> Bytes:
     """`uint8[M, entry_bytes]`: the answer to query `number`, in the order of the finders."""
     n = len(keys)
-    numbers, buckets = np.full(n, number, np.uint64), np.full(n, bucket, np.uint32)
-    finder, mac_keys = finders(shape, numbers, buckets, keys)
-    order = np.argsort(finder.view(np.uint64)[:, 0])
+    rows = _rows(np.full(n, number, np.uint64), np.full(n, bucket, np.uint32), keys)
+    head = _block(shape, rows, 0)
     out = np.empty((n, shape.entry_bytes), np.uint8)
-    sent = records ^ pad(shape, numbers, buckets, keys)
-    out[:, :FINDER_BYTES] = finder[order]
-    out[:, FINDER_BYTES:-MAC_BYTES] = sent[order]
-    out[:, -MAC_BYTES:] = mac(shape, mac_keys, sent)[order]
-    return out
+    out[:, :FINDER_BYTES] = head[:, :FINDER_BYTES]
+    sent = out[:, FINDER_BYTES:-MAC_BYTES]
+    for begin in range(0, shape.width, 32):
+        part = np.s_[:, begin : begin + 32]
+        block = _block(shape, rows, 1 + begin // 32)[:, : shape.width - begin]
+        np.bitwise_xor(records[part], block, out=sent[part])
+    out[:, -MAC_BYTES:] = mac(shape, head[:, FINDER_BYTES : FINDER_BYTES + MAC_BYTES], sent)
+    order = np.argsort(head.view(np.uint64)[:, 0])
+    whole = out.view(f"V{shape.entry_bytes}")[:, 0]  # moved as one element each
+    result: Bytes = np.take(whole, order).view(np.uint8).reshape(n, shape.entry_bytes)
+    return result
 
 
 def finders(

@@ -61,15 +61,9 @@ class QueryScene:
         path.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
         return path
 
-    def start(self, party: str, *flags: str) -> subprocess.Popen[str]:
-        command = [
-            *COMMAND,
-            "query",
-            PARTIES[party][0],
-            "--config",
-            str(self.folder / f"{party}.json"),
-            *flags,
-        ]
+    def start(self, party: str, *flags: str, verbose: bool = False) -> subprocess.Popen[str]:
+        command = [*COMMAND, *(["-v"] if verbose else []), "query", PARTIES[party][0]]
+        command += ["--config", str(self.folder / f"{party}.json"), *flags]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         )
