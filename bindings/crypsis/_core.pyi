@@ -53,31 +53,6 @@ class _Curve25519:
         threads: int,
     ) -> None: ...
     def check_points(self, points: npt.NDArray[np.uint8]) -> tuple[int, str] | None: ...
-    def ristretto255_check(self, elements: npt.NDArray[np.uint8], threads: int) -> int | None: ...
-    def ristretto255_scalar_mult(
-        self,
-        scalars: npt.NDArray[np.uint8],
-        elements: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        threads: int,
-    ) -> int | None: ...
-    def ristretto255_scalar_mult_base(
-        self, scalars: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
-    ) -> None: ...
-    def ristretto255_add(
-        self,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        subtract: bool,
-        out: npt.NDArray[np.uint8],
-        threads: int,
-    ) -> int | None: ...
-    def ristretto255_derive(
-        self, uniform: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
-    ) -> None: ...
-    def ristretto255_reduce_scalars(
-        self, wide: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
-    ) -> None: ...
 
 class _Modulus:
     def __init__(self, n: npt.NDArray[np.uint64]) -> None: ...
@@ -180,83 +155,64 @@ class _Bigint:
         threads: int,
     ) -> None: ...
 
-class _SmallField:
-    def extend_full(
-        self,
-        first_block: int,
-        n_blocks: int,
-        choices: npt.NDArray[np.uint8] | None,
-        corrections: npt.NDArray[np.uint8],
-        bits: npt.NDArray[np.uint8] | None,
-        rows: npt.NDArray[np.uint8] | None,
-        columns: npt.NDArray[np.uint8] | None,
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def extend_punctured(
-        self,
-        first_block: int,
-        n_blocks: int,
-        chosen: bool,
-        corrections: npt.NDArray[np.uint8],
-        rows: npt.NDArray[np.uint8] | None,
-        columns: npt.NDArray[np.uint8] | None,
-        backend: str,
-        threads: int,
-    ) -> None: ...
+class _AesStream:
+    def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
+    def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...
 
-class _Vole:
-    """A submodule; arrays are C-contiguous and checked by vole.py."""
+class _Aes:
+    """A submodule; blocks are uint8[n, 16] and keys uint8[16], C-contiguous; counters are 16 big-endian bytes."""
 
-    MAX_TREE_DEPTH: int
+    FIXED_KEYS: tuple[bytes, bytes, bytes]
+    Stream: type[_AesStream]
     def backends(self) -> list[BackendStatus]: ...
-    def expand_trees(
-        self,
-        seeds: npt.NDArray[np.uint8],
-        depth: int,
-        leaves: npt.NDArray[np.uint8],
-        sums: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
+    def expand_keys(
+        self, keys: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
     ) -> None: ...
-    def reconstruct_trees(
+    def permute(
         self,
-        known: npt.NDArray[np.uint8],
-        positions: npt.NDArray[np.uint64],
-        depth: int,
-        leaves: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def tree_depths(self, k: int) -> list[int]: ...
-    def columns_bytes(self, n_blocks: int) -> int: ...
-    def SmallField(  # noqa: N802
-        self, k: int, leaves: npt.NDArray[np.uint8], delta: npt.NDArray[np.uint8] | None
-    ) -> _SmallField: ...
-    def columns_to_rows(
-        self,
-        columns: npt.NDArray[np.uint8],
-        n_blocks: int,
-        rows: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def hash_columns(
-        self,
-        challenge: npt.NDArray[np.uint8],
-        columns: npt.NDArray[np.uint8],
-        bits: npt.NDArray[np.uint8] | None,
-        n_blocks: int,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
         out: npt.NDArray[np.uint8],
         backend: str,
+        threads: int,
     ) -> None: ...
-
-    def random_keys(
+    def mmo(
         self,
-        rows: npt.NDArray[np.uint8],
-        delta: npt.NDArray[np.uint8] | None,
-        tweak_low: int | None,
-        tweak_high: int,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def tmmo(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ctr(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        data: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ggm_level(
+        self,
+        keys: npt.NDArray[np.uint8],
+        parents: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def measure_rounds(self, backend: str, repeats: int) -> int: ...
+    def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
+
 class _Bitmatrix:
     """A submodule; every array is uint8, C-contiguous, and counts by its size whatever its shape."""
 
@@ -333,63 +289,86 @@ class _Bitmatrix:
         threads: int,
     ) -> None: ...
 
-class _AesStream:
-    def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
-    def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...
+class _SmallField:
+    def extend_full(
+        self,
+        first_block: int,
+        n_blocks: int,
+        choices: npt.NDArray[np.uint8] | None,
+        corrections: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
+        rows: npt.NDArray[np.uint8] | None,
+        columns: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def extend_punctured(
+        self,
+        first_block: int,
+        n_blocks: int,
+        chosen: bool,
+        corrections: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.uint8] | None,
+        columns: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
 
-class _Aes:
-    """A submodule; blocks are uint8[n, 16] and keys uint8[16], C-contiguous; counters are 16 big-endian bytes."""
+class _Vole:
+    """A submodule; arrays are C-contiguous and checked by vole.py."""
 
-    FIXED_KEYS: tuple[bytes, bytes, bytes]
-    Stream: type[_AesStream]
+    MAX_TREE_DEPTH: int
     def backends(self) -> list[BackendStatus]: ...
-    def expand_keys(
-        self, keys: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
-    ) -> None: ...
-    def permute(
+    def expand_trees(
         self,
-        key: npt.NDArray[np.uint8],
-        blocks: npt.NDArray[np.uint8],
+        seeds: npt.NDArray[np.uint8],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        sums: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def reconstruct_trees(
+        self,
+        known: npt.NDArray[np.uint8],
+        positions: npt.NDArray[np.uint64],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def tree_depths(self, k: int) -> list[int]: ...
+    def columns_bytes(self, n_blocks: int) -> int: ...
+    def SmallField(  # noqa: N802
+        self, k: int, leaves: npt.NDArray[np.uint8], delta: npt.NDArray[np.uint8] | None
+    ) -> _SmallField: ...
+    def columns_to_rows(
+        self,
+        columns: npt.NDArray[np.uint8],
+        n_blocks: int,
+        rows: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def hash_columns(
+        self,
+        challenge: npt.NDArray[np.uint8],
+        columns: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
+        n_blocks: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+    ) -> None: ...
+    def random_keys(
+        self,
+        rows: npt.NDArray[np.uint8],
+        delta: npt.NDArray[np.uint8] | None,
+        tweak_low: int | None,
+        tweak_high: int,
         out: npt.NDArray[np.uint8],
         backend: str,
         threads: int,
     ) -> None: ...
-    def mmo(
-        self,
-        key: npt.NDArray[np.uint8],
-        blocks: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def tmmo(
-        self,
-        key: npt.NDArray[np.uint8],
-        first: bytes,
-        blocks: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def ctr(
-        self,
-        key: npt.NDArray[np.uint8],
-        first: bytes,
-        data: npt.NDArray[np.uint8] | None,
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def ggm_level(
-        self,
-        keys: npt.NDArray[np.uint8],
-        parents: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def measure_rounds(self, backend: str, repeats: int) -> int: ...
-    def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
 
 aes: _Aes
 bigint: _Bigint

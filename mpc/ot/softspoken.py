@@ -257,8 +257,11 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
 
     def _run(self, n_items: int, chosen: bool) -> Iterator[Bytes]:
         with self._use():
-            for _, n in self._chunks(n_items):
+            *others, (_, last) = self._chunks(n_items)
+            for _, n in others:
                 yield self._chunk(n, chosen)
+            piece = self._chunk(last, chosen)
+        yield piece  # nothing is open any more
 
     def _chunk(self, n: int, chosen: bool) -> Bytes:
         field = self._field
@@ -339,10 +342,15 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
         return self._run(n_items, choices)
 
     def _run(self, n_items: int, choices: Bytes | None) -> Iterator[tuple[Bytes, Bytes]]:
+        def part(begin: int, n: int) -> Bytes | None:
+            return None if choices is None else choices[begin // 8 : (begin + n + 7) // 8]
+
         with self._use():
-            for begin, n in self._chunks(n_items):
-                part = None if choices is None else choices[begin // 8 : (begin + n + 7) // 8]
-                yield self._chunk(n, part)
+            *others, last = self._chunks(n_items)
+            for begin, n in others:
+                yield self._chunk(n, part(begin, n))
+            piece = self._chunk(last[1], part(*last))
+        yield piece  # nothing is open any more
 
     def _chunk(self, n: int, choices: Bytes | None) -> tuple[Bytes, Bytes]:
         field = self._field
