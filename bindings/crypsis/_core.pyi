@@ -53,6 +53,31 @@ class _Curve25519:
         threads: int,
     ) -> None: ...
     def check_points(self, points: npt.NDArray[np.uint8]) -> tuple[int, str] | None: ...
+    def ristretto255_check(self, elements: npt.NDArray[np.uint8], threads: int) -> int | None: ...
+    def ristretto255_scalar_mult(
+        self,
+        scalars: npt.NDArray[np.uint8],
+        elements: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        threads: int,
+    ) -> int | None: ...
+    def ristretto255_scalar_mult_base(
+        self, scalars: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
+    ) -> None: ...
+    def ristretto255_add(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        subtract: bool,
+        out: npt.NDArray[np.uint8],
+        threads: int,
+    ) -> int | None: ...
+    def ristretto255_derive(
+        self, uniform: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
+    ) -> None: ...
+    def ristretto255_reduce_scalars(
+        self, wide: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
+    ) -> None: ...
 
 class _Modulus:
     def __init__(self, n: npt.NDArray[np.uint64]) -> None: ...
