@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import numpy as np
+
+from crypsis import backends, hashing
 from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.data import Source
 from crypsis.mpc.data.gather import output_schema
@@ -49,6 +52,7 @@ def serve_files(
     phases = Phases(progress)
     options, own = config.options(), config.owner_options()
     with phases.phase("check input"):
+        _check_kernels(config)
         source = open_input(config)
         taken = taken_places(config, source, config_file)
         if config.ledger is not None:
@@ -114,6 +118,7 @@ def ask_files(
     options, own = config.options(), config.querier_options()
     output = config.output
     with phases.phase("check input and output"):
+        _check_kernels(config)
         source = open_input(config)
         _check_output(config, source, config_file)
         record = _record(source)
@@ -173,6 +178,15 @@ def _guarded(channel: Channel, config: QueryConfig) -> Iterator[None]:
     except BaseException as error:
         channel.abort(public_reason(config, error))
         raise
+
+
+def _check_kernels(config: QueryConfig) -> None:
+    """Raises now what would stop the kernels later: a wrong CRYPSIS_NUM_THREADS, a backend that cannot run."""
+    try:
+        backends.n_threads(config.threads)
+        hashing.digest(config.hash, np.zeros((1, 16), np.uint8), threads=1)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _record(source: Source) -> FileRecord:

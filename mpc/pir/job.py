@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from crypsis import backends
 from crypsis.errors import DataError, ProtocolAbort
 from crypsis.mpc.data import KeySpec, KeyTable, Source, TableSource, digest_keys
 from crypsis.mpc.pir import ot_query
@@ -111,7 +111,7 @@ def run_owner(
                 agreed.n_queries,
                 source,
                 prepared.bucket,
-                threads=options.threads or len(os.sched_getaffinity(0)),
+                threads=backends.n_threads(options.threads),
                 progress=_counter(progress, "answer", agreed.n_queries),
             )
     return OwnerOutcome(agreed, prepared, seconds)

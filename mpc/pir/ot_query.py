@@ -69,6 +69,8 @@ from crypsis.mpc.transport import Channel
 
 MAX_PREFIX_BITS = 24
 BATCH_QUERIES = 256
+AHEAD_BYTES = 256 << 20
+"""Answers of more than a message each that are made at a time, one a thread."""
 BUCKETS, ANSWERS = 1, 2  # streams; the OTs have OTS
 OTS = 3
 
@@ -170,9 +172,11 @@ def answer(
                 return entries(shape, begin + i, number, combine(keys[i], digests), records)
 
             group = shape.queries_per_message
-            for first in range(0, size, group):
-                answers = list(pool.map(one, range(first, min(first + group, size))))
-                _send_answers(channel, shape, answers)
+            step = group if group > 1 else max(1, min(threads, AHEAD_BYTES // shape.answer_bytes))
+            for first in range(0, size, step):
+                answers = list(pool.map(one, range(first, min(first + step, size))))
+                for at in range(0, len(answers), group):
+                    _send_answers(channel, shape, answers[at : at + group])
                 if progress is not None:
                     progress(begin + first + len(answers))
             keys.fill(0)
