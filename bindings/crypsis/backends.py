@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from crypsis import _core
+from crypsis import _arguments, _core
 from crypsis.errors import BackendUnavailable
 
 SLUGS = _core.SLUGS
@@ -98,6 +98,12 @@ def check_forced() -> None:
             f"CRYPSIS_BACKEND is {os.environ.get('CRYPSIS_BACKEND')!r}, which cannot run here for "
             f"{', '.join(refused)}: unset it, or name backends that `crypsis backends` shows for this CPU"
         )
+
+
+def n_threads(threads: int | None = None) -> int:
+    """The threads that a kernel would take: `threads`, else CRYPSIS_NUM_THREADS, else the CPUs of the process. Raises
+    ValueError for a number, or a variable, that is none."""
+    return _core.resolve_threads(_arguments.threads(threads))
 
 
 def cpu_features() -> list[str]:

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from crypsis.mpc.cli.psi_run import psi_run
+from crypsis.mpc.cli.query import query
 
 app = typer.Typer(
     name="crypsis",
-    help="Private computation between parties: set intersection over mutual TLS, on fast kernels.",
+    help="Private computation between parties: set intersection and list queries over mutual TLS, on fast kernels.",
     epilog="Exit codes: 0 done, 2 usage or configuration, 3 backend, 4 data, 5 peer or network, 6 protocol, "
     "70 defect, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
@@ -26,6 +27,7 @@ app = typer.Typer(
 psi = typer.Typer(help="Private set intersection between two parties' files.", no_args_is_help=True)
 demo = typer.Typer(help="Two parties on this machine, with generated data.", no_args_is_help=True)
 app.add_typer(psi, name="psi")
+app.add_typer(query, name="query")
 app.add_typer(demo, name="demo")
 psi.command("run", help=psi_run.__doc__)(psi_run)
 

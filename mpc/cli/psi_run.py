@@ -36,85 +36,81 @@ _NOT_FIELDS = ("config", "json_output", "quiet")
 _KEY_TYPES = ("string", "int", "bytes", "date")
 
 
-def _option(flag: str, help: str) -> Any:
+def option(flag: str, help: str) -> Any:
     return typer.Option(flag, help=help, show_default=False)
 
 
 def psi_run(
-    config: Annotated[
-        str | None, _option("--config", "YAML or JSON file; flags override its fields.")
-    ] = None,
-    party: Annotated[str | None, _option("--party", "Own name, as in one's certificate.")] = None,
-    peer: Annotated[str | None, _option("--peer", "The other party's name.")] = None,
-    role: Annotated[str | None, _option("--role", "receiver (learns the intersection) or sender.")] = None,
-    listen: Annotated[str | None, _option("--listen", "host:port to wait on.")] = None,
-    connect: Annotated[str | None, _option("--connect", "host:port of the listening party.")] = None,
-    tls_ca: Annotated[str | None, _option("--tls-ca", "PEM file of the authority both trust.")] = None,
+    config: Annotated[str | None, option("--config", "YAML or JSON file; flags override its fields.")] = None,
+    party: Annotated[str | None, option("--party", "Own name, as in one's certificate.")] = None,
+    peer: Annotated[str | None, option("--peer", "The other party's name.")] = None,
+    role: Annotated[str | None, option("--role", "receiver (learns the intersection) or sender.")] = None,
+    listen: Annotated[str | None, option("--listen", "host:port to wait on.")] = None,
+    connect: Annotated[str | None, option("--connect", "host:port of the listening party.")] = None,
+    tls_ca: Annotated[str | None, option("--tls-ca", "PEM file of the authority both trust.")] = None,
     tls_certificate: Annotated[
-        str | None, _option("--tls-certificate", "PEM file of one's certificate.")
+        str | None, option("--tls-certificate", "PEM file of one's certificate.")
     ] = None,
-    tls_key: Annotated[str | None, _option("--tls-key", "PEM file of its private key.")] = None,
+    tls_key: Annotated[str | None, option("--tls-key", "PEM file of its private key.")] = None,
     insecure: Annotated[
-        bool | None, _option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
+        bool | None, option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
     ] = None,
     input_path: Annotated[
-        list[str] | None, _option("--input", "File, directory or glob; may be repeated.")
+        list[str] | None, option("--input", "File, directory or glob; may be repeated.")
     ] = None,
-    input_format: Annotated[str | None, _option("--input-format", "auto, csv, parquet or arrow.")] = None,
-    csv_delimiter: Annotated[str | None, _option("--csv-delimiter", "One character.")] = None,
+    input_format: Annotated[str | None, option("--input-format", "auto, csv, parquet or arrow.")] = None,
+    csv_delimiter: Annotated[str | None, option("--csv-delimiter", "One character.")] = None,
     csv_header: Annotated[
-        bool | None, _option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
+        bool | None, option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
     ] = None,
     csv_column_name: Annotated[
-        list[str] | None, _option("--csv-column-name", "Column names of a file without header; repeat.")
+        list[str] | None, option("--csv-column-name", "Column names of a file without header; repeat.")
     ] = None,
-    csv_quote_char: Annotated[str | None, _option("--csv-quote-char", "One character.")] = None,
+    csv_quote_char: Annotated[str | None, option("--csv-quote-char", "One character.")] = None,
     csv_null_value: Annotated[
-        list[str] | None, _option("--csv-null-value", "Unquoted text that means NULL; repeat.")
+        list[str] | None, option("--csv-null-value", "Unquoted text that means NULL; repeat.")
     ] = None,
     csv_infer_types: Annotated[
-        bool | None, _option("--csv-infer-types/--no-csv-infer-types", "Numbers and dates instead of text.")
+        bool | None, option("--csv-infer-types/--no-csv-infer-types", "Numbers and dates instead of text.")
     ] = None,
     key: Annotated[
-        list[str] | None, _option("--key", "Key column, or column:type (string, int, bytes, date); repeat.")
+        list[str] | None, option("--key", "Key column, or column:type (string, int, bytes, date); repeat.")
     ] = None,
-    output_path: Annotated[str | None, _option("--output", "File for one's own rows of the join.")] = None,
-    output_format: Annotated[str | None, _option("--output-format", "auto, csv, parquet or arrow.")] = None,
+    output_path: Annotated[str | None, option("--output", "File for one's own rows of the join.")] = None,
+    output_format: Annotated[str | None, option("--output-format", "auto, csv, parquet or arrow.")] = None,
     output_column: Annotated[
-        list[str] | None, _option("--output-column", "Own column to write; repeat. Default: all.")
+        list[str] | None, option("--output-column", "Own column to write; repeat. Default: all.")
     ] = None,
     overwrite: Annotated[
-        bool | None, _option("--overwrite/--no-overwrite", "Replace an existing output.")
+        bool | None, option("--overwrite/--no-overwrite", "Replace an existing output.")
     ] = None,
     indicator: Annotated[
-        str | None, _option("--indicator", "Add a bool column of this name: the key is in both sets.")
+        str | None, option("--indicator", "Add a bool column of this name: the key is in both sets.")
     ] = None,
-    null_rep: Annotated[str | None, _option("--null-rep", "What NULL looks like in a CSV output.")] = None,
+    null_rep: Annotated[str | None, option("--null-rep", "What NULL looks like in a CSV output.")] = None,
     report: Annotated[
-        str | None, _option("--report", "JSON run report. Default: <output>.report.json beside the output.")
+        str | None, option("--report", "JSON run report. Default: <output>.report.json beside the output.")
     ] = None,
-    protocol: Annotated[str | None, _option("--protocol", "ecdh.")] = None,
+    protocol: Annotated[str | None, option("--protocol", "ecdh.")] = None,
     broadcast: Annotated[
-        bool | None, _option("--broadcast/--no-broadcast", "Both parties learn the intersection.")
+        bool | None, option("--broadcast/--no-broadcast", "Both parties learn the intersection.")
     ] = None,
-    join: Annotated[str | None, _option("--join", "inner, left, right, full or difference.")] = None,
-    left: Annotated[
-        str | None, _option("--left", "Which role is the left table: receiver or sender.")
-    ] = None,
+    join: Annotated[str | None, option("--join", "inner, left, right, full or difference.")] = None,
+    left: Annotated[str | None, option("--left", "Which role is the left table: receiver or sender.")] = None,
     align: Annotated[
-        bool | None, _option("--align/--no-align", "With broadcast: both outputs line up row by row.")
+        bool | None, option("--align/--no-align", "With broadcast: both outputs line up row by row.")
     ] = None,
-    hash: Annotated[str | None, _option("--hash", "sha256, sm3 or blake3.")] = None,
-    job: Annotated[str | None, _option("--job", "Public job name; both parties give the same.")] = None,
-    null_policy: Annotated[str | None, _option("--null-policy", "NULL keys: ignore or error.")] = None,
-    batch_size: Annotated[int | None, _option("--batch-size", "Keys a message.")] = None,
-    threads: Annotated[int | None, _option("--threads", "Threads for the kernels.")] = None,
-    patience: Annotated[float | None, _option("--patience", "Seconds a lost peer is waited for.")] = None,
+    hash: Annotated[str | None, option("--hash", "sha256, sm3 or blake3.")] = None,
+    job: Annotated[str | None, option("--job", "Public job name; both parties give the same.")] = None,
+    null_policy: Annotated[str | None, option("--null-policy", "NULL keys: ignore or error.")] = None,
+    batch_size: Annotated[int | None, option("--batch-size", "Keys a message.")] = None,
+    threads: Annotated[int | None, option("--threads", "Threads for the kernels.")] = None,
+    patience: Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")] = None,
     max_output_rows: Annotated[
-        int | None, _option("--max-output-rows", "Refuse a join with more rows.")
+        int | None, option("--max-output-rows", "Refuse a join with more rows.")
     ] = None,
     memory_mib: Annotated[
-        int | None, _option("--memory-mib", "Memory for gathering the output rows, in MiB.")
+        int | None, option("--memory-mib", "Memory for gathering the output rows, in MiB.")
     ] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print the run report instead of a summary.")
@@ -146,11 +142,12 @@ def psi_run(
     sys.stdout.flush()
 
 
-def overrides_of(flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags that were given, nested as the configuration file is."""
+def overrides_of(flags: dict[str, Any], places: dict[str, str] | None = None) -> dict[str, Any]:
+    """Flags that were given, nested as the configuration file is; `places` adds to what is nested."""
+    known = _PLACES | (places or {})
     nested: dict[str, Any] = {}
     for name, value in flags.items():
-        *parents, last = _PLACES.get(name, name).split(".")
+        *parents, last = known.get(name, name).split(".")
         level = nested
         for parent in parents:
             level = level.setdefault(parent, {})

@@ -64,7 +64,6 @@ def send(
     """
     context = _context(n_items, session)
     scalars = ristretto255.random_scalars(n_items)
-    shared = np.empty((2, n_items, _POINT), np.uint8)
     try:
         own = ristretto255.scalar_mult_base(scalars, threads=threads)
         r = _receive_points(channel, stream, n_items, 2)
@@ -75,12 +74,11 @@ def send(
             mask = _hash_to_group(context, tag, r[:, 1 - j], threads)
             public = ristretto255.add(np.ascontiguousarray(r[:, j]), mask, threads=threads)
             _check(channel, public, threads)
-            shared[j] = ristretto255.scalar_mult(scalars, public, threads=threads)
-            keys[:, j] = _keys(context, tag, own, r, shared[j], threads)
+            shared = ristretto255.scalar_mult(scalars, public, threads=threads)
+            keys[:, j] = _keys(context, tag, own, r, shared, threads)
         return keys
     finally:
         scalars.fill(0)
-        shared.fill(0)
 
 
 def receive(
@@ -94,7 +92,6 @@ def receive(
     n_items = len(choices)
     context = _context(n_items, session)
     scalars = ristretto255.random_scalars(2 * n_items)
-    shared = np.empty((n_items, _POINT), np.uint8)
     try:
         points = ristretto255.scalar_mult_base(scalars, threads=threads)
         chosen, other = points[:n_items], points[n_items:]
@@ -104,11 +101,10 @@ def receive(
         r = np.stack([chosen ^ swapped, other ^ swapped], axis=1)
         channel.send(stream, r.data.cast("B"))
         peer = _receive_points(channel, stream, n_items, 1)[:, 0]
-        shared[:] = ristretto255.scalar_mult(scalars[:n_items], peer, threads=threads)
+        shared = ristretto255.scalar_mult(scalars[:n_items], np.ascontiguousarray(peer), threads=threads)
         return _keys(context, choices, peer, r, shared, threads)
     finally:
         scalars.fill(0)
-        shared.fill(0)
 
 
 def _context(n_items: int, session: bytes) -> Bytes:
@@ -165,10 +161,11 @@ def _hash_to_group(context: Bytes, tags: Bytes, points: Bytes, threads: int | No
 
 
 def _keys(context: Bytes, tags: Bytes, sender: Bytes, r: Bytes, shared: Bytes, threads: int | None) -> Bytes:
-    """`uint8[n, 16]`: K(tag, A, r_0, r_1, shared) of each item."""
+    """`uint8[n, 16]`: K(tag, A, r_0, r_1, shared) of each item. Wipes `shared`."""
     rows = np.concatenate([context, tags[:, None], sender, r.reshape(len(r), -1), shared], axis=1)
     try:
         keys: Bytes = hashing.sha256(rows, digest_size=KEY_BYTES, domain=_KEY_DOMAIN, threads=threads)
         return keys
     finally:
         rows.fill(0)
+        shared.fill(0)

@@ -90,6 +90,20 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
         },
     )
     message = recv_json(channel, "config")
+    compare_public(channel, own, message)
+    if message.get("role") not in get_args(Role):
+        raise ProtocolAbort(f"the peer sent role = {str(message.get('role'))[:40]!r}; ended")
+    if message["role"] == options.role:
+        hear_refusal(channel)
+        raise ConfigError(
+            f"both parties are '{options.role}': one must be the receiver, the other the sender"
+        )
+    return count_field(message, "n_unique", MAX_KEYS)
+
+
+def compare_public(channel: Channel, own: dict[str, Any], message: dict[str, Any]) -> None:
+    """Compares one's own public configuration with that in the peer's message. Raises ConfigError naming the first
+    field that differs, with both values, on both sides; ProtocolAbort for a message that is not in order."""
     peer_public = message.get("public")
     if not isinstance(peer_public, dict):
         raise ProtocolAbort("the peer sent a configuration without public fields; ended")
@@ -99,7 +113,7 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
         for name in [*own, *sorted(set(peer_public) - set(own))]:
             mine, theirs = own.get(name), peer_public.get(name)
             if mine != theirs:
-                _hear_refusal(channel)
+                hear_refusal(channel)
                 field, remedy = _REMEDIES.get(name, (name, "give both the same value"))
                 raise ConfigError(
                     f"the parties disagree on {field[:40]!r}: {mine!r} here, {repr(theirs)[:80]} at {channel.peer}; "
@@ -107,17 +121,9 @@ def agree(channel: Channel, options: PsiOptions, n_unique: int) -> int:
                 )
         # Different bytes that Python takes for equal (1 and true, null and absent): no version of ours writes those.
         raise ProtocolAbort(f"the configuration of {channel.peer} is not written as this version does; ended")
-    if message.get("role") not in get_args(Role):
-        raise ProtocolAbort(f"the peer sent role = {str(message.get('role'))[:40]!r}; ended")
-    if message["role"] == options.role:
-        _hear_refusal(channel)
-        raise ConfigError(
-            f"both parties are '{options.role}': one must be the receiver, the other the sender"
-        )
-    return count_field(message, "n_unique", MAX_KEYS)
 
 
-def _hear_refusal(channel: Channel) -> None:
+def hear_refusal(channel: Channel) -> None:
     """Waits until the peer has seen the mismatch too: ending the job at once could overtake one's own
     configuration."""
     with suppress(ChannelError, ProtocolAbort):

@@ -8,45 +8,36 @@ leaves no output.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
-from crypsis.errors import ConfigError, CrypsisError, DataError
-from crypsis.mpc.data import Source, check_output, open_source, write_output
-from crypsis.mpc.data.encode import check_key_type
+from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.data import Source, check_output, write_output
+from crypsis.mpc.jobs.around import (
+    Phases,
+    close_in_order,
+    dial,
+    open_input,
+    public_reason,
+    refuse_taken,
+    security_of,
+    taken_places,
+)
 from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.agree import confirm
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
-from crypsis.mpc.psi.job import run, timed_phase
+from crypsis.mpc.psi.job import run
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
-from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channel
 
 _log = logging.getLogger("crypsis.psi")
 
 # Formats pack the same rows up to this much tighter than each other: less than this share of the input
 # cannot do.
 _TIGHTEST = 8
-
-
-class _Phases:
-    """Wall seconds by phase, and the phase told to the progress display as it begins."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        with timed_phase(self.seconds, name, self._progress):
-            yield
 
 
 def run_job(
@@ -60,11 +51,11 @@ def run_job(
     error there is no output file, here or (up to the loss of the very last message) at the peer.
     """
     started = datetime.now(UTC)
-    phases = _Phases(progress)
+    phases = Phases(progress)
     options = config.options()
     with phases.phase("check input and output"):
         _check_kernels(options)
-        source = _open_input(config)
+        source = open_input(config)
         _check_places(config, source, config_file)
         record = FileRecord(
             paths=[os.path.abspath(file) for file in source.files],
@@ -72,7 +63,7 @@ def run_job(
             n_bytes=source.n_bytes,
         )
     with phases.phase("wait for the peer"):
-        channel = _dial(config)
+        channel = dial(config)
     written: FileRecord | None = None
     output_rows: int | None = None
     try:
@@ -104,9 +95,9 @@ def run_job(
             output_rows = info.n_rows
             written = FileRecord(paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes)
     except BaseException as error:
-        channel.abort(_public_reason(config, error))
+        channel.abort(public_reason(config, error))
         raise
-    _close(channel)
+    close_in_order(channel)
     report = RunReport(
         party=config.party,
         peer=config.peer,
@@ -114,7 +105,7 @@ def run_job(
         outcome=outcome,
         output_rows=output_rows,
         stats=channel.stats,
-        security=_security(config),
+        security=security_of(config),
         input=record,
         output=written,
         started=started,
@@ -135,21 +126,6 @@ def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str,
     return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
-def _open_input(config: JobConfig) -> Source:
-    """The input, its key and output columns there, and the keys' types possible."""
-    source = open_source(config.input.path, format=config.input.format, csv=config.csv_options())
-    names = [key.name for key in config.keys]
-    source.require_columns(names)
-    first = next(iter(source.key_batches(names)), None)
-    if first is not None:
-        for field, key in zip(first.schema, config.keys, strict=True):
-            try:
-                check_key_type(field.type, key.type, key.name)
-            except DataError as error:
-                raise DataError(f"{source.files[0]}: {error}") from error
-    return source
-
-
 def _check_kernels(options: PsiOptions) -> None:
     try:
         ecdh.check_kernels(options)
@@ -159,15 +135,10 @@ def _check_kernels(options: PsiOptions) -> None:
 
 def _check_places(config: JobConfig, source: Source, config_file: str | None) -> None:
     """Output and report can be written where they are to go, and replace nothing else the job names."""
-    taken = {os.path.realpath(file): "the input" for file in source.files}
-    if config.tls is not None:
-        for name in ("ca", "certificate", "key"):
-            taken[os.path.realpath(getattr(config.tls, name))] = f"tls.{name}"
-    if config_file is not None:
-        taken[os.path.realpath(config_file)] = "the configuration file"
+    taken = taken_places(config, source, config_file)
     if config.output is not None:
         output = config.output
-        _refuse_taken("output", output.path, taken)
+        refuse_taken("output", output.path, taken)
         check_output(
             source,
             output.path,
@@ -179,15 +150,8 @@ def _check_places(config: JobConfig, source: Source, config_file: str | None) ->
         )
         _check_space(config, output, source)
     if config.report_path is not None:
-        _refuse_taken("report", config.report_path, taken)
+        refuse_taken("report", config.report_path, taken)
         check_report_place(config.report_path)
-
-
-def _refuse_taken(name: str, path: str, taken: dict[str, str]) -> None:
-    """Refuses a place that another file of the job has, and takes it."""
-    owner = taken.setdefault(os.path.realpath(path), f"the {name}")
-    if owner != f"the {name}":
-        raise DataError(f"{path}: is {owner} too; write the {name} to another file")
 
 
 def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> None:
@@ -205,50 +169,3 @@ def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> Non
         _log.warning(
             "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
         )
-
-
-def _dial(config: JobConfig) -> Channel:
-    tls = None
-    if config.tls is not None:
-        tls = TlsFiles(
-            ca=Path(config.tls.ca), certificate=Path(config.tls.certificate), key=Path(config.tls.key)
-        )
-    return open_channel(
-        party=config.party,
-        peer=config.peer,
-        listen=config.listen,
-        connect=config.connect,
-        tls=tls,
-        insecure=config.insecure,
-        options=ChannelOptions(patience_s=config.patience),
-    )
-
-
-def _close(channel: Channel) -> None:
-    """The farewell. Both outputs are in place by now, so losing the peer here does not undo the job."""
-    try:
-        channel.close()
-    except CrypsisError as error:
-        _log.warning("the result is complete, but the connection did not end in order: %s", error)
-
-
-def _public_reason(config: JobConfig, error: BaseException) -> str:
-    """What the peer is told: the kind of failure only, for an exception's text may quote private data."""
-    if not isinstance(error, Exception):  # Ctrl-C and its like
-        return f"party {config.party!r} was interrupted by its operator"
-    return f"{type(error).__name__} at party {config.party!r}; see its own log"
-
-
-def _security(config: JobConfig) -> dict[str, object]:
-    if config.tls is None:
-        return {"transport": "plain text, not authenticated (insecure)", "peer_certificate_name": None}
-    return {
-        "transport": "mutual TLS",
-        "peer_certificate_name": config.peer,
-        "ca_sha256": _file_digest(config.tls.ca),
-        "own_certificate_sha256": _file_digest(config.tls.certificate),
-    }
-
-
-def _file_digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

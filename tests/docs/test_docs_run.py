@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from crypsis.mpc.jobs.config import parse
+from crypsis.mpc.pir.config import AskConfig, ServeConfig
 from crypsis.mpc.psi.config import parse_config
 from crypsis.mpc.transport.certs import make_development_certificates
 from crypsis.mpc.transport.ports import free_port
@@ -82,6 +84,9 @@ def _guide_config(party: str) -> dict[str, Any]:
 def test_configurations_are_valid(text: str) -> None:
     """Whole ones as they are, fragments on top of the bank's."""
     given = yaml.safe_load(text)
+    if "list_name" in given:
+        parse(AskConfig if "output" in given else ServeConfig, given)
+        return
     parse_config(given if "party" in given else {**_guide_config("bank"), **given})
 
 
@@ -139,6 +144,52 @@ def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
     )
     for name in re.findall(r"`(\w+)(?:\.\w+\*?)?`", " ".join(fields[:7])):
         assert name in report
+
+
+def test_the_two_configurations_of_a_query_are_a_job(tmp_path: Path) -> None:
+    """Two processes, mutual TLS, the files and the result that docs/query.md shows."""
+    page, port = ROOT / "docs" / "query.md", free_port()
+    parties = {"exchange": "serve", "broker": "ask"}
+    for text in _yaml_blocks(page):
+        for address in ("0.0.0.0:7400", "exchange.example:7400"):
+            text = text.replace(address, f"127.0.0.1:{port}")
+        (tmp_path / text.split()[1]).write_text(text, encoding="utf-8")
+    make_development_certificates(tmp_path / "certificates", list(parties))
+    tables = next(block.text for block in blocks(page, "python") if "write_table" in block.text)
+    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=60, check=True)
+    command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "query"]
+    processes = [
+        subprocess.Popen(
+            [*command, verb, "--config", f"{party}.yaml", "--patience", "30"],
+            cwd=tmp_path,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for party, verb in parties.items()
+    ]
+    try:
+        told = [process.communicate(timeout=60) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], told
+    shown = blocks(page, "text")[0].text.splitlines()
+    assert told[1][0].splitlines()[:3] == shown[:3]
+    answers = pq.read_table(tmp_path / "answers.parquet").to_pylist()
+    rows = re.findall(
+        r"^\| (\w+) \| (\d+) \| (true|false) \| (.*?) ?\| ?(.*?) ?\|$", page.read_text(), re.MULTILINE
+    )
+    assert len(rows) == len(answers) == 4
+    for (applicant, amount, found, reason, since), row in zip(rows, answers, strict=True):
+        assert row == {
+            "applicant": applicant,
+            "amount": int(amount),
+            "found": found == "true",
+            "reason": reason or None,
+            "since": int(since) if since else None,
+        }
 
 
 def test_a_mistake_in_the_guide_would_show() -> None:

@@ -212,3 +212,23 @@ def test_wrong_arguments(call: Callable[[Any], Any], error: type[Exception], tol
     with pytest.raises(error, match=told):
         call(left)
     assert left.stats.messages_sent == 0
+
+
+def test_secrets_are_wiped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scalars and shared points are zeros when the call is over, also after an error."""
+    kept: list[np.ndarray] = []
+
+    def keep(call: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def kept_call(*args: Any, **options: Any) -> np.ndarray:
+            kept.append(call(*args, **options))
+            return kept[-1]
+
+        return kept_call
+
+    monkeypatch.setattr(ristretto255, "random_scalars", keep(ristretto255.random_scalars))
+    monkeypatch.setattr(ristretto255, "scalar_mult", keep(ristretto255.scalar_mult))
+    both(lambda c: base.send(c, 4, session=b"s"), lambda c: base.receive(c, choices_of(4), session=b"s"))
+    assert len(kept) == 2 + 3
+    both(lambda c: base.send(c, 4, session=b"s"), lambda c: c.send(0, bytes(4 * 64)))
+    assert len(kept) == 6
+    assert not any(array.any() for array in kept)

@@ -41,7 +41,7 @@ def config(folder: Path, party: str, **fields: Any) -> Any:
 def run_both(folder: Path, monkeypatch: pytest.MonkeyPatch, **bank: Any) -> list[Any]:
     """Both parties' jobs over an in-process channel."""
     channels = dict(zip(("bank", "telco"), memory_pair("bank", "telco"), strict=True))
-    monkeypatch.setattr(files, "_dial", lambda job: channels[job.party])
+    monkeypatch.setattr(files, "dial", lambda job: channels[job.party])
     jobs = [config(folder, "bank", **bank), config(folder, "telco")]
     futures = [spawn(lambda job=job: files.run_job(job)) for job in jobs]
     for future in futures:
