@@ -12,7 +12,7 @@ from typing import Protocol
 from crypsis import bigint
 from crypsis._homomorphic import devices, limbs
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.wiping import wipe
 from crypsis.cuda._device import Device
 
 BLOCK = 256
@@ -90,24 +90,26 @@ class BlindingPool:
         taken: list[Limbs] = []
         used_up: list[Limbs] = []  # not given back to the device before they are wiped
         missing = count
-        with self._changed:
-            if self._closed:
-                raise ValueError("this pool of blinding factors is closed: make a new one")
-            if self._failure is not None:
-                raise RuntimeError("the pool's background thread failed") from self._failure
-            while missing and self._blocks:
-                block = self._blocks[-1]
-                used = block[max(0, len(block) - missing) :]
-                taken.append(used.copy())
-                wipe(used)
-                missing -= len(used)
-                if len(used) == len(block):
-                    used_up.append(self._blocks.pop())
-                else:
-                    self._blocks[-1] = block[: len(block) - len(used)]
-            self._ready -= count - missing
-            self._changed.notify_all()
-        self._finish()
+        try:
+            with self._changed:
+                if self._closed:
+                    raise ValueError("this pool of blinding factors is closed: make a new one")
+                if self._failure is not None:
+                    raise RuntimeError("the pool's background thread failed") from self._failure
+                self._changed.notify_all()
+                while missing and self._blocks:
+                    block = self._blocks[-1]
+                    used = block[max(0, len(block) - missing) :]
+                    taken.append(used.copy())  # a device's memory may run out: so far the block is as it was
+                    wipe(used)
+                    missing -= len(used)
+                    self._ready -= len(used)
+                    if len(used) == len(block):
+                        used_up.append(self._blocks.pop())
+                    else:
+                        self._blocks[-1] = block[: len(block) - len(used)]
+        finally:
+            self._finish()
         if missing:
             taken.append(self._make(missing))
         if len(taken) == 1:
