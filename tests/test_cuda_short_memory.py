@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from crypsis import bigint
-from crypsis._homomorphic import blinding, limbs
+from crypsis._homomorphic import blinding, devices, limbs
+from crypsis.cuda import _bigint_kernels
 from crypsis.cuda._bigint_kernels import known_values
 from crypsis.cuda._registry import registered
-from crypsis.errors import DeviceMemoryError
+from crypsis.errors import DeviceError, DeviceMemoryError
 from crypsis.paillier import BlindingPool
 from cuda_homomorphic import okamoto_uchiyama_768, paillier_256, small_tables
 from cuda_on_cpu.device import ShimDevice
-from test_cuda_memory import MODULUS, ROWS, SECRET, Watched
+from test_cuda_memory import MODULUS, ROWS, SECRET, InPieces, Watched
 
 __all__ = ["small_tables"]  # a fixture of every test here
 
@@ -180,3 +181,30 @@ def test_known_values_are_known_in_their_block_and_thread_alone() -> None:
             raise ZeroDivisionError
         assert seen == [True]
         assert refused()
+
+
+def test_a_pool_fills_in_parts_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blinding, "DEVICE_BLOCK", 8)
+    monkeypatch.setattr(devices, "MIN_DEVICE_ROWS", 2)
+    key = paillier_256()
+    with registered(InPieces()) as device:
+        key.blinding_factors(1, device=device)  # constants and tables
+        device.allow(4 * 8 * key.modulus.limbs)
+        with BlindingPool(key, 8, device="cuda") as pool:
+            assert pool.wait()
+            with pool._changed:
+                assert [len(block) for block in pool._blocks] == [4, 4]
+
+
+def test_powers_of_the_blocks_before_are_wiped_where_a_block_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bigint_kernels, "SCRATCH_BYTES", 1)
+    with registered(Watched()) as device:
+        a, e = device.from_host(ROWS), device.from_host(ROWS[:, :1].copy())
+        before = len(device.given)
+        device.fail_at = 3  # two checks, one block
+        with pytest.raises(DeviceError, match="planted"):
+            bigint.powm(a, e, MODULUS)
+        assert [launch.kernel for launch in device.launches][-1] == "powm"
+        made = [array for array in device.given[before:] if array.shape == ROWS.shape]
+        assert made
+        assert not any(array.any() for array in made)

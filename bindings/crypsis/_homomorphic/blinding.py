@@ -175,18 +175,19 @@ class BlindingPool:
                     return
                 most = BLOCK if self._device is None else DEVICE_BLOCK
                 count = min(most, self._capacity - self._ready)
+            row_bytes = 8 * self.modulus.limbs
             try:
                 with devices.at(self._device):
-                    block = self._make(count)
-                    self._finish()
+                    devices.in_blocks(count, self._device, row_bytes, self._store, what="blinding factors")
             except BaseException as error:
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
                 return
-            self._store(block)
 
-    def _store(self, block: Limbs) -> None:
+    def _store(self, part: slice) -> None:
+        block = self._make(part.stop - part.start)
+        self._finish()
         with self._changed:
             if self._closed:
                 with devices.at(self._device):

@@ -280,9 +280,12 @@ class Kernels:
                 tables.fill(0)  # powers of what may be secret
 
         most = max(1, SCRATCH_BYTES // block_bytes)
-        in_blocks(
-            self.device, -(-n // self.shape.rows), block_bytes, work, what="the tables of powm", most=most
-        )
+        n_blocks = -(-n // self.shape.rows)
+        try:
+            in_blocks(self.device, n_blocks, block_bytes, work, what="the tables of powm", most=most)
+        except BaseException:
+            out.fill(0)  # powers of the blocks before
+            raise
         return out
 
     def tables(self, bases: Any, window: int) -> Any:
