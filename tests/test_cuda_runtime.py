@@ -224,6 +224,10 @@ def test_errors_of_the_device(install: Install) -> None:
         DeviceError, match=r"cuda:0: kernel start_messages of hashing/hashing.cu with grid \(1, 1, 1\)"
     ):
         launch(device)
+    fake.launch_error = "CUDA_ERROR_OUT_OF_MEMORY: out of memory"  # kernels are loaded at their first launch
+    with pytest.raises(DeviceMemoryError, match=r"cuda:0 is out of memory beside its arrays.*smaller batches"):
+        launch(device)
+    assert fake.freed == 1
     fake.runtime_error = "cudaErrorIllegalAddress: an illegal memory access"
     with pytest.raises(DeviceError, match=r"cuda:0 \(NVIDIA H100 80GB HBM3\): cudaErrorIllegalAddress"):
         device.synchronize()

@@ -134,6 +134,11 @@ def _missing_device() -> str | None:
     return None
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of CuPy's errors, those of the driver and the runtime: both number it 2."""
+    return getattr(error, "status", None) == 2
+
+
 def _too_old(info: DeviceInfo) -> str:
     have, need = info.compute_capability, MIN_COMPUTE_CAPABILITY
     return (
@@ -290,6 +295,12 @@ class CupyDevice(Device):
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             raise DeviceMemoryError(f"{self.name} is out of memory: {error}") from error
         except errors as error:
+            if _is_out_of_memory(error):
+                self._cupy.get_default_memory_pool().free_all_blocks()  # the pool may be what holds it
+                raise DeviceMemoryError(
+                    f"{self.name} is out of memory beside its arrays, for kernels say: {error}; "
+                    "use smaller batches, or free arrays on the device"
+                ) from error
             raise DeviceError(f"{self.name} ({self._info.model}): {error}") from error
 
     @contextmanager
@@ -324,6 +335,8 @@ class CupyDevice(Device):
                     function.max_dynamic_shared_size_bytes = shared_bytes
                 function(grid, block, values, shared_mem=shared_bytes)
             except self._cupy.cuda.driver.CUDADriverError as error:
+                if _is_out_of_memory(error):
+                    raise
                 raise DeviceError(
                     f"{self.name}: kernel {kernel} of {source} with grid {grid}, block {block} and "
                     f"{shared_bytes} bytes of shared memory: {error}"
