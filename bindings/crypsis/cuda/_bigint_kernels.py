@@ -42,8 +42,9 @@ _values = _Values()
 def known_values() -> Iterator[None]:
     """Inside, this thread passes only rows below their modulus and exponents of the bits it says: ciphertexts, say,
     which are checked when loaded, and random numbers of its own. They are not checked again, so that nothing waits."""
-    before, _values.known = _values.known, True
+    before = _values.known
     try:
+        _values.known = True
         yield
     finally:
         _values.known = before

@@ -26,6 +26,8 @@ STATIC_SHARED_BYTES = 48 * 1024
 """A block has this much shared memory without asking for more."""
 STAGING_BYTES = 4 << 20
 """Page-locked memory of a device that secrets pass through."""
+POOLED_BYTES = 256 << 10
+"""Smaller arrays go to a device by way of page-locked memory of CuPy's, so that nothing waits."""
 
 _ERROR = re.compile(r"\berror\b", re.IGNORECASE)  # not of errors.cuh(7): warning
 _lock = threading.Lock()
@@ -187,12 +189,27 @@ class CupyDevice(Device):
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         if not isinstance(a, np.ndarray):
             raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")
-        with self.current(), self._asking(a.nbytes):
-            copy = self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
-            if a.nbytes and self._cupy.cuda.pinned_memory.is_memory_pinned(a.ctypes.data):
-                # CuPy reads other arrays before it returns, page-locked ones when the device comes to it.
-                self._cupy.cuda.get_current_stream().synchronize()
+        source = np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(a.shape)
+        if a.dtype.kind in "biuf" and self._is_read_late(source):
+            copy = self.empty(source.shape, source.dtype)
+            with self.current():
+                stream = self._cupy.cuda.get_current_stream()
+                copy.data.copy_from_host_async(source.ctypes.data, source.nbytes, stream)
+                stream.synchronize()
             return copy
+        with self.current(), self._asking(a.nbytes):
+            return self._cupy.array(source)
+
+    def _is_read_late(self, source: npt.NDArray[Any]) -> bool:
+        """Whether a copy to the device reads `source` itself and waits, not CuPy's page-locked copy of it.
+
+        CuPy keeps a block of page-locked memory for every size that it copied, which is for small arrays. And what is
+        page-locked already it would read when the device comes to it, after it may have been overwritten.
+        """
+        if source.nbytes > POOLED_BYTES:
+            return True
+        with self.current():
+            return source.nbytes > 0 and self._cupy.cuda.pinned_memory.is_memory_pinned(source.ctypes.data)
 
     def to_host(self, a: Any) -> npt.NDArray[Any]:
         if not self.owns(a):
