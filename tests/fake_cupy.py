@@ -21,7 +21,7 @@ class CUDARuntimeError(RuntimeError):
 
 
 class CUDADriverError(RuntimeError):
-    pass
+    status = property(lambda self: 2 if "OUT_OF_MEMORY" in str(self) else 700)
 
 
 class OutOfMemoryError(MemoryError):
@@ -120,6 +120,7 @@ class FakeCupy:
     current: int = 0
     pinned: bool = False  # what is_memory_pinned says of host arrays
     waited: int = 0  # synchronisations of the stream
+    freed: int = 0  # how often the pool gave back what it keeps
 
     ndarray = ndarray
 
@@ -224,6 +225,9 @@ class FakeCupy:
             function=SimpleNamespace(CNumpyArray=CNumpyArray),
         )
 
+    def _free_all(self) -> None:
+        self.freed += 1
+
     def _wait(self) -> None:
         self.waited += 1
 
@@ -248,6 +252,7 @@ class FakeCupy:
             used_bytes=lambda: self.used,
             get_limit=lambda: self.limits.get(self.current, 0),
             set_limit=lambda *, size: self.limits.__setitem__(self.current, size),
+            free_all_blocks=self._free_all,
         )
 
     def _take(self, n_bytes: int) -> None:

@@ -224,6 +224,12 @@ def test_errors_of_the_device(install: Install) -> None:
         DeviceError, match=r"cuda:0: kernel start_messages of hashing/hashing.cu with grid \(1, 1, 1\)"
     ):
         launch(device)
+    fake.launch_error = "CUDA_ERROR_OUT_OF_MEMORY: out of memory"  # kernels are loaded at their first launch
+    with pytest.raises(
+        DeviceMemoryError, match=r"cuda:0 is out of memory beside its arrays.*smaller batches"
+    ):
+        launch(device)
+    assert fake.freed == 1
     fake.runtime_error = "cudaErrorIllegalAddress: an illegal memory access"
     with pytest.raises(DeviceError, match=r"cuda:0 \(NVIDIA H100 80GB HBM3\): cudaErrorIllegalAddress"):
         device.synchronize()
@@ -395,6 +401,22 @@ def test_page_locked_arrays_are_read_before_the_copy_returns(install: Install) -
     fake.pinned = True
     device.from_host(np.zeros(4))
     assert fake.waited == 1
+
+
+@pytest.mark.parametrize("dtype", ["u8", ">u8", "?"])
+def test_large_arrays_do_not_pass_through_memory_that_cupy_keeps(install: Install, dtype: str) -> None:
+    """A block of page-locked memory for every size that there ever was."""
+    fake = FakeCupy(gpus=[GPU(memory_bytes=1 << 30)])
+    install(fake)
+    device: Any = cuda.get_device("cuda:0")
+    large = np.arange(4 * _cupy.POOLED_BYTES).astype(dtype)[::2]
+    fake.array = lambda host: pytest.fail("by way of CuPy's memory")  # type: ignore[method-assign]
+    there = device.from_host(large)
+    assert (there.memory == large).all()
+    assert there.dtype.isnative
+    assert fake.waited == 1
+    with pytest.raises(DeviceMemoryError, match="bytes asked, "):
+        device.from_host(np.zeros(1 << 28))
 
 
 def test_streams(install: Install) -> None:

@@ -44,7 +44,8 @@ from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_apart, is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
-from crypsis._homomorphic.secret import random_bits, wiping
+from crypsis._homomorphic.secret import random_bits
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData, InvalidCiphertext
 
@@ -289,13 +290,13 @@ class PrivateKey(PrivateKeyBase):
             reduced = secret(self._p.reduce(plain))
             power = secret(self._p.secret_power(reduced, self._t, bits))
             result, exact = self._p.logarithm(power, self._factor)
-        self._refuse_wrong(exact, result, first)
-        return result
+            secret.result(result)
+            self._refuse_wrong(exact, first)
+            return result
 
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod p."""
-        negative = ~limbs.at_most(residues, self._half.beside(residues))
-        return limbs.negate_where(residues, negative, self._p_row.beside(residues)), negative
+        return limbs.centred(residues, self._half.beside(residues), self._p_row.beside(residues))
 
     def decrypt_encoded(
         self, ciphertexts: UnblindedCipherArray, *, range_bits: int = DEFAULT_RANGE_BITS

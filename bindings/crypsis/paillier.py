@@ -50,7 +50,8 @@ from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_balanced, jacobi, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
-from crypsis._homomorphic.secret import random_below, random_bits, wiping
+from crypsis._homomorphic.secret import random_below, random_bits
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData
 
@@ -210,11 +211,11 @@ class PublicKey(PublicKeyBase):
                 there = self.sent(encoded, device, secret)
                 magnitude, negative = there.magnitude, there.negative
             narrow = limbs.resize(magnitude, width)
+            if narrow is not magnitude:
+                secret(narrow)
             residues = secret(limbs.negate_where(narrow, negative, self._n_row.on(device)))
             wide = secret(limbs.resize(residues, self.modulus.limbs))
             multiples = secret(times(wide, self._n_constant, self.modulus))
-            if narrow is not magnitude:
-                secret(narrow)
             return limbs.add_mod(multiples, self._one.on(device), self._square.on(device))
 
     def to_bytes(self) -> bytes:
@@ -309,14 +310,13 @@ class PrivateKey(PrivateKeyBase):
                 right.append(exact)
                 share = secret(limbs.resize(secret(logarithm), self._n.limbs))
                 parts.append(secret(times(share, total, self._n)))
-            result = limbs.add_mod(parts[0], parts[1], self._ring.beside(parts[0]))
-        self._refuse_wrong(right[0] & right[1], result, first)
-        return result
+            result: Limbs = secret.result(limbs.add_mod(parts[0], parts[1], self._ring.beside(parts[0])))
+            self._refuse_wrong(right[0] & right[1], first)
+            return result
 
     def signed(self, residues: Limbs) -> tuple[Limbs, Bools]:
         """(magnitude, negative) of residues mod n."""
-        negative = ~limbs.at_most(residues, self._half.beside(residues))
-        return limbs.negate_where(residues, negative, self._ring.beside(residues)), negative
+        return limbs.centred(residues, self._half.beside(residues), self._ring.beside(residues))
 
     def blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         return self._blind(count, device, vartime=False)

@@ -12,7 +12,7 @@ from typing import Protocol
 from crypsis import bigint
 from crypsis._homomorphic import devices, limbs
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.wiping import wipe
 from crypsis.cuda._device import Device
 
 BLOCK = 256
@@ -90,24 +90,26 @@ class BlindingPool:
         taken: list[Limbs] = []
         used_up: list[Limbs] = []  # not given back to the device before they are wiped
         missing = count
-        with self._changed:
-            if self._closed:
-                raise ValueError("this pool of blinding factors is closed: make a new one")
-            if self._failure is not None:
-                raise RuntimeError("the pool's background thread failed") from self._failure
-            while missing and self._blocks:
-                block = self._blocks[-1]
-                used = block[max(0, len(block) - missing) :]
-                taken.append(used.copy())
-                wipe(used)
-                missing -= len(used)
-                if len(used) == len(block):
-                    used_up.append(self._blocks.pop())
-                else:
-                    self._blocks[-1] = block[: len(block) - len(used)]
-            self._ready -= count - missing
-            self._changed.notify_all()
-        self._finish()
+        try:
+            with self._changed:
+                if self._closed:
+                    raise ValueError("this pool of blinding factors is closed: make a new one")
+                if self._failure is not None:
+                    raise RuntimeError("the pool's background thread failed") from self._failure
+                self._changed.notify_all()
+                while missing and self._blocks:
+                    block = self._blocks[-1]
+                    used = block[max(0, len(block) - missing) :]
+                    taken.append(used.copy())  # a device's memory may run out: so far the block is as it was
+                    wipe(used)
+                    missing -= len(used)
+                    self._ready -= len(used)
+                    if len(used) == len(block):
+                        used_up.append(self._blocks.pop())
+                    else:
+                        self._blocks[-1] = block[: len(block) - len(used)]
+        finally:
+            self._finish()
         if missing:
             taken.append(self._make(missing))
         if len(taken) == 1:
@@ -173,18 +175,19 @@ class BlindingPool:
                     return
                 most = BLOCK if self._device is None else DEVICE_BLOCK
                 count = min(most, self._capacity - self._ready)
+            row_bytes = 8 * self.modulus.limbs
             try:
                 with devices.at(self._device):
-                    block = self._make(count)
-                    self._finish()
+                    devices.in_blocks(count, self._device, row_bytes, self._store, what="blinding factors")
             except BaseException as error:
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
                 return
-            self._store(block)
 
-    def _store(self, block: Limbs) -> None:
+    def _store(self, part: slice) -> None:
+        block = self._make(part.stop - part.start)
+        self._finish()
         with self._changed:
             if self._closed:
                 with devices.at(self._device):

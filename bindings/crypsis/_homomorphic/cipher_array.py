@@ -25,7 +25,7 @@ from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_poi
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.numpy_calls import cipher_arrays, implements
 from crypsis._homomorphic.reductions import Reductions
-from crypsis._homomorphic.secret import wiping
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda import _registry
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from crypsis import bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.devices import Constant, beside_secret
 from crypsis._homomorphic.limbs import Bools, Limbs
-from crypsis._homomorphic.secret import Frozen, wiping
+from crypsis._homomorphic.secret import Frozen
+from crypsis._homomorphic.wiping import wiping
 
 
 def montgomery_constant(value: int, modulus: bigint.Modulus, *, power: int = 1) -> Constant:
@@ -98,8 +99,7 @@ class PrimeSquare(Frozen):
     def secret_power(self, rows: Limbs, exponent: int, exponent_bits: int) -> Limbs:
         """rows^exponent mod p^2, constant-time in both; `exponent_bits` is public."""
         host = limbs.from_int(exponent, limbs.n_limbs(exponent_bits))
-        with wiping() as secret:
-            power = secret(beside_secret(secret(host), rows))
+        with wiping() as secret, beside_secret(rows, secret(host)) as (power,):
             return bigint.powm(rows, power, self.modulus, exponent_bits=exponent_bits)
 
     def logarithm(self, rows: Limbs, factor: Constant) -> tuple[Limbs, Bools]:

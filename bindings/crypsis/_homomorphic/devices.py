@@ -18,6 +18,7 @@ import numpy.typing as npt
 from crypsis import _arguments, bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.limbs import Limbs
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda import _registry
 from crypsis.cuda import bigint as bigint_on_device
 from crypsis.cuda._bigint_kernels import known_values, wipe_last
@@ -111,16 +112,15 @@ def beside(host: npt.NDArray[Any], rows: Any) -> Any:
     return host if type(rows) is np.ndarray else placed(host, device_of(rows))
 
 
-def beside_secret(host: npt.NDArray[Any], rows: Any) -> Any:
-    """`beside`, and a copy leaves no other on its way; for `wipe_copy`."""
+@contextmanager
+def beside_secret(rows: Any, *hosts: npt.NDArray[Any]) -> Iterator[tuple[Any, ...]]:
+    """`hosts`, placed where `rows` are; copies leave no other on their way, and are zeros behind the block."""
     device = device_of(rows)
-    return host if device is None else device.from_host_secret(np.ascontiguousarray(host))
-
-
-def wipe_copy(copy: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
-    """Zeros for what `beside` made of `host`, where that is a copy."""
-    if copy is not host:
-        copy.fill(0)
+    if device is None:
+        yield hosts
+        return
+    with wiping() as secret:
+        yield tuple([secret(device.from_host_secret(np.ascontiguousarray(host))) for host in hosts])
 
 
 def to_host(array: Any) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ from crypsis._homomorphic.crt import montgomery_constant, times
 from crypsis._homomorphic.devices import Constant, placed_secret
 from crypsis._homomorphic.encoding import Encoded
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import wiping
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda._device import Device
 
 MESSAGE_CLASSES = (16, 24, 32, 48, 64, 128, 256, 512)

@@ -26,8 +26,9 @@ from crypsis._homomorphic.encoding import (
 )
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.primes import MIN_KEY_BITS
-from crypsis._homomorphic.secret import Frozen, wiping
+from crypsis._homomorphic.secret import Frozen
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda._device import Device
 
 INSECURE_MIN_KEY_BITS = 256

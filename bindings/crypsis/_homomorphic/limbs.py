@@ -6,7 +6,8 @@ numbers: `tests/test_paillier_constant_time.py`. (Passes until no limb overflows
 from a small number ripples through every limb, which told the sign of a decrypted value.)
 
 Arrays may be NumPy's or a device's, all operands of a call in one place; what takes or gives Python integers, random
-numbers and shifts works on the host alone.
+numbers and shifts works on the host alone. Operands may be secret: what sums, differences, comparisons and selections
+make on their way is zeros when they return, and all that they made where a device's memory runs out under them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda import _registry
 
 Limbs = npt.NDArray[np.uint64]
@@ -97,29 +99,23 @@ def resize(rows: Limbs, limbs: int) -> Limbs:
 
 def add(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a + b mod 2^(64 k), whether it overflowed) for `uint64[n, k]` and `uint64[n, k]` or `uint64[k]`."""
-    total = a + b
-    made, passed = total < a, total == _ONES
-    into, overflow = _carries(made, passed)
-    total += into
-    _clear(made, passed, into)
-    return total, overflow
+    with wiping() as secret:
+        total = secret.result(a + b)
+        made, passed = secret(total < a), secret(total == _ONES)
+        into, overflow = _carries(made, passed)
+        total += secret(into)
+        return total, overflow
 
 
 def sub(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a - b mod 2^(64 k), whether it was negative); either side may be one `uint64[k]` for all."""
-    difference = a - b
-    difference = difference.reshape(-1, difference.shape[-1])
-    made, passed = a < difference, difference == 0
-    into, negative = _carries(made, passed)
-    difference -= into
-    _clear(made, passed, into)
-    return difference, negative
-
-
-def _clear(*arrays: npt.NDArray[Any]) -> None:
-    """Zeros: what is left of secret numbers."""
-    for array in arrays:
-        array.fill(0)
+    with wiping() as secret:
+        difference = secret.result(a - b)
+        difference = difference.reshape(-1, difference.shape[-1])
+        made, passed = secret(a < difference), secret(difference == 0)
+        into, negative = _carries(made, passed)
+        difference -= secret(into)
+        return difference, negative
 
 
 def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bools]:
@@ -151,43 +147,53 @@ def _carries_on_device(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bo
     k = made.shape[1]
     step = 1
     while step < k:
-        # What is read is first copied out: the kernels of one pass run in no order.
-        arrived = passed[:, step:] & made[:, :-step]
-        through = passed[:, step:] & passed[:, :-step]
-        made[:, step:] |= arrived
-        passed[:, step:] = through
-        _clear(arrived, through)
+        with wiping() as secret:
+            # What is read is first copied out: the kernels of one pass run in no order.
+            arrived = secret(passed[:, step:] & made[:, :-step])
+            through = secret(passed[:, step:] & passed[:, :-step])
+            made[:, step:] |= arrived
+            passed[:, step:] = through
         step *= 2
-    into = module_of(made).zeros(made.shape, dtype=np.uint64)
-    into[:, 1:] = made[:, :-1]
-    return into, made[:, -1].copy()
+    with wiping() as secret:
+        into = secret.result(module_of(made).zeros(made.shape, dtype=np.uint64))
+        into[:, 1:] = made[:, :-1]
+        return into, made[:, -1].copy()
 
 
 def select(condition: Bools, yes: Limbs, no: Limbs) -> Limbs:
     """Row i of `yes` where condition[i], else of `no`, by masks."""
-    mask: Limbs = (np.uint64(0) - condition.astype(np.uint64))[:, None]
-    chosen: Limbs = yes & mask
-    other = no & ~mask
-    chosen |= other
-    _clear(mask, other)
-    return chosen
+    with wiping() as secret:
+        mask = secret(np.uint64(0) - secret(condition.astype(np.uint64)))
+        chosen: Limbs = secret.result(yes ^ no)
+        chosen &= mask[:, None]
+        chosen ^= no
+        return chosen
 
 
 def add_mod(a: Limbs, b: Limbs, modulus: Limbs) -> Limbs:
     """a + b mod `modulus` (`uint64[k]`), for operands below it."""
-    total, overflow = add(a, b)
-    reduced, below = sub(total, modulus)
-    result = select(overflow | ~below, reduced, total)
-    _clear(total, overflow, reduced, below)
-    return result
+    with wiping() as secret:
+        total, overflow = map(secret, add(a, b))
+        reduced, below = map(secret, sub(total, modulus))
+        above = secret(~below)
+        above |= overflow
+        return select(above, reduced, total)
 
 
 def negate_where(rows: Limbs, negative: Bools, modulus: Limbs) -> Limbs:
     """modulus - row where `negative` (0 stays 0), else the row; for rows below `modulus`."""
-    flipped, _ = sub(modulus, rows)
-    result = select(negative & ~_is_zero(rows), flipped, rows)
-    _clear(flipped)
-    return result
+    with wiping() as secret:
+        flipped, _ = map(secret, sub(modulus, rows))
+        flip = secret(~secret(_is_zero(rows)))
+        flip &= negative
+        return select(flip, flipped, rows)
+
+
+def centred(rows: Limbs, half: Limbs, modulus: Limbs) -> tuple[Limbs, Bools]:
+    """(magnitude, negative) of rows below `modulus`; those above `half` stand for row - modulus."""
+    with wiping() as secret:
+        negative = secret.result(~secret(at_most(rows, half)))
+        return negate_where(rows, negative, modulus), negative
 
 
 def _is_zero(rows: Limbs) -> Bools:
@@ -196,27 +202,22 @@ def _is_zero(rows: Limbs) -> Bools:
         zero: Bools = np.bitwise_or.reduce(rows, axis=1) == 0
         return zero
     union = rows
-    while (width := union.shape[1]) > 1:
-        half = width // 2
-        low = union[:, :half] | union[:, half : 2 * half]
-        joined = module_of(rows).concatenate([low, union[:, 2 * half :]], axis=1) if width % 2 else low
-        if joined is not low:
-            _clear(low)
-        if union is not rows:
-            _clear(union)
-        union = joined
-    nothing: Bools = union[:, 0] == 0
-    if union is not rows:
-        _clear(union)
-    return nothing
+    with wiping() as secret:
+        while (width := union.shape[1]) > 1:
+            half = width // 2
+            low = secret(union[:, :half] | union[:, half : 2 * half])
+            odd = width % 2
+            union = secret(module_of(rows).concatenate([low, union[:, -1:]], axis=1)) if odd else low
+        nothing: Bools = union[:, 0] == 0
+        return nothing
 
 
 def at_most(rows: Limbs, bound: Limbs) -> Bools:
     """Whether each row is <= `bound` (`uint64[k]`)."""
-    difference, above = sub(bound, rows)
-    _clear(difference)
-    below: Bools = ~above
-    return below
+    with wiping() as secret:
+        _, above = map(secret, sub(bound, rows))
+        below: Bools = ~above
+        return below
 
 
 def bit_length(rows: Limbs) -> int:

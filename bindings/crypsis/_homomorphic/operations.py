@@ -22,11 +22,11 @@ from crypsis._homomorphic.devices import (
     in_blocks,
     placed_secret,
     planned,
-    wipe_copy,
 )
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import random_below, wiping
+from crypsis._homomorphic.secret import random_below
+from crypsis._homomorphic.wiping import wiping
 
 if TYPE_CHECKING:
     from crypsis._homomorphic.keys import PublicKeyBase
@@ -112,8 +112,6 @@ def multiply(
     negative = bool(factors.negative.any())
     inverted = inverses(rows, modulus) if negative else rows
     one = factors.size == 1
-    exponents = beside_secret(factors.magnitude, rows)
-    signs = beside_secret(factors.negative, rows)
     result: Limbs = limbs.module_of(rows).empty(
         (len(rows if take is None else take), modulus.limbs), dtype=np.uint64
     )
@@ -122,18 +120,16 @@ def multiply(
         def chosen(source: Limbs) -> Limbs:
             return source[part] if take is None else limbs.gather(source, take[part])
 
-        if one or not negative:
-            bases = chosen(inverted)
-        else:
-            bases = limbs.select(signs[part], chosen(inverted), chosen(rows))
-        powers = exponents[0] if one else exponents[part]
-        power(bases, powers, modulus, exponent_bits=n_bits, montgomery=True, out=result[part])
+        with wiping() as secret:
+            if one or not negative:
+                bases = chosen(inverted)
+            else:  # which tells the sign
+                bases = secret(limbs.select(signs[part], chosen(inverted), chosen(rows)))
+            powers = exponents[0] if one else exponents[part]
+            power(bases, powers, modulus, exponent_bits=n_bits, montgomery=True, out=result[part])
 
-    try:
+    with beside_secret(rows, factors.magnitude, factors.negative) as (exponents, signs):
         in_blocks(len(result), device_of(rows), 8 * modulus.limbs, work, what="multiplication")
-    finally:
-        wipe_copy(exponents, factors.magnitude)
-        wipe_copy(signs, factors.negative)
     return result
 
 
@@ -172,11 +168,8 @@ def matrix_product(
 
 
 def _multi_powm(rows: Limbs, magnitudes: Limbs, n_bits: int, modulus: bigint.Modulus) -> Limbs:
-    exponents = beside_secret(magnitudes, rows)
-    try:
+    with beside_secret(rows, magnitudes) as (exponents,):
         return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
-    finally:
-        wipe_copy(exponents, magnitudes)
 
 
 def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:

@@ -18,7 +18,8 @@ from crypsis._homomorphic.encoding import DEFAULT, Encoded, Encoding
 from crypsis._homomorphic.keys import PublicKeyBase, place_of_result
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
-from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis._homomorphic.secret import Frozen
+from crypsis._homomorphic.wiping import wiping
 from crypsis.cuda._device import Device
 from crypsis.errors import InvalidCiphertext
 
@@ -95,13 +96,12 @@ class PrivateKeyBase(Frozen):
         signs: list[Bools] = []
 
         def work(part: slice) -> None:
-            residues = self.residues(rows[part], first=part.start)
-            try:
-                magnitude, negative = self.signed(residues)
-            finally:
-                wipe(residues)
-            magnitudes.append(devices.to_host_secret(magnitude))
-            signs.append(devices.to_host_secret(negative))
+            with wiping() as secret:
+                residues = secret(self.residues(rows[part], first=part.start))
+                magnitude, negative = map(secret.result, self.signed(residues))
+                found = devices.to_host_secret(magnitude), devices.to_host_secret(negative)
+            magnitudes.append(found[0])
+            signs.append(found[1])
 
         with devices.at(device):
             devices.in_blocks(len(rows), device, 8 * self.modulus.limbs, work, what="decryption")
@@ -140,10 +140,9 @@ class PrivateKeyBase(Frozen):
         return decode(encoded, dtype)
 
     @staticmethod
-    def _refuse_wrong(right: Bools, residues: Limbs, first: int) -> None:
-        """Wipe and refuse `residues` where one of them is no plaintext; `first` is the number of the first."""
+    def _refuse_wrong(right: Bools, first: int) -> None:
+        """InvalidCiphertext where a row is not `right`: it is no plaintext; `first` is the number of the first."""
         if not right.all():
-            wipe(residues)
             raise InvalidCiphertext(
                 f"ciphertext {first + int(right.argmin())} decrypts to no plaintext of this key: its sender is faulty"
                 " or attacks the key, or this machine computes wrongly; tell nobody more than this"

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random limbs from the operating system, wiping, and classes whose objects neither change nor travel by pickle."""
+"""Random limbs from the operating system, and classes whose objects neither change nor travel by pickle."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import numpy as np
@@ -79,25 +77,3 @@ def random_below(n_rows: int, bound: int) -> Limbs:
         if not wrong.any():
             return rows
         rows[wrong] = random_bits(int(wrong.sum()), n_bits)
-
-
-def wipe(*arrays: Limbs | None) -> None:
-    """Overwrite with zeros, on the host or a device."""
-    for array in arrays:
-        if array is not None:
-            array.fill(0)
-
-
-@contextmanager
-def wiping() -> Iterator[Callable[[Any], Any]]:
-    """`with wiping() as secret:` arrays that went through `secret(array)` are zeros behind the block, error or not."""
-    kept: list[Any] = []
-
-    def secret(array: Any) -> Any:
-        kept.append(array)
-        return array
-
-    try:
-        yield secret
-    finally:
-        wipe(*kept)

@@ -42,8 +42,9 @@ _values = _Values()
 def known_values() -> Iterator[None]:
     """Inside, this thread passes only rows below their modulus and exponents of the bits it says: ciphertexts, say,
     which are checked when loaded, and random numbers of its own. They are not checked again, so that nothing waits."""
-    before, _values.known = _values.known, True
+    before = _values.known
     try:
+        _values.known = True
         yield
     finally:
         _values.known = before
@@ -280,9 +281,12 @@ class Kernels:
                 tables.fill(0)  # powers of what may be secret
 
         most = max(1, SCRATCH_BYTES // block_bytes)
-        in_blocks(
-            self.device, -(-n // self.shape.rows), block_bytes, work, what="the tables of powm", most=most
-        )
+        n_blocks = -(-n // self.shape.rows)
+        try:
+            in_blocks(self.device, n_blocks, block_bytes, work, what="the tables of powm", most=most)
+        except BaseException:
+            out.fill(0)  # powers of the blocks before
+            raise
         return out
 
     def tables(self, bases: Any, window: int) -> Any:

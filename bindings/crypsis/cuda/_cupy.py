@@ -26,6 +26,8 @@ STATIC_SHARED_BYTES = 48 * 1024
 """A block has this much shared memory without asking for more."""
 STAGING_BYTES = 4 << 20
 """Page-locked memory of a device that secrets pass through."""
+POOLED_BYTES = 256 << 10
+"""Smaller arrays go to a device by way of page-locked memory of CuPy's, so that nothing waits."""
 
 _ERROR = re.compile(r"\berror\b", re.IGNORECASE)  # not of errors.cuh(7): warning
 _lock = threading.Lock()
@@ -134,6 +136,11 @@ def _missing_device() -> str | None:
     return None
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of CuPy's errors, those of the driver and the runtime: both number it 2."""
+    return getattr(error, "status", None) == 2
+
+
 def _too_old(info: DeviceInfo) -> str:
     have, need = info.compute_capability, MIN_COMPUTE_CAPABILITY
     return (
@@ -182,12 +189,27 @@ class CupyDevice(Device):
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         if not isinstance(a, np.ndarray):
             raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")
-        with self.current(), self._asking(a.nbytes):
-            copy = self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
-            if a.nbytes and self._cupy.cuda.pinned_memory.is_memory_pinned(a.ctypes.data):
-                # CuPy reads other arrays before it returns, page-locked ones when the device comes to it.
-                self._cupy.cuda.get_current_stream().synchronize()
+        source = np.ascontiguousarray(a, a.dtype.newbyteorder("<")).reshape(a.shape)
+        if a.dtype.kind in "biuf" and self._is_read_late(source):
+            copy = self.empty(source.shape, source.dtype)
+            with self.current():
+                stream = self._cupy.cuda.get_current_stream()
+                copy.data.copy_from_host_async(source.ctypes.data, source.nbytes, stream)
+                stream.synchronize()
             return copy
+        with self.current(), self._asking(a.nbytes):
+            return self._cupy.array(source)
+
+    def _is_read_late(self, source: npt.NDArray[Any]) -> bool:
+        """Whether a copy to the device reads `source` itself and waits, not CuPy's page-locked copy of it.
+
+        CuPy keeps a block of page-locked memory for every size that it copied, which is for small arrays. And what is
+        page-locked already it would read when the device comes to it, after it may have been overwritten.
+        """
+        if source.nbytes > POOLED_BYTES:
+            return True
+        with self.current():
+            return source.nbytes > 0 and self._cupy.cuda.pinned_memory.is_memory_pinned(source.ctypes.data)
 
     def to_host(self, a: Any) -> npt.NDArray[Any]:
         if not self.owns(a):
@@ -290,6 +312,12 @@ class CupyDevice(Device):
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             raise DeviceMemoryError(f"{self.name} is out of memory: {error}") from error
         except errors as error:
+            if _is_out_of_memory(error):
+                self._cupy.get_default_memory_pool().free_all_blocks()  # the pool may be what holds it
+                raise DeviceMemoryError(
+                    f"{self.name} is out of memory beside its arrays, for kernels say: {error}; "
+                    "use smaller batches, or free arrays on the device"
+                ) from error
             raise DeviceError(f"{self.name} ({self._info.model}): {error}") from error
 
     @contextmanager
@@ -324,6 +352,8 @@ class CupyDevice(Device):
                     function.max_dynamic_shared_size_bytes = shared_bytes
                 function(grid, block, values, shared_mem=shared_bytes)
             except self._cupy.cuda.driver.CUDADriverError as error:
+                if _is_out_of_memory(error):
+                    raise
                 raise DeviceError(
                     f"{self.name}: kernel {kernel} of {source} with grid {grid}, block {block} and "
                     f"{shared_bytes} bytes of shared memory: {error}"

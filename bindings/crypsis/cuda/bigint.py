@@ -250,7 +250,7 @@ def multi_powm(
         bases = rows[part] if montgomery else kernels.to_montgomery(rows[part])
         whole = len(bases) == len(rows)
         table = kernels.tables(bases, window)
-        columns = numbers if whole else device.xp.ascontiguousarray(numbers[:, part])
+        columns = numbers if whole else numbers[:, part].copy()  # our own: it is wiped
         try:
             kernels.multi_powm(to, table, window, columns, n_bits)
         finally:

@@ -13,7 +13,7 @@ from crypsis import bigint
 from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray
 from crypsis._homomorphic.encoding import python_number
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.wiping import wipe
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._arithmetic import Node
 from crypsis.compat.phe._encrypted import EncryptedNumber

@@ -21,7 +21,7 @@ from math import gcd
 
 from crypsis import bigint, paillier
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.wiping import wipe
 from crypsis.compat.phe.util import powmod
 
 FIRST = 8

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from crypsis import bigint, paillier
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.wiping import wipe
 from crypsis.compat.phe import _batches
 from crypsis.compat.phe._arithmetic import arithmetic_of
 from crypsis.compat.phe.util import invert, powmod
