@@ -179,6 +179,65 @@ class _Vole:
         threads: int,
     ) -> None: ...
 
+class _AesStream:
+    def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
+    def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...
+
+class _Aes:
+    """A submodule; blocks are uint8[n, 16] and keys uint8[16], C-contiguous; counters are 16 big-endian bytes."""
+
+    FIXED_KEYS: tuple[bytes, bytes, bytes]
+    Stream: type[_AesStream]
+    def backends(self) -> list[BackendStatus]: ...
+    def expand_keys(
+        self, keys: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
+    ) -> None: ...
+    def permute(
+        self,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def mmo(
+        self,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def tmmo(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ctr(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        data: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ggm_level(
+        self,
+        keys: npt.NDArray[np.uint8],
+        parents: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def measure_rounds(self, backend: str, repeats: int) -> int: ...
+    def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
+
+aes: _Aes
 bigint: _Bigint
 curve25519: _Curve25519
 hashing: Any

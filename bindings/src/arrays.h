@@ -39,5 +39,6 @@ void bind_hashing(py::module_& module);
 void bind_curve25519(py::module_& module);
 void bind_bigint(py::module_& module);
 void bind_vole(py::module_& module);
+void bind_aes(py::module_& module);
 
 }  // namespace crypsis::bindings

@@ -44,4 +44,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_bigint(bigint);
   auto vole = module.def_submodule("vole");
   crypsis::bindings::bind_vole(vole);
+  auto aes = module.def_submodule("aes");
+  crypsis::bindings::bind_aes(aes);
 }

@@ -12,9 +12,13 @@
 namespace crypsis::aes::blocks_aesni {
 namespace {
 
+struct RoundKeys;
+
 // kBlocks blocks that are neighbours in memory.
 struct Blocks {
+  using Keys = RoundKeys;
   static constexpr std::size_t kBlocks = 1;
+  static constexpr int kTogether = 8;  // registers that go through the rounds together to fill the units
   __m128i v;
 
   static Blocks zero() { return {_mm_setzero_si128()}; }
@@ -30,6 +34,18 @@ struct Blocks {
   // The little-endian 128-bit integers first + i for place i; `first` is given by its 64-bit halves.
   static Blocks sequence(std::uint64_t low, std::uint64_t high) {
     return {_mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low))};
+  }
+
+  // a[0], b[0], a[1], b[1] and so on: the first half, the second half.
+  static Blocks interleave_low(Blocks a, Blocks) { return a; }
+  static Blocks interleave_high(Blocks, Blocks b) { return b; }
+  // The low 64-bit half of each place plus n, without a carry out of it: for sequences whose end is known.
+  Blocks plus(std::uint64_t n) const {
+    return {_mm_add_epi64(v, _mm_set_epi64x(0, static_cast<long long>(n)))};
+  }
+  // Each block's bytes in reverse order: between little- and big-endian integers.
+  Blocks reversed() const {
+    return {_mm_shuffle_epi8(v, _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))};
   }
 
   friend Blocks operator^(Blocks a, Blocks b) { return {_mm_xor_si128(a.v, b.v)}; }

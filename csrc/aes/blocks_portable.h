@@ -11,9 +11,13 @@
 namespace crypsis::aes::blocks_portable {
 namespace {
 
+struct RoundKeys;
+
 // kBlocks blocks that are neighbours in memory.
 struct Blocks {
+  using Keys = RoundKeys;
   static constexpr std::size_t kBlocks = bitsliced::kBlocks;
+  static constexpr int kTogether = 1;  // one is sixteen blocks already
   std::uint64_t v[2 * kBlocks];
 
   static Blocks zero() { return {}; }
@@ -49,6 +53,25 @@ struct Blocks {
     return x;
   }
 
+  // a[0], b[0], a[1], b[1] and so on: the first half, the second half.
+  static Blocks interleave_low(const Blocks& a, const Blocks& b) { return interleave(a, b, 0); }
+  static Blocks interleave_high(const Blocks& a, const Blocks& b) { return interleave(a, b, kBlocks / 2); }
+  // The low 64-bit half of each place plus n, without a carry out of it: for sequences whose end is known.
+  Blocks plus(std::uint64_t n) const {
+    Blocks x = *this;
+    for (std::size_t i = 0; i < 2 * kBlocks; i += 2) x.v[i] = little_endian(little_endian(v[i]) + n);
+    return x;
+  }
+  // Each block's bytes in reverse order: between little- and big-endian integers.
+  Blocks reversed() const {
+    Blocks x;
+    for (std::size_t i = 0; i < 2 * kBlocks; i += 2) {
+      x.v[i] = __builtin_bswap64(v[i + 1]);
+      x.v[i + 1] = __builtin_bswap64(v[i]);
+    }
+    return x;
+  }
+
   friend Blocks operator^(Blocks a, const Blocks& b) { return a ^= b; }
   friend Blocks operator&(Blocks a, const Blocks& b) {
     for (std::size_t i = 0; i < 2 * kBlocks; ++i) a.v[i] &= b.v[i];
@@ -60,6 +83,14 @@ struct Blocks {
   }
 
  private:
+  static Blocks interleave(const Blocks& a, const Blocks& b, std::size_t first) {
+    Blocks x;
+    for (std::size_t i = 0; i < kBlocks / 2; ++i) {
+      std::memcpy(x.v + 4 * i, a.v + 2 * (first + i), kBlockBytes);
+      std::memcpy(x.v + 4 * i + 2, b.v + 2 * (first + i), kBlockBytes);
+    }
+    return x;
+  }
   static std::uint64_t little_endian(std::uint64_t value) {
     return std::endian::native == std::endian::little ? value : __builtin_bswap64(value);
   }

@@ -12,9 +12,13 @@
 namespace crypsis::aes::blocks_vaes256 {
 namespace {
 
+struct RoundKeys;
+
 // kBlocks blocks that are neighbours in memory.
 struct Blocks {
+  using Keys = RoundKeys;
   static constexpr std::size_t kBlocks = 2;
+  static constexpr int kTogether = 8;  // registers that go through the rounds together to fill the units
   __m256i v;
 
   static Blocks zero() { return {_mm256_setzero_si256()}; }
@@ -40,6 +44,21 @@ struct Blocks {
     const std::uint64_t next_high = high + (next == 0);
     return {_mm256_set_epi64x(static_cast<long long>(next_high), static_cast<long long>(next),
                               static_cast<long long>(high), static_cast<long long>(low))};
+  }
+
+  // a[0], b[0], a[1], b[1] and so on: the first half, the second half.
+  static Blocks interleave_low(Blocks a, Blocks b) { return {_mm256_permute2x128_si256(a.v, b.v, 0x20)}; }
+  static Blocks interleave_high(Blocks a, Blocks b) { return {_mm256_permute2x128_si256(a.v, b.v, 0x31)}; }
+  // The low 64-bit half of each place plus n, without a carry out of it: for sequences whose end is known.
+  Blocks plus(std::uint64_t n) const {
+    return {
+        _mm256_add_epi64(v, _mm256_set_epi64x(0, static_cast<long long>(n), 0, static_cast<long long>(n)))};
+  }
+  // Each block's bytes in reverse order: between little- and big-endian integers.
+  Blocks reversed() const {
+    const __m256i order =
+        _mm256_broadcastsi128_si256(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    return {_mm256_shuffle_epi8(v, order)};
   }
 
   friend Blocks operator^(Blocks a, Blocks b) { return {_mm256_xor_si256(a.v, b.v)}; }

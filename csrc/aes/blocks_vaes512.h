@@ -15,9 +15,13 @@
 namespace crypsis::aes::blocks_vaes512 {
 namespace {
 
+struct RoundKeys;
+
 // kBlocks blocks that are neighbours in memory.
 struct Blocks {
+  using Keys = RoundKeys;
   static constexpr std::size_t kBlocks = 4;
+  static constexpr int kTogether = 8;  // registers that go through the rounds together to fill the units
   __m512i v;
 
   static Blocks zero() { return {_mm512_setzero_si512()}; }
@@ -41,6 +45,26 @@ struct Blocks {
     const __mmask8 wrapped = _mm512_cmplt_epu64_mask(sum, start);
     const __mmask8 high_halves = static_cast<__mmask8>(wrapped << 1);
     return {_mm512_mask_add_epi64(sum, high_halves, sum, _mm512_set1_epi64(1))};
+  }
+
+  // a[0], b[0], a[1], b[1] and so on: the first half, the second half.
+  static Blocks interleave_low(Blocks a, Blocks b) {
+    return {_mm512_permutex2var_epi64(a.v, _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), b.v)};
+  }
+  static Blocks interleave_high(Blocks a, Blocks b) {
+    return {_mm512_permutex2var_epi64(a.v, _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4), b.v)};
+  }
+  // The low 64-bit half of each place plus n, without a carry out of it: for sequences whose end is known.
+  Blocks plus(std::uint64_t n) const {
+    return {
+        _mm512_add_epi64(v, _mm512_set_epi64(0, static_cast<long long>(n), 0, static_cast<long long>(n), 0,
+                                             static_cast<long long>(n), 0, static_cast<long long>(n)))};
+  }
+  // Each block's bytes in reverse order: between little- and big-endian integers.
+  Blocks reversed() const {
+    const __m512i order =
+        _mm512_broadcast_i32x4(_mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    return {_mm512_shuffle_epi8(v, order)};
   }
 
   friend Blocks operator^(Blocks a, Blocks b) { return {_mm512_xor_si512(a.v, b.v)}; }

@@ -12,6 +12,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "curve25519",
     "bigint",
     "vole",
+    "aes",
 });
 
 }  // namespace crypsis
