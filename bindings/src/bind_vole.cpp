@@ -5,6 +5,9 @@
 #include "vole/vole.h"
 
 namespace crypsis::bindings {
+
+void bind_vole_lpn(py::module_& module);
+
 namespace {
 
 using PositionArray = py::array_t<std::uint64_t, py::array::c_style>;
@@ -34,6 +37,7 @@ void reconstruct_trees(const ByteArray& known, const PositionArray& positions, u
 
 void bind_vole(py::module_& module) {
   module.attr("MAX_TREE_DEPTH") = vole::kMaxTreeDepth;
+  bind_vole_lpn(module);
   module.def("backends", &vole::backends);
   module.def("expand_trees", &expand_trees, py::arg("seeds").noconvert(), py::arg("depth"),
              py::arg("leaves").noconvert(), py::arg("sums").noconvert(), py::arg("backend"),

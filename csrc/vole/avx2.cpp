@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // AES-NI, one block a register, and AVX2 for everything that is not AES.
 #include "aes/blocks_aesni.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_avx2.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesAvx2 {
   using Blocks = aes::blocks_aesni::Blocks;
   using RoundKeys = aes::blocks_aesni::RoundKeys;
   static constexpr int kWide = 8;
@@ -29,6 +31,6 @@ struct Isa {
 
 }  // namespace
 
-const Impl avx2{{"avx2", kAvx2 | kAesNi}, Trees<Isa>::expand, Trees<Isa>::reconstruct};
+const Impl avx2{{"avx2", kAvx2 | kAesNi}, Trees<Isa>::expand, Trees<Isa>::reconstruct, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // VAES on 512-bit registers, four blocks each.
 #include "aes/blocks_vaes512.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_avx512.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesAvx512 {
   using Blocks = aes::blocks_vaes512::Blocks;
   using RoundKeys = aes::blocks_vaes512::RoundKeys;
   static constexpr int kWide = 8;
@@ -34,6 +36,6 @@ struct Isa {
 
 const Impl avx512{{"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes},
                   Trees<Isa>::expand,
-                  Trees<Isa>::reconstruct};
+                  Trees<Isa>::reconstruct, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -21,15 +21,6 @@ constexpr std::uint8_t kTreeKeys[2][kBlockBytes] = {
     {0x24, 0x3f, 0x6a, 0x88, 0x85, 0xa3, 0x08, 0xd3, 0x13, 0x19, 0x8a, 0x2e, 0x03, 0x70, 0x73, 0x44},
     {0xa4, 0x09, 0x38, 0x22, 0x29, 0x9f, 0x31, 0xd0, 0x08, 0x2e, 0xfa, 0x98, 0xec, 0x4e, 0x6c, 0x89}};
 
-const TreeKeys& tree_keys() {
-  static const TreeKeys keys = [] {
-    TreeKeys made;
-    for (int side = 0; side < 2; ++side) aes::expand_key(kTreeKeys[side], made.side[side]);
-    return made;
-  }();
-  return keys;
-}
-
 void check_depth(unsigned depth) {
   if (depth < 1 || depth > kMaxTreeDepth) {
     throw std::invalid_argument("depth is " + std::to_string(depth) + ": use 1 to " +
@@ -42,6 +33,15 @@ std::size_t grain_trees(unsigned depth) {
 }
 
 }  // namespace
+
+const TreeKeys& tree_keys() {
+  static const TreeKeys keys = [] {
+    TreeKeys made;
+    for (int side = 0; side < 2; ++side) aes::expand_key(kTreeKeys[side], made.side[side]);
+    return made;
+  }();
+  return keys;
+}
 
 std::span<const Impl* const> compiled() {
   static constexpr std::array table{

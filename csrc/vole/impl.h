@@ -9,6 +9,7 @@
 
 #include "aes/key_schedule.h"
 #include "common/dispatch.h"
+#include "vole/lpn_kernels.h"
 
 namespace crypsis::vole {
 
@@ -25,6 +26,8 @@ struct Impl : Backend {
   // One tree without the leaf at `position`, from known[level], depth blocks.
   void (*reconstruct_tree)(const TreeKeys& keys, const std::uint8_t* known, std::uint64_t position,
                            unsigned depth, std::uint8_t* leaves);
+
+  LpnKernels lpn;
 };
 
 extern const Impl portable;
@@ -35,6 +38,9 @@ extern const Impl avx512;
 
 // Best first.
 std::span<const Impl* const> compiled();
+
+// The fixed ones.
+const TreeKeys& tree_keys();
 
 // The backend asked for, or the best; BackendUnavailable.
 const Impl& select(std::string_view backend);

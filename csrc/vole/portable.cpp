@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain C++: bitsliced AES, right on every 64-bit CPU.
 #include "aes/blocks_portable.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_portable.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesPortable {
   using Blocks = aes::blocks_portable::Blocks;
   using RoundKeys = aes::blocks_portable::RoundKeys;
   static constexpr int kWide = 1;
@@ -36,6 +38,6 @@ struct Isa {
 
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand, Trees<Isa>::reconstruct};
+const Impl portable{{"portable", 0}, Trees<Isa>::expand, Trees<Isa>::reconstruct, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/stl.h>
+
+#include "arrays.h"
+#include "vole/lpn.h"
+
+namespace crypsis::bindings {
+namespace {
+
+using WordArray = py::array_t<std::uint32_t, py::array::c_style>;
+using PositionArray = py::array_t<std::uint64_t, py::array::c_style>;
+
+vole::LowBit low_bit(bool marks_noise) {
+  return marks_noise ? vole::LowBit::kMarksNoise : vole::LowBit::kKept;
+}
+
+// _lpn.py has checked shapes, types and ranges.
+void expand_noise(const ByteArray& seeds, unsigned depth, bool marks_noise, ByteArray& leaves, ByteArray& sums,
+                  ByteArray& totals, const std::string& backend, int threads) {
+  const auto n_trees = static_cast<std::size_t>(seeds.shape(0));
+  const std::uint8_t* const from = seeds.data();
+  std::uint8_t* const to = leaves.mutable_data();
+  std::uint8_t* const to_sums = sums.mutable_data();
+  std::uint8_t* const to_totals = totals.mutable_data();
+  const py::gil_scoped_release release;
+  vole::expand_noise({backend, threads}, from, n_trees, depth, low_bit(marks_noise), to, to_sums, to_totals);
+}
+
+void reconstruct_noise(const ByteArray& known, const PositionArray& positions, const ByteArray& corrections,
+                       unsigned depth, bool marks_noise, ByteArray& leaves, const std::string& backend, int threads) {
+  const auto n_trees = static_cast<std::size_t>(positions.shape(0));
+  const std::uint8_t* const from = known.data();
+  const std::uint64_t* const at = positions.data();
+  const std::uint8_t* const corrected = corrections.data();
+  std::uint8_t* const to = leaves.mutable_data();
+  const py::gil_scoped_release release;
+  vole::reconstruct_noise({backend, threads}, from, at, corrected, n_trees, depth, low_bit(marks_noise), to);
+}
+
+void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArray& table, unsigned log_table,
+                   ByteArray& out, const std::string& backend, int threads) {
+  const auto n_rows = static_cast<std::size_t>(out.shape(0));
+  const std::uint8_t* const key = seed.data();
+  const std::uint8_t* const from = table.data();
+  std::uint8_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  vole::primal_encode({backend, threads}, key, first_row, n_rows, from, log_table, to);
+}
+
+void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned log_table, WordArray& positions,
+                      const std::string& backend) {
+  const auto n_rows = static_cast<std::size_t>(positions.shape(0));
+  const std::uint8_t* const key = seed.data();
+  std::uint32_t* const to = positions.mutable_data();
+  const py::gil_scoped_release release;
+  vole::primal_positions({backend, 1}, key, first_row, n_rows, log_table, to);
+}
+
+void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_code, std::size_t weight, ByteArray& out,
+                      const std::string& backend, int threads) {
+  const auto n_out = static_cast<std::size_t>(out.shape(0));
+  const std::uint8_t* const key = seed.data();
+  std::uint8_t* const x = vector.mutable_data();
+  std::uint8_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  vole::expand_convolute({backend, threads}, key, x, log_code, weight, n_out, to);
+}
+
+std::size_t measure_gather(const ByteArray& table, unsigned log_table, std::size_t n_rows, std::size_t repeats,
+                           const std::string& backend) {
+  const std::uint8_t* const from = table.data();
+  const py::gil_scoped_release release;
+  return vole::measure_gather({backend, 1}, from, log_table, n_rows, repeats);
+}
+
+}  // namespace
+
+void bind_vole_lpn(py::module_& module) {
+  module.attr("PRIMAL_WEIGHT") = vole::kPrimalWeight;
+  module.attr("MAX_LOG_TABLE") = vole::kMaxLogTable;
+  module.attr("MIN_LOG_CODE") = vole::kMinLogCode;
+  module.attr("MAX_EXPANDER_WEIGHT") = vole::kMaxExpanderWeight;
+  const auto array = [](const char* name) { return py::arg(name).noconvert(); };
+  module.def("expand_noise", &expand_noise, array("seeds"), py::arg("depth"), py::arg("marks_noise"), array("leaves"),
+             array("sums"), array("totals"), py::arg("backend"), py::arg("threads"));
+  module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"), array("corrections"),
+             py::arg("depth"), py::arg("marks_noise"), array("leaves"), py::arg("backend"), py::arg("threads"));
+  module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),
+             py::arg("log_table"), array("out"), py::arg("backend"), py::arg("threads"));
+  module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),
+             array("positions"), py::arg("backend"));
+  module.def("expand_convolute", &expand_convolute, array("seed"), array("vector"), py::arg("log_code"),
+             py::arg("weight"), array("out"), py::arg("backend"), py::arg("threads"));
+  module.def("measure_gather", &measure_gather, array("table"), py::arg("log_table"), py::arg("n_rows"),
+             py::arg("repeats"), py::arg("backend"));
+}
+
+}  // namespace crypsis::bindings
