@@ -10,6 +10,7 @@ from native_programs import Programs, build, needs_linux
 
 BACKENDS = backends.runnable("curve25519")
 SECRETS = ["scalars", "one_scalar", "points", "elements", "messages"]
+RISTRETTO = ["ristretto_scalars", "ristretto_base", "ristretto_derive", "ristretto_reduce"]
 pytestmark = needs_linux
 
 
@@ -18,7 +19,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return build("curve25519", tmp_path_factory.mktemp("native"))
 
 
-@pytest.mark.parametrize("operation", SECRETS)
+@pytest.mark.parametrize("operation", SECRETS + RISTRETTO)
 def test_memcheck_finds_no_use_of_secrets(programs: Programs, operation: str) -> None:
     done = programs.memcheck(operation)
     assert done.returncode == 0, done.stderr

@@ -53,6 +53,31 @@ class _Curve25519:
         threads: int,
     ) -> None: ...
     def check_points(self, points: npt.NDArray[np.uint8]) -> tuple[int, str] | None: ...
+    def ristretto255_check(self, elements: npt.NDArray[np.uint8], threads: int) -> int | None: ...
+    def ristretto255_scalar_mult(
+        self,
+        scalars: npt.NDArray[np.uint8],
+        elements: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        threads: int,
+    ) -> int | None: ...
+    def ristretto255_scalar_mult_base(
+        self, scalars: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
+    ) -> None: ...
+    def ristretto255_add(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        subtract: bool,
+        out: npt.NDArray[np.uint8],
+        threads: int,
+    ) -> int | None: ...
+    def ristretto255_derive(
+        self, uniform: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], threads: int
+    ) -> None: ...
+    def ristretto255_reduce_scalars(
+        self, wide: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
+    ) -> None: ...
 
 class _Modulus:
     def __init__(self, n: npt.NDArray[np.uint64]) -> None: ...
@@ -155,6 +180,31 @@ class _Bigint:
         threads: int,
     ) -> None: ...
 
+class _SmallField:
+    def extend_full(
+        self,
+        first_block: int,
+        n_blocks: int,
+        choices: npt.NDArray[np.uint8] | None,
+        corrections: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
+        rows: npt.NDArray[np.uint8] | None,
+        columns: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def extend_punctured(
+        self,
+        first_block: int,
+        n_blocks: int,
+        chosen: bool,
+        corrections: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.uint8] | None,
+        columns: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 class _Vole:
     """A submodule; arrays are C-contiguous and checked by vole.py."""
 
@@ -177,6 +227,28 @@ class _Vole:
         leaves: npt.NDArray[np.uint8],
         backend: str,
         threads: int,
+    ) -> None: ...
+    def tree_depths(self, k: int) -> list[int]: ...
+    def columns_bytes(self, n_blocks: int) -> int: ...
+    def SmallField(  # noqa: N802
+        self, k: int, leaves: npt.NDArray[np.uint8], delta: npt.NDArray[np.uint8] | None
+    ) -> _SmallField: ...
+    def columns_to_rows(
+        self,
+        columns: npt.NDArray[np.uint8],
+        n_blocks: int,
+        rows: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def hash_columns(
+        self,
+        challenge: npt.NDArray[np.uint8],
+        columns: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
+        n_blocks: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
     ) -> None: ...
 
 class _AesStream:

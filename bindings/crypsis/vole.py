@@ -22,6 +22,7 @@ ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
 BLOCK_BYTES = 16
 MAX_TREE_DEPTH: int = _core.vole.MAX_TREE_DEPTH
+MAX_FIELD_BITS = 8
 
 
 def expand_trees(
@@ -91,6 +92,189 @@ def reconstruct_trees(
         _arguments.threads(threads),
     )
     return leaves
+
+
+def tree_depths(k: int) -> tuple[int, ...]:
+    """Depths of the trees whose leaves make Delta's 128 bits with `k` (1 to 8) bits each; the last takes the rest."""
+    return tuple(_core.vole.tree_depths(_arguments.integer("k", k, 1, MAX_FIELD_BITS)))
+
+
+class SmallField:
+    """Small-field VOLE over GF(2^k), p = 2 [Roy22, Fig. 7], for all trees of `tree_depths(k)` at once.
+
+    Each leaf is an AES-128 key; its stream is AES(leaf, b) for b = first_block, first_block + 1, ... as little-endian
+    128-bit integers, 128 positions a block, least significant bit first. With all leaves (`delta` None) the object is
+    full: per position it makes a choice bit c and a row t of 128 bits, and the corrections that the punctured object,
+    which lacks the leaf at Delta's bits of each tree, needs for rows q = t ^ c Delta. Bit first_column + j of a row
+    belongs to bit j of that tree's part of Delta (bits counted from the least significant one of byte 0).
+
+    k: 1 to 8. leaves: uint8[sum of 2^depth, 16], tree after tree. delta: 16 bytes, or None. The object keeps the
+    expanded keys (176 bytes a leaf) and wipes them when it goes. It is stateless: a block must not be used twice, which
+    is for the protocol to see to. Constant-time in leaves, Delta, choices and corrections.
+    """
+
+    def __init__(self, k: int, leaves: ByteArray, delta: bytes | None = None) -> None:
+        depths = tree_depths(k)
+        leaves = _rows("leaves", leaves, (BLOCK_BYTES,))
+        wanted = sum(1 << depth for depth in depths)
+        if len(leaves) != wanted:
+            raise ValueError(f"leaves has {len(leaves)} blocks: the trees for k = {k} have {wanted}")
+        mask = None
+        if delta is not None:
+            mask = np.frombuffer(bytes(delta), np.uint8)
+            if len(mask) != BLOCK_BYTES:
+                raise ValueError(f"delta has {len(mask)} bytes: give {BLOCK_BYTES}")
+        self._kernel = _core.vole.SmallField(int(k), leaves, mask)
+        self._full = delta is None
+        self._n_trees = len(depths)
+
+    def n_rows(self, chosen: bool) -> int:
+        """Rows of corrections: one a tree; the first tree needs none where the choices are random."""
+        return self._n_trees - (not chosen)
+
+    def extend_full(
+        self,
+        first_block: int,
+        n_blocks: int,
+        *,
+        choices: ByteArray | None,
+        corrections: ByteArray,
+        bits: ByteArray | None = None,
+        rows: ByteArray | None = None,
+        columns: ByteArray | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """The side with all leaves, for positions [128 first_block, 128 (first_block + n_blocks)).
+
+        choices: uint8[16 n_blocks], packed bits, or None for random ones. Written: corrections uint8[n_rows *
+        16 n_blocks], tile by tile of 4096 positions and in a tile row by row; bits uint8[16 n_blocks], the choices;
+        and either rows uint8[128 n_blocks, 16], t, or columns uint8[columns_bytes(n_blocks)], the same before the
+        transpose in a layout of the kernel's own, for `hash_columns` and `columns_to_rows`.
+        """
+        first_block, n_blocks = self._range(first_block, n_blocks, full=True)
+        if choices is not None:
+            choices = _flat("choices", choices, BLOCK_BYTES * n_blocks)
+        size = self.n_rows(choices is not None) * BLOCK_BYTES * n_blocks
+        corrections = _flat_out("corrections", corrections, size)
+        if bits is not None:
+            bits = _flat_out("bits", bits, BLOCK_BYTES * n_blocks)
+        rows, columns = _rows_or_columns(rows, columns, n_blocks)
+        self._kernel.extend_full(
+            first_block,
+            n_blocks,
+            choices,
+            corrections,
+            bits,
+            rows,
+            columns,
+            _arguments.backend(backend),
+            _arguments.threads(threads),
+        )
+
+    def extend_punctured(
+        self,
+        first_block: int,
+        n_blocks: int,
+        *,
+        chosen: bool,
+        corrections: ByteArray,
+        rows: ByteArray | None = None,
+        columns: ByteArray | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """The side that lacks a leaf a tree: rows (or columns) q = t ^ c Delta. `chosen`: the other side chose."""
+        first_block, n_blocks = self._range(first_block, n_blocks, full=False)
+        chosen = _arguments.flag("chosen", chosen)
+        corrections = _flat("corrections", corrections, self.n_rows(chosen) * BLOCK_BYTES * n_blocks)
+        rows, columns = _rows_or_columns(rows, columns, n_blocks)
+        self._kernel.extend_punctured(
+            first_block,
+            n_blocks,
+            chosen,
+            corrections,
+            rows,
+            columns,
+            _arguments.backend(backend),
+            _arguments.threads(threads),
+        )
+
+    def _range(self, first_block: int, n_blocks: int, *, full: bool) -> tuple[int, int]:
+        if full != self._full:
+            raise ValueError(
+                "delta was given: use extend_punctured" if full else "delta is None: use extend_full"
+            )
+        n_blocks = _arguments.integer("n_blocks", n_blocks, 1, 1 << 32)
+        return _arguments.integer("first_block", first_block, 0, (1 << 64) - 1 - n_blocks), n_blocks
+
+
+def columns_bytes(n_blocks: int) -> int:
+    """Size of the columns of 128 n_blocks positions, in bytes."""
+    return _core.vole.columns_bytes(_arguments.integer("n_blocks", n_blocks, 1, 1 << 32))
+
+
+def columns_to_rows(
+    columns: ByteArray,
+    n_blocks: int,
+    rows: ByteArray,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """Transpose columns of `SmallField` to rows uint8[128 n_blocks, 16]."""
+    columns = _flat("columns", columns, columns_bytes(n_blocks))
+    rows = _out("rows", rows, (128 * n_blocks, BLOCK_BYTES))
+    _core.vole.columns_to_rows(
+        columns, int(n_blocks), rows, _arguments.backend(backend), _arguments.threads(threads)
+    )
+
+
+def hash_columns(
+    challenge: bytes,
+    columns: ByteArray,
+    n_blocks: int,
+    *,
+    bits: ByteArray | None = None,
+    backend: str | None = None,
+) -> ByteArray:
+    """Linear hash of each of the 128 columns, and of `bits` where given: uint8[128 or 129, 16].
+
+    A column of n_blocks 128-bit words x_b goes to the sum over b < n_blocks - 1 of AES(challenge, b) x_b, plus the last
+    word as it is, in GF(2^128) (bit i of the little-endian word is the coefficient of x^i): a universal family over the
+    challenge, whose value the last word masks [Roy22, Section 4]. bits: uint8[16 n_blocks].
+    """
+    n_blocks = _arguments.integer("n_blocks", n_blocks, 1, 1 << 32)
+    key = np.frombuffer(bytes(challenge), np.uint8)
+    if len(key) != BLOCK_BYTES:
+        raise ValueError(f"challenge has {len(key)} bytes: give {BLOCK_BYTES}")
+    columns = _flat("columns", columns, columns_bytes(n_blocks))
+    if bits is not None:
+        bits = _flat("bits", bits, BLOCK_BYTES * n_blocks)
+    out = np.empty((128 + (bits is not None), BLOCK_BYTES), np.uint8)
+    _core.vole.hash_columns(key, columns, bits, n_blocks, out, _arguments.backend(backend))
+    return out
+
+
+def _flat(name: str, value: Any, size: int) -> ByteArray:
+    value = _arguments.array(name, value)
+    if value.shape != (size,):
+        raise ValueError(f"{name} has shape {value.shape}: give uint8[{size}]")
+    return np.ascontiguousarray(value)
+
+
+def _flat_out(name: str, value: Any, size: int) -> ByteArray:
+    return _out(name, _arguments.array(name, value), (size,))
+
+
+def _rows_or_columns(
+    rows: ByteArray | None, columns: ByteArray | None, n_blocks: int
+) -> tuple[ByteArray | None, ByteArray | None]:
+    if (rows is None) == (columns is None):
+        raise ValueError("rows and columns: give exactly one of them")
+    if rows is not None:
+        return _out("rows", rows, (128 * n_blocks, BLOCK_BYTES)), None
+    return None, _out("columns", columns, (columns_bytes(n_blocks),))
 
 
 def _rows(name: str, value: Any, tail: tuple[int, ...]) -> ByteArray:

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "curve25519/curve25519.h"
+#include "curve25519/ristretto255.h"
 #include "messages.h"
 
 namespace crypsis::bindings {
@@ -74,6 +75,76 @@ py::object check_points(const ByteArray& points) {
   throw std::logic_error("unknown PointDefect");
 }
 
+// The Ristretto functions return the first row that is no encoding, None where all are.
+py::object bad_row(std::size_t row, std::size_t n) {
+  return row == n ? py::object(py::none()) : py::object(py::int_(row));
+}
+
+py::object ristretto255_check(const ByteArray& elements, int threads) {
+  const std::size_t n = check_rows(elements, "elements", kRow);
+  const std::uint8_t* data = elements.data();
+  std::size_t row = n;
+  {
+    const py::gil_scoped_release unlocked;
+    row = curve25519::ristretto255::check(data, n, threads);
+  }
+  return bad_row(row, n);
+}
+
+py::object ristretto255_scalar_mult(const ByteArray& scalars, const ByteArray& elements, ByteArray& out,
+                                    int threads) {
+  const std::size_t n = check_rows(elements, "elements", kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  const std::size_t n_scalars = check_rows(scalars, "scalars", kRow);
+  if (n_scalars != 1) check_same_rows(n_scalars, n, "scalars");
+  std::uint8_t* result = out.mutable_data();
+  std::size_t row = n;
+  {
+    const py::gil_scoped_release unlocked;
+    row = curve25519::ristretto255::scalar_mult(scalars.data(), n_scalars == 1 ? 0 : kRow, elements.data(),
+                                                result, n, threads);
+  }
+  return bad_row(row, n);
+}
+
+void ristretto255_scalar_mult_base(const ByteArray& scalars, ByteArray& out, int threads) {
+  const std::size_t n = check_rows(scalars, "scalars", kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  std::uint8_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::ristretto255::scalar_mult_base(scalars.data(), result, n, threads);
+}
+
+py::object ristretto255_add(const ByteArray& a, const ByteArray& b, bool subtract, ByteArray& out,
+                            int threads) {
+  const std::size_t n = check_rows(a, "a", kRow);
+  check_same_rows(check_rows(b, "b", kRow), n, "b");
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  std::uint8_t* result = out.mutable_data();
+  std::size_t row = n;
+  {
+    const py::gil_scoped_release unlocked;
+    row = curve25519::ristretto255::add(a.data(), b.data(), subtract, result, n, threads);
+  }
+  return bad_row(row, n);
+}
+
+void ristretto255_derive(const ByteArray& uniform, ByteArray& out, int threads) {
+  const std::size_t n = check_rows(uniform, "uniform", 2 * kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  std::uint8_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::ristretto255::derive(uniform.data(), result, n, threads);
+}
+
+void ristretto255_reduce_scalars(const ByteArray& wide, ByteArray& out) {
+  const std::size_t n = check_rows(wide, "wide", 2 * kRow);
+  check_same_rows(check_rows(out, "out", kRow), n, "out");
+  std::uint8_t* result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  curve25519::ristretto255::reduce_scalars(wide.data(), result, n);
+}
+
 }  // namespace
 
 void bind_curve25519(py::module_& module) {
@@ -86,6 +157,15 @@ void bind_curve25519(py::module_& module) {
   module.def("hash_to_curve", &hash_to_curve, py::arg("parts"), py::arg("dst"), py::arg("random_oracle"),
              plain("out_u"), plain("out_v"), py::arg("threads"));
   module.def("check_points", &check_points, plain("points"));
+  module.def("ristretto255_check", &ristretto255_check, plain("elements"), py::arg("threads"));
+  module.def("ristretto255_scalar_mult", &ristretto255_scalar_mult, plain("scalars"), plain("elements"),
+             plain("out"), py::arg("threads"));
+  module.def("ristretto255_scalar_mult_base", &ristretto255_scalar_mult_base, plain("scalars"), plain("out"),
+             py::arg("threads"));
+  module.def("ristretto255_add", &ristretto255_add, plain("a"), plain("b"), py::arg("subtract"), plain("out"),
+             py::arg("threads"));
+  module.def("ristretto255_derive", &ristretto255_derive, plain("uniform"), plain("out"), py::arg("threads"));
+  module.def("ristretto255_reduce_scalars", &ristretto255_reduce_scalars, plain("wide"), plain("out"));
 }
 
 }  // namespace crypsis::bindings

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include <memory>
+#include <optional>
+
 #include "arrays.h"
+#include "vole/impl.h"
 #include "vole/vole.h"
 
 namespace crypsis::bindings {
@@ -33,6 +37,64 @@ void reconstruct_trees(const ByteArray& known, const PositionArray& positions, u
   vole::reconstruct_trees(backend, from, at, n_trees, depth, to, threads);
 }
 
+// An optional array: nullptr for None.
+template <class Array>
+auto* pointer(std::optional<Array>& array) {
+  return array ? array->mutable_data() : nullptr;
+}
+
+std::unique_ptr<vole::SmallField> make_small_field(unsigned k, const ByteArray& leaves,
+                                                   std::optional<ByteArray> delta) {
+  const std::uint8_t* const from = leaves.data();
+  const std::uint8_t* const at = delta ? delta->data() : nullptr;
+  const py::gil_scoped_release release;
+  return std::make_unique<vole::SmallField>(k, from, at);
+}
+
+void extend_full(const vole::SmallField& field, std::uint64_t first_block, std::size_t n_blocks,
+                 std::optional<ByteArray> choices, ByteArray& corrections, std::optional<ByteArray> bits,
+                 std::optional<ByteArray> rows, std::optional<ByteArray> columns, const std::string& backend,
+                 int threads) {
+  const vole::SmallFieldJob job{first_block,
+                                n_blocks,
+                                choices ? choices->data() : nullptr,
+                                corrections.mutable_data(),
+                                pointer(bits),
+                                nullptr,
+                                false,
+                                pointer(rows),
+                                pointer(columns)};
+  const py::gil_scoped_release release;
+  field.extend(backend, job, threads);
+}
+
+void extend_punctured(const vole::SmallField& field, std::uint64_t first_block, std::size_t n_blocks,
+                      bool chosen, const ByteArray& corrections, std::optional<ByteArray> rows,
+                      std::optional<ByteArray> columns, const std::string& backend, int threads) {
+  const vole::SmallFieldJob job{first_block,        n_blocks, nullptr,       nullptr,         nullptr,
+                                corrections.data(), chosen,   pointer(rows), pointer(columns)};
+  const py::gil_scoped_release release;
+  field.extend(backend, job, threads);
+}
+
+void columns_to_rows(const ByteArray& columns, std::size_t n_blocks, ByteArray& rows,
+                     const std::string& backend, int threads) {
+  const std::uint8_t* const from = columns.data();
+  std::uint8_t* const to = rows.mutable_data();
+  const py::gil_scoped_release release;
+  vole::columns_to_rows(backend, from, n_blocks, to, threads);
+}
+
+void hash_columns(const ByteArray& challenge, const ByteArray& columns, std::optional<ByteArray> bits,
+                  std::size_t n_blocks, ByteArray& out, const std::string& backend) {
+  const std::uint8_t* const key = challenge.data();
+  const std::uint8_t* const from = columns.data();
+  const std::uint8_t* const from_bits = bits ? bits->data() : nullptr;
+  std::uint8_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  vole::hash_columns(backend, key, from, from_bits, n_blocks, to);
+}
+
 }  // namespace
 
 void bind_vole(py::module_& module) {
@@ -45,6 +107,27 @@ void bind_vole(py::module_& module) {
   module.def("reconstruct_trees", &reconstruct_trees, py::arg("known").noconvert(),
              py::arg("positions").noconvert(), py::arg("depth"), py::arg("leaves").noconvert(),
              py::arg("backend"), py::arg("threads"));
+
+  module.def("tree_depths", [](unsigned k) {
+    const auto depths = vole::tree_depths(k);
+    return std::vector<int>(depths.begin(), depths.end());
+  });
+  module.def("columns_bytes", &vole::columns_bytes, py::arg("n_blocks"));
+  py::class_<vole::SmallField>(module, "SmallField")
+      .def(py::init(&make_small_field), py::arg("k"), py::arg("leaves").noconvert(),
+           py::arg("delta").noconvert())
+      .def("extend_full", &extend_full, py::arg("first_block"), py::arg("n_blocks"),
+           py::arg("choices").noconvert(), py::arg("corrections").noconvert(), py::arg("bits").noconvert(),
+           py::arg("rows").noconvert(), py::arg("columns").noconvert(), py::arg("backend"),
+           py::arg("threads"))
+      .def("extend_punctured", &extend_punctured, py::arg("first_block"), py::arg("n_blocks"),
+           py::arg("chosen"), py::arg("corrections").noconvert(), py::arg("rows").noconvert(),
+           py::arg("columns").noconvert(), py::arg("backend"), py::arg("threads"));
+  module.def("columns_to_rows", &columns_to_rows, py::arg("columns").noconvert(), py::arg("n_blocks"),
+             py::arg("rows").noconvert(), py::arg("backend"), py::arg("threads"));
+  module.def("hash_columns", &hash_columns, py::arg("challenge").noconvert(), py::arg("columns").noconvert(),
+             py::arg("bits").noconvert(), py::arg("n_blocks"), py::arg("out").noconvert(),
+             py::arg("backend"));
 }
 
 }  // namespace crypsis::bindings

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// AES-128 as boolean operations on 64-bit words: sixteen blocks at once, no table, no branch, no address that depends
-// on data.
+// AES-128 as boolean operations on words: sixteen blocks at once in 64-bit words, thirty-two in pairs of them, which
+// every 64-bit CPU has registers for; no table, no branch, no address that depends on data.
 //
 // Layout: word w[row][b] holds bit b of the sixteen bytes in one row of the state [FIPS 197, 3.4]: bit 16 c + i of it
 // belongs to column c of block i. So SubBytes is one circuit per row, ShiftRows a rotation of whole words by 16 bits a
 // column, and MixColumns additions between rows without any movement.
 #pragma once
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -16,15 +15,20 @@
 namespace crypsis::aes::bitsliced {
 namespace {
 
-using Word = std::uint64_t;
 constexpr std::size_t kBlocks = 16;
 
+using Single = std::uint64_t;
+using Pair __attribute__((vector_size(16))) =
+    std::uint64_t;  // SSE2, NEON: the same operations on two at once
+
+template <class Word>
 struct State {
   Word w[4][8];
 };
 
 // The S-box of FIPS 197 on eight words of bits, least significant first: the circuit of 115 gates of Boyar and
 // Peralta [BP10, Fig. 5 to 7], in the names of the paper (x0 and s0 are the most significant bits there).
+template <class Word>
 [[gnu::always_inline]] inline void sub_bytes(Word (&q)[8]) {
   const Word x0 = q[7], x1 = q[6], x2 = q[5], x3 = q[4], x4 = q[3], x5 = q[2], x6 = q[1], x7 = q[0];
   // Top linear layer.
@@ -56,23 +60,25 @@ struct State {
 }
 
 // Row r moves r columns to the left [FIPS 197, 5.1.2].
-[[gnu::always_inline]] inline void shift_rows(State& s) {
+template <class Word>
+[[gnu::always_inline]] inline void shift_rows(State<Word>& s) {
 #pragma GCC unroll 4
   for (int row = 1; row < 4; ++row) {
 #pragma GCC unroll 8
-    for (int b = 0; b < 8; ++b) s.w[row][b] = std::rotr(s.w[row][b], 16 * row);
+    for (int b = 0; b < 8; ++b) s.w[row][b] = s.w[row][b] >> 16 * row | s.w[row][b] << (64 - 16 * row);
   }
 }
 
 // out[r] = 2 (a[r] + a[r + 1]) + a[r + 1] + a[r + 2] + a[r + 3], the matrix of FIPS 197, 5.1.3 with 3 a = 2 a + a.
-[[gnu::always_inline]] inline void mix_columns(State& s) {
+template <class Word>
+[[gnu::always_inline]] inline void mix_columns(State<Word>& s) {
   Word pair[4][8];
 #pragma GCC unroll 4
   for (int row = 0; row < 4; ++row) {
 #pragma GCC unroll 8
     for (int b = 0; b < 8; ++b) pair[row][b] = s.w[row][b] ^ s.w[(row + 1) % 4][b];
   }
-  State out;
+  State<Word> out;
 #pragma GCC unroll 4
   for (int row = 0; row < 4; ++row) {
 #pragma GCC unroll 8
@@ -85,7 +91,8 @@ struct State {
   s = out;
 }
 
-[[gnu::always_inline]] inline void add(State& s, const State& key) {
+template <class Word>
+[[gnu::always_inline]] inline void add(State<Word>& s, const State<Single>& key) {
 #pragma GCC unroll 4
   for (int row = 0; row < 4; ++row) {
 #pragma GCC unroll 8
@@ -94,37 +101,37 @@ struct State {
 }
 
 // Exchanges the bits of `mask` in b with those `shift` places higher in a.
-[[gnu::always_inline]] inline void swap_bits(Word& a, Word& b, Word mask, int shift) {
-  const Word d = ((a >> shift) ^ b) & mask;
+[[gnu::always_inline]] inline void swap_bits(Single& a, Single& b, Single mask, int shift) {
+  const Single d = ((a >> shift) ^ b) & mask;
   b ^= d;
   a ^= d << shift;
 }
 
 // The 8 x 8 bits in each byte lane of eight words, transposed; its own inverse.
-[[gnu::always_inline]] inline void transpose_bits(Word (&w)[8]) {
+[[gnu::always_inline]] inline void transpose_bits(Single (&w)[8]) {
   for (int i = 0; i < 8; i += 2) swap_bits(w[i], w[i + 1], 0x5555555555555555, 1);
   for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1) swap_bits(w[i], w[i + 2], 0x3333333333333333, 2);
   for (int i = 0; i < 4; ++i) swap_bits(w[i], w[i + 4], 0x0f0f0f0f0f0f0f0f, 4);
 }
 
-[[gnu::always_inline]] inline Word load32(const std::uint8_t* from) {
-  return Word{from[0]} | Word{from[1]} << 8 | Word{from[2]} << 16 | Word{from[3]} << 24;
+[[gnu::always_inline]] inline Single load32(const std::uint8_t* from) {
+  return Single{from[0]} | Single{from[1]} << 8 | Single{from[2]} << 16 | Single{from[3]} << 24;
 }
 
-[[gnu::always_inline]] inline void store32(std::uint8_t* to, Word value) {
+[[gnu::always_inline]] inline void store32(std::uint8_t* to, Single value) {
   for (int i = 0; i < 4; ++i) to[i] = static_cast<std::uint8_t>(value >> (8 * i));
 }
 
 // Between the bytes of blocks j and j + 8 and word j of each row before transpose_bits: there byte 2 c + h is column c
-// of block j + 8 h. Words named by block (a: j, b: j + 8) and column parity become words named by row.
-[[gnu::always_inline]] inline void split_rows(Word& a_even, Word& a_odd, Word& b_even, Word& b_odd) {
+// of block j + 8 h. Singles named by block (a: j, b: j + 8) and column parity become words named by row.
+[[gnu::always_inline]] inline void split_rows(Single& a_even, Single& a_odd, Single& b_even, Single& b_odd) {
   swap_bits(a_even, b_even, 0x00ff00ff00ff00ff, 8);
   swap_bits(a_odd, b_odd, 0x00ff00ff00ff00ff, 8);
   swap_bits(a_even, a_odd, 0x0000ffff0000ffff, 16);
   swap_bits(b_even, b_odd, 0x0000ffff0000ffff, 16);
 }
 
-inline void pack(const std::uint8_t from[kBlocks * kBlockBytes], State& s) {
+inline void pack(const std::uint8_t from[kBlocks * kBlockBytes], State<Single>& s) {
   for (std::size_t j = 0; j < 8; ++j) {
     const std::uint8_t* const a = from + j * kBlockBytes;
     const std::uint8_t* const b = a + 8 * kBlockBytes;
@@ -137,7 +144,7 @@ inline void pack(const std::uint8_t from[kBlocks * kBlockBytes], State& s) {
   for (auto& row : s.w) transpose_bits(row);
 }
 
-inline void unpack(State& s, std::uint8_t to[kBlocks * kBlockBytes]) {
+inline void unpack(State<Single>& s, std::uint8_t to[kBlocks * kBlockBytes]) {
   for (auto& row : s.w) transpose_bits(row);
   for (std::size_t j = 0; j < 8; ++j) {
     split_rows(s.w[0][j], s.w[2][j], s.w[1][j], s.w[3][j]);  // its own inverse: the swaps commute

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AES-128 in plain C++, constant-time, on every CPU (bitsliced.h); blocks_vaes512.h says how to use these headers.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,7 +18,7 @@ struct RoundKeys;
 struct Blocks {
   using Keys = RoundKeys;
   static constexpr std::size_t kBlocks = bitsliced::kBlocks;
-  static constexpr int kTogether = 1;  // one is sixteen blocks already
+  static constexpr int kTogether = 2;  // Blocks that are encrypted at once
   std::uint64_t v[2 * kBlocks];
 
   static Blocks zero() { return {}; }
@@ -98,7 +99,7 @@ struct Blocks {
 
 // The round keys of one key, each in every place.
 struct RoundKeys {
-  bitsliced::State k[kRounds + 1];
+  bitsliced::State<bitsliced::Single> k[kRounds + 1];
 
   explicit RoundKeys(const KeySchedule& schedule) {
     for (int i = 0; i <= kRounds; ++i) {
@@ -118,9 +119,8 @@ struct RoundKeys {
   }
 };
 
-inline void encrypt_one(const RoundKeys& keys, Blocks& x) {
-  bitsliced::State s;
-  bitsliced::pack(reinterpret_cast<const std::uint8_t*>(x.v), s);
+template <class Word>
+[[gnu::always_inline]] inline void encrypt_state(const RoundKeys& keys, bitsliced::State<Word>& s) {
   bitsliced::add(s, keys.k[0]);
   for (int i = 1; i <= kRounds; ++i) {
     for (auto& row : s.w) bitsliced::sub_bytes(row);
@@ -128,13 +128,39 @@ inline void encrypt_one(const RoundKeys& keys, Blocks& x) {
     if (i < kRounds) bitsliced::mix_columns(s);
     bitsliced::add(s, keys.k[i]);
   }
+}
+
+inline void encrypt_one(const RoundKeys& keys, Blocks& x) {
+  bitsliced::State<bitsliced::Single> s;
+  bitsliced::pack(reinterpret_cast<const std::uint8_t*>(x.v), s);
+  encrypt_state(keys, s);
   bitsliced::unpack(s, reinterpret_cast<std::uint8_t*>(x.v));
 }
 
-// x[r] = AES-128 of x[r], block by block. Constant-time.
+inline void encrypt_two(const RoundKeys& keys, Blocks& x, Blocks& y) {
+  bitsliced::State<bitsliced::Single> halves[2];
+  bitsliced::pack(reinterpret_cast<const std::uint8_t*>(x.v), halves[0]);
+  bitsliced::pack(reinterpret_cast<const std::uint8_t*>(y.v), halves[1]);
+  bitsliced::State<bitsliced::Pair> s;
+  for (int row = 0; row < 4; ++row) {
+    for (int b = 0; b < 8; ++b) s.w[row][b] = bitsliced::Pair{halves[0].w[row][b], halves[1].w[row][b]};
+  }
+  encrypt_state(keys, s);
+  for (int row = 0; row < 4; ++row) {
+    for (int b = 0; b < 8; ++b) {
+      halves[0].w[row][b] = s.w[row][b][0];
+      halves[1].w[row][b] = s.w[row][b][1];
+    }
+  }
+  bitsliced::unpack(halves[0], reinterpret_cast<std::uint8_t*>(x.v));
+  bitsliced::unpack(halves[1], reinterpret_cast<std::uint8_t*>(y.v));
+}
+
+// x[r] = AES-128 of x[r], block by block; two at once where there are two. Constant-time.
 template <int R>
 inline void encrypt(const RoundKeys& keys, Blocks (&x)[R]) {
-  for (int r = 0; r < R; ++r) encrypt_one(keys, x[r]);
+  for (int r = 0; r + 1 < R; r += 2) encrypt_two(keys, x[r], x[r + 1]);
+  if constexpr (R % 2 == 1) encrypt_one(keys, x[R - 1]);
 }
 
 }  // namespace

@@ -215,7 +215,7 @@ void ggm_level(const KeySchedule& left, const KeySchedule& right, const std::uin
 // Twelve registers where there are many: more than any unit's latency needs.
 template <class B>
 std::size_t rounds(const KeySchedule& key, std::size_t repeats) {
-  constexpr int kRegisters = B::kTogether > 1 ? 12 : 1;
+  constexpr int kRegisters = B::kTogether == 8 ? 12 : B::kTogether;
   const typename B::Keys keys(key);
   B x[kRegisters];
   for (int r = 0; r < kRegisters; ++r) x[r] = B::sequence(static_cast<std::uint64_t>(r), 0);

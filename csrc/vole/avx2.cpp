@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // AES-NI, one block a register, and AVX2 for everything that is not AES.
 #include "aes/blocks_aesni.h"
+#include "bitmatrix/gf128_pclmul.h"
+#include "bitmatrix/transpose_avx2.h"
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_avx2.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -29,8 +32,15 @@ struct Isa : LanesAvx2 {
   }
 };
 
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+
 }  // namespace
 
-const Impl avx2{{"avx2", kAvx2 | kAesNi}, Trees<Isa>::expand, Trees<Isa>::reconstruct, kLpnKernels<Isa>};
+const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
+                Trees<Isa>::expand,
+                Trees<Isa>::reconstruct,
+                Kernel::extend,
+                Kernel::columns_to_rows,
+                Kernel::hash_columns, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

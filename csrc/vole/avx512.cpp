@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // VAES on 512-bit registers, four blocks each.
 #include "aes/blocks_vaes512.h"
+#include "bitmatrix/gf128_vpclmul.h"
+#include "bitmatrix/transpose_avx512.h"
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_avx512.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -32,10 +35,16 @@ struct Isa : LanesAvx512 {
   }
 };
 
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+
 }  // namespace
 
-const Impl avx512{{"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes},
-                  Trees<Isa>::expand,
-                  Trees<Isa>::reconstruct, kLpnKernels<Isa>};
+const Impl avx512{
+    {"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kVaes | kVpclmul | kPclmul | kGfni},
+    Trees<Isa>::expand,
+    Trees<Isa>::reconstruct,
+    Kernel::extend,
+    Kernel::columns_to_rows,
+    Kernel::hash_columns, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

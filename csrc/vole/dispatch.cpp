@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "aes/fixed_keys.h"
 #include "common/threads.h"
 #include "vole/impl.h"
 #include "vole/vole.h"
@@ -15,11 +16,6 @@ constexpr std::string_view kSlug = "vole";
 
 // A thread is worth starting for some 2^14 leaves, tens of microseconds of work.
 constexpr std::size_t kGrainLeaves = std::size_t{1} << 14;
-
-// The keys of pi0 and pi1: the first 256 bits of the fractional part of pi, as Blowfish uses them.
-constexpr std::uint8_t kTreeKeys[2][kBlockBytes] = {
-    {0x24, 0x3f, 0x6a, 0x88, 0x85, 0xa3, 0x08, 0xd3, 0x13, 0x19, 0x8a, 0x2e, 0x03, 0x70, 0x73, 0x44},
-    {0xa4, 0x09, 0x38, 0x22, 0x29, 0x9f, 0x31, 0xd0, 0x08, 0x2e, 0xfa, 0x98, 0xec, 0x4e, 0x6c, 0x89}};
 
 void check_depth(unsigned depth) {
   if (depth < 1 || depth > kMaxTreeDepth) {
@@ -34,10 +30,12 @@ std::size_t grain_trees(unsigned depth) {
 
 }  // namespace
 
+// pi0 and pi1 are the aes slug's keys for trees, apart from the one that its hashes use.
 const TreeKeys& tree_keys() {
   static const TreeKeys keys = [] {
     TreeKeys made;
-    for (int side = 0; side < 2; ++side) aes::expand_key(kTreeKeys[side], made.side[side]);
+    aes::expand_key(aes::kFixedKeys[aes::kLeftKey], made.side[0]);
+    aes::expand_key(aes::kFixedKeys[aes::kRightKey], made.side[1]);
     return made;
   }();
   return keys;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain C++: bitsliced AES, right on every 64-bit CPU.
 #include "aes/blocks_portable.h"
+#include "bitmatrix/gf128_portable.h"
+#include "bitmatrix/transpose_portable.h"
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_portable.h"
+#include "vole/small_field.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -36,8 +39,11 @@ struct Isa : LanesPortable {
   }
 };
 
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand, Trees<Isa>::reconstruct, kLpnKernels<Isa>};
+const Impl portable{{"portable", 0}, Trees<Isa>::expand,      Trees<Isa>::reconstruct,
+                    Kernel::extend,  Kernel::columns_to_rows, Kernel::hash_columns, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -3,13 +3,14 @@ list(APPEND sources
   csrc/vole/dispatch.cpp
   csrc/vole/lpn.cpp
   csrc/vole/portable.cpp
+  csrc/vole/small_field.cpp
 )
 set_source_files_properties(csrc/vole/portable.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND sources csrc/vole/avx2.cpp csrc/vole/avx512.cpp)
   set_source_files_properties(csrc/vole/avx2.cpp PROPERTIES
     COMPILE_OPTIONS "-O3;-mavx2;-maes;-mpclmul")
-  set(vole_avx512_options -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mvaes -mprefer-vector-width=512)
+  set(vole_avx512_options -O3 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mvaes -mvpclmulqdq -mpclmul -mgfni -mprefer-vector-width=512)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC's own intrinsics start from a variable set to itself, which its warning then reports (GCC bug 105593).
     list(APPEND vole_avx512_options -Wno-uninitialized -Wno-maybe-uninitialized)

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -30,5 +31,43 @@ void expand_trees(std::string_view backend, const std::uint8_t* seeds, std::size
 // positions too: neither branch nor address depends on them.
 void reconstruct_trees(std::string_view backend, const std::uint8_t* known, const std::uint64_t* positions,
                        std::size_t n_trees, unsigned depth, std::uint8_t* leaves, int threads);
+
+inline constexpr unsigned kMaxFieldBits = 8;
+inline constexpr std::size_t kDeltaBits = 128;
+
+// Depths of the trees that make 128 bits of Delta with k bits each, k = 1 to 8; the last one takes what is left.
+std::vector<std::uint8_t> tree_depths(unsigned k);
+
+struct SmallFieldKeys;
+struct SmallFieldJob;
+
+// Small-field VOLE [Roy22, Fig. 7] with q = 2^k and p = 2, for all trees at once: each leaf is an AES-128 key whose
+// counter stream is the leaf's share. Immutable; the key schedules are wiped by the destructor.
+class SmallField {
+ public:
+  // leaves: of all trees one after the other, 2^depth blocks each. With `delta` (16 bytes) the object is punctured:
+  // the leaf at the value of Delta's bits of its tree is not used. Constant-time in leaves and delta.
+  SmallField(unsigned k, const std::uint8_t* leaves, const std::uint8_t* delta);
+  ~SmallField();
+  SmallField(const SmallField&) = delete;
+  SmallField& operator=(const SmallField&) = delete;
+
+  bool full() const;
+  std::size_t n_leaves() const;
+  std::size_t n_rows(bool chosen) const;  // of corrections
+  // The job's fields are described in impl.h.
+  void extend(std::string_view backend, const SmallFieldJob& job, int threads) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Bytes of the columns of n_blocks * 128 positions, and what may be done with them; see impl.h.
+std::size_t columns_bytes(std::size_t n_blocks);
+void columns_to_rows(std::string_view backend, const std::uint8_t* columns, std::size_t n_blocks,
+                     std::uint8_t* rows, int threads);
+void hash_columns(std::string_view backend, const std::uint8_t* challenge, const std::uint8_t* columns,
+                  const std::uint8_t* bits, std::size_t n_blocks, std::uint8_t* out);
 
 }  // namespace crypsis::vole

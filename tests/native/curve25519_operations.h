@@ -8,6 +8,7 @@
 
 #include "curve25519/curve25519.h"
 #include "curve25519/impl.h"
+#include "curve25519/ristretto255.h"
 
 namespace crypsis::native_tests {
 
@@ -52,6 +53,16 @@ struct Secret {
     const Messages messages{secret.bytes, kRows, Messages::Layout::kRows, 32, 32, nullptr};
     const std::uint8_t dst[] = {'t', 'e', 's', 't'};
     curve25519::hash_to_curve({&messages, 1}, dst, true, out, out + kRows * 32, 1);
+  } else if (operation == "ristretto_scalars") {
+    static std::uint8_t elements[32];  // public
+    curve25519::ristretto255::scalar_mult_base(public_points, elements, 1, 1);
+    curve25519::ristretto255::scalar_mult(secret.bytes, 32, elements, out, 1, 1);
+  } else if (operation == "ristretto_base") {
+    curve25519::ristretto255::scalar_mult_base(secret.bytes, out, 1, 1);
+  } else if (operation == "ristretto_derive") {
+    curve25519::ristretto255::derive(secret.bytes, out, 1, 1);
+  } else if (operation == "ristretto_reduce") {
+    curve25519::ristretto255::reduce_scalars(secret.bytes, out, 1);
   } else if (operation == "leak_by_branch") {
     leak_by_branch(secret, out);
   } else if (operation == "leak_by_address") {
