@@ -310,7 +310,84 @@ class _Aes:
     def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
 
 aes: _Aes
+class _Bitmatrix:
+    """A submodule; every array is uint8, C-contiguous, and counts by its size whatever its shape."""
+
+    def backends(self) -> list[BackendStatus]: ...
+    def transpose(
+        self,
+        bits: npt.NDArray[np.uint8],
+        n_rows: int,
+        n_columns: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_multiply(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_inner_product(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf64_inner_product(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_powers(
+        self, x: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
+    ) -> None: ...
+    def gf2k_multiply(
+        self,
+        k: int,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf2k_multiply_sliced(
+        self,
+        k: int,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        broadcast: bool,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def pack_elements(
+        self,
+        k: int,
+        elements: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def unpack_elements(
+        self,
+        k: int,
+        packed: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 bigint: _Bigint
+bitmatrix: _Bitmatrix
 curve25519: _Curve25519
 hashing: Any
 vole: _Vole

@@ -46,4 +46,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_vole(vole);
   auto aes = module.def_submodule("aes");
   crypsis::bindings::bind_aes(aes);
+  auto bitmatrix = module.def_submodule("bitmatrix");
+  crypsis::bindings::bind_bitmatrix(bitmatrix);
 }

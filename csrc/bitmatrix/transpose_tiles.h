@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bitmatrix/impl.h"
 #include "common/wipe.h"
 
 namespace crypsis::bitmatrix {
 namespace {
-
-constexpr std::size_t kTileBits = 512, kTileBytes = 64;
 
 // What a tile passes through where it has an edge; as secret as the bits.
 template <class T>
@@ -54,6 +53,63 @@ inline void blocks_to_rows(const std::uint8_t* blocks, std::size_t n_blocks, std
   std::memcpy(scratch.in, blocks, 16 * n_blocks);
   T::blocks_to_rows(scratch.in, 16, scratch.out, kTileBytes, scratch.transpose);
   copy_rows(rows, row_stride, scratch.out, kTileBytes, 128, n_blocks / 8);
+}
+
+// Rows [512 t, 512 t + 512) of a matrix of at most 128 columns.
+template <class T>
+inline void narrow_tile(const Matrix& m, std::size_t t, TileScratch<T>& scratch) {
+  const std::size_t in_bytes = m.n_columns / 8, out_stride = m.n_rows / 8;
+  const std::size_t n_rows = std::min(kTileBits, m.n_rows - t * kTileBits);
+  const std::uint8_t* from = m.in + t * kTileBits * in_bytes;
+  std::uint8_t* const to = m.out + t * kTileBytes;
+  if (in_bytes == 16 && n_rows == kTileBits) {
+    T::blocks_to_rows(from, 16, to, out_stride, scratch.transpose);
+    return;
+  }
+  std::memset(scratch.in, 0, sizeof scratch.in);
+  copy_rows(scratch.in, 16, from, in_bytes, n_rows, in_bytes);
+  T::blocks_to_rows(scratch.in, 16, scratch.out, kTileBytes, scratch.transpose);
+  copy_rows(to, out_stride, scratch.out, kTileBytes, m.n_columns, n_rows / 8);
+}
+
+// Up to 512 rows and 512 columns from (512 row_tile, 512 column_tile) on. Cache lines of the input are read once and
+// those of the output written once, whole, so rows that are a power of two apart may share a set of the cache.
+template <class T>
+inline void wide_tile(const Matrix& m, std::size_t row_tile, std::size_t column_tile,
+                      TileScratch<T>& scratch) {
+  const std::size_t in_stride = m.n_columns / 8, out_stride = m.n_rows / 8;
+  const std::size_t n_rows = std::min(kTileBits, m.n_rows - row_tile * kTileBits);
+  const std::size_t n_columns = std::min(kTileBits, m.n_columns - column_tile * kTileBits);
+  const std::uint8_t* const from = m.in + row_tile * kTileBits * in_stride + column_tile * kTileBytes;
+  std::uint8_t* const to = m.out + column_tile * kTileBits * out_stride + row_tile * kTileBytes;
+  const bool direct = n_columns == kTileBits && m.n_rows == kBlockBits;
+  for (std::size_t band = 0; band * kBlockBits < n_rows; ++band) {
+    const std::size_t band_rows = std::min(kBlockBits, n_rows - band * kBlockBits);
+    const std::uint8_t* rows = from + band * kBlockBits * in_stride;
+    std::size_t stride = in_stride;
+    if (band_rows != kBlockBits || n_columns != kTileBits) {
+      std::memset(scratch.in, 0, sizeof scratch.in);
+      copy_rows(scratch.in, kTileBytes, rows, in_stride, band_rows, n_columns / 8);
+      rows = scratch.in;
+      stride = kTileBytes;
+    }
+    T::rows_to_blocks(rows, stride, direct ? to : scratch.out + 16 * band, direct ? 16 : kTileBytes,
+                      scratch.transpose);
+  }
+  if (!direct) copy_rows(to, out_stride, scratch.out, kTileBytes, n_columns, n_rows / 8);
+}
+
+template <class T>
+void transpose_tiles(const Matrix& m, std::size_t begin, std::size_t end) {
+  TileScratch<T> scratch;
+  const WipeGuard wipe(scratch);
+  for (std::size_t t = begin; t < end; ++t) {
+    if (is_narrow(m)) {
+      narrow_tile<T>(m, t, scratch);
+    } else {
+      wide_tile<T>(m, t % tiles_of(m.n_rows), t / tiles_of(m.n_rows), scratch);
+    }
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "bigint",
     "vole",
     "aes",
+    "bitmatrix",
 });
 
 }  // namespace crypsis
