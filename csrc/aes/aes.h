@@ -2,7 +2,8 @@
 // The aes slug for the bindings: threaded, dispatched batches on arrays whose lengths the caller has checked.
 //
 // Common to all: a block is 16 bytes; out may be the input exactly and overlaps it in no other way; `backend` empty: the
-// best one; threads <= 0: the default number. Constant-time in keys, blocks and counters.
+// best one; threads <= 0: the default number. Constant-time in keys and blocks, not in
+// counters: whether the low half of one wraps is a branch.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -12,7 +12,8 @@
 namespace crypsis::aes {
 
 // Blocks are 16 bytes at any alignment, n of them; n may be 0. An output may be the input exactly; otherwise they do
-// not overlap. Everything is constant-time in keys, blocks and counters, not in n.
+// not overlap. Everything is constant-time in keys and blocks, not in
+// n, nor in counters: whether the low half of one wraps is a branch.
 struct Impl : Backend {
   // out[i] = the eleven round keys of keys[i] [FIPS 197, 5.2]. out does not overlap keys.
   void (*expand_keys)(const std::uint8_t* keys, KeySchedule* out, std::size_t n);
