@@ -78,12 +78,8 @@ def reconstruct_noise(
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
     marks_noise = _arguments.flag("marks_noise", marks_noise)
-    positions = np.ascontiguousarray(_arguments.array("positions", positions, np.uint64))
-    if positions.ndim != 1:
-        raise ValueError(f"positions has shape {positions.shape}: give uint64[n]")
+    positions = _positions(positions, depth)
     n = len(positions)
-    if n and int(positions.max()) >> depth:
-        raise ValueError(f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf")
     known = _arguments.array("known", known)
     if known.shape != (n, depth, _BLOCK):
         raise ValueError(f"known has shape {known.shape}: give uint8[{n}, {depth}, {_BLOCK}]")
@@ -102,6 +98,30 @@ def reconstruct_noise(
         _arguments.threads(threads),
     )
     return leaves
+
+
+def place_noise(
+    positions: npt.NDArray[np.uint64],
+    values: ByteArray,
+    depth: int,
+    out: ByteArray,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> ByteArray:
+    """out, uint8[n * 2^depth, 16]: zero but for values[i] (uint8[n, 16]) at positions[i] of piece i of 2^depth blocks.
+
+    Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
+    """
+    depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
+    positions = _positions(positions, depth)
+    values = _blocks("values", values, len(positions))
+    out = _written("out", out, (len(positions) << depth, _BLOCK))
+    _apart(positions=positions, values=values, out=out)
+    _core.vole.place_noise(
+        positions, values, depth, out, _arguments.backend(backend), _arguments.threads(threads)
+    )
+    return out
 
 
 def primal_encode(
@@ -181,6 +201,15 @@ def measure_gather(table: ByteArray, n_rows: int, *, repeats: int = 1, backend: 
     n_rows = _arguments.integer("n_rows", n_rows, 1, 1 << 32)
     repeats = _arguments.integer("repeats", repeats, 1, 1 << 20)
     return _core.vole.measure_gather(table, log_table, n_rows, repeats, _arguments.backend(backend))
+
+
+def _positions(positions: Any, depth: int) -> npt.NDArray[np.uint64]:
+    positions = np.ascontiguousarray(_arguments.array("positions", positions, np.uint64))
+    if positions.ndim != 1:
+        raise ValueError(f"positions has shape {positions.shape}: give uint64[n]")
+    if len(positions) and int(positions.max()) >> depth:
+        raise ValueError(f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf")
+    return positions
 
 
 def _seed(seed: Any) -> ByteArray:

@@ -17,6 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis._lpn import (
+    PRIMAL_WEIGHT,
+    expand_convolute,
+    expand_noise,
+    measure_gather,
+    place_noise,
+    primal_encode,
+    primal_positions,
+    reconstruct_noise,
+)
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 

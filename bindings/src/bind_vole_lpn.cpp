@@ -37,6 +37,16 @@ void reconstruct_noise(const ByteArray& known, const PositionArray& positions, c
   vole::reconstruct_noise({backend, threads}, from, at, corrected, n_trees, depth, low_bit(marks_noise), to);
 }
 
+void place_noise(const PositionArray& positions, const ByteArray& values, unsigned depth, ByteArray& out,
+                 const std::string& backend, int threads) {
+  const auto n_trees = static_cast<std::size_t>(positions.shape(0));
+  const std::uint64_t* const at = positions.data();
+  const std::uint8_t* const from = values.data();
+  std::uint8_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  vole::place_noise({backend, threads}, at, from, n_trees, depth, to);
+}
+
 void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArray& table, unsigned log_table,
                    ByteArray& out, const std::string& backend, int threads) {
   const auto n_rows = static_cast<std::size_t>(out.shape(0));
@@ -85,6 +95,8 @@ void bind_vole_lpn(py::module_& module) {
              array("sums"), array("totals"), py::arg("backend"), py::arg("threads"));
   module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"), array("corrections"),
              py::arg("depth"), py::arg("marks_noise"), array("leaves"), py::arg("backend"), py::arg("threads"));
+  module.def("place_noise", &place_noise, array("positions"), array("values"), py::arg("depth"), array("out"),
+             py::arg("backend"), py::arg("threads"));
   module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),
              py::arg("log_table"), array("out"), py::arg("backend"), py::arg("threads"));
   module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),

@@ -85,6 +85,18 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
   });
 }
 
+void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values, std::size_t n_trees,
+                 unsigned depth, std::uint8_t* out) {
+  check_range("depth", depth, 1, kMaxTreeDepth);
+  const Impl& impl = select(call.backend);
+  parallel_for(n_trees, grain_trees(depth), call.threads, [=, &impl](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      impl.lpn.indicate(out + (i << depth) * kBlockBytes, std::size_t{1} << depth, positions[i],
+                        values + i * kBlockBytes);
+    }
+  });
+}
+
 void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row, std::size_t n_rows,
                    const std::uint8_t* table, unsigned log_table, std::uint8_t* out) {
   check_range("log_table", log_table, 0, kMaxLogTable);

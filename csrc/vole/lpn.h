@@ -33,6 +33,10 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
                        const std::uint8_t* corrections, std::size_t n_trees, unsigned depth, LowBit low_bit,
                        std::uint8_t* leaves);
 
+// out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions.
+void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values, std::size_t n_trees,
+                 unsigned depth, std::uint8_t* out);
+
 // out[i] ^= the xor of ten blocks of table[0, 2^log_table), for rows first_row + i of the matrix; first_row is a
 // multiple of kPrimalRowGroup. The positions of a row are drawn independently: two may be the same, and cancel.
 inline constexpr std::size_t kPrimalRowGroup = 4;

@@ -14,6 +14,7 @@ struct LpnKernels {
   void (*clear_low_bits)(std::uint8_t* leaves, std::size_t n);
   void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
                 LowBit low_bit);
+  void (*indicate)(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value);
   void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, const std::uint8_t* table,
                  unsigned log_table, std::uint8_t* out);
   void (*positions)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, unsigned log_table,

@@ -57,6 +57,16 @@ struct NoiseLeaves {
     }
   }
 
+  // Zero everywhere but `value` at `position`; every place is written alike.
+  static void indicate(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value) {
+    const Blocks noise = Blocks::broadcast(value);
+    std::size_t i = 0;
+    for (; i + kBlocks <= n; i += kBlocks) {
+      Isa::select(Blocks::zero(), i, position, noise).store(out + i * kBlockBytes);
+    }
+    if (i < n) Isa::select(Blocks::zero(), i, position, noise).store_first(out + i * kBlockBytes, n - i);
+  }
+
  private:
   static Blocks ones() {
     std::uint8_t block[kBlockBytes];
