@@ -252,6 +252,7 @@ class _Vole:
         table: npt.NDArray[np.uint8],
         log_table: int,
         out: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
         backend: str,
         threads: int,
     ) -> None: ...

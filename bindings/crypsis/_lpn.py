@@ -130,13 +130,14 @@ def primal_encode(
     out: ByteArray,
     *,
     first_row: int = 0,
+    bits: ByteArray | None = None,
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
     """out[i] ^= the xor of ten blocks of `table`: rows first_row + i of the public sparse matrix of `seed` [YWL+20].
 
     seed: uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16], in and out.
-    first_row: a multiple of four. A position is the low bits of a word of AES-128 in counter mode under the seed,
+    first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out, packed. A position is the low bits of a word of AES-128 in counter mode under the seed,
     without bias; the ten of a row are independent. Constant-time in the blocks. Raises TypeError, ValueError,
     BackendUnavailable.
     """
@@ -146,8 +147,11 @@ def primal_encode(
     out = _written("out", out, (len(out) if isinstance(out, np.ndarray) and out.ndim else 0, _BLOCK))
     first_row = _first_row(first_row)
     _apart(seed=seed, table=table, out=out)
+    if bits is not None:
+        bits = _written("bits", bits, ((len(out) + 7) // 8,))
+        _apart(seed=seed, table=table, out=out, bits=bits)
     _core.vole.primal_encode(
-        seed, first_row, table, log_table, out, _arguments.backend(backend), _arguments.threads(threads)
+        seed, first_row, table, log_table, out, bits, _arguments.backend(backend), _arguments.threads(threads)
     )
     return out
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "arrays.h"
 #include "vole/lpn.h"
 
@@ -48,13 +50,14 @@ void place_noise(const PositionArray& positions, const ByteArray& values, unsign
 }
 
 void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArray& table, unsigned log_table,
-                   ByteArray& out, const std::string& backend, int threads) {
+                   ByteArray& out, std::optional<ByteArray> bits, const std::string& backend, int threads) {
   const auto n_rows = static_cast<std::size_t>(out.shape(0));
   const std::uint8_t* const key = seed.data();
   const std::uint8_t* const from = table.data();
   std::uint8_t* const to = out.mutable_data();
+  std::uint8_t* const to_bits = bits ? bits->mutable_data() : nullptr;
   const py::gil_scoped_release release;
-  vole::primal_encode({backend, threads}, key, first_row, n_rows, from, log_table, to);
+  vole::primal_encode({backend, threads}, key, first_row, n_rows, from, log_table, to, to_bits);
 }
 
 void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned log_table, WordArray& positions,
@@ -98,7 +101,7 @@ void bind_vole_lpn(py::module_& module) {
   module.def("place_noise", &place_noise, array("positions"), array("values"), py::arg("depth"), array("out"),
              py::arg("backend"), py::arg("threads"));
   module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),
-             py::arg("log_table"), array("out"), py::arg("backend"), py::arg("threads"));
+             py::arg("log_table"), array("out"), array("bits"), py::arg("backend"), py::arg("threads"));
   module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),
              array("positions"), py::arg("backend"));
   module.def("expand_convolute", &expand_convolute, array("seed"), array("vector"), py::arg("log_code"),

@@ -98,13 +98,14 @@ void place_noise(const LpnCall& call, const std::uint64_t* positions, const std:
 }
 
 void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row, std::size_t n_rows,
-                   const std::uint8_t* table, unsigned log_table, std::uint8_t* out) {
+                   const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits) {
   check_range("log_table", log_table, 0, kMaxLogTable);
   check_first_row(first_row);
   const Impl& impl = select(call.backend);
   const aes::KeySchedule key = schedule_of(seed);
   parallel_for(n_rows, kGrain, call.threads, [=, &impl, &key](std::size_t begin, std::size_t end) {
-    impl.lpn.primal(key, first_row + begin, end - begin, table, log_table, out + begin * kBlockBytes);
+    impl.lpn.primal(key, first_row + begin, end - begin, table, log_table, out + begin * kBlockBytes,
+                    bits == nullptr ? nullptr : bits + begin / 8);
   });
 }
 

@@ -38,10 +38,10 @@ void place_noise(const LpnCall& call, const std::uint64_t* positions, const std:
                  unsigned depth, std::uint8_t* out);
 
 // out[i] ^= the xor of ten blocks of table[0, 2^log_table), for rows first_row + i of the matrix; first_row is a
-// multiple of kPrimalRowGroup. The positions of a row are drawn independently: two may be the same, and cancel.
+// multiple of kPrimalRowGroup. `bits` may be nullptr; else it gets the lowest bits of out, packed. The positions of a row are drawn independently: two may be the same, and cancel.
 inline constexpr std::size_t kPrimalRowGroup = 4;
 void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row, std::size_t n_rows,
-                   const std::uint8_t* table, unsigned log_table, std::uint8_t* out);
+                   const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
 
 // Expand-convolute [RRT23]: vector[0, 2^log_code) is convoluted twice in place, then out[i], n_out of them, is the xor
 // of `weight` of its blocks. NOTES.md has the definition.

@@ -16,7 +16,7 @@ struct LpnKernels {
                 LowBit low_bit);
   void (*indicate)(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value);
   void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, const std::uint8_t* table,
-                 unsigned log_table, std::uint8_t* out);
+                 unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
   void (*positions)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, unsigned log_table,
                     std::uint32_t* out);
   std::size_t (*measure)(const aes::KeySchedule& key, const std::uint8_t* table, unsigned log_table,

@@ -62,7 +62,7 @@ struct PrimalLpn {
 
   template <class Word>
   static void encode_words(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
-                           const std::uint8_t* table, unsigned log_table, std::uint8_t* out) {
+                           const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits) {
     const typename Isa::RoundKeys keys(key);
     const Word mask = static_cast<Word>((std::uint64_t{1} << log_table) - 1);
     Batch<Word> batch;
@@ -70,7 +70,23 @@ struct PrimalLpn {
       batch.draw(keys, first_row + done, mask);
       const std::size_t stop = std::min(kBatchRows, n_rows - done);
       gather(batch.words, stop, table, out + done * kBlockBytes);
+      if (bits != nullptr) low_bits(out + done * kBlockBytes, stop, bits + done / 8);
     }
+  }
+
+  // The lowest bits of n blocks that are still in the first-level cache, packed; the unused ones of the last byte are 0.
+  static void low_bits(const std::uint8_t* blocks, std::size_t n, std::uint8_t* bits) {
+    std::size_t i = 0;
+    for (; i + 8 <= n; i += 8, blocks += 8 * kBlockBytes) {
+      unsigned byte = 0;
+#pragma GCC unroll 8
+      for (unsigned b = 0; b < 8; ++b) byte |= (blocks[b * kBlockBytes] & 1u) << b;
+      *bits++ = static_cast<std::uint8_t>(byte);
+    }
+    if (i == n) return;
+    unsigned byte = 0;
+    for (unsigned b = 0; i + b < n; ++b) byte |= (blocks[b * kBlockBytes] & 1u) << b;
+    *bits = static_cast<std::uint8_t>(byte);
   }
 
   template <class Word>
@@ -91,11 +107,11 @@ struct PrimalLpn {
   }
 
   static void encode(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
-                     const std::uint8_t* table, unsigned log_table, std::uint8_t* out) {
+                     const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits) {
     if (log_table <= 16) {
-      encode_words<std::uint16_t>(key, first_row, n_rows, table, log_table, out);
+      encode_words<std::uint16_t>(key, first_row, n_rows, table, log_table, out, bits);
     } else {
-      encode_words<std::uint32_t>(key, first_row, n_rows, table, log_table, out);
+      encode_words<std::uint32_t>(key, first_row, n_rows, table, log_table, out, bits);
     }
   }
 

@@ -101,7 +101,7 @@ rows of [YWL+20, Table 2] are superseded."""
 
 def insecure_parameters(n_trees: int, log_table: int, depth: int) -> FerretParameters:
     """Any sizes, for tests: no security at all is claimed."""
-    for name, value, low in (("n_trees", n_trees, 1), ("log_table", log_table, 0), ("depth", depth, 1)):
+    for name, value, low in (("n_trees", n_trees, 1), ("log_table", log_table, 0), ("depth", depth, 3)):
         if not low <= value <= (1 << 16 if name == "n_trees" else 20):
             raise ValueError(f"{name} is {value}: out of range")
     made = FerretParameters(n_trees, log_table, depth, secure=False)
@@ -168,6 +168,7 @@ class _Ferret(CotSource):
         self._table = self._base_blocks[:k]
         self._tree_blocks = self._base_blocks[k : k + parameters.n_trees * parameters.depth]
         self._check_blocks = self._base_blocks[k + parameters.n_trees * parameters.depth :]
+        self._bits: Bytes | None = None
         self._left = 0
         self._started = False
 
@@ -183,18 +184,24 @@ class _Ferret(CotSource):
         number = self._wire.n_rounds.to_bytes(8, "little")
         seed = hashlib.sha256(b"crypsis/ot/ferret/matrix/v1" + self.session + number).digest()[:BLOCK_BYTES]
         vole.primal_encode(
-            np.frombuffer(seed, np.uint8), self._table, self._outputs, threads=self._wire.threads
+            np.frombuffer(seed, np.uint8),
+            self._table,
+            self._outputs,
+            bits=self._bits,
+            threads=self._wire.threads,
         )
         self._left = self._usable
 
-    def _take(self, n: int) -> Bytes:
+    def _take(self, n: int) -> slice:
         """The next n outputs that were not handed out; pieces begin at multiples of eight."""
-        end = len(self._outputs) - self._left
+        begin = len(self._outputs) - self._left
         self._left -= min(self._left, (n + 7) // 8 * 8)
-        return self._outputs[end : end + n]
+        return slice(begin, begin + n)
 
     def _wipe(self) -> None:
         self._memory.fill(0)
+        if self._bits is not None:
+            self._bits.fill(0)
 
 
 class FerretSender(_Ferret, CotSender):
@@ -235,7 +242,7 @@ class FerretSender(_Ferret, CotSender):
                 if not self._left:
                     self._round()
                 n = min(n_items, self._left)
-                q = self._take(n)
+                q = self._outputs[self._take(n)]
                 if chosen:
                     packed = self._wire.receive("the choices", (n + 7) // 8)
                     flips = np.unpackbits(packed, count=n, bitorder="little")
@@ -286,6 +293,7 @@ class FerretReceiver(_Ferret, CotReceiver):
     ) -> None:
         super().__init__(channel, base, session, parameters, iterated, security, stream, threads)
         self._base = base
+        self._low_bits = self._bits = np.empty((parameters.n_outputs + 7) // 8, np.uint8)
 
     def blocks(self, n_items: int, choices: Bytes | None = None) -> Iterator[tuple[Bytes, Bytes]]:
         """As `CotReceiver.blocks`: pieces of at most a round."""
@@ -302,14 +310,16 @@ class FerretReceiver(_Ferret, CotReceiver):
                 if not self._left:
                     self._round()
                 n = min(n_items - done, self._left)
-                t = self._take(n)
-                bits = np.packbits(t[:, 0] & 1, bitorder="little")
+                part = self._take(n)
+                t, bits = self._outputs[part], self._low_bits[part.start // 8 : (part.stop + 7) // 8]
+                if n % 8:
+                    bits[-1] &= (1 << n % 8) - 1
                 if choices is not None:
-                    part = choices[done // 8 : done // 8 + len(bits)].copy()
+                    own = choices[done // 8 : done // 8 + len(bits)].copy()
                     if n % 8:
-                        part[-1] &= (1 << n % 8) - 1
-                    self._wire.send(bits ^ part)
-                    bits = part
+                        own[-1] &= (1 << n % 8) - 1
+                    self._wire.send(bits ^ own)
+                    bits = own
                 yield bits, t
                 done += n
 
