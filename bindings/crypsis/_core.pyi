@@ -271,6 +271,8 @@ class _Vole:
         log_code: int,
         weight: int,
         out: npt.NDArray[np.uint8],
+        vector2: npt.NDArray[np.uint8] | None,
+        out2: npt.NDArray[np.uint8] | None,
         backend: str,
         threads: int,
     ) -> None: ...

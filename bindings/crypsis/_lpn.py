@@ -144,7 +144,7 @@ def primal_encode(
     seed = _seed(seed)
     table = _blocks("table", table)
     log_table = _log_of("table", len(table), 0)
-    out = _written("out", out, (len(out) if isinstance(out, np.ndarray) and out.ndim else 0, _BLOCK))
+    out = _written("out", out, (_length(out), _BLOCK))
     first_row = _first_row(first_row)
     _apart(seed=seed, table=table, out=out)
     if bits is not None:
@@ -175,25 +175,39 @@ def expand_convolute(
     out: ByteArray,
     *,
     weight: int,
+    second: tuple[ByteArray, ByteArray] | None = None,
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
     """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/NOTES.md defines it.
 
     seed: uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
-    weight: blocks of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. Constant-time in the blocks. The
-    convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
+    weight: blocks of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. second: (vector, out) of the same
+    shapes, for the same code in less than twice the time. Constant-time in the blocks. The convolution runs on one
+    thread. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
-    vector = _written(
-        "vector", vector, (len(vector) if isinstance(vector, np.ndarray) and vector.ndim else 0, _BLOCK)
-    )
+    vector = _written("vector", vector, (_length(vector), _BLOCK))
     log_code = _log_of("vector", len(vector), MIN_LOG_CODE)
     weight = _arguments.integer("weight", weight, 1, MAX_EXPANDER_WEIGHT)
-    out = _written("out", out, (len(out) if isinstance(out, np.ndarray) and out.ndim else 0, _BLOCK))
-    _apart(seed=seed, vector=vector, out=out)
+    out = _written("out", out, (_length(out), _BLOCK))
+    vector2, out2 = (None, None) if second is None else second
+    if second is None:
+        _apart(seed=seed, vector=vector, out=out)
+    else:
+        vector2 = _written("second[0]", vector2, vector.shape)
+        out2 = _written("second[1]", out2, out.shape)
+        _apart(seed=seed, vector=vector, out=out, vector2=vector2, out2=out2)
     _core.vole.expand_convolute(
-        seed, vector, log_code, weight, out, _arguments.backend(backend), _arguments.threads(threads)
+        seed,
+        vector,
+        log_code,
+        weight,
+        out,
+        vector2,
+        out2,
+        _arguments.backend(backend),
+        _arguments.threads(threads),
     )
     return out
 
@@ -237,6 +251,10 @@ def _written(name: str, value: Any, shape: tuple[int, ...]) -> ByteArray:
     if not value.flags.writeable or not value.flags.c_contiguous:
         raise ValueError(f"{name} is read-only or not C-contiguous: allocate it with numpy.empty")
     return value
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, np.ndarray) and value.ndim else 0
 
 
 def _log_of(name: str, n: int, low: int) -> int:

@@ -70,13 +70,16 @@ void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned l
 }
 
 void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_code, std::size_t weight, ByteArray& out,
-                      const std::string& backend, int threads) {
+                      std::optional<ByteArray> vector2, std::optional<ByteArray> out2, const std::string& backend,
+                      int threads) {
   const auto n_out = static_cast<std::size_t>(out.shape(0));
   const std::uint8_t* const key = seed.data();
   std::uint8_t* const x = vector.mutable_data();
   std::uint8_t* const to = out.mutable_data();
+  vole::SecondVector second;
+  if (vector2 && out2) second = {vector2->mutable_data(), out2->mutable_data()};
   const py::gil_scoped_release release;
-  vole::expand_convolute({backend, threads}, key, x, log_code, weight, n_out, to);
+  vole::expand_convolute({backend, threads}, key, x, log_code, weight, n_out, to, second);
 }
 
 std::size_t measure_gather(const ByteArray& table, unsigned log_table, std::size_t n_rows, std::size_t repeats,
@@ -105,7 +108,7 @@ void bind_vole_lpn(py::module_& module) {
   module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),
              array("positions"), py::arg("backend"));
   module.def("expand_convolute", &expand_convolute, array("seed"), array("vector"), py::arg("log_code"),
-             py::arg("weight"), array("out"), py::arg("backend"), py::arg("threads"));
+             py::arg("weight"), array("out"), array("vector2"), array("out2"), py::arg("backend"), py::arg("threads"));
   module.def("measure_gather", &measure_gather, array("table"), py::arg("log_table"), py::arg("n_rows"),
              py::arg("repeats"), py::arg("backend"));
 }

@@ -9,6 +9,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,6 +35,27 @@ struct ExpandConvolute {
   static constexpr std::size_t kSpill = (kGroups + 1) * kLanes;
   static constexpr std::size_t kBatch = 512;  // tap words, or rows of the expander times their weight rounded up
 
+  // What `n_words` tap words say, prepared for `mask`: bit s of a word is place s of the block's group and the later ones.
+  struct Taps {
+    alignas(64) std::uint64_t words[kBatch];
+
+    void draw(const typename Isa::RoundKeys& keys, std::size_t first) {
+      alignas(64) std::uint32_t drawn[kBatch];
+      PublicStream<Isa>::fill(keys, first / 4, kBatch / 4, reinterpret_cast<std::uint8_t*>(drawn));
+      constexpr std::uint64_t kRandom = (std::uint64_t{1} << kRandomTaps) - 1;
+      for (std::size_t i = 0; i < kBatch; ++i) {
+        std::uint64_t word = Isa::little_endian(drawn[i]);
+        word = ((word & kRandom) | (kRandom + 1)) << (i % kLanes + 1);
+        if constexpr (kLanes == 4) {  // each nibble to a byte, times 8: an address in steps that the loads have
+          word = (word | word << 16) & 0x0000ffff0000ffffU;
+          word = (word | word << 8) & 0x00ff00ff00ff00ffU;
+          word = ((word | word << 4) & 0x0f0f0f0f0f0f0f0fU) << 3;
+        }
+        words[i] = word;
+      }
+    }
+  };
+
   struct Masks {
     alignas(64) std::uint8_t bytes[std::size_t{1} << kLanes][kLanes * kBlockBytes];
     Masks() {
@@ -43,69 +65,124 @@ struct ExpandConvolute {
         }
       }
     }
-    Wide of(std::uint64_t targets, std::size_t group) const {
-      return Wide::load(bytes[(targets >> (group * kLanes)) & ((std::size_t{1} << kLanes) - 1)]);
+    Wide of(const std::uint64_t* word, std::size_t group) const {
+      if constexpr (kLanes == 4) {
+        static_assert(std::endian::native == std::endian::little && sizeof bytes[0] == 64);
+        const std::size_t eighths = reinterpret_cast<const std::uint8_t*>(word)[group];
+        return Wide::load(&bytes[0][0] + eighths * 8);
+      } else {
+        return Wide::load(bytes[(*word >> (group * kLanes)) & ((std::size_t{1} << kLanes) - 1)]);
+      }
     }
   };
 
-  // Groups at x[0, n_blocks), taps in step with them; writes up to kSpill - kLanes blocks beyond.
-  static void run(const Masks& masks, const std::uint32_t* taps, std::size_t n_blocks, std::uint8_t* x) {
-    constexpr std::size_t kStep = kLanes * kBlockBytes;
-    Wide next = Wide::load(x);
-    for (std::size_t i = 0; i < n_blocks; i += kLanes, x += kStep) {
-      Wide group = next;
-      std::uint64_t targets[kLanes];  // bit s: place s of the groups from this one on
-      Wide source[kLanes];
-#pragma GCC unroll 4
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        constexpr std::uint64_t kRandom = (std::uint64_t{1} << kRandomTaps) - 1;
-        targets[lane] = ((taps[i + lane] & kRandom) | (kRandom + 1)) << (lane + 1);
-        source[lane] = group.broadcast(lane);
-        if (lane + 1 < kLanes) group.add_masked(source[lane], masks.of(targets[lane], 0));
-      }
-      group.store(x);
-#pragma GCC unroll 32
-      for (std::size_t g = 1; g <= kGroups; ++g) {
-        Wide sum = Wide::load(x + g * kStep);
-#pragma GCC unroll 4
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-          // The last group is out of reach of the first lanes.
-          if (lane + kReach >= g * kLanes) sum.add_masked(source[lane], masks.of(targets[lane], g));
-        }
-        if (g == 1) {
-          next = sum;
-        } else {
-          sum.store(x + g * kStep);
+  // The groups that the current one reaches, with what was added to them so far: in registers where they fit, else where
+  // they belong. at(g) and put(g) count from the current group; put moves group g to where the next step finds it.
+  template <std::size_t V>
+  struct Window {
+    static constexpr bool kHeld = kGroups <= 8;
+    Wide held[V][kHeld ? kGroups + 1 : 1];
+
+    void open(std::uint8_t* const (&x)[V]) {
+      if constexpr (kHeld) {
+        for (std::size_t v = 0; v < V; ++v) {
+          for (std::size_t g = 0; g < kGroups; ++g) held[v][g] = Wide::load(x[v] + g * kLanes * kBlockBytes);
         }
       }
     }
-    next.store(x);
+    Wide at(std::uint8_t* const (&x)[V], std::size_t v, std::size_t g) const {
+      if (kHeld && g < kGroups) return held[v][g];
+      return Wide::load(x[v] + g * kLanes * kBlockBytes);
+    }
+    void put(std::uint8_t* const (&x)[V], std::size_t v, std::size_t g, Wide sum) {
+      if constexpr (kHeld) {
+        held[v][g - 1] = sum;
+      } else {
+        sum.store(x[v] + g * kLanes * kBlockBytes);
+      }
+    }
+    void close(std::uint8_t* const (&x)[V]) const {
+      if constexpr (kHeld) {
+        for (std::size_t v = 0; v < V; ++v) {
+          for (std::size_t g = 0; g < kGroups; ++g) held[v][g].store(x[v] + g * kLanes * kBlockBytes);
+        }
+      }
+    }
+  };
+
+  // Groups at x[v][0, n_blocks) of V vectors, taps in step with them; writes up to kSpill - kLanes blocks beyond.
+  template <std::size_t V>
+  static void run(const Masks& masks, const std::uint64_t* taps, std::size_t n_blocks,
+                  const std::array<std::uint8_t*, V>& vectors, std::size_t first) {
+    constexpr std::size_t kStep = kLanes * kBlockBytes;
+    std::uint8_t* x[V];
+    Window<V> window;
+    for (std::size_t v = 0; v < V; ++v) x[v] = vectors[v] + first * kBlockBytes;
+    window.open(x);
+    for (std::size_t i = 0; i < n_blocks; i += kLanes) {
+      Wide source[V][kLanes];
+      Wide group[V];
+      for (std::size_t v = 0; v < V; ++v) group[v] = window.at(x, v, 0);
+#pragma GCC unroll 4
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t v = 0; v < V; ++v) source[v][lane] = group[v].broadcast(lane);
+        if (lane + 1 == kLanes) break;
+        const Wide mask = masks.of(taps + i + lane, 0);
+        for (std::size_t v = 0; v < V; ++v) group[v].add_masked(source[v][lane], mask);
+      }
+      for (std::size_t v = 0; v < V; ++v) group[v].store(x[v]);
+#pragma GCC unroll 32
+      for (std::size_t g = 1; g <= kGroups; ++g) {
+        Wide sum[V];
+        for (std::size_t v = 0; v < V; ++v) sum[v] = window.at(x, v, g);
+#pragma GCC unroll 4
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          if (lane + kReach < g * kLanes) continue;  // the last group is out of reach of the first lanes
+          const Wide mask = masks.of(taps + i + lane, g);
+          for (std::size_t v = 0; v < V; ++v) sum[v].add_masked(source[v][lane], mask);
+        }
+        for (std::size_t v = 0; v < V; ++v) window.put(x, v, g, sum[v]);
+      }
+      for (std::size_t v = 0; v < V; ++v) x[v] += kStep;
+    }
+    window.close(x);
   }
 
-  // One pass over x[0, n), n a power of two of at least 64; the last groups run beside it, as they reach beyond the end.
-  static void convolute(const aes::KeySchedule& key, std::uint8_t* x, std::size_t n) {
+  // One pass over x[v][0, n), n a power of two of at least 64; the last groups run beside it, as they reach beyond it.
+  template <std::size_t V>
+  static void convolute_all(const aes::KeySchedule& key, const std::array<std::uint8_t*, V>& x, std::size_t n) {
     const typename Isa::RoundKeys keys(key);
     const Masks masks;
-    alignas(64) std::uint32_t taps[kBatch];
-    alignas(64) std::uint8_t end[2 * 32 * kBlockBytes] = {};
+    Taps taps;
+    alignas(64) std::uint8_t end[V][2 * 32 * kBlockBytes] = {};
     const WipeGuard wipe(end);
     static_assert(kSpill <= 32 + kLanes && 32 % kLanes == 0);
     const std::size_t inside = n - 32;
+    std::array<std::uint8_t*, V> ends;
+    for (std::size_t v = 0; v < V; ++v) ends[v] = end[v];
     for (std::size_t at = 0; at < n; at += kBatch) {
-      PublicStream<Isa>::fill(keys, at / 4, kBatch / 4, reinterpret_cast<std::uint8_t*>(taps));
-      for (std::uint32_t& word : taps) word = Isa::little_endian(word);
+      taps.draw(keys, at);
       const std::size_t stop = std::min(at + kBatch, n);
-      if (at < inside) run(masks, taps, std::min(stop, inside) - at, x + at * kBlockBytes);
-      if (stop == n) {
-        std::memcpy(end, x + inside * kBlockBytes, 32 * kBlockBytes);
-        run(masks, taps + (inside - at), 32, end);
-        std::memcpy(x + inside * kBlockBytes, end, 32 * kBlockBytes);
+      run<V>(masks, taps.words, std::min(stop, inside) - at, x, at);
+      if (stop < n) continue;
+      for (std::size_t v = 0; v < V; ++v) std::memcpy(end[v], x[v] + inside * kBlockBytes, 32 * kBlockBytes);
+      run<V>(masks, taps.words + (inside - at), 32, ends, 0);
+      for (std::size_t v = 0; v < V; ++v) std::memcpy(x[v] + inside * kBlockBytes, end[v], 32 * kBlockBytes);
+    }
+    for (std::size_t v = 0; v < V; ++v) {
+      for (std::size_t i = 0; i < kReach; ++i) {
+        Lane sum = Lane::load(x[v] + i * kBlockBytes);
+        sum ^= Lane::load(end[v] + (32 + i) * kBlockBytes);
+        sum.store(x[v] + i * kBlockBytes);
       }
     }
-    for (std::size_t i = 0; i < kReach; ++i) {
-      Lane sum = Lane::load(x + i * kBlockBytes);
-      sum ^= Lane::load(end + (32 + i) * kBlockBytes);
-      sum.store(x + i * kBlockBytes);
+  }
+
+  static void convolute(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
+    if (second == nullptr) {
+      convolute_all<1>(key, {first}, n);
+    } else {
+      convolute_all<2>(key, {first, second}, n);
     }
   }
 

@@ -117,17 +117,20 @@ void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64
 }
 
 void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_t* vector, unsigned log_code,
-                      std::size_t weight, std::size_t n_out, std::uint8_t* out) {
+                      std::size_t weight, std::size_t n_out, std::uint8_t* out, const SecondVector& second) {
   check_range("log_code", log_code, kMinLogCode, kMaxLogTable);
   check_range("weight", weight, 1, kMaxExpanderWeight);
   const Impl& impl = select(call.backend);
   const std::size_t n = std::size_t{1} << log_code;
   // Each block needs the one before: one thread.
-  impl.lpn.convolute(part_of(seed, 1), vector, n);
-  impl.lpn.convolute(part_of(seed, 2), vector, n);
+  impl.lpn.convolute(part_of(seed, 1), vector, second.vector, n);
+  impl.lpn.convolute(part_of(seed, 2), vector, second.vector, n);
   const aes::KeySchedule key = part_of(seed, 3);
   parallel_for(n_out, kGrain, call.threads, [=, &impl, &key](std::size_t begin, std::size_t end) {
+    // One vector after the other: both at once would not fit a second-level cache.
     impl.lpn.expand(key, weight, begin, end - begin, vector, log_code, out + begin * kBlockBytes);
+    if (second.vector == nullptr) return;
+    impl.lpn.expand(key, weight, begin, end - begin, second.vector, log_code, second.out + begin * kBlockBytes);
   });
 }
 

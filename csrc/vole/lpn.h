@@ -44,9 +44,14 @@ void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t 
                    const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
 
 // Expand-convolute [RRT23]: vector[0, 2^log_code) is convoluted twice in place, then out[i], n_out of them, is the xor
-// of `weight` of its blocks. NOTES.md has the definition.
+// of `weight` of its blocks. NOTES.md has the definition. The same with second.vector into second.out unless they are
+// nullptr: what two vectors cost together is less than twice.
+struct SecondVector {
+  std::uint8_t* vector = nullptr;
+  std::uint8_t* out = nullptr;
+};
 void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_t* vector, unsigned log_code,
-                      std::size_t weight, std::size_t n_out, std::uint8_t* out);
+                      std::size_t weight, std::size_t n_out, std::uint8_t* out, const SecondVector& second);
 
 // The positions of rows [first_row, first_row + n_rows) of the primal matrix, and of the expander: for tests of their
 // distribution. positions[n_rows][10 or weight].

@@ -21,8 +21,9 @@ struct LpnKernels {
                     std::uint32_t* out);
   std::size_t (*measure)(const aes::KeySchedule& key, const std::uint8_t* table, unsigned log_table,
                          std::size_t n_rows, std::size_t repeats);
-  // One pass over x[0, n) in place; n is a power of two of at least 2^kMinLogCode.
-  void (*convolute)(const aes::KeySchedule& key, std::uint8_t* x, std::size_t n);
+  // One pass over first[0, n) in place, and over `second` unless it is nullptr; n is a power of two of at least
+  // 2^kMinLogCode.
+  void (*convolute)(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n);
   // Rows [first_row, first_row + n_rows), first_row a multiple of four; out[0] is the first of them.
   void (*expand)(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row, std::size_t n_rows,
                  const std::uint8_t* table, unsigned log_code, std::uint8_t* out);

@@ -43,6 +43,7 @@ CHECK_OTS = 128
 HEADER_BYTES = 32
 CHALLENGE_BYTES = 2 * BLOCK_BYTES
 HASH_BYTES = 32
+_HUGE_PAGE = 2 << 20
 
 # X^i as field elements: how 128 bits, or 128 correlated OTs, become one element.
 _UNITS: Bytes = bitmatrix.gf128_powers(np.array([2] + [0] * 15, np.uint8), CHECK_OTS)
@@ -80,6 +81,13 @@ class Wire:
                 "number of items"
             )
         return np.frombuffer(message, np.uint8)
+
+
+def aligned_empty(n_bytes: int) -> Bytes:
+    """uint8[n_bytes] that begins where a huge page may, which NumPy asks for: random reads then miss no address cache."""
+    raw = np.empty(n_bytes + 2 * _HUGE_PAGE, np.uint8)
+    start = -raw.ctypes.data % _HUGE_PAGE
+    return raw[start : start + n_bytes]
 
 
 def check_security(security: str | None, base: str) -> str:
@@ -192,15 +200,19 @@ def _weigh_places(challenge: Bytes, path: Bytes, beta: Bytes | None) -> Bytes:
     """sum_l rho_l chi^alpha_l beta_l, without an address or a branch that depends on alpha."""
     n_trees, depth = path.shape
     chi, rho = _weights(challenge, n_trees)
-    total = rho if beta is None else bitmatrix.gf128_multiply(rho, beta)
+    squares = bitmatrix.gf128_powers(chi, 1 + (1 << depth - 1))[1 << np.arange(depth)[::-1]]
     one = _UNITS[0]
-    square = chi[None]
-    for level in reversed(range(depth)):
-        mask = 0 - path[:, level, None]
-        total = bitmatrix.gf128_multiply(total, one ^ (mask & (one ^ square)))
-        square = bitmatrix.gf128_multiply(square, square)
-    result: Bytes = np.bitwise_xor.reduce(total, axis=0)
-    return result
+    factors = one ^ ((0 - path[:, :, None]) & (one ^ squares))
+    while factors.shape[1] > 1:  # half as many factors a tree in each step
+        half, odd = factors.shape[1] // 2, factors[:, factors.shape[1] // 2 * 2 :]
+        pairs = factors[:, : 2 * half].reshape(n_trees, half, 2, BLOCK_BYTES)
+        left, right = (np.ascontiguousarray(pairs[:, :, i]).reshape(-1, BLOCK_BYTES) for i in (0, 1))
+        product = bitmatrix.gf128_multiply(left, right).reshape(n_trees, half, BLOCK_BYTES)
+        factors = np.concatenate([product, odd], axis=1)
+    total = np.ascontiguousarray(factors[:, 0])
+    if beta is not None:
+        total = bitmatrix.gf128_multiply(total, beta)
+    return bitmatrix.gf128_inner_product(total, rho)
 
 
 def _digest(wire: Wire, header: bytes, challenge: Bytes, value: Bytes) -> bytes:

@@ -45,6 +45,7 @@ from crypsis import vole
 from crypsis.mpc.ot._noise import (
     CHECK_OTS,
     Wire,
+    aligned_empty,
     check_security,
     receive_noise,
     round_bytes,
@@ -66,7 +67,6 @@ from crypsis.mpc.transport import Channel
 ASSUMES = "primal LPN with regular noise; AES as an ideal cipher, SHA-256 as a random oracle; the base correlations"
 
 _VERSION = b"crypsis/ot/ferret/v1"
-_HUGE_PAGE = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,7 @@ class _Ferret(CotSource):
         self._usable = usable_outputs(parameters, self.security, iterated=iterated)
         # One piece of memory for everything, the table on pages of its own: random reads then miss no address cache.
         k, n = 1 << parameters.log_table, parameters.n_outputs
-        raw = np.empty((self._n_base + n) * BLOCK_BYTES + 2 * _HUGE_PAGE, np.uint8)
-        start = -raw.ctypes.data % _HUGE_PAGE
-        self._memory = raw[start : start + (self._n_base + n) * BLOCK_BYTES].reshape(-1, BLOCK_BYTES)
+        self._memory = aligned_empty((self._n_base + n) * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
         self._base_blocks, self._outputs = self._memory[: self._n_base], self._memory[self._n_base :]
         self._table = self._base_blocks[:k]
         self._tree_blocks = self._base_blocks[k : k + parameters.n_trees * parameters.depth]

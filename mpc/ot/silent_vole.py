@@ -44,6 +44,7 @@ from crypsis.mpc.ot._noise import (
     check_security,
     pack_elements,
     receive_noise,
+    aligned_empty,
     round_bytes,
     send_noise,
 )
@@ -157,19 +158,20 @@ class _SilentVole(CotSource):
     def _memory(self, n_vectors: int) -> tuple[list[Bytes], list[Bytes]]:
         """Vectors of N blocks, and of n."""
         n = 1 << self.parameters.log_outputs
-        self._raw = np.empty((3 * n_vectors * n, BLOCK_BYTES), np.uint8)
+        self._raw = aligned_empty(3 * n_vectors * n * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
         noise = [self._raw[2 * i * n : 2 * (i + 1) * n] for i in range(n_vectors)]
         outputs = [self._raw[(2 * n_vectors + i) * n :][:n] for i in range(n_vectors)]
         return noise, outputs
 
-    def _encode(self, noise: Bytes, outputs: Bytes) -> None:
+    def _encode(self, noise: list[Bytes], outputs: list[Bytes]) -> None:
         number = self._wire.n_rounds.to_bytes(8, "little")
         seed = hashlib.sha256(b"crypsis/ot/silent_vole/code/v1" + self.session + number).digest()
         vole.expand_convolute(
             np.frombuffer(seed, np.uint8)[:BLOCK_BYTES],
-            noise,
-            outputs,
+            noise[0],
+            outputs[0],
             weight=self.parameters.weight,
+            second=None if len(noise) == 1 else (noise[1], outputs[1]),
             threads=self._wire.threads,
         )
 
@@ -253,7 +255,7 @@ class SilentVoleSender(_SilentVole):
             self.parameters.depth,
             self._noise,
         )
-        self._encode(self._noise, self._v)
+        self._encode([self._noise], [self._v])
         self._left = usable_outputs(self.parameters)
 
     def _wipe(self) -> None:
@@ -324,8 +326,7 @@ class SilentVoleReceiver(_SilentVole):
             self._noise,
         )
         vole.place_noise(places, self._known[0], self.parameters.depth, self._e, threads=self._wire.threads)
-        self._encode(self._noise, self._w)
-        self._encode(self._e, self._u)
+        self._encode([self._noise, self._e], [self._w, self._u])
         self._left = usable_outputs(self.parameters)
 
     def _wipe(self) -> None:
