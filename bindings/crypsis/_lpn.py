@@ -226,7 +226,9 @@ def _positions(positions: Any, depth: int) -> npt.NDArray[np.uint64]:
     if positions.ndim != 1:
         raise ValueError(f"positions has shape {positions.shape}: give uint64[n]")
     if len(positions) and int(positions.max()) >> depth:
-        raise ValueError(f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf")
+        raise ValueError(
+            f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf"
+        )
     return positions
 
 

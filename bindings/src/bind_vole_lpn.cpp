@@ -17,8 +17,8 @@ vole::LowBit low_bit(bool marks_noise) {
 }
 
 // _lpn.py has checked shapes, types and ranges.
-void expand_noise(const ByteArray& seeds, unsigned depth, bool marks_noise, ByteArray& leaves, ByteArray& sums,
-                  ByteArray& totals, const std::string& backend, int threads) {
+void expand_noise(const ByteArray& seeds, unsigned depth, bool marks_noise, ByteArray& leaves,
+                  ByteArray& sums, ByteArray& totals, const std::string& backend, int threads) {
   const auto n_trees = static_cast<std::size_t>(seeds.shape(0));
   const std::uint8_t* const from = seeds.data();
   std::uint8_t* const to = leaves.mutable_data();
@@ -29,7 +29,8 @@ void expand_noise(const ByteArray& seeds, unsigned depth, bool marks_noise, Byte
 }
 
 void reconstruct_noise(const ByteArray& known, const PositionArray& positions, const ByteArray& corrections,
-                       unsigned depth, bool marks_noise, ByteArray& leaves, const std::string& backend, int threads) {
+                       unsigned depth, bool marks_noise, ByteArray& leaves, const std::string& backend,
+                       int threads) {
   const auto n_trees = static_cast<std::size_t>(positions.shape(0));
   const std::uint8_t* const from = known.data();
   const std::uint64_t* const at = positions.data();
@@ -60,8 +61,8 @@ void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArr
   vole::primal_encode({backend, threads}, key, first_row, n_rows, from, log_table, to, to_bits);
 }
 
-void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned log_table, WordArray& positions,
-                      const std::string& backend) {
+void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned log_table,
+                      WordArray& positions, const std::string& backend) {
   const auto n_rows = static_cast<std::size_t>(positions.shape(0));
   const std::uint8_t* const key = seed.data();
   std::uint32_t* const to = positions.mutable_data();
@@ -69,9 +70,9 @@ void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned l
   vole::primal_positions({backend, 1}, key, first_row, n_rows, log_table, to);
 }
 
-void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_code, std::size_t weight, ByteArray& out,
-                      std::optional<ByteArray> vector2, std::optional<ByteArray> out2, const std::string& backend,
-                      int threads) {
+void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_code, std::size_t weight,
+                      ByteArray& out, std::optional<ByteArray> vector2, std::optional<ByteArray> out2,
+                      const std::string& backend, int threads) {
   const auto n_out = static_cast<std::size_t>(out.shape(0));
   const std::uint8_t* const key = seed.data();
   std::uint8_t* const x = vector.mutable_data();
@@ -82,8 +83,8 @@ void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_cod
   vole::expand_convolute({backend, threads}, key, x, log_code, weight, n_out, to, second);
 }
 
-std::size_t measure_gather(const ByteArray& table, unsigned log_table, std::size_t n_rows, std::size_t repeats,
-                           const std::string& backend) {
+std::size_t measure_gather(const ByteArray& table, unsigned log_table, std::size_t n_rows,
+                           std::size_t repeats, const std::string& backend) {
   const std::uint8_t* const from = table.data();
   const py::gil_scoped_release release;
   return vole::measure_gather({backend, 1}, from, log_table, n_rows, repeats);
@@ -97,10 +98,11 @@ void bind_vole_lpn(py::module_& module) {
   module.attr("MIN_LOG_CODE") = vole::kMinLogCode;
   module.attr("MAX_EXPANDER_WEIGHT") = vole::kMaxExpanderWeight;
   const auto array = [](const char* name) { return py::arg(name).noconvert(); };
-  module.def("expand_noise", &expand_noise, array("seeds"), py::arg("depth"), py::arg("marks_noise"), array("leaves"),
-             array("sums"), array("totals"), py::arg("backend"), py::arg("threads"));
-  module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"), array("corrections"),
-             py::arg("depth"), py::arg("marks_noise"), array("leaves"), py::arg("backend"), py::arg("threads"));
+  module.def("expand_noise", &expand_noise, array("seeds"), py::arg("depth"), py::arg("marks_noise"),
+             array("leaves"), array("sums"), array("totals"), py::arg("backend"), py::arg("threads"));
+  module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"),
+             array("corrections"), py::arg("depth"), py::arg("marks_noise"), array("leaves"),
+             py::arg("backend"), py::arg("threads"));
   module.def("place_noise", &place_noise, array("positions"), array("values"), py::arg("depth"), array("out"),
              py::arg("backend"), py::arg("threads"));
   module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),
@@ -108,7 +110,8 @@ void bind_vole_lpn(py::module_& module) {
   module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),
              array("positions"), py::arg("backend"));
   module.def("expand_convolute", &expand_convolute, array("seed"), array("vector"), py::arg("log_code"),
-             py::arg("weight"), array("out"), array("vector2"), array("out2"), py::arg("backend"), py::arg("threads"));
+             py::arg("weight"), array("out"), array("vector2"), array("out2"), py::arg("backend"),
+             py::arg("threads"));
   module.def("measure_gather", &measure_gather, array("table"), py::arg("log_table"), py::arg("n_rows"),
              py::arg("repeats"), py::arg("backend"));
 }

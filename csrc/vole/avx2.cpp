@@ -41,6 +41,7 @@ const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
                 Trees<Isa>::reconstruct,
                 Kernel::extend,
                 Kernel::columns_to_rows,
-                Kernel::hash_columns, kLpnKernels<Isa>};
+                Kernel::hash_columns,
+                kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -45,6 +45,7 @@ const Impl avx512{
     Trees<Isa>::reconstruct,
     Kernel::extend,
     Kernel::columns_to_rows,
-    Kernel::hash_columns, kLpnKernels<Isa>};
+    Kernel::hash_columns,
+    kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

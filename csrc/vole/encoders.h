@@ -10,10 +10,10 @@ namespace crypsis::vole {
 namespace {
 
 template <class Isa>
-inline constexpr LpnKernels kLpnKernels{NoiseLeaves<Isa>::clear_low_bits, NoiseLeaves<Isa>::place, NoiseLeaves<Isa>::indicate,
-                                        PrimalLpn<Isa>::encode,           PrimalLpn<Isa>::positions,
-                                        PrimalLpn<Isa>::measure,          ExpandConvolute<Isa>::convolute,
-                                        ExpandConvolute<Isa>::expand};
+inline constexpr LpnKernels kLpnKernels{NoiseLeaves<Isa>::clear_low_bits, NoiseLeaves<Isa>::place,
+                                        NoiseLeaves<Isa>::indicate,       PrimalLpn<Isa>::encode,
+                                        PrimalLpn<Isa>::positions,        PrimalLpn<Isa>::measure,
+                                        ExpandConvolute<Isa>::convolute,  ExpandConvolute<Isa>::expand};
 
 }  // namespace
 }  // namespace crypsis::vole

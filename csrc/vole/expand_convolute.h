@@ -2,8 +2,9 @@
 // The expand-convolute encoder [RRT23] for any instruction set. `Isa` gives Blocks, RoundKeys and encrypt for the public
 // code, Lane (one block), and Wide: a register of Wide::kBlocks blocks for the convolution.
 //
-// Convolution: block i is added to those of the next 24 blocks that its tap word names, and to block i + 25 always, for
-// i from left to right; what falls off the end is added at the beginning. A register holds a group of neighbours. What
+// Convolution over GF(2^128): block i is added to those of the next 24 blocks that its tap word names, and X times block i
+// to block i + 25, for i from left to right; what falls off the end is added at the beginning. (The X is what makes it a
+// code over the field: with bits alone the outputs' span gives the noise away, NOTES.md.) A register holds a group of neighbours. What
 // a block adds to a group is that block in every place, masked; the masks are a table with all 2^kBlocks of them, since
 // the taps are public.
 #pragma once
@@ -32,8 +33,11 @@ struct ExpandConvolute {
   using Wide = typename Isa::Wide;
   static constexpr std::size_t kLanes = Wide::kBlocks;
   static constexpr std::size_t kGroups = (kLanes - 1 + kReach) / kLanes;  // later groups that a group reaches
+  static constexpr std::size_t kTapGroups = (kLanes - 1 + kRandomTaps) / kLanes;  // those by its random taps
+  static_assert(kLanes == 1 || kReach % kLanes == 1);
   static constexpr std::size_t kSpill = (kGroups + 1) * kLanes;
-  static constexpr std::size_t kBatch = 512;  // tap words, or rows of the expander times their weight rounded up
+  static constexpr std::size_t kBatch =
+      512;  // tap words, or rows of the expander times their weight rounded up
 
   // What `n_words` tap words say, prepared for `mask`: bit s of a word is place s of the block's group and the later ones.
   struct Taps {
@@ -45,8 +49,9 @@ struct ExpandConvolute {
       constexpr std::uint64_t kRandom = (std::uint64_t{1} << kRandomTaps) - 1;
       for (std::size_t i = 0; i < kBatch; ++i) {
         std::uint64_t word = Isa::little_endian(drawn[i]);
-        word = ((word & kRandom) | (kRandom + 1)) << (i % kLanes + 1);
-        if constexpr (kLanes == 4) {  // each nibble to a byte, times 8: an address in steps that the loads have
+        word = (word & kRandom) << (i % kLanes + 1);
+        if constexpr (kLanes ==
+                      4) {  // each nibble to a byte, times 8: an address in steps that the loads have
           word = (word | word << 16) & 0x0000ffff0000ffffU;
           word = (word | word << 8) & 0x00ff00ff00ff00ffU;
           word = ((word | word << 4) & 0x0f0f0f0f0f0f0f0fU) << 3;
@@ -65,6 +70,7 @@ struct ExpandConvolute {
         }
       }
     }
+    Wide lanes(std::size_t set) const { return Wide::load(bytes[set]); }
     Wide of(const std::uint64_t* word, std::size_t group) const {
       if constexpr (kLanes == 4) {
         static_assert(std::endian::native == std::endian::little && sizeof bytes[0] == 64);
@@ -130,16 +136,24 @@ struct ExpandConvolute {
         const Wide mask = masks.of(taps + i + lane, 0);
         for (std::size_t v = 0; v < V; ++v) group[v].add_masked(source[v][lane], mask);
       }
-      for (std::size_t v = 0; v < V; ++v) group[v].store(x[v]);
+      Wide times_x[V];  // moved up by one place, as 25 is one more than a multiple of the lanes
+      for (std::size_t v = 0; v < V; ++v) {
+        group[v].store(x[v]);
+        times_x[v] = group[v].mul_x().rotated();
+      }
 #pragma GCC unroll 32
       for (std::size_t g = 1; g <= kGroups; ++g) {
         Wide sum[V];
         for (std::size_t v = 0; v < V; ++v) sum[v] = window.at(x, v, g);
 #pragma GCC unroll 4
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-          if (lane + kReach < g * kLanes) continue;  // the last group is out of reach of the first lanes
+        for (std::size_t lane = 0; lane < kLanes && g <= kTapGroups; ++lane) {
           const Wide mask = masks.of(taps + i + lane, g);
           for (std::size_t v = 0; v < V; ++v) sum[v].add_masked(source[v][lane], mask);
+        }
+        if (g >= kReach / kLanes) {
+          constexpr std::size_t kFirst = 1, kAll = (std::size_t{1} << kLanes) - 1;
+          const Wide mask = masks.lanes(g == kGroups ? kFirst : kAll - kFirst);
+          for (std::size_t v = 0; v < V; ++v) sum[v].add_masked(times_x[v], mask);
         }
         for (std::size_t v = 0; v < V; ++v) window.put(x, v, g, sum[v]);
       }
@@ -150,7 +164,8 @@ struct ExpandConvolute {
 
   // One pass over x[v][0, n), n a power of two of at least 64; the last groups run beside it, as they reach beyond it.
   template <std::size_t V>
-  static void convolute_all(const aes::KeySchedule& key, const std::array<std::uint8_t*, V>& x, std::size_t n) {
+  static void convolute_all(const aes::KeySchedule& key, const std::array<std::uint8_t*, V>& x,
+                            std::size_t n) {
     const typename Isa::RoundKeys keys(key);
     const Masks masks;
     Taps taps;
@@ -178,7 +193,8 @@ struct ExpandConvolute {
     }
   }
 
-  static void convolute(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
+  static void convolute(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second,
+                        std::size_t n) {
     if (second == nullptr) {
       convolute_all<1>(key, {first}, n);
     } else {
@@ -190,7 +206,8 @@ struct ExpandConvolute {
   // positions are the low bits of the 32-bit words from row * weight on; first_row is a multiple of four.
   template <std::size_t kWeight>
   static void expand_rows(const aes::KeySchedule& key, std::size_t any_weight, std::size_t first_row,
-                          std::size_t n_rows, const std::uint8_t* table, unsigned log_code, std::uint8_t* out) {
+                          std::size_t n_rows, const std::uint8_t* table, unsigned log_code,
+                          std::uint8_t* out) {
     const std::size_t weight = kWeight != 0 ? kWeight : any_weight;
     const typename Isa::RoundKeys keys(key);
     constexpr std::size_t kRows = 128;  // weight * 128 / 4 blocks of stream are whole units in every backend
@@ -212,8 +229,8 @@ struct ExpandConvolute {
     }
   }
 
-  static void expand(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row, std::size_t n_rows,
-                     const std::uint8_t* table, unsigned log_code, std::uint8_t* out) {
+  static void expand(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row,
+                     std::size_t n_rows, const std::uint8_t* table, unsigned log_code, std::uint8_t* out) {
     if (weight == 7) {
       expand_rows<7>(key, weight, first_row, n_rows, table, log_code, out);
     } else if (weight == 21) {

@@ -31,6 +31,12 @@ struct Wide256 {
   Wide256 broadcast(std::size_t lane) const {
     return {lane == 0 ? _mm256_permute2x128_si256(v, v, 0x00) : _mm256_permute2x128_si256(v, v, 0x11)};
   }
+  Wide256 rotated() const { return {_mm256_permute2x128_si256(v, v, 0x01)}; }
+  Wide256 mul_x() const {  // as in bitmatrix/gf128_pclmul.h, twice
+    const __m256i sign = _mm256_srai_epi32(_mm256_shuffle_epi32(v, 0x13), 31);
+    const __m256i carries = _mm256_set_epi32(0, 1, 0, 0x87, 0, 1, 0, 0x87);
+    return {_mm256_xor_si256(_mm256_slli_epi64(v, 1), _mm256_and_si256(sign, carries))};
+  }
   void add_masked(Wide256 x, Wide256 mask) { v = _mm256_xor_si256(v, _mm256_and_si256(x.v, mask.v)); }
 };
 

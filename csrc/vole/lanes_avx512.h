@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// lanes_portable.h with 128 and 512 bits. Compile with -mavx512f.
+// lanes_portable.h with 128 and 512 bits. Compile as gf128_vpclmul.h.
 #pragma once
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
+#include "bitmatrix/gf128_vpclmul.h"
 #include "vole/lanes_avx2.h"
 
 namespace crypsis::vole {
@@ -29,6 +30,8 @@ struct Wide512 {
         return {_mm512_shuffle_i64x2(v, v, 0xff)};
     }
   }
+  Wide512 rotated() const { return {_mm512_shuffle_i64x2(v, v, 0x93)}; }
+  Wide512 mul_x() const { return {bitmatrix::Gf128Vpclmul::mul_x(v)}; }
   void add_masked(Wide512 x, Wide512 mask) {
     v = _mm512_ternarylogic_epi64(v, x.v, mask.v, 0x78);  // v ^ (x & mask)
   }

@@ -7,8 +7,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bitmatrix/gf128_portable.h"
+
 namespace crypsis::vole {
 namespace {
+
+inline std::uint64_t little_endian64(std::uint64_t word) {
+  return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
+}
 
 struct LanePortable {
   std::uint64_t w[2];
@@ -30,6 +36,13 @@ struct WidePortable : LanePortable {
   static constexpr std::size_t kBlocks = 1;
   static WidePortable load(const std::uint8_t* from) { return {LanePortable::load(from)}; }
   WidePortable broadcast(std::size_t) const { return *this; }
+  // The blocks one place up, the last one first.
+  WidePortable rotated() const { return *this; }
+  // Times X in GF(2^128), X^128 = X^7 + X^2 + X + 1.
+  WidePortable mul_x() const {
+    const auto product = bitmatrix::Gf128Portable::mul_x({little_endian64(w[0]), little_endian64(w[1])});
+    return {{{little_endian64(product.low), little_endian64(product.high)}}};
+  }
   void add_masked(const WidePortable& x, const WidePortable& mask) {
     w[0] ^= x.w[0] & mask.w[0];
     w[1] ^= x.w[1] & mask.w[1];

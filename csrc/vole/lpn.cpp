@@ -19,8 +19,8 @@ constexpr std::size_t kGrain = std::size_t{1} << 14;
 
 void check_range(const char* name, std::size_t value, std::size_t low, std::size_t high) {
   if (value < low || value > high) {
-    throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ": use " + std::to_string(low) +
-                                " to " + std::to_string(high));
+    throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ": use " +
+                                std::to_string(low) + " to " + std::to_string(high));
   }
 }
 
@@ -51,23 +51,24 @@ aes::KeySchedule part_of(const std::uint8_t* seed, std::uint8_t part) {
 
 }  // namespace
 
-void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth, LowBit low_bit,
-                  std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals) {
+void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth,
+                  LowBit low_bit, std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals) {
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const TreeKeys& keys = tree_keys();
-  parallel_for(n_trees, grain_trees(depth), call.threads, [=, &impl, &keys](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-      std::uint8_t* const own_sums = sums + i * depth * 2 * kBlockBytes;
-      impl.expand_tree(keys, seeds + i * kBlockBytes, depth, own, own_sums);
-      const std::uint8_t* const last = own_sums + (depth - 1) * 2 * kBlockBytes;
-      for (std::size_t b = 0; b < kBlockBytes; ++b) {
-        totals[i * kBlockBytes + b] = static_cast<std::uint8_t>(last[b] ^ last[kBlockBytes + b]);
-      }
-      if (low_bit == LowBit::kMarksNoise) impl.lpn.clear_low_bits(own, std::size_t{1} << depth);
-    }
-  });
+  parallel_for(n_trees, grain_trees(depth), call.threads,
+               [=, &impl, &keys](std::size_t begin, std::size_t end) {
+                 for (std::size_t i = begin; i < end; ++i) {
+                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
+                   std::uint8_t* const own_sums = sums + i * depth * 2 * kBlockBytes;
+                   impl.expand_tree(keys, seeds + i * kBlockBytes, depth, own, own_sums);
+                   const std::uint8_t* const last = own_sums + (depth - 1) * 2 * kBlockBytes;
+                   for (std::size_t b = 0; b < kBlockBytes; ++b) {
+                     totals[i * kBlockBytes + b] = static_cast<std::uint8_t>(last[b] ^ last[kBlockBytes + b]);
+                   }
+                   if (low_bit == LowBit::kMarksNoise) impl.lpn.clear_low_bits(own, std::size_t{1} << depth);
+                 }
+               });
 }
 
 void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
@@ -76,17 +77,18 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const TreeKeys& keys = tree_keys();
-  parallel_for(n_trees, grain_trees(depth), call.threads, [=, &impl, &keys](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-      impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
-      impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes, low_bit);
-    }
-  });
+  parallel_for(
+      n_trees, grain_trees(depth), call.threads, [=, &impl, &keys](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+          std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
+          impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
+          impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes, low_bit);
+        }
+      });
 }
 
-void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values, std::size_t n_trees,
-                 unsigned depth, std::uint8_t* out) {
+void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,
+                 std::size_t n_trees, unsigned depth, std::uint8_t* out) {
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   parallel_for(n_trees, grain_trees(depth), call.threads, [=, &impl](std::size_t begin, std::size_t end) {
@@ -109,8 +111,8 @@ void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t 
   });
 }
 
-void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row, std::size_t n_rows,
-                      unsigned log_table, std::uint32_t* positions) {
+void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row,
+                      std::size_t n_rows, unsigned log_table, std::uint32_t* positions) {
   check_range("log_table", log_table, 0, kMaxLogTable);
   check_first_row(first_row);
   select(call.backend).lpn.positions(schedule_of(seed), first_row, n_rows, log_table, positions);
@@ -130,12 +132,13 @@ void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_
     // One vector after the other: both at once would not fit a second-level cache.
     impl.lpn.expand(key, weight, begin, end - begin, vector, log_code, out + begin * kBlockBytes);
     if (second.vector == nullptr) return;
-    impl.lpn.expand(key, weight, begin, end - begin, second.vector, log_code, second.out + begin * kBlockBytes);
+    impl.lpn.expand(key, weight, begin, end - begin, second.vector, log_code,
+                    second.out + begin * kBlockBytes);
   });
 }
 
-std::size_t measure_gather(const LpnCall& call, const std::uint8_t* table, unsigned log_table, std::size_t n_rows,
-                           std::size_t repeats) {
+std::size_t measure_gather(const LpnCall& call, const std::uint8_t* table, unsigned log_table,
+                           std::size_t n_rows, std::size_t repeats) {
   check_range("log_table", log_table, 0, kMaxLogTable);
   const std::uint8_t seed[kBlockBytes] = {};
   return select(call.backend).lpn.measure(schedule_of(seed), table, log_table, n_rows, repeats);

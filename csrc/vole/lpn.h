@@ -10,10 +10,10 @@
 
 namespace crypsis::vole {
 
-inline constexpr std::size_t kPrimalWeight = 10;    // ones in a row of the primal matrix [YWL+20, section 5]
-inline constexpr unsigned kMaxLogTable = 24;        // positions come from the low bits of 16- or 32-bit words
+inline constexpr std::size_t kPrimalWeight = 10;  // ones in a row of the primal matrix [YWL+20, section 5]
+inline constexpr unsigned kMaxLogTable = 24;      // positions come from the low bits of 16- or 32-bit words
 inline constexpr std::size_t kMaxExpanderWeight = 40;
-inline constexpr unsigned kMinLogCode = 6;          // a convolution reaches 25 places ahead, and must not meet itself
+inline constexpr unsigned kMinLogCode = 6;  // a convolution reaches 25 places ahead, and must not meet itself
 
 // What happens to the lowest bit of each block: nothing, or it is zero but for the noise, whose bit is one.
 enum class LowBit : std::uint8_t { kKept, kMarksNoise };
@@ -25,8 +25,8 @@ struct LpnCall {
 
 // As expand_trees (vole.h), on the leaves with the low bit as asked; `sums` and totals[i], the xor of all leaves of tree
 // i, are of the leaves as they grew.
-void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth, LowBit low_bit,
-                  std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals);
+void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth,
+                  LowBit low_bit, std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals);
 
 // As reconstruct_trees; the missing leaf becomes corrections[i] ^ the xor of all others.
 void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
@@ -34,8 +34,8 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
                        std::uint8_t* leaves);
 
 // out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions.
-void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values, std::size_t n_trees,
-                 unsigned depth, std::uint8_t* out);
+void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,
+                 std::size_t n_trees, unsigned depth, std::uint8_t* out);
 
 // out[i] ^= the xor of ten blocks of table[0, 2^log_table), for rows first_row + i of the matrix; first_row is a
 // multiple of kPrimalRowGroup. `bits` may be nullptr; else it gets the lowest bits of out, packed. The positions of a row are drawn independently: two may be the same, and cancel.
@@ -55,12 +55,12 @@ void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_
 
 // The positions of rows [first_row, first_row + n_rows) of the primal matrix, and of the expander: for tests of their
 // distribution. positions[n_rows][10 or weight].
-void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row, std::size_t n_rows,
-                      unsigned log_table, std::uint32_t* positions);
+void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64_t first_row,
+                      std::size_t n_rows, unsigned log_table, std::uint32_t* positions);
 
 // For benchmarks: reads 16-byte blocks at pseudorandom places of table[0, 2^log_table), ten an output as the encoder
 // does, with the positions ready; returns the number of reads.
-std::size_t measure_gather(const LpnCall& call, const std::uint8_t* table, unsigned log_table, std::size_t n_rows,
-                           std::size_t repeats);
+std::size_t measure_gather(const LpnCall& call, const std::uint8_t* table, unsigned log_table,
+                           std::size_t n_rows, std::size_t repeats);
 
 }  // namespace crypsis::vole

@@ -15,10 +15,10 @@ struct LpnKernels {
   void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
                 LowBit low_bit);
   void (*indicate)(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value);
-  void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, const std::uint8_t* table,
-                 unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
-  void (*positions)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, unsigned log_table,
-                    std::uint32_t* out);
+  void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
+                 const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
+  void (*positions)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
+                    unsigned log_table, std::uint32_t* out);
   std::size_t (*measure)(const aes::KeySchedule& key, const std::uint8_t* table, unsigned log_table,
                          std::size_t n_rows, std::size_t repeats);
   // One pass over first[0, n) in place, and over `second` unless it is nullptr; n is a power of two of at least

@@ -29,12 +29,14 @@ struct NoiseLeaves {
     for (; i + kBlocks <= n; i += kBlocks) {
       (Blocks::load(leaves + i * kBlockBytes) & keep).store(leaves + i * kBlockBytes);
     }
-    if (i < n) (Blocks::load_first(leaves + i * kBlockBytes, n - i) & keep).store_first(leaves + i * kBlockBytes, n - i);
+    if (i < n)
+      (Blocks::load_first(leaves + i * kBlockBytes, n - i) & keep)
+          .store_first(leaves + i * kBlockBytes, n - i);
   }
 
   // The leaf at `position` is zero and becomes `correction` ^ all others; every leaf is read and written alike.
-  static void place(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
-                    LowBit low_bit) {
+  static void place(std::uint8_t* leaves, std::size_t n, std::uint64_t position,
+                    const std::uint8_t* correction, LowBit low_bit) {
     Blocks sum = Blocks::zero();
     std::size_t i = 0;
     for (; i + kBlocks <= n; i += kBlocks) sum ^= Blocks::load(leaves + i * kBlockBytes);

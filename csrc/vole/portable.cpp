@@ -43,7 +43,7 @@ using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf
 
 }  // namespace
 
-const Impl portable{{"portable", 0}, Trees<Isa>::expand,      Trees<Isa>::reconstruct,
-                    Kernel::extend,  Kernel::columns_to_rows, Kernel::hash_columns, kLpnKernels<Isa>};
+const Impl portable{{"portable", 0},         Trees<Isa>::expand,   Trees<Isa>::reconstruct, Kernel::extend,
+                    Kernel::columns_to_rows, Kernel::hash_columns, kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

@@ -25,7 +25,8 @@ struct PublicStream {
   static constexpr int kWide = Isa::kWide;
   static constexpr std::size_t kUnit = kWide * Blocks::kBlocks;
 
-  static void fill(const typename Isa::RoundKeys& keys, std::uint64_t first, std::size_t n, std::uint8_t* out) {
+  static void fill(const typename Isa::RoundKeys& keys, std::uint64_t first, std::size_t n,
+                   std::uint8_t* out) {
     for (std::size_t at = 0; at < n; at += kUnit) {
       Blocks x[kWide];
       for (int r = 0; r < kWide; ++r) x[r] = Blocks::sequence(first + at + r * Blocks::kBlocks, 0);
@@ -62,7 +63,8 @@ struct PrimalLpn {
 
   template <class Word>
   static void encode_words(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
-                           const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits) {
+                           const std::uint8_t* table, unsigned log_table, std::uint8_t* out,
+                           std::uint8_t* bits) {
     const typename Isa::RoundKeys keys(key);
     const Word mask = static_cast<Word>((std::uint64_t{1} << log_table) - 1);
     Batch<Word> batch;
@@ -127,8 +129,8 @@ struct PrimalLpn {
     }
   }
 
-  static void positions(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows, unsigned log_table,
-                        std::uint32_t* out) {
+  static void positions(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
+                        unsigned log_table, std::uint32_t* out) {
     if (log_table <= 16) {
       copy_positions<std::uint16_t>(key, first_row, n_rows, log_table, out);
     } else {

@@ -52,11 +52,15 @@ _UNITS: Bytes = bitmatrix.gf128_powers(np.array([2] + [0] * 15, np.uint8), CHECK
 class Wire:
     """The messages of one session: their lengths are checked, and each round has its own header and tweaks."""
 
-    def __init__(self, channel: Channel, stream: int, session: bytes, *, checked: bool, threads: int | None) -> None:
+    def __init__(
+        self, channel: Channel, stream: int, session: bytes, *, checked: bool, threads: int | None
+    ) -> None:
         self.channel, self.stream, self.session = channel, stream, session
         self.checked, self.threads = checked, threads
         self.n_rounds = 0
-        self._tweak = int.from_bytes(hashlib.sha256(b"crypsis/ot/noise/tweak/v1" + session).digest()[:8], "big") << 64
+        self._tweak = (
+            int.from_bytes(hashlib.sha256(b"crypsis/ot/noise/tweak/v1" + session).digest()[:8], "big") << 64
+        )
 
     def next_round(self) -> bytes:
         """The header of the next round, unlike any other."""
@@ -71,7 +75,9 @@ class Wire:
         return first
 
     def send(self, *parts: Bytes | bytes) -> None:
-        self.channel.send(self.stream, b"".join(part if isinstance(part, bytes) else part.tobytes() for part in parts))
+        self.channel.send(
+            self.stream, b"".join(part if isinstance(part, bytes) else part.tobytes() for part in parts)
+        )
 
     def receive(self, what: str, size: int) -> Bytes:
         message = self.channel.recv(self.stream)
@@ -96,7 +102,9 @@ def check_security(security: str | None, base: str) -> str:
     if security not in (SEMI_HONEST, MALICIOUS):
         raise ValueError(f"security is {security!r}: use {SEMI_HONEST!r} or {MALICIOUS!r}")
     if security == MALICIOUS and base != MALICIOUS:
-        raise ValueError(f"security is {security!r} on a base that is {base!r}: make the base {MALICIOUS!r} too")
+        raise ValueError(
+            f"security is {security!r} on a base that is {base!r}: make the base {MALICIOUS!r} too"
+        )
     return security
 
 
@@ -121,8 +129,12 @@ def send_noise(
     """
     n_trees = len(q) // depth
     header = wire.next_round()
-    seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8).reshape(-1, BLOCK_BYTES)
-    _, sums, totals = vole.expand_noise(seeds, depth, marks_noise=gamma is None, leaves=leaves, threads=wire.threads)
+    seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8).reshape(
+        -1, BLOCK_BYTES
+    )
+    _, sums, totals = vole.expand_noise(
+        seeds, depth, marks_noise=gamma is None, leaves=leaves, threads=wire.threads
+    )
     seeds.fill(0)
     first = wire.tweaks(len(q))
     pads = sums.reshape(-1, 2, BLOCK_BYTES)
@@ -138,7 +150,13 @@ def send_noise(
 
 
 def receive_noise(
-    wire: Wire, bits: Bytes, t: Bytes, noise: tuple[Bytes, Bytes] | None, check: tuple[Bytes, Bytes], depth: int, leaves: Bytes
+    wire: Wire,
+    bits: Bytes,
+    t: Bytes,
+    noise: tuple[Bytes, Bytes] | None,
+    check: tuple[Bytes, Bytes],
+    depth: int,
+    leaves: Bytes,
 ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """The receiver's side: fills `leaves` and returns the places, uint64[t], one a tree, secret.
 
@@ -150,7 +168,9 @@ def receive_noise(
     size = round_bytes(n_trees, depth, checked=False)[0]
     message = wire.receive("the trees of a round", size)
     if not secrets.compare_digest(message[:HEADER_BYTES].tobytes(), header):
-        raise ProtocolAbort("a round's header is another one: the parties' parameters differ, or a message was replayed")
+        raise ProtocolAbort(
+            "a round's header is another one: the parties' parameters differ, or a message was replayed"
+        )
     pairs = message[HEADER_BYTES : size - n_trees * BLOCK_BYTES].reshape(-1, 2, BLOCK_BYTES)
     totals = message[size - n_trees * BLOCK_BYTES :].reshape(n_trees, BLOCK_BYTES)
     known = aes.tmmo(t, wire.tweaks(len(t)), threads=wire.threads)

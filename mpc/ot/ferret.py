@@ -64,7 +64,9 @@ from crypsis.mpc.ot.correlation import (
 )
 from crypsis.mpc.transport import Channel
 
-ASSUMES = "primal LPN with regular noise; AES as an ideal cipher, SHA-256 as a random oracle; the base correlations"
+ASSUMES = (
+    "primal LPN with regular noise; AES as an ideal cipher, SHA-256 as a random oracle; the base correlations"
+)
 
 _VERSION = b"crypsis/ot/ferret/v1"
 
@@ -81,7 +83,9 @@ class FerretParameters:
     def __post_init__(self) -> None:
         row = (self.n_trees, self.log_table, self.depth)
         if self.secure and row not in _SECURE:
-            raise ValueError(f"(n_trees, log_table, depth) is {row}: use one of {_SECURE}, whose security is known")
+            raise ValueError(
+                f"(n_trees, log_table, depth) is {row}: use one of {_SECURE}, whose security is known"
+            )
 
     @property
     def n_outputs(self) -> int:
@@ -106,7 +110,9 @@ def insecure_parameters(n_trees: int, log_table: int, depth: int) -> FerretParam
             raise ValueError(f"{name} is {value}: out of range")
     made = FerretParameters(n_trees, log_table, depth, secure=False)
     if made.n_outputs < made.n_base(MALICIOUS) + 8:
-        raise ValueError(f"{made} makes {made.n_outputs} correlations from {made.n_base(MALICIOUS)}: none is left over")
+        raise ValueError(
+            f"{made} makes {made.n_outputs} correlations from {made.n_base(MALICIOUS)}: none is left over"
+        )
     return made
 
 
@@ -154,9 +160,7 @@ class _Ferret(CotSource):
         row = (parameters.n_trees, parameters.log_table, parameters.depth, int(iterated))
         text = b"%s %d %d %d iterated=%d %s " % (_VERSION, *row, self.security.encode())
         self.session = hashlib.sha256(text + base.session + session).digest()
-        self._wire = Wire(
-            channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads
-        )
+        self._wire = Wire(channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads)
         self._n_base = parameters.n_base(self.security)
         self._usable = usable_outputs(parameters, self.security, iterated=iterated)
         # One piece of memory for everything, the table on pages of its own: random reads then miss no address cache.

@@ -60,7 +60,9 @@ from crypsis.mpc.ot.correlation import (
 )
 from crypsis.mpc.transport import Channel
 
-ASSUMES = "dual LPN for expand-convolute codes, regular noise; AES as an ideal cipher, SHA-256 as a random oracle"
+ASSUMES = (
+    "dual LPN for expand-convolute codes, regular noise; AES as an ideal cipher, SHA-256 as a random oracle"
+)
 
 N_TREES = 128
 FAST_WEIGHT, CONSERVATIVE_WEIGHT = 7, 21
@@ -146,9 +148,7 @@ class _SilentVole(CotSource):
         row = (parameters.log_outputs, parameters.weight, parameters.n_trees)
         text = b"%s %d %d %d %s " % (_VERSION, *row, self.security.encode())
         self.session = hashlib.sha256(text + base.session + session).digest()
-        self._wire = Wire(
-            channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads
-        )
+        self._wire = Wire(channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads)
         self._n_base = parameters.n_base(self.security)
         self._n_tree_ots = parameters.n_trees * parameters.depth
         self._pool = np.empty((ROUNDS_A_REFILL * self._n_base, BLOCK_BYTES), np.uint8)

@@ -92,7 +92,9 @@ def test_on_softspoken(security):
         return send([n], security, base=base)(channel)
 
     def receiver(channel):
-        return receive([n], security, base=SoftSpokenReceiver(channel, session=b"base", security=security))(channel)
+        return receive([n], security, base=SoftSpokenReceiver(channel, session=b"base", security=security))(
+            channel
+        )
 
     (sent, _), (received, _) = results_of(run_both(sender, receiver))
     check(sent, received, np.frombuffer(delta, np.uint8))

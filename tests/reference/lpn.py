@@ -44,8 +44,13 @@ def part(seed: bytes, number: int) -> bytes:
     return bytes([seed[0] ^ number]) + seed[1:]
 
 
+def times_x(a: int) -> int:
+    """X a in GF(2^128)."""
+    return (a << 1 & (1 << 128) - 1) ^ 0x87 * (a >> 127)
+
+
 def convolute(aes: Aes, key: bytes, x: list[int]) -> list[int]:
-    """One pass: block i is added to i + j for each bit j - 1 of its tap word, and to i + 25."""
+    """One pass: block i is added to i + j for each bit j - 1 of its tap word, and X times it to i + 25."""
     n = len(x)
     taps = words(stream(aes, key, 4 * n), 4)
     y = [*x, *[0] * (RANDOM_TAPS + 1)]
@@ -53,7 +58,7 @@ def convolute(aes: Aes, key: bytes, x: list[int]) -> list[int]:
         for j in range(1, RANDOM_TAPS + 1):
             if taps[i] >> (j - 1) & 1:
                 y[i + j] ^= y[i]
-        y[i + RANDOM_TAPS + 1] ^= y[i]
+        y[i + RANDOM_TAPS + 1] ^= times_x(y[i])
     for i in range(RANDOM_TAPS + 1):
         y[i] ^= y[n + i]
     return y[:n]
