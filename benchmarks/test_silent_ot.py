@@ -142,8 +142,8 @@ def test_silent_cot(compare, size, security):
 
     reads, blocks = read_rate(parameters.log_table), aes_rate()
     limit = Limit(
-        per_second=1 / (20 / reads + 6.5 / blocks),
-        what="20 reads in 1 MiB and 6.5 AES blocks an OT for both parties, at the rates of this run",
+        per_second=1 / (20 / reads + 4.5 / blocks),
+        what="20 reads in 1 MiB and 4.5 AES blocks an OT for both parties, at the rates of this run",
     )
     compare(
         f"ferret/b10/{security}/both parties on one core",

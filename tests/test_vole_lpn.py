@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from crypsis import backends, bitmatrix, vole
 from tests.reference import aes, lpn
+
+from crypsis import aes as aes_slug
+from crypsis import backends, bitmatrix, vole
 
 BACKENDS = [backend for backend in backends.runnable("vole", "")]
 SEED = np.arange(7, 23, dtype=np.uint8)
@@ -182,31 +183,56 @@ def test_convolutions_reach_every_place():
         assert min(unit[:512].any(axis=1).mean(), unit[512:].any(axis=1).mean()) > 0.95
 
 
+def away_from(places, depth):
+    return 1 - (places[:, None] >> np.arange(depth, dtype=np.uint64)[::-1] & 1).astype(int)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 10])
-@pytest.mark.parametrize("marks", [False, True])
-def test_noise_trees(backend, depth, marks):
+def test_noise_trees(backend, depth):
+    n = 5
+    rng = np.random.default_rng(depth)
+    seeds, delta = random_blocks(n), random_blocks(1)[0]
+    leaves = np.empty((n << depth, 16), np.uint8)
+    sums, totals = vole.expand_noise(seeds, depth, leaves, backend=backend)
+    plain, plain_sums = vole.expand_trees(seeds, depth)
+    assert np.array_equal(sums, plain_sums)
+    assert np.array_equal(leaves, plain.reshape(-1, 16))
+    assert np.array_equal(totals, np.bitwise_xor.reduce(plain, axis=1))
+    places = rng.integers(0, 1 << depth, n, dtype=np.uint64)
+    side = away_from(places, depth)
+    known = np.take_along_axis(sums, side[:, :, None, None], axis=2)[:, :, 0]
+    other = np.empty_like(leaves)
+    vole.reconstruct_noise(known, places, totals ^ delta, depth, other, backend=backend)
+    noise = np.zeros((n, 1 << depth), bool)
+    noise[np.arange(n), places.astype(int)] = True
+    assert np.array_equal(leaves ^ other, np.where(noise.reshape(-1, 1), delta, 0))
+    placed = vole.place_noise(places, seeds, depth, np.empty_like(leaves), backend=backend)
+    assert np.array_equal(placed, np.where(noise[:, :, None], seeds[:, None], 0).reshape(-1, 16))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 6, 10])
+def test_correlated_trees(backend, depth):
     n = 5
     rng = np.random.default_rng(depth)
     seeds, delta = random_blocks(n), random_blocks(1)[0] | 1
     leaves = np.empty((n << depth, 16), np.uint8)
-    _, sums, totals = vole.expand_noise(seeds, depth, marks_noise=marks, leaves=leaves, backend=backend)
-    plain, plain_sums = vole.expand_trees(seeds, depth)
-    assert np.array_equal(sums, plain_sums)
-    assert np.array_equal(totals, np.bitwise_xor.reduce(plain, axis=1))
+    sums = vole.expand_correlated(seeds, delta, depth, leaves, backend=backend)
+    for i in range(2 if depth < 8 else 0):
+        expected, expected_sums = lpn.correlated_tree(
+            aes.encrypt, aes_slug.LEFT_KEY, *integers(seeds[i : i + 1]), *integers(delta[None]), depth
+        )
+        tree = leaves.reshape(n, -1, 16)[i]
+        assert np.array_equal(tree, blocks_of([leaf & ~1 for leaf in expected]))
+        assert np.array_equal(sums[i], blocks_of(expected_sums))
     places = rng.integers(0, 1 << depth, n, dtype=np.uint64)
-    path = (places[:, None] >> np.arange(depth, dtype=np.uint64)[::-1] & 1).astype(int)
-    known = np.array([[sums[i, level, 1 - path[i, level]] for level in range(depth)] for i in range(n)])
+    known = np.where(away_from(places, depth)[:, :, None] == 1, sums ^ delta, sums)
     other = np.empty_like(leaves)
-    vole.reconstruct_noise(
-        known, places, totals ^ delta, depth, marks_noise=marks, leaves=other, backend=backend
-    )
+    vole.reconstruct_correlated(known, places, depth, other, backend=backend)
     noise = np.zeros((n, 1 << depth), bool)
     noise[np.arange(n), places.astype(int)] = True
     assert np.array_equal(leaves ^ other, np.where(noise.reshape(-1, 1), delta, 0))
-    if marks:
-        assert not np.any(leaves[:, 0] & 1) and np.array_equal(other[:, 0] & 1, noise.reshape(-1))
-    placed = vole.place_noise(places, seeds, depth, np.empty_like(leaves), backend=backend)
-    assert np.array_equal(placed, np.where(noise[:, :, None], seeds[:, None], 0).reshape(-1, 16))
+    assert not np.any(leaves[:, 0] & 1)
+    assert np.array_equal(other[:, 0] & 1, noise.reshape(-1))
 
 
 def test_reads_are_counted():
@@ -268,6 +294,5 @@ def test_overlaps_and_wrong_places_are_refused():
             np.array([1], np.uint64),
             both[:1],
             2,
-            marks_noise=False,
-            leaves=np.empty((4, 16), np.uint8),
+            np.empty((4, 16), np.uint8),
         )

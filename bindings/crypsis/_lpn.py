@@ -22,41 +22,25 @@ MAX_EXPANDER_WEIGHT: int = _core.vole.MAX_EXPANDER_WEIGHT
 def expand_noise(
     seeds: ByteArray,
     depth: int,
-    *,
-    marks_noise: bool,
     leaves: ByteArray,
-    sums: ByteArray | None = None,
-    totals: ByteArray | None = None,
+    *,
     backend: str | None = None,
     threads: int | None = None,
-) -> tuple[ByteArray, ByteArray, ByteArray]:
-    """The noise of the party that knows every leaf: (leaves, sums, totals).
+) -> tuple[ByteArray, ByteArray]:
+    """Trees as `expand_trees` grows them, to `leaves`, uint8[n * 2^depth, 16]; returns (sums, totals).
 
-    As `expand_trees`, and totals, uint8[n, 16], is the xor of all leaves of each tree. marks_noise: afterwards clear
-    the lowest bit of each leaf, as the other party keeps there whether a leaf is noise; sums and totals are of the
-    leaves before. leaves: uint8[n * 2^depth, 16] to write to. Raises TypeError, ValueError, BackendUnavailable.
+    totals, uint8[n, 16]: the xor of all leaves of each tree. Raises TypeError, ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
-    marks_noise = _arguments.flag("marks_noise", marks_noise)
     seeds = _blocks("seeds", seeds)
     n = len(seeds)
     leaves = _written("leaves", leaves, (n << depth, _BLOCK))
-    sums = np.empty((n, depth, 2, _BLOCK), np.uint8) if sums is None else sums
-    sums = _written("sums", sums, (n, depth, 2, _BLOCK))
-    totals = np.empty((n, _BLOCK), np.uint8) if totals is None else totals
-    totals = _written("totals", totals, (n, _BLOCK))
-    _apart(seeds=seeds, leaves=leaves, sums=sums, totals=totals)
+    _apart(seeds=seeds, leaves=leaves)
+    sums, totals = np.empty((n, depth, 2, _BLOCK), np.uint8), np.empty((n, _BLOCK), np.uint8)
     _core.vole.expand_noise(
-        seeds,
-        depth,
-        marks_noise,
-        leaves,
-        sums,
-        totals,
-        _arguments.backend(backend),
-        _arguments.threads(threads),
+        seeds, depth, leaves, sums, totals, _arguments.backend(backend), _arguments.threads(threads)
     )
-    return leaves, sums, totals
+    return sums, totals
 
 
 def reconstruct_noise(
@@ -64,38 +48,92 @@ def reconstruct_noise(
     positions: npt.NDArray[np.uint64],
     corrections: ByteArray,
     depth: int,
-    *,
-    marks_noise: bool,
     leaves: ByteArray,
+    *,
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
-    """The noise of the party that lacks one leaf a tree: `leaves`, uint8[n * 2^depth, 16].
+    """As `reconstruct_trees`, to `leaves`, uint8[n * 2^depth, 16], but without a gap.
 
-    As `reconstruct_trees`, but the leaf at positions[i] becomes corrections[i] (uint8[n, 16]) xor all others of tree i.
-    marks_noise: then the lowest bit of each leaf is cleared, and set at the positions. Neither branch nor address depends
-    on a position. Raises TypeError, ValueError, BackendUnavailable.
+    The leaf at positions[i] becomes corrections[i] (uint8[n, 16]) xor all others of tree i. Neither branch nor address
+    depends on a position. Raises TypeError, ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
-    marks_noise = _arguments.flag("marks_noise", marks_noise)
     positions = _positions(positions, depth)
-    n = len(positions)
-    known = _arguments.array("known", known)
-    if known.shape != (n, depth, _BLOCK):
-        raise ValueError(f"known has shape {known.shape}: give uint8[{n}, {depth}, {_BLOCK}]")
-    known = np.ascontiguousarray(known)
-    corrections = _blocks("corrections", corrections, n)
-    leaves = _written("leaves", leaves, (n << depth, _BLOCK))
+    known = _known(known, len(positions), depth)
+    corrections = _blocks("corrections", corrections, len(positions))
+    leaves = _written("leaves", leaves, (len(positions) << depth, _BLOCK))
     _apart(known=known, positions=positions, corrections=corrections, leaves=leaves)
     _core.vole.reconstruct_noise(
         known,
         positions,
         corrections,
         depth,
-        marks_noise,
         leaves,
         _arguments.backend(backend),
         _arguments.threads(threads),
+    )
+    return leaves
+
+
+def expand_correlated(
+    seeds: ByteArray,
+    delta: ByteArray,
+    depth: int,
+    leaves: ByteArray,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> ByteArray:
+    """Correlated GGM trees [GYWZXLZ23] to `leaves`, uint8[n * 2^depth, 16]; returns sums, uint8[n, depth, 16].
+
+    The first two nodes of tree i are seeds[i] (uint8[n, 16]) and seeds[i] ^ delta; the children of x are H(x) and
+    H(x) ^ x, so that every level adds up to delta (uint8[16]). sums[i, level] is of the left nodes one below `level`. At
+    the end the lowest bit of each leaf is cleared: the other party keeps there whether a leaf is noise. Constant-time.
+    Raises TypeError, ValueError, BackendUnavailable.
+    """
+    depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
+    seeds = _blocks("seeds", seeds)
+    delta = _arguments.array("delta", delta)
+    if delta.shape != (_BLOCK,):
+        raise ValueError(f"delta has shape {delta.shape}: give uint8[{_BLOCK}]")
+    n = len(seeds)
+    leaves = _written("leaves", leaves, (n << depth, _BLOCK))
+    _apart(seeds=seeds, delta=delta, leaves=leaves)
+    sums = np.empty((n, depth, _BLOCK), np.uint8)
+    _core.vole.expand_correlated(
+        seeds,
+        np.ascontiguousarray(delta),
+        depth,
+        leaves,
+        sums,
+        _arguments.backend(backend),
+        _arguments.threads(threads),
+    )
+    return sums
+
+
+def reconstruct_correlated(
+    known: ByteArray,
+    positions: npt.NDArray[np.uint64],
+    depth: int,
+    leaves: ByteArray,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> ByteArray:
+    """The leaves of `expand_correlated`, but at positions[i] of tree i the leaf ^ delta: uint8[n * 2^depth, 16].
+
+    known: uint8[n, depth, 16], as for `reconstruct_trees`. At the end the lowest bit of each leaf is cleared, and set at
+    the positions. Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
+    """
+    depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
+    positions = _positions(positions, depth)
+    known = _known(known, len(positions), depth)
+    leaves = _written("leaves", leaves, (len(positions) << depth, _BLOCK))
+    _apart(known=known, positions=positions, leaves=leaves)
+    _core.vole.reconstruct_correlated(
+        known, positions, depth, leaves, _arguments.backend(backend), _arguments.threads(threads)
     )
     return leaves
 
@@ -230,6 +268,13 @@ def _positions(positions: Any, depth: int) -> npt.NDArray[np.uint64]:
             f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf"
         )
     return positions
+
+
+def _known(known: Any, n: int, depth: int) -> ByteArray:
+    known = _arguments.array("known", known)
+    if known.shape != (n, depth, _BLOCK):
+        raise ValueError(f"known has shape {known.shape}: give uint8[{n}, {depth}, {_BLOCK}]")
+    return np.ascontiguousarray(known)
 
 
 def _seed(seed: Any) -> ByteArray:

@@ -18,14 +18,16 @@ import numpy.typing as npt
 
 from crypsis import _arguments, _core
 from crypsis._lpn import (
-    PRIMAL_WEIGHT,
-    expand_convolute,
-    expand_noise,
-    measure_gather,
-    place_noise,
-    primal_encode,
-    primal_positions,
-    reconstruct_noise,
+    PRIMAL_WEIGHT as PRIMAL_WEIGHT,
+    expand_convolute as expand_convolute,
+    expand_correlated as expand_correlated,
+    expand_noise as expand_noise,
+    measure_gather as measure_gather,
+    place_noise as place_noise,
+    primal_encode as primal_encode,
+    primal_positions as primal_positions,
+    reconstruct_correlated as reconstruct_correlated,
+    reconstruct_noise as reconstruct_noise,
 )
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]

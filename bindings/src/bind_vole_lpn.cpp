@@ -12,32 +12,48 @@ namespace {
 using WordArray = py::array_t<std::uint32_t, py::array::c_style>;
 using PositionArray = py::array_t<std::uint64_t, py::array::c_style>;
 
-vole::LowBit low_bit(bool marks_noise) {
-  return marks_noise ? vole::LowBit::kMarksNoise : vole::LowBit::kKept;
-}
-
 // _lpn.py has checked shapes, types and ranges.
-void expand_noise(const ByteArray& seeds, unsigned depth, bool marks_noise, ByteArray& leaves,
-                  ByteArray& sums, ByteArray& totals, const std::string& backend, int threads) {
+void expand_noise(const ByteArray& seeds, unsigned depth, ByteArray& leaves, ByteArray& sums,
+                  ByteArray& totals, const std::string& backend, int threads) {
   const auto n_trees = static_cast<std::size_t>(seeds.shape(0));
   const std::uint8_t* const from = seeds.data();
   std::uint8_t* const to = leaves.mutable_data();
   std::uint8_t* const to_sums = sums.mutable_data();
   std::uint8_t* const to_totals = totals.mutable_data();
   const py::gil_scoped_release release;
-  vole::expand_noise({backend, threads}, from, n_trees, depth, low_bit(marks_noise), to, to_sums, to_totals);
+  vole::expand_noise({backend, threads}, from, n_trees, depth, to, to_sums, to_totals);
 }
 
 void reconstruct_noise(const ByteArray& known, const PositionArray& positions, const ByteArray& corrections,
-                       unsigned depth, bool marks_noise, ByteArray& leaves, const std::string& backend,
-                       int threads) {
+                       unsigned depth, ByteArray& leaves, const std::string& backend, int threads) {
   const auto n_trees = static_cast<std::size_t>(positions.shape(0));
   const std::uint8_t* const from = known.data();
   const std::uint64_t* const at = positions.data();
   const std::uint8_t* const corrected = corrections.data();
   std::uint8_t* const to = leaves.mutable_data();
   const py::gil_scoped_release release;
-  vole::reconstruct_noise({backend, threads}, from, at, corrected, n_trees, depth, low_bit(marks_noise), to);
+  vole::reconstruct_noise({backend, threads}, from, at, corrected, n_trees, depth, to);
+}
+
+void expand_correlated(const ByteArray& seeds, const ByteArray& delta, unsigned depth, ByteArray& leaves,
+                       ByteArray& sums, const std::string& backend, int threads) {
+  const auto n_trees = static_cast<std::size_t>(seeds.shape(0));
+  const std::uint8_t* const from = seeds.data();
+  const std::uint8_t* const difference = delta.data();
+  std::uint8_t* const to = leaves.mutable_data();
+  std::uint8_t* const to_sums = sums.mutable_data();
+  const py::gil_scoped_release release;
+  vole::expand_correlated({backend, threads}, from, difference, n_trees, depth, to, to_sums);
+}
+
+void reconstruct_correlated(const ByteArray& known, const PositionArray& positions, unsigned depth,
+                            ByteArray& leaves, const std::string& backend, int threads) {
+  const auto n_trees = static_cast<std::size_t>(positions.shape(0));
+  const std::uint8_t* const from = known.data();
+  const std::uint64_t* const at = positions.data();
+  std::uint8_t* const to = leaves.mutable_data();
+  const py::gil_scoped_release release;
+  vole::reconstruct_correlated({backend, threads}, from, at, n_trees, depth, to);
 }
 
 void place_noise(const PositionArray& positions, const ByteArray& values, unsigned depth, ByteArray& out,
@@ -98,11 +114,14 @@ void bind_vole_lpn(py::module_& module) {
   module.attr("MIN_LOG_CODE") = vole::kMinLogCode;
   module.attr("MAX_EXPANDER_WEIGHT") = vole::kMaxExpanderWeight;
   const auto array = [](const char* name) { return py::arg(name).noconvert(); };
-  module.def("expand_noise", &expand_noise, array("seeds"), py::arg("depth"), py::arg("marks_noise"),
-             array("leaves"), array("sums"), array("totals"), py::arg("backend"), py::arg("threads"));
+  module.def("expand_noise", &expand_noise, array("seeds"), py::arg("depth"), array("leaves"), array("sums"),
+             array("totals"), py::arg("backend"), py::arg("threads"));
   module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"),
-             array("corrections"), py::arg("depth"), py::arg("marks_noise"), array("leaves"),
-             py::arg("backend"), py::arg("threads"));
+             array("corrections"), py::arg("depth"), array("leaves"), py::arg("backend"), py::arg("threads"));
+  module.def("expand_correlated", &expand_correlated, array("seeds"), array("delta"), py::arg("depth"),
+             array("leaves"), array("sums"), py::arg("backend"), py::arg("threads"));
+  module.def("reconstruct_correlated", &reconstruct_correlated, array("known"), array("positions"),
+             py::arg("depth"), array("leaves"), py::arg("backend"), py::arg("threads"));
   module.def("place_noise", &place_noise, array("positions"), array("values"), py::arg("depth"), array("out"),
              py::arg("backend"), py::arg("threads"));
   module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),

@@ -25,6 +25,10 @@ struct Isa : LanesAvx2 {
     left.store(to);
     right.store(to + kBlockBytes);
   }
+  static Blocks sigma(Blocks x) {
+    const __m128i high = _mm_and_si128(x.v, _mm_set_epi64x(-1, 0));
+    return {_mm_xor_si128(_mm_shuffle_epi32(x.v, 0x4e), high)};
+  }
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, Blocks value) {
     const __m128i same = _mm_cmpeq_epi64(_mm_set1_epi64x(static_cast<long long>(first)),  //
                                          _mm_set1_epi64x(static_cast<long long>(index)));

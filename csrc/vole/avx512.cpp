@@ -27,6 +27,10 @@ struct Isa : LanesAvx512 {
     _mm512_storeu_si512(to, _mm512_permutex2var_epi64(left.v, low, right.v));
     _mm512_storeu_si512(to + 64, _mm512_permutex2var_epi64(left.v, high, right.v));
   }
+  static Blocks sigma(Blocks x) {
+    const __m512i swapped = _mm512_shuffle_epi32(x.v, _MM_PERM_BADC);
+    return {_mm512_mask_xor_epi64(swapped, 0xaa, swapped, x.v)};
+  }
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, Blocks value) {
     const __m512i places = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first)),
                                             _mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0));

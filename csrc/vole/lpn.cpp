@@ -52,7 +52,7 @@ aes::KeySchedule part_of(const std::uint8_t* seed, std::uint8_t part) {
 }  // namespace
 
 void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth,
-                  LowBit low_bit, std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals) {
+                  std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals) {
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const TreeKeys& keys = tree_keys();
@@ -66,25 +66,57 @@ void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_
                    for (std::size_t b = 0; b < kBlockBytes; ++b) {
                      totals[i * kBlockBytes + b] = static_cast<std::uint8_t>(last[b] ^ last[kBlockBytes + b]);
                    }
-                   if (low_bit == LowBit::kMarksNoise) impl.lpn.clear_low_bits(own, std::size_t{1} << depth);
                  }
                });
 }
 
 void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
-                       const std::uint8_t* corrections, std::size_t n_trees, unsigned depth, LowBit low_bit,
+                       const std::uint8_t* corrections, std::size_t n_trees, unsigned depth,
                        std::uint8_t* leaves) {
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const TreeKeys& keys = tree_keys();
-  parallel_for(
-      n_trees, grain_trees(depth), call.threads, [=, &impl, &keys](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-          std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-          impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
-          impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes, low_bit);
-        }
-      });
+  parallel_for(n_trees, grain_trees(depth), call.threads,
+               [=, &impl, &keys](std::size_t begin, std::size_t end) {
+                 for (std::size_t i = begin; i < end; ++i) {
+                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
+                   impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
+                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes,
+                                  LowBit::kKept);
+                 }
+               });
+}
+
+void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta,
+                       std::size_t n_trees, unsigned depth, std::uint8_t* leaves, std::uint8_t* sums) {
+  check_range("depth", depth, 1, kMaxTreeDepth);
+  const Impl& impl = select(call.backend);
+  const aes::KeySchedule& key = tree_keys().side[0];
+  parallel_for(n_trees, grain_trees(depth), call.threads,
+               [=, &impl, &key](std::size_t begin, std::size_t end) {
+                 for (std::size_t i = begin; i < end; ++i) {
+                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
+                   impl.lpn.expand_half(key, seeds + i * kBlockBytes, delta, depth, own,
+                                        sums + i * depth * kBlockBytes);
+                   impl.lpn.clear_low_bits(own, std::size_t{1} << depth);
+                 }
+               });
+}
+
+void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
+                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves) {
+  check_range("depth", depth, 1, kMaxTreeDepth);
+  const Impl& impl = select(call.backend);
+  const aes::KeySchedule& key = tree_keys().side[0];
+  static constexpr std::uint8_t kNothing[kBlockBytes] = {};
+  parallel_for(n_trees, grain_trees(depth), call.threads,
+               [=, &impl, &key](std::size_t begin, std::size_t end) {
+                 for (std::size_t i = begin; i < end; ++i) {
+                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
+                   impl.lpn.reconstruct_half(key, known + i * depth * kBlockBytes, positions[i], depth, own);
+                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], kNothing, LowBit::kMarksNoise);
+                 }
+               });
 }
 
 void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,

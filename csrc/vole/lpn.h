@@ -23,15 +23,24 @@ struct LpnCall {
   int threads = 0;
 };
 
-// As expand_trees (vole.h), on the leaves with the low bit as asked; `sums` and totals[i], the xor of all leaves of tree
-// i, are of the leaves as they grew.
+// As expand_trees (vole.h); totals[i] is the xor of all leaves of tree i.
 void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth,
-                  LowBit low_bit, std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals);
+                  std::uint8_t* leaves, std::uint8_t* sums, std::uint8_t* totals);
 
 // As reconstruct_trees; the missing leaf becomes corrections[i] ^ the xor of all others.
 void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
-                       const std::uint8_t* corrections, std::size_t n_trees, unsigned depth, LowBit low_bit,
+                       const std::uint8_t* corrections, std::size_t n_trees, unsigned depth,
                        std::uint8_t* leaves);
+
+// Correlated trees [GYWZXLZ23]: the first two nodes are seeds[i] and seeds[i] ^ delta, and every level adds up to delta;
+// afterwards the lowest bit of each leaf is cleared. sums[i][level] is of the left nodes one below `level`.
+void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta,
+                       std::size_t n_trees, unsigned depth, std::uint8_t* leaves, std::uint8_t* sums);
+
+// All leaves of those but one; that becomes the xor of all others, which is itself ^ delta. Then the lowest bit of each
+// leaf is cleared, and set at the positions. known[i][level] as in reconstruct_trees.
+void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
+                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves);
 
 // out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions.
 void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,

@@ -11,6 +11,10 @@ namespace crypsis::vole {
 
 // Arguments as in lpn.h, checked.
 struct LpnKernels {
+  void (*expand_half)(const aes::KeySchedule& key, const std::uint8_t* seed, const std::uint8_t* delta,
+                      unsigned depth, std::uint8_t* leaves, std::uint8_t* sums);
+  void (*reconstruct_half)(const aes::KeySchedule& key, const std::uint8_t* known, std::uint64_t position,
+                           unsigned depth, std::uint8_t* leaves);
   void (*clear_low_bits)(std::uint8_t* leaves, std::size_t n);
   void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
                 LowBit low_bit);

@@ -28,6 +28,15 @@ struct Isa : LanesPortable {
       std::memcpy(to + (2 * i + 1) * kBlockBytes, right.v + 2 * i, kBlockBytes);
     }
   }
+  // The halves (low, high) of each block become (high, low ^ high).
+  static Blocks sigma(Blocks x) {
+    for (std::size_t i = 0; i < 2 * Blocks::kBlocks; i += 2) {
+      const std::uint64_t low = x.v[i];
+      x.v[i] = x.v[i + 1];
+      x.v[i + 1] ^= low;
+    }
+    return x;
+  }
   // x with `value` in the place i for which first + i == index, if there is one; constant-time in index.
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, const Blocks& value) {
     for (std::size_t i = 0; i < Blocks::kBlocks; ++i) {

@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Regular noise that two parties share: one punctured tree for each of its places, for `ferret` and `silent_vole`.
 
-The sender has Delta and ends with v_i for every place i; the receiver has the noise e, zero but for one place alpha_l in
-each tree l, where it is beta_l, and ends with w_i = v_i + e_i Delta in GF(2^128). For `ferret` beta_l = 1.
+The sender has Delta and ends with v_i for every place i; the receiver has the noise e, zero but for one place
+alpha_l in each tree l, where it is beta_l, and ends with w_i = v_i + e_i Delta in GF(2^128). For `ferret` beta_l = 1.
 
-A tree of depth d has as many correlated OTs, q and t = q + r Delta, whose random bits r name the side away from the path
-to alpha: so alpha needs no message. K_(i,s) is the sum of the nodes of side s in level i (`vole.expand_trees`), H the
-tweakable hash of `aes.tmmo`, whose tweak is the session's and counts:
+A tree of depth d takes d correlated OTs, q and t = q + r Delta, whose random bits r name the side away from the path
+to alpha: so alpha needs no message. K_(i,s) is the sum of the nodes of side s in level i.
+
+`ferret`: correlated trees [GYWZXLZ23, Fig. 3 and 4], where the nodes of each level add up to Delta:
+
+    S -> R     M_i = K_(i,0) + q_i
+    R          K_(i,r) = M_i + t_i, as K_(i,1) = K_(i,0) + Delta; all leaves but one, w_alpha = the sum of the others
+
+VOLE: plain GGM trees, H the tweakable hash of `aes.tmmo`, whose tweak is the session's and counts:
 
     S -> R     M_(i,s) = K_(i,s) + H(q_i + s Delta)    for s = 0, 1     [YWL+20, Fig. 4, with b = 0]
-               c = Delta + sum of all leaves (ferret), gamma + sum of all leaves (VOLE)       [WYKW21, Fig. 7]
-    R          K_(i,r) = M_(i,r) + H(t_i), all leaves but one, w_alpha = c (+ delta) + the sum of the others
+               c = gamma + the sum of all leaves                        [WYKW21, Fig. 7]
+    R          K_(i,r) = M_(i,r) + H(t_i), all leaves but one, w_alpha = c + delta + the sum of the others
 
 where delta_l = gamma_l + beta_l Delta is a VOLE of full field elements that both have before.
 
-The malicious check [YWL+20, Fig. 5; WYKW21, Fig. 7], one for all trees of a round. The sender's message is fixed when R
-draws the challenge; a, B, C = B + a Delta come from 128 correlated OTs that serve nothing else, the sum of X^i times each:
+The malicious check [YWL+20, Fig. 5; WYKW21, Fig. 7], one for all trees of a round. The sender's message is fixed when
+R draws the challenge; a, B, C = B + a Delta come from 128 correlated OTs that serve nothing else, the sum of X^i times
+each:
 
     R -> S     challenge (16 random bytes; chi and rho_l follow from it), x = sum_l rho_l chi^alpha_l beta_l + a
     S -> R     Hash(V + B + x Delta), V = sum_l rho_l sum_i chi^i v_(l,i); R: is it Hash(W + C)?
 
 A sender whose leaves are not those of one tree may guess right for which alpha that does not show: it learns what the
 guess says, one bit on average, and is caught otherwise (the leakage that [YWL+20, section 3.2] allows in the LPN
-assumption). Two different trees agree in the hash with probability at most 2^d / 2^128 over chi; over all pairs of places
-in all trees, t 2^(2 d) 2^(d - 128), below 2^-78 for every row of parameters. A receiver sends nothing that could be
-wrong: whatever x is, Hash tells it nothing but whether a guess of Delta was right.
+assumption). Two different trees agree in the hash with probability at most 2^d / 2^128 over chi; over all pairs of
+places in all trees, t 2^(2 d) 2^(d - 128), which is below 2^-77 for every row of parameters. A receiver sends nothing
+that could be wrong: whatever x is, Hash tells it nothing but whether a guess of Delta was right.
 """
 
 from __future__ import annotations
@@ -108,9 +115,9 @@ def check_security(security: str | None, base: str) -> str:
     return security
 
 
-def round_bytes(n_trees: int, depth: int, *, checked: bool) -> tuple[int, int]:
+def round_bytes(n_trees: int, depth: int, *, correlated: bool, checked: bool) -> tuple[int, int]:
     """Bytes a round that (sender, receiver) send."""
-    trees = HEADER_BYTES + n_trees * (2 * depth + 1) * BLOCK_BYTES
+    trees = HEADER_BYTES + n_trees * (depth if correlated else 2 * depth + 1) * BLOCK_BYTES
     return trees + HASH_BYTES * checked, CHALLENGE_BYTES * checked
 
 
@@ -129,19 +136,20 @@ def send_noise(
     """
     n_trees = len(q) // depth
     header = wire.next_round()
-    seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8).reshape(
-        -1, BLOCK_BYTES
-    )
-    _, sums, totals = vole.expand_noise(
-        seeds, depth, marks_noise=gamma is None, leaves=leaves, threads=wire.threads
-    )
+    seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8)
+    seeds = seeds.reshape(-1, BLOCK_BYTES)
+    if gamma is None:
+        sums = vole.expand_correlated(seeds, delta, depth, leaves, threads=wire.threads)
+        sums ^= q.reshape(sums.shape)
+        wire.send(header, sums)
+    else:
+        sums, totals = vole.expand_noise(seeds, depth, leaves, threads=wire.threads)
+        first = wire.tweaks(len(q))
+        for side, key in enumerate((q, q ^ delta)):
+            sums[:, :, side] ^= aes.tmmo(key, first, threads=wire.threads).reshape(n_trees, depth, -1)
+        totals ^= gamma
+        wire.send(header, sums, totals)
     seeds.fill(0)
-    first = wire.tweaks(len(q))
-    pads = sums.reshape(-1, 2, BLOCK_BYTES)
-    for side, key in enumerate((q, q ^ delta)):
-        pads[:, side] ^= aes.tmmo(key, first, threads=wire.threads)
-    totals ^= delta if gamma is None else gamma
-    wire.send(header, sums, totals)
     if wire.checked:
         message = wire.receive("the challenge", CHALLENGE_BYTES)
         value = _hash_leaves(wire, message[:BLOCK_BYTES], leaves, depth) ^ pack_elements(q_check)[0]
@@ -165,29 +173,25 @@ def receive_noise(
     """
     n_trees = len(t) // depth
     header = wire.next_round()
-    size = round_bytes(n_trees, depth, checked=False)[0]
+    size = round_bytes(n_trees, depth, correlated=noise is None, checked=False)[0]
     message = wire.receive("the trees of a round", size)
     if not secrets.compare_digest(message[:HEADER_BYTES].tobytes(), header):
         raise ProtocolAbort(
             "a round's header is another one: the parties' parameters differ, or a message was replayed"
         )
-    pairs = message[HEADER_BYTES : size - n_trees * BLOCK_BYTES].reshape(-1, 2, BLOCK_BYTES)
-    totals = message[size - n_trees * BLOCK_BYTES :].reshape(n_trees, BLOCK_BYTES)
-    known = aes.tmmo(t, wire.tweaks(len(t)), threads=wire.threads)
-    mask = 0 - bits[:, None]
-    known ^= pairs[:, 0] ^ (mask & (pairs[:, 0] ^ pairs[:, 1]))
     path = (1 - bits).reshape(n_trees, depth)
     places = path.astype(np.uint64) @ (np.uint64(1) << np.arange(depth, dtype=np.uint64)[::-1])
-    corrections = totals.copy() if noise is None else totals ^ noise[1]
-    vole.reconstruct_noise(
-        known.reshape(n_trees, depth, BLOCK_BYTES),
-        places,
-        corrections,
-        depth,
-        marks_noise=noise is None,
-        leaves=leaves,
-        threads=wire.threads,
-    )
+    if noise is None:
+        known = (message[HEADER_BYTES:].reshape(-1, BLOCK_BYTES) ^ t).reshape(n_trees, depth, BLOCK_BYTES)
+        vole.reconstruct_correlated(known, places, depth, leaves, threads=wire.threads)
+    else:
+        pairs = message[HEADER_BYTES : size - n_trees * BLOCK_BYTES].reshape(-1, 2, BLOCK_BYTES)
+        totals = message[size - n_trees * BLOCK_BYTES :].reshape(n_trees, BLOCK_BYTES)
+        mask = 0 - bits[:, None]
+        known = aes.tmmo(t, wire.tweaks(len(t)), threads=wire.threads)
+        known ^= pairs[:, 0] ^ (mask & (pairs[:, 0] ^ pairs[:, 1]))
+        known = known.reshape(n_trees, depth, BLOCK_BYTES)
+        vole.reconstruct_noise(known, places, totals ^ noise[1], depth, leaves, threads=wire.threads)
     known.fill(0)
     if wire.checked:
         a, t_check = check

@@ -4,31 +4,30 @@
 A round turns M = k + t d (+ 128 if malicious) correlated OTs into n = t 2^d. S has Delta, R the choices:
 
     S, R       the first M correlations from `base`, any source of them (SoftSpokenOT with its base OTs)
-    S -> R     TREES   t punctured trees of depth d, from t d of the correlations: the noise e of R, one place a tree, and
-                       v, w with w = v + e Delta                                                 (`_noise`)
+    S -> R     TREES   t punctured trees of depth d, from t d of the correlations: R's noise e, one place a tree, and v, w
+                       with w = v + e Delta                                                          (`_noise`)
     R <> S     malicious: CHALLENGE, ANSWER, from the last 128 of them
     S          q_i = v_i + the sum of 10 of the remaining k correlations' q, at the places of row i of a public matrix
     R          t_i = w_i + the sum of the same t's; its choice is e_i + the sum of their choices
 
-                                                                               [YWL+20, Fig. 7 and section 4.2]
-M of a round's outputs are the next round's correlations, so base OTs happen once a session (`iterated=False` takes all M
-from `base` in every round). The matrix is drawn by AES in counter mode, under a key that is the hash of the session and the
-round: public, and chosen by nobody.
+[YWL+20, Fig. 7 and section 4.2], with the trees of [GYWZXLZ23]. M of a round's outputs are the next round's
+correlations, so base OTs happen once a session (`iterated=False` takes all M from `base` in every round). The matrix is
+drawn by AES in counter mode, under a key that is the hash of the session and the round: public, and chosen by nobody.
 
 The choice is the lowest bit of t. For that Delta is odd, and the lowest bits of all q are zero: t = q + c Delta then
-carries c there, sums keep it so, and the k bits of the LPN secret need no array of their own. It costs one bit: of Delta
-and of each q, 127 are unknown to R. `base` must be made with an odd Delta (`odd_delta`).
+carries c there, sums keep it so, and the k bits of the LPN secret need no array of their own. It costs one bit: of
+Delta and of each q, 127 are unknown to R. `base` must be made with an odd Delta (`odd_delta`).
 
-Assumes    LPN with k, n, t of `parameters`, regular noise and ten ones a row: 128 bits against the published estimator's
-           attacks for the rows below [YWL+20, section 5; LPN-EST]. AES as an ideal cipher, SHA-256 as a random oracle.
-           Security is that of `base`, semi-honest or malicious; the check catches a cheating sender but for 2^-78, and a
-           guess about the noise that comes true (one bit on average [YWL+20, section 3.2]).
+Assumes    LPN with k, n, t of `parameters`, regular noise and ten ones a row: 128 bits against the published
+           estimator's attacks for the rows below. AES as an ideal cipher, SHA-256 as a random oracle. Security is that of
+           `base`, semi-honest or malicious; the check catches a cheating sender but for 2^-77, and a guess about the
+           noise that comes true (one bit on average [YWL+20, section 3.2]).
 Leaks      the number of items, in whole rounds.
-Bits an OT (2 d + 1) 128 t / (n - M): 2.9, 1.5, 0.79, 0.42 for B10, B11, B12, B13; given choices 1 more. `session_bytes` is
+Bits an OT 128 t d / (n - M): 1.37, 0.75, 0.40, 0.21 for B10, B11, B12, B13; given choices 1 more. `session_bytes` is
            exact.
-Rounds     none after `base` when semi-honest (S only sends); one a round when malicious; given choices: none more.
+Rounds     none after `base` when semi-honest (S only sends); one a round when malicious. Given choices: none more.
 Cost       an OT and party: 10 random reads of 16 bytes in a table of 16 k bytes, 1.25 AES blocks for their places (2.5
-           where k > 2^16), 2 for the trees.
+           where k > 2^16), 1 for the trees; malicious, one product in GF(2^128).
 LAN, WAN   B10, whose table stays in a second-level cache, unless the line is slower than some 100 Mbit/s: then B12.
 """
 
@@ -134,7 +133,9 @@ def session_bytes(
 ) -> tuple[int, int]:
     """Bytes that (sender, receiver) send for the first call of `blocks`, without those of `base`: exact."""
     rounds = -(-n_items // usable_outputs(parameters, security, iterated=iterated))
-    sender, receiver = round_bytes(parameters.n_trees, parameters.depth, checked=security == MALICIOUS)
+    sender, receiver = round_bytes(
+        parameters.n_trees, parameters.depth, correlated=True, checked=security == MALICIOUS
+    )
     return rounds * sender, rounds * receiver + chosen * -(-n_items // 8)
 
 

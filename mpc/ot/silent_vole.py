@@ -41,10 +41,10 @@ from crypsis import vole
 from crypsis.mpc.ot._noise import (
     CHECK_OTS,
     Wire,
+    aligned_empty,
     check_security,
     pack_elements,
     receive_noise,
-    aligned_empty,
     round_bytes,
     send_noise,
 )
@@ -116,7 +116,9 @@ def usable_outputs(parameters: DualParameters) -> int:
 def session_bytes(n_items: int, parameters: DualParameters, security: str) -> tuple[int, int]:
     """Bytes that (sender, receiver) send for the first call of `blocks`, without those of `base`: exact."""
     rounds = -(-n_items // usable_outputs(parameters))
-    sender, receiver = round_bytes(parameters.n_trees, parameters.depth, checked=security == MALICIOUS)
+    sender, receiver = round_bytes(
+        parameters.n_trees, parameters.depth, correlated=False, checked=security == MALICIOUS
+    )
     return rounds * sender, rounds * receiver
 
 

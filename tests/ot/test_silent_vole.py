@@ -5,13 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from crypsis import bitmatrix
-from crypsis.errors import CrypsisError, ProtocolAbort
-from crypsis.mpc.ot import silent_vole
-from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST, DeadSource
-from crypsis.mpc.ot.softspoken import SoftSpokenReceiver, SoftSpokenSender
-from crypsis.mpc.transport import memory_pair
 from tests.ot.silent_parties import (
     DELTA,
     DealtReceiver,
@@ -21,6 +14,13 @@ from tests.ot.silent_parties import (
     results_of,
     run_both,
 )
+
+from crypsis import bitmatrix
+from crypsis.errors import CrypsisError, ProtocolAbort
+from crypsis.mpc.ot import silent_vole
+from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST, DeadSource
+from crypsis.mpc.ot.softspoken import SoftSpokenReceiver, SoftSpokenSender
+from crypsis.mpc.transport import memory_pair
 
 TINY = silent_vole.insecure_parameters(9, 7, 16)  # 512 outputs, of which 16 are kept
 USABLE = silent_vole.usable_outputs(TINY)

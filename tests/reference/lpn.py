@@ -79,3 +79,22 @@ def expand_convolute(aes: Aes, seed: bytes, vector: list[int], weight: int, n_ou
             total ^= x[position]
         out.append(total)
     return out
+
+
+def correlated_tree(aes: Aes, key: bytes, seed: int, delta: int, depth: int) -> tuple[list[int], list[int]]:
+    """(leaves, sum of the left nodes of each level): children of x are H(x) and H(x) ^ x [GYWZXLZ23, Fig. 3]."""
+
+    def hashed(x: int) -> int:
+        low, high = x & (1 << 64) - 1, x >> 64
+        sigma = (low ^ high) << 64 | high
+        return int.from_bytes(aes(key, sigma.to_bytes(16, "little")), "little") ^ sigma
+
+    level, sums = [seed, seed ^ delta], []
+    for _ in range(depth):
+        total = 0
+        for left in level[::2]:
+            total ^= left
+        sums.append(total)
+        if len(sums) < depth:
+            level = [child for x in level for child in (hashed(x), hashed(x) ^ x)]
+    return level, sums
