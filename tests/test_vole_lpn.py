@@ -231,21 +231,6 @@ def test_correlated_trees(backend, depth):
     noise = np.zeros((n, 1 << depth), bool)
     noise[np.arange(n), places.astype(int)] = True
     assert np.array_equal(leaves ^ other, np.where(noise.reshape(-1, 1), delta, 0))
-    if depth >= 3:  # the same, encoded on the way
-        table = random_blocks(64, 3)
-        whole, bits = vole.primal_encode(SEED, table, leaves.copy()), np.empty(len(leaves) // 8, np.uint8)
-        code = vole.PrimalCode(SEED, table, bits)
-        fused = np.empty_like(leaves)
-        vole.expand_correlated(seeds, delta, depth, fused, code=code, backend=backend, threads=2)
-        assert np.array_equal(fused, whole)
-        assert np.array_equal(bits, np.packbits(whole[:, 0] & 1, bitorder="little"))
-        vole.reconstruct_correlated(known, places, depth, fused, code=code, backend=backend)
-        assert np.array_equal(fused, vole.primal_encode(SEED, table, other.copy()))
-    else:
-        with pytest.raises(ValueError, match="depth"):
-            vole.expand_correlated(
-                seeds, delta, depth, leaves.copy(), code=vole.PrimalCode(SEED, random_blocks(64))
-            )
     assert not np.any(leaves[:, 0] & 1)
     assert np.array_equal(other[:, 0] & 1, noise.reshape(-1))
 

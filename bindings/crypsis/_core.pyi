@@ -241,7 +241,6 @@ class _Vole:
         depth: int,
         leaves: npt.NDArray[np.uint8],
         sums: npt.NDArray[np.uint8],
-        code: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int, npt.NDArray[np.uint8] | None] | None,
         backend: str,
         threads: int,
     ) -> None: ...
@@ -251,7 +250,6 @@ class _Vole:
         positions: npt.NDArray[np.uint64],
         depth: int,
         leaves: npt.NDArray[np.uint8],
-        code: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], int, npt.NDArray[np.uint8] | None] | None,
         backend: str,
         threads: int,
     ) -> None: ...

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,15 +17,6 @@ PRIMAL_WEIGHT: int = _core.vole.PRIMAL_WEIGHT
 MIN_LOG_CODE: int = _core.vole.MIN_LOG_CODE
 MAX_LOG_TABLE: int = _core.vole.MAX_LOG_TABLE
 MAX_EXPANDER_WEIGHT: int = _core.vole.MAX_EXPANDER_WEIGHT
-
-
-@dataclass(frozen=True, slots=True)
-class PrimalCode:
-    """What `primal_encode` takes beside the blocks: seed, table, and where the lowest bits go (or None)."""
-
-    seed: ByteArray
-    table: ByteArray
-    bits: ByteArray | None = None
 
 
 def expand_noise(
@@ -92,7 +82,6 @@ def expand_correlated(
     depth: int,
     leaves: ByteArray,
     *,
-    code: PrimalCode | None = None,
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
@@ -101,7 +90,6 @@ def expand_correlated(
     The first two nodes of tree i are seeds[i] (uint8[n, 16]) and seeds[i] ^ delta; the children of x are H(x) and
     H(x) ^ x, so that every level adds up to delta (uint8[16]). sums[i, level] is of the left nodes one below `level`. At
     the end the lowest bit of each leaf is cleared: the other party keeps there whether a leaf is noise. Constant-time.
-    code: leaf i is then encoded as row i, as `primal_encode` does, while it is in the cache; depth is 3 or more.
     Raises TypeError, ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
@@ -119,7 +107,6 @@ def expand_correlated(
         depth,
         leaves,
         sums,
-        _code(code, depth, leaves),
         _arguments.backend(backend),
         _arguments.threads(threads),
     )
@@ -132,14 +119,13 @@ def reconstruct_correlated(
     depth: int,
     leaves: ByteArray,
     *,
-    code: PrimalCode | None = None,
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
     """The leaves of `expand_correlated`, but at positions[i] of tree i the leaf ^ delta: uint8[n * 2^depth, 16].
 
     known: uint8[n, depth, 16], as for `reconstruct_trees`. At the end the lowest bit of each leaf is cleared, and set at
-    the positions. code: as in `expand_correlated`. Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
+    the positions. Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
     positions = _positions(positions, depth)
@@ -147,13 +133,7 @@ def reconstruct_correlated(
     leaves = _written("leaves", leaves, (len(positions) << depth, _BLOCK))
     _apart(known=known, positions=positions, leaves=leaves)
     _core.vole.reconstruct_correlated(
-        known,
-        positions,
-        depth,
-        leaves,
-        _code(code, depth, leaves),
-        _arguments.backend(backend),
-        _arguments.threads(threads),
+        known, positions, depth, leaves, _arguments.backend(backend), _arguments.threads(threads)
     )
     return leaves
 
@@ -288,21 +268,6 @@ def _positions(positions: Any, depth: int) -> npt.NDArray[np.uint64]:
             f"positions has a value of 2^{depth} or above: a tree of that depth has no such leaf"
         )
     return positions
-
-
-def _code(
-    code: PrimalCode | None, depth: int, leaves: ByteArray
-) -> tuple[ByteArray, ByteArray, int, ByteArray | None] | None:
-    if code is None:
-        return None
-    if depth < 3:
-        raise ValueError(f"depth is {depth}: leaves are encoded in trees of depth 3 or more")
-    seed, table = _seed(code.seed), _blocks("table", code.table)
-    _apart(seed=seed, table=table, leaves=leaves)
-    if code.bits is not None:
-        bits = _written("bits", code.bits, (len(leaves) // 8,))
-        _apart(seed=seed, table=table, leaves=leaves, bits=bits)
-    return seed, table, _log_of("table", len(table), 0), code.bits
 
 
 def _known(known: Any, n: int, depth: int) -> ByteArray:

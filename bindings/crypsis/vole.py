@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from crypsis import _arguments, _core
 from crypsis._lpn import (
-    PrimalCode as PrimalCode,
     PRIMAL_WEIGHT as PRIMAL_WEIGHT,
     expand_convolute as expand_convolute,
     expand_correlated as expand_correlated,

@@ -2,7 +2,6 @@
 #include <pybind11/stl.h>
 
 #include <optional>
-#include <tuple>
 
 #include "arrays.h"
 #include "vole/lpn.h"
@@ -36,36 +35,25 @@ void reconstruct_noise(const ByteArray& known, const PositionArray& positions, c
   vole::reconstruct_noise({backend, threads}, from, at, corrected, n_trees, depth, to);
 }
 
-// (seed, table, log_table, bits or None), or None.
-using Code = std::optional<std::tuple<ByteArray, ByteArray, unsigned, std::optional<ByteArray>>>;
-
-vole::PrimalCode primal_code(Code& code) {
-  if (!code) return {};
-  auto& [seed, table, log_table, bits] = *code;
-  return {seed.data(), table.data(), log_table, bits ? bits->mutable_data() : nullptr};
-}
-
 void expand_correlated(const ByteArray& seeds, const ByteArray& delta, unsigned depth, ByteArray& leaves,
-                       ByteArray& sums, Code code, const std::string& backend, int threads) {
+                       ByteArray& sums, const std::string& backend, int threads) {
   const auto n_trees = static_cast<std::size_t>(seeds.shape(0));
   const std::uint8_t* const from = seeds.data();
   const std::uint8_t* const difference = delta.data();
   std::uint8_t* const to = leaves.mutable_data();
   std::uint8_t* const to_sums = sums.mutable_data();
-  const vole::PrimalCode job = primal_code(code);
   const py::gil_scoped_release release;
-  vole::expand_correlated({backend, threads}, from, difference, n_trees, depth, to, to_sums, job);
+  vole::expand_correlated({backend, threads}, from, difference, n_trees, depth, to, to_sums);
 }
 
 void reconstruct_correlated(const ByteArray& known, const PositionArray& positions, unsigned depth,
-                            ByteArray& leaves, Code code, const std::string& backend, int threads) {
+                            ByteArray& leaves, const std::string& backend, int threads) {
   const auto n_trees = static_cast<std::size_t>(positions.shape(0));
   const std::uint8_t* const from = known.data();
   const std::uint64_t* const at = positions.data();
   std::uint8_t* const to = leaves.mutable_data();
-  const vole::PrimalCode job = primal_code(code);
   const py::gil_scoped_release release;
-  vole::reconstruct_correlated({backend, threads}, from, at, n_trees, depth, to, job);
+  vole::reconstruct_correlated({backend, threads}, from, at, n_trees, depth, to);
 }
 
 void place_noise(const PositionArray& positions, const ByteArray& values, unsigned depth, ByteArray& out,
@@ -131,9 +119,9 @@ void bind_vole_lpn(py::module_& module) {
   module.def("reconstruct_noise", &reconstruct_noise, array("known"), array("positions"),
              array("corrections"), py::arg("depth"), array("leaves"), py::arg("backend"), py::arg("threads"));
   module.def("expand_correlated", &expand_correlated, array("seeds"), array("delta"), py::arg("depth"),
-             array("leaves"), array("sums"), py::arg("code"), py::arg("backend"), py::arg("threads"));
+             array("leaves"), array("sums"), py::arg("backend"), py::arg("threads"));
   module.def("reconstruct_correlated", &reconstruct_correlated, array("known"), array("positions"),
-             py::arg("depth"), array("leaves"), py::arg("code"), py::arg("backend"), py::arg("threads"));
+             py::arg("depth"), array("leaves"), py::arg("backend"), py::arg("threads"));
   module.def("place_noise", &place_noise, array("positions"), array("values"), py::arg("depth"), array("out"),
              py::arg("backend"), py::arg("threads"));
   module.def("primal_encode", &primal_encode, array("seed"), py::arg("first_row"), array("table"),

@@ -49,26 +49,6 @@ aes::KeySchedule part_of(const std::uint8_t* seed, std::uint8_t part) {
   return schedule_of(key);
 }
 
-// Encodes the leaves of one tree where they are, if there is a code.
-class TreeEncoder {
- public:
-  TreeEncoder(const Impl& impl, const PrimalCode& code, unsigned depth) : impl_(impl), code_(code), depth_(depth) {
-    if (code.table != nullptr) key_ = schedule_of(code.seed);
-  }
-  void encode(std::size_t tree, std::uint8_t* leaves) const {
-    if (code_.table == nullptr) return;
-    const std::size_t first = tree << depth_;
-    impl_.lpn.primal(key_, first, std::size_t{1} << depth_, code_.table, code_.log_table, leaves,
-                     code_.bits == nullptr ? nullptr : code_.bits + first / 8);
-  }
-
- private:
-  const Impl& impl_;
-  const PrimalCode code_;
-  const unsigned depth_;
-  aes::KeySchedule key_{};
-};
-
 }  // namespace
 
 void expand_noise(const LpnCall& call, const std::uint8_t* seeds, std::size_t n_trees, unsigned depth,
@@ -107,37 +87,34 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
                });
 }
 
-void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta, std::size_t n_trees,
-                       unsigned depth, std::uint8_t* leaves, std::uint8_t* sums, const PrimalCode& code) {
-  check_range("depth", depth, code.table == nullptr ? 1 : kMinEncodedDepth, kMaxTreeDepth);
+void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta,
+                       std::size_t n_trees, unsigned depth, std::uint8_t* leaves, std::uint8_t* sums) {
+  check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const aes::KeySchedule& key = tree_keys().side[0];
-  const TreeEncoder encoder(impl, code, depth);
   parallel_for(n_trees, grain_trees(depth), call.threads,
-               [=, &impl, &key, &encoder](std::size_t begin, std::size_t end) {
+               [=, &impl, &key](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
                    std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-                   impl.lpn.expand_half(key, seeds + i * kBlockBytes, delta, depth, own, sums + i * depth * kBlockBytes);
+                   impl.lpn.expand_half(key, seeds + i * kBlockBytes, delta, depth, own,
+                                        sums + i * depth * kBlockBytes);
                    impl.lpn.clear_low_bits(own, std::size_t{1} << depth);
-                   encoder.encode(i, own);
                  }
                });
 }
 
 void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
-                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves, const PrimalCode& code) {
-  check_range("depth", depth, code.table == nullptr ? 1 : kMinEncodedDepth, kMaxTreeDepth);
+                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves) {
+  check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const aes::KeySchedule& key = tree_keys().side[0];
-  const TreeEncoder encoder(impl, code, depth);
   static constexpr std::uint8_t kNothing[kBlockBytes] = {};
   parallel_for(n_trees, grain_trees(depth), call.threads,
-               [=, &impl, &key, &encoder](std::size_t begin, std::size_t end) {
+               [=, &impl, &key](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
                    std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
                    impl.lpn.reconstruct_half(key, known + i * depth * kBlockBytes, positions[i], depth, own);
                    impl.lpn.place(own, std::size_t{1} << depth, positions[i], kNothing, LowBit::kMarksNoise);
-                   encoder.encode(i, own);
                  }
                });
 }

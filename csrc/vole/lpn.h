@@ -32,25 +32,15 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
                        const std::uint8_t* corrections, std::size_t n_trees, unsigned depth,
                        std::uint8_t* leaves);
 
-// The primal code that leaves are encoded with, one row a leaf, while they are in the first-level cache: `leaves` then
-// gets what primal_encode would make of them, and bits (or nullptr) the lowest bits. No table: nothing is encoded.
-struct PrimalCode {
-  const std::uint8_t* seed = nullptr;
-  const std::uint8_t* table = nullptr;
-  unsigned log_table = 0;
-  std::uint8_t* bits = nullptr;
-};
-inline constexpr unsigned kMinEncodedDepth = 3;  // so that a tree's rows begin at a whole byte of bits
-
 // Correlated trees [GYWZXLZ23]: the first two nodes are seeds[i] and seeds[i] ^ delta, and every level adds up to delta;
 // afterwards the lowest bit of each leaf is cleared. sums[i][level] is of the left nodes one below `level`.
-void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta, std::size_t n_trees,
-                       unsigned depth, std::uint8_t* leaves, std::uint8_t* sums, const PrimalCode& code);
+void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std::uint8_t* delta,
+                       std::size_t n_trees, unsigned depth, std::uint8_t* leaves, std::uint8_t* sums);
 
 // All leaves of those but one; that becomes the xor of all others, which is itself ^ delta. Then the lowest bit of each
 // leaf is cleared, and set at the positions. known[i][level] as in reconstruct_trees.
 void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
-                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves, const PrimalCode& code);
+                            std::size_t n_trees, unsigned depth, std::uint8_t* leaves);
 
 // out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions.
 void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,

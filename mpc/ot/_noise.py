@@ -127,27 +127,19 @@ def pack_elements(blocks: Bytes) -> Bytes:
 
 
 def send_noise(
-    wire: Wire,
-    delta: Bytes,
-    q: Bytes,
-    gamma: Bytes | None,
-    q_check: Bytes,
-    depth: int,
-    leaves: Bytes,
-    code: vole.PrimalCode | None = None,
+    wire: Wire, delta: Bytes, q: Bytes, gamma: Bytes | None, q_check: Bytes, depth: int, leaves: Bytes
 ) -> None:
     """The sender's side of one round: fills `leaves`, uint8[t * 2^depth, 16].
 
     q: uint8[t * depth, 16]. gamma: uint8[t, 16], or None for ferret, where Delta is odd and the lowest bits are cleared.
-    q_check: uint8[128, 16], or nothing where the round is not checked. code: for ferret without a check, what `leaves` is
-    encoded with on the way.
+    q_check: uint8[128, 16], or nothing where the round is not checked.
     """
     n_trees = len(q) // depth
     header = wire.next_round()
     seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8)
     seeds = seeds.reshape(-1, BLOCK_BYTES)
     if gamma is None:
-        sums = vole.expand_correlated(seeds, delta, depth, leaves, code=code, threads=wire.threads)
+        sums = vole.expand_correlated(seeds, delta, depth, leaves, threads=wire.threads)
         sums ^= q.reshape(sums.shape)
         wire.send(header, sums)
     else:
@@ -173,7 +165,6 @@ def receive_noise(
     check: tuple[Bytes, Bytes],
     depth: int,
     leaves: Bytes,
-    code: vole.PrimalCode | None = None,
 ) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """The receiver's side: fills `leaves` and returns the places, uint64[t], one a tree, secret.
 
@@ -192,7 +183,7 @@ def receive_noise(
     places = path.astype(np.uint64) @ (np.uint64(1) << np.arange(depth, dtype=np.uint64)[::-1])
     if noise is None:
         known = (message[HEADER_BYTES:].reshape(-1, BLOCK_BYTES) ^ t).reshape(n_trees, depth, BLOCK_BYTES)
-        vole.reconstruct_correlated(known, places, depth, leaves, code=code, threads=wire.threads)
+        vole.reconstruct_correlated(known, places, depth, leaves, threads=wire.threads)
     else:
         pairs = message[HEADER_BYTES : size - n_trees * BLOCK_BYTES].reshape(-1, 2, BLOCK_BYTES)
         totals = message[size - n_trees * BLOCK_BYTES :].reshape(n_trees, BLOCK_BYTES)

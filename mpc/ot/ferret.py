@@ -183,18 +183,16 @@ class _Ferret(CotSource):
         self._base_blocks[:] = self._outputs[: self._n_base]
         return True
 
-    def _code(self) -> vole.PrimalCode:
-        """The next round's matrix with its table."""
-        number = (self._wire.n_rounds + 1).to_bytes(8, "little")
+    def _encode(self) -> None:
+        number = self._wire.n_rounds.to_bytes(8, "little")
         seed = hashlib.sha256(b"crypsis/ot/ferret/matrix/v1" + self.session + number).digest()[:BLOCK_BYTES]
-        return vole.PrimalCode(np.frombuffer(seed, np.uint8), self._table, self._bits)
-
-    def _encode(self, code: vole.PrimalCode) -> None:
-        """After the check of the noise, which needs it as it is; without one it is encoded already."""
-        if self._wire.checked:
-            vole.primal_encode(
-                code.seed, code.table, self._outputs, bits=code.bits, threads=self._wire.threads
-            )
+        vole.primal_encode(
+            np.frombuffer(seed, np.uint8),
+            self._table,
+            self._outputs,
+            bits=self._bits,
+            threads=self._wire.threads,
+        )
         self._left = self._usable
 
     def _take(self, n: int) -> slice:
@@ -262,7 +260,6 @@ class FerretSender(_Ferret, CotSender):
                 self._base_blocks[filled : filled + len(q)] = q
                 filled += len(q)
             self._base_blocks[:, 0] &= 0xFE
-        code = self._code()
         send_noise(
             self._wire,
             self.delta,
@@ -271,9 +268,8 @@ class FerretSender(_Ferret, CotSender):
             self._check_blocks,
             self.parameters.depth,
             self._outputs,
-            None if self._wire.checked else code,
         )
-        self._encode(code)
+        self._encode()
 
     def _wipe(self) -> None:
         super()._wipe()
@@ -341,7 +337,6 @@ class FerretReceiver(_Ferret, CotReceiver):
                 filled += len(t)
         choices = self._base_blocks[len(self._table) :, 0] & 1
         n_tree = len(self._tree_blocks)
-        code = self._code()
         receive_noise(
             self._wire,
             choices[:n_tree],
@@ -350,6 +345,5 @@ class FerretReceiver(_Ferret, CotReceiver):
             (np.packbits(choices[n_tree:], bitorder="little"), self._check_blocks),
             self.parameters.depth,
             self._outputs,
-            None if self._wire.checked else code,
         )
-        self._encode(code)
+        self._encode()
