@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Silent OT and VOLE: both parties in one process on one core, warm buffers, beside the rates that limit them.
 
-The limits are measured in the same run: random reads of 16 bytes in a table as large as the protocol's, and AES blocks in
-counter mode. What a protocol cannot do without is ten reads (or weight times three) and the AES blocks that its module
-states, of both parties together.
+The limits are measured in the same run: random reads of 16 bytes in a table as large as the protocol's, and AES blocks
+in counter mode. What a protocol cannot do without is ten reads (or weight times three) and the AES blocks that its
+module states, of both parties together.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ def test_silent_vole(compare, size, security, log_outputs, weight):
     n_blocks = 8 + 2 + 3 * weight / 4 + 2  # trees, taps, positions
     limit = Limit(
         per_second=1 / (3 * weight / reads + n_blocks / blocks),
-        what=f"{3 * weight} reads in {32 << log_outputs >> 20} MiB and {n_blocks} AES blocks a VOLE for both parties, at "
-        "the rates of this run; without the convolution's 12 steps",
+        what=f"{3 * weight} reads in {32 << log_outputs >> 20} MiB and {n_blocks} AES blocks a VOLE for both parties,"
+        " at the rates of this run; without the convolution's 12 steps",
     )
     compare(
         f"silent_vole/2^{log_outputs}/weight {weight}/{security}/both parties on one core",
@@ -214,11 +214,13 @@ def test_encoders(compare, size):
             extra={"backend": backend, "threads": 1},
         )
         vector, result = memory[: 1 << 17], np.empty((1 << 16, 16), np.uint8)
+
+        def encode(backend=backend, vector=vector, result=result):
+            return vole.expand_convolute(seed, vector, result, weight=7, backend=backend, threads=1)
+
         compare(
             f"vole/expand_convolute/2^16/weight 7/{backend}",
-            lambda backend=backend: vole.expand_convolute(
-                seed, vector, result, weight=7, backend=backend, threads=1
-            ),
+            encode,
             items=len(result),
             unit="outputs",
             check=lambda ours, peers: None,

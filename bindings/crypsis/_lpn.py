@@ -88,9 +88,9 @@ def expand_correlated(
     """Correlated GGM trees [GYWZXLZ23] to `leaves`, uint8[n * 2^depth, 16]; returns sums, uint8[n, depth, 16].
 
     The first two nodes of tree i are seeds[i] (uint8[n, 16]) and seeds[i] ^ delta; the children of x are H(x) and
-    H(x) ^ x, so that every level adds up to delta (uint8[16]). sums[i, level] is of the left nodes one below `level`. At
-    the end the lowest bit of each leaf is cleared: the other party keeps there whether a leaf is noise. Constant-time.
-    Raises TypeError, ValueError, BackendUnavailable.
+    H(x) ^ x, so that every level adds up to delta (uint8[16]). sums[i, level] is of the left nodes one below `level`.
+    At the end the lowest bit of each leaf is cleared: the other party keeps there whether a leaf is noise.
+    Constant-time. Raises TypeError, ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
     seeds = _blocks("seeds", seeds)
@@ -124,8 +124,9 @@ def reconstruct_correlated(
 ) -> ByteArray:
     """The leaves of `expand_correlated`, but at positions[i] of tree i the leaf ^ delta: uint8[n * 2^depth, 16].
 
-    known: uint8[n, depth, 16], as for `reconstruct_trees`. At the end the lowest bit of each leaf is cleared, and set at
-    the positions. Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
+    known: uint8[n, depth, 16], as for `reconstruct_trees`. At the end the lowest bit of each leaf is cleared, and set
+    at the positions. Neither branch nor address depends on a position. Raises TypeError, ValueError,
+    BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
     positions = _positions(positions, depth)
@@ -175,9 +176,9 @@ def primal_encode(
     """out[i] ^= the xor of ten blocks of `table`: rows first_row + i of the public sparse matrix of `seed` [YWL+20].
 
     seed: uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16], in and out.
-    first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out, packed. A position is the low bits of a word of AES-128 in counter mode under the seed,
-    without bias; the ten of a row are independent. Constant-time in the blocks. Raises TypeError, ValueError,
-    BackendUnavailable.
+    first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out, packed. A
+    position is the low bits of a word of AES-128 in counter mode under the seed, without bias; the ten of a row are
+    independent. Constant-time in the blocks. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     table = _blocks("table", table)
@@ -217,7 +218,7 @@ def expand_convolute(
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
-    """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/NOTES.md defines it.
+    """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/LPN_NOTES.md defines it.
 
     seed: uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
     weight: blocks of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. second: (vector, out) of the same
@@ -259,8 +260,8 @@ def measure_gather(table: ByteArray, n_rows: int, *, repeats: int = 1, backend: 
     return _core.vole.measure_gather(table, log_table, n_rows, repeats, _arguments.backend(backend))
 
 
-def _positions(positions: Any, depth: int) -> npt.NDArray[np.uint64]:
-    positions = np.ascontiguousarray(_arguments.array("positions", positions, np.uint64))
+def _positions(value: Any, depth: int) -> npt.NDArray[np.uint64]:
+    positions: npt.NDArray[np.uint64] = np.ascontiguousarray(_arguments.array("positions", value, np.uint64))
     if positions.ndim != 1:
         raise ValueError(f"positions has shape {positions.shape}: give uint64[n]")
     if len(positions) and int(positions.max()) >> depth:
@@ -292,12 +293,12 @@ def _blocks(name: str, value: Any, n: int | None = None) -> ByteArray:
 
 
 def _written(name: str, value: Any, shape: tuple[int, ...]) -> ByteArray:
-    value = _arguments.array(name, value)
-    if value.shape != shape:
-        raise ValueError(f"{name} has shape {value.shape}: give uint8{list(shape)}")
-    if not value.flags.writeable or not value.flags.c_contiguous:
+    array: ByteArray = _arguments.array(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}: give uint8{list(shape)}")
+    if not array.flags.writeable or not array.flags.c_contiguous:
         raise ValueError(f"{name} is read-only or not C-contiguous: allocate it with numpy.empty")
-    return value
+    return array
 
 
 def _length(value: Any) -> int:
@@ -311,8 +312,8 @@ def _log_of(name: str, n: int, low: int) -> int:
     return log
 
 
-def _first_row(first_row: Any) -> int:
-    first_row = _arguments.integer("first_row", first_row, 0, 1 << 60)
+def _first_row(value: Any) -> int:
+    first_row = _arguments.integer("first_row", value, 0, 1 << 60)
     if first_row % 4:
         raise ValueError(f"first_row is {first_row}: give a multiple of four")
     return first_row

@@ -4,7 +4,7 @@
 //
 // Convolution over GF(2^128): block i is added to those of the next 24 blocks that its tap word names, and X times block i
 // to block i + 25, for i from left to right; what falls off the end is added at the beginning. (The X is what makes it a
-// code over the field: with bits alone the outputs' span gives the noise away, NOTES.md.) A register holds a group of neighbours. What
+// code over the field: with bits alone the outputs' span gives the noise away, LPN_NOTES.md.) A register holds a group of neighbours. What
 // a block adds to a group is that block in every place, masked; the masks are a table with all 2^kBlocks of them, since
 // the taps are public.
 #pragma once

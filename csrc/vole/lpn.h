@@ -53,7 +53,7 @@ void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t 
                    const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
 
 // Expand-convolute [RRT23]: vector[0, 2^log_code) is convoluted twice in place, then out[i], n_out of them, is the xor
-// of `weight` of its blocks. NOTES.md has the definition. The same with second.vector into second.out unless they are
+// of `weight` of its blocks. LPN_NOTES.md has the definition. The same with second.vector into second.out unless they are
 // nullptr: what two vectors cost together is less than twice.
 struct SecondVector {
   std::uint8_t* vector = nullptr;

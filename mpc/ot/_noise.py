@@ -40,6 +40,7 @@ import hashlib
 import secrets
 
 import numpy as np
+import numpy.typing as npt
 
 from crypsis import aes, bitmatrix, vole
 from crypsis.errors import ProtocolAbort
@@ -97,7 +98,7 @@ class Wire:
 
 
 def aligned_empty(n_bytes: int) -> Bytes:
-    """uint8[n_bytes] that begins where a huge page may, which NumPy asks for: random reads then miss no address cache."""
+    """uint8[n_bytes] that begins where a huge page may, which NumPy asks for: random reads miss no address then."""
     raw = np.empty(n_bytes + 2 * _HUGE_PAGE, np.uint8)
     start = -raw.ctypes.data % _HUGE_PAGE
     return raw[start : start + n_bytes]
@@ -131,8 +132,8 @@ def send_noise(
 ) -> None:
     """The sender's side of one round: fills `leaves`, uint8[t * 2^depth, 16].
 
-    q: uint8[t * depth, 16]. gamma: uint8[t, 16], or None for ferret, where Delta is odd and the lowest bits are cleared.
-    q_check: uint8[128, 16], or nothing where the round is not checked.
+    q: uint8[t * depth, 16]. gamma: uint8[t, 16], or None for ferret, where Delta is odd and the lowest bits are
+    cleared. q_check: uint8[128, 16], or nothing where the round is not checked.
     """
     n_trees = len(q) // depth
     header = wire.next_round()
@@ -165,11 +166,12 @@ def receive_noise(
     check: tuple[Bytes, Bytes],
     depth: int,
     leaves: Bytes,
-) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+) -> npt.NDArray[np.uint64]:
     """The receiver's side: fills `leaves` and returns the places, uint64[t], one a tree, secret.
 
     bits, t: the correlated OTs, uint8[n * depth] of 0 and 1 and uint8[n * depth, 16]. noise: (beta, delta), each
-    uint8[n, 16], or None for ferret. check: (a, its 128 OTs): uint8[16], uint8[128, 16]; nothing where it is not checked.
+    uint8[n, 16], or None for ferret. check: (a, its 128 OTs): uint8[16], uint8[128, 16]; nothing where it is not
+    checked.
     """
     n_trees = len(t) // depth
     header = wire.next_round()
@@ -180,7 +182,8 @@ def receive_noise(
             "a round's header is another one: the parties' parameters differ, or a message was replayed"
         )
     path = (1 - bits).reshape(n_trees, depth)
-    places = path.astype(np.uint64) @ (np.uint64(1) << np.arange(depth, dtype=np.uint64)[::-1])
+    weights = np.uint64(1) << np.arange(depth, dtype=np.uint64)[::-1]
+    places: npt.NDArray[np.uint64] = path.astype(np.uint64) @ weights
     if noise is None:
         known = (message[HEADER_BYTES:].reshape(-1, BLOCK_BYTES) ^ t).reshape(n_trees, depth, BLOCK_BYTES)
         vole.reconstruct_correlated(known, places, depth, leaves, threads=wire.threads)

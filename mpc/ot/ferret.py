@@ -4,8 +4,8 @@
 A round turns M = k + t d (+ 128 if malicious) correlated OTs into n = t 2^d. S has Delta, R the choices:
 
     S, R       the first M correlations from `base`, any source of them (SoftSpokenOT with its base OTs)
-    S -> R     TREES   t punctured trees of depth d, from t d of the correlations: R's noise e, one place a tree, and v, w
-                       with w = v + e Delta                                                          (`_noise`)
+    S -> R     TREES   t punctured trees of depth d, from t d of the correlations: R's noise e, one place a tree, and
+                       v, w with w = v + e Delta                                                          (`_noise`)
     R <> S     malicious: CHALLENGE, ANSWER, from the last 128 of them
     S          q_i = v_i + the sum of 10 of the remaining k correlations' q, at the places of row i of a public matrix
     R          t_i = w_i + the sum of the same t's; its choice is e_i + the sum of their choices
@@ -19,8 +19,8 @@ carries c there, sums keep it so, and the k bits of the LPN secret need no array
 Delta and of each q, 127 are unknown to R. `base` must be made with an odd Delta (`odd_delta`).
 
 Assumes    LPN with k, n, t of `parameters`, regular noise and ten ones a row: 128 bits against the published
-           estimator's attacks for the rows below. AES as an ideal cipher, SHA-256 as a random oracle. Security is that of
-           `base`, semi-honest or malicious; the check catches a cheating sender but for 2^-77, and a guess about the
+           estimator's attacks for the rows below. AES as an ideal cipher, SHA-256 as a random oracle. Security is that
+           of `base`, semi-honest or malicious; the check catches a cheating sender but for 2^-77, and a guess about the
            noise that comes true (one bit on average [YWL+20, section 3.2]).
 Leaks      the number of items, in whole rounds.
 Bits an OT 128 t d / (n - M): 1.37, 0.75, 0.40, 0.21 for B10, B11, B12, B13; given choices 1 more. `session_bytes` is
@@ -98,8 +98,8 @@ class FerretParameters:
 
 _SECURE = ((850, 16, 10), (1170, 17, 11), (1520, 18, 12), (1900, 19, 13))
 B10, B11, B12, B13 = ROWS = tuple(FerretParameters(*row) for row in _SECURE)
-"""Noise weights as emp-ot sets them since May 2026, from the published LPN estimator: 128 bits, the hybrid attack binds. The
-rows of [YWL+20, Table 2] are superseded."""
+"""Noise weights as emp-ot sets them since May 2026, from the published LPN estimator: 128 bits, where the hybrid attack
+binds. The rows of [YWL+20, Table 2] are superseded."""
 
 
 def insecure_parameters(n_trees: int, log_table: int, depth: int) -> FerretParameters:
@@ -211,8 +211,8 @@ class FerretSender(_Ferret, CotSender):
     """The side with Delta, which is that of `base` and must be odd; the lowest bit of every q is zero.
 
     channel, stream: where the rounds run. base: where the first correlations come from, a `CotSender` whose peer is the
-    base of the other party; nothing else may use it meanwhile. session: 1 to 255 bytes, the same at both parties and new
-    each time. security: SEMI_HONEST or MALICIOUS, by default the base's. Nothing is sent before the first `blocks`.
+    base of the other party; nothing else may use it meanwhile. session: 1 to 255 bytes, the same at both parties and
+    new each time. security: SEMI_HONEST or MALICIOUS, by default the base's. Nothing is sent before the first `blocks`.
     """
 
     def __init__(
@@ -335,7 +335,7 @@ class FerretReceiver(_Ferret, CotReceiver):
                 piece[:, 0] &= 0xFE
                 piece[:, 0] |= np.unpackbits(bits, count=len(t), bitorder="little")
                 filled += len(t)
-        choices = self._base_blocks[len(self._table) :, 0] & 1
+        choices: Bytes = self._base_blocks[len(self._table) :, 0] & np.uint8(1)
         n_tree = len(self._tree_blocks)
         receive_noise(
             self._wire,

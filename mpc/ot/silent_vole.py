@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Silent VOLE over GF(2^128) from the dual LPN assumption: S has Delta and v_i, R has u_i and w_i = v_i + Delta u_i.
 
-u_i is pseudorandom in all of GF(2^128) (X^128 + X^7 + X^2 + X + 1, bit j of the little-endian block is X^j), as VOLE-PSI
-[RS21, RR22] needs it. A round makes n = 2^log_outputs of them from noise of weight t in N = 2n places:
+u_i is pseudorandom in all of GF(2^128) (X^128 + X^7 + X^2 + X + 1, bit j of the little-endian block is X^j), as
+VOLE-PSI [RS21, RR22] needs it. A round makes n = 2^log_outputs of them from noise of weight t in N = 2n places:
 
-    S, R       from `base` (correlated OTs with the same Delta): the first round's t VOLEs gamma, delta = gamma + beta Delta,
-               each the sum of X^i times 128 correlated OTs, whose choice bits are beta [Gil99]; later rounds keep t of
-               their outputs for the next. For every round the trees' OTs, and 128 for the check
+    S, R       from `base` (correlated OTs with the same Delta): the first round's t VOLEs gamma, delta = gamma + beta
+               Delta, each the sum of X^i times 128 correlated OTs, whose choice bits are beta [Gil99]; later rounds
+               keep t of their outputs for the next. For every round the trees' OTs, and 128 for the check
     S -> R     TREES   t punctured trees: v, and w = v + e Delta with e_alpha = beta in one place a tree   (`_noise`)
     R <> S     malicious: CHALLENGE, ANSWER
     S, R       v, w and e through the public code: n outputs each         [BCG+19, section 5; WYKW21, Fig. 7; RRT23]
 
-The code is expand-convolute [RRT23] in its plain, not systematic form: N = 2n places are convoluted (24 random taps and
-a fixed one), and each output is the sum of `weight` of the N. Two convolutions run one after the other, each wrapping round:
-with one only, a sparse row whose places all lie near the end stays short (csrc/vole/NOTES.md). The code is drawn by AES in
-counter mode, under a key that is the hash of the session and the round.
+The code is expand-convolute [RRT23] in its plain, not systematic form: N = 2n places are convoluted (24 random taps,
+and a fixed one that multiplies by X), and each output is the sum of `weight` of the N. Without the X it would be a code
+over bits, and u would give the noise away: 128 noise values span what 128 bits of u can span, and elimination finds
+their places [MK90]. Two convolutions run one after the other, each wrapping round: with one only, a sparse row whose
+places all lie near the end stays short (csrc/vole/LPN_NOTES.md). The code is drawn by AES in counter mode, under a key
+that is the hash of the session and the round.
 
 Assumes    dual LPN for that code with regular noise: t = 128 for pseudo-distance 0.25 and 128 bits
-           (128 / -log2(1 - 2 * 0.25)), whatever n [RRT23]. weight 7 is the paper's fast choice, 21 its conservative one.
+           (128 / -log2(1 - 2 * 0.25)), any n [RRT23]. weight 7 is the paper's fast choice, 21 the conservative one.
            AES as an ideal cipher, SHA-256 as a random oracle. Semi-honest or malicious as `base` is; the check as for
            `ferret`.
 Leaks      the number of items, in whole rounds.
-Bytes      t (32 d + 16) + 32 a round of n - t VOLEs, d = log_outputs - 6: 0.66 a VOLE at 2^16, 0.05 at 2^20; malicious 96
-           more a round. `base` adds d t + 128 correlated OTs a round, and 128 t once. `session_bytes` is exact.
+Bytes      t (32 d + 16) + 32 a round of n - t VOLEs, d = log_outputs - 6: 0.66 a VOLE at 2^16, 0.05 at 2^20; malicious
+           96 more a round. `base` adds d t + 128 correlated OTs a round, and 128 t once. `session_bytes` is exact.
 Rounds     as for `ferret`: none after `base` when semi-honest, one a round when malicious.
 Cost       of a VOLE, all three vectors: 12 steps of the convolution, 3 * weight random reads in 32 n bytes, 8 AES
            blocks for the trees, 8 for the code at weight 7.
@@ -196,9 +198,9 @@ class _SilentVole(CotSource):
 class SilentVoleSender(_SilentVole):
     """The side with Delta, which is that of `base`.
 
-    channel, stream: where the rounds run. base: a `CotSender` whose peer is the base of the other party; nothing else may
-    use it meanwhile. session: 1 to 255 bytes, the same at both parties and new each time. security: by default the base's.
-    Nothing is sent before the first `blocks`.
+    channel, stream: where the rounds run. base: a `CotSender` whose peer is the base of the other party; nothing else
+    may use it meanwhile. session: 1 to 255 bytes, the same at both parties and new each time. security: by default the
+    base's. Nothing is sent before the first `blocks`.
     """
 
     def __init__(
@@ -222,8 +224,8 @@ class SilentVoleSender(_SilentVole):
     def blocks(self, n_items: int) -> Iterator[Bytes]:
         """The next n_items >= 1 VOLEs in pieces of at most a round: v, uint8[m, 16].
 
-        Each array is a view of memory that the next step overwrites. The peer must ask for as many items at the same time;
-        the iterator must be taken to its end. Raises ValueError, DeadSource, ChannelError, ProtocolAbort.
+        Each array is a view of memory that the next step overwrites. The peer must ask for as many items at the same
+        time; the iterator must be taken to its end. Raises ValueError, DeadSource, ChannelError, ProtocolAbort.
         """
         n_items = check_items(n_items)
         self._check_alive()
