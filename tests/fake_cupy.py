@@ -6,6 +6,7 @@ It records what is compiled and launched, counts memory, and fails on request as
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,11 +46,46 @@ class CNumpyArray:
         self.value = value
 
 
+class PinnedMemory:
+    def __init__(self, size: int) -> None:
+        self.bytes = bytearray(size)
+
+
+class PinnedMemoryPointer(bytearray):
+    """Page-locked memory: what `numpy.frombuffer` and the copies of `MemoryPointer` take."""
+
+    def __init__(self, memory: PinnedMemory, offset: int) -> None:
+        super().__init__(memory.bytes[offset:])
+
+    ptr = property(lambda self: np.frombuffer(self, np.uint8).ctypes.data)
+
+
+class MemoryPointer:
+    """Memory of the device; what goes through page-locked memory is written down in `passed`."""
+
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        return MemoryPointer(self.ptr + offset)
+
+    def copy_from_host_async(self, mem: int, size: int, stream: Any) -> None:
+        passed.append(ctypes.string_at(mem, size))
+        ctypes.memmove(self.ptr, mem, size)
+
+    def copy_to_host_async(self, mem: int, size: int, stream: Any) -> None:
+        ctypes.memmove(mem, self.ptr, size)
+        passed.append(ctypes.string_at(mem, size))
+
+
+passed: list[bytes] = []
+
+
 class ndarray:
     def __init__(self, memory: np.ndarray, number: int) -> None:
         self.memory = memory
         self.device = SimpleNamespace(id=number)
-        self.data = SimpleNamespace(ptr=memory.ctypes.data)
+        self.data = MemoryPointer(memory.ctypes.data)
 
     shape = property(lambda self: self.memory.shape)
     dtype = property(lambda self: self.memory.dtype)
@@ -82,6 +118,8 @@ class FakeCupy:
     limits: dict[int, int] = field(default_factory=dict)
     used: int = 0
     current: int = 0
+    pinned: bool = False  # what is_memory_pinned says of host arrays
+    waited: int = 0  # synchronisations of the stream
 
     ndarray = ndarray
 
@@ -179,8 +217,15 @@ class FakeCupy:
             driver=SimpleNamespace(CUDADriverError=CUDADriverError),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             compiler=SimpleNamespace(CompileException=CompileException),
+            pinned_memory=SimpleNamespace(is_memory_pinned=lambda address: self.pinned),
+            PinnedMemory=PinnedMemory,
+            PinnedMemoryPointer=PinnedMemoryPointer,
+            get_current_stream=lambda: SimpleNamespace(synchronize=self._wait),
             function=SimpleNamespace(CNumpyArray=CNumpyArray),
         )
+
+    def _wait(self) -> None:
+        self.waited += 1
 
     def _count(self) -> int:
         if self.runtime_error:

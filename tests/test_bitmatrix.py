@@ -103,7 +103,10 @@ def test_generated_vectors(backend: str) -> None:
         if degree == "128":
             assert np.array_equal(bitmatrix.gf128_multiply(a, b, backend=backend), c)
         elif degree == "64":
-            found = [bitmatrix.gf64_inner_product(x[None], y[None], backend=backend) for x, y in zip(a, b, strict=True)]
+            found = [
+                bitmatrix.gf64_inner_product(x[None], y[None], backend=backend)
+                for x, y in zip(a, b, strict=True)
+            ]
             assert np.array_equal(found, c)
         else:
             found = bitmatrix.gf2k_multiply(a.ravel(), b.ravel(), k=int(degree), backend=backend)
@@ -172,7 +175,8 @@ def test_unaligned_buffers_and_nothing_else_is_written(backend: str) -> None:
             out = target[offset : offset + n].reshape(n_columns, -1)
             assert bitmatrix.transpose(bits, out=out, backend=backend) is out
             assert np.array_equal(out, slow_transpose(bits))
-            assert (target[:offset] == 0xA5).all() and (target[offset + n :] == 0xA5).all()
+            assert (target[:offset] == 0xA5).all()
+            assert (target[offset + n :] == 0xA5).all()
 
 
 @given(n_rows=st.integers(0, 80), n_columns=st.integers(0, 80), seed=st.integers(0, 2**32))
@@ -255,7 +259,9 @@ def test_products_of_extreme_elements(backend: str) -> None:
     assert [number(row) for row in found] == [reference.multiply(x, y, 128) for x, y in pairs]
     low = [(x % 2**64, y >> 64) for x, y in pairs]
     for x, y in low:
-        product = bitmatrix.gf64_inner_product(as_element(x, 8)[None], as_element(y, 8)[None], backend=backend)
+        product = bitmatrix.gf64_inner_product(
+            as_element(x, 8)[None], as_element(y, 8)[None], backend=backend
+        )
         assert number(product) == reference.multiply(x, y, 64)
 
 

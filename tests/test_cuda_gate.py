@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +73,7 @@ ROWS = """extern "C" __global__ void __launch_bounds__(128) products(u32* out, c
 @pytest.fixture(params=["nvcc", "nvrtc"])
 def compiler(request: pytest.FixtureRequest) -> str:
     try:
-        gate.compiler_version(gate.choose_compiler(request.param))
+        gate.compiler_version(gate.choose_compilers(request.param)[0])
         gate.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
@@ -106,8 +106,9 @@ def run_gate(kernels: Path, compiler: str, *options: str) -> int:
     return int(gate.main(["--kernels", str(kernels), "--cache", cache, "--compiler", compiler, *options]))
 
 
-def table(kernels: Path) -> Any:
-    return json.loads((kernels / "demo" / "resources.json").read_text())["instances"]["only"]
+def table(kernels: Path, compiler: str = "nvcc") -> Any:
+    name = "resources.json" if compiler == "nvcc" else "resources-nvrtc.json"
+    return json.loads((kernels / "demo" / name).read_text())["instances"]["only"]
 
 
 @pytest.mark.parametrize("compiler", ["nvcc"], indirect=True)
@@ -157,7 +158,7 @@ def test_a_compile_error_names_the_file(
 def measured_rows(kernels: Path, compiler: str) -> dict[str, dict[str, int]]:
     declare(kernels, ROWS)
     assert run_gate(kernels, compiler, "--update") == 0
-    return {architecture: entry["products"] for architecture, entry in table(kernels).items()}
+    return {architecture: entry["products"] for architecture, entry in table(kernels, compiler).items()}
 
 
 def test_a_product_costs_one_wide_multiply_add(kernels: Path, compiler: str) -> None:
@@ -178,7 +179,7 @@ def test_a_product_costs_one_wide_multiply_add(kernels: Path, compiler: str) -> 
 def test_kernels_compile_with_the_compiler_that_cupy_has(source: str, defines: dict[str, int]) -> None:
     """NVRTC refuses what nvcc takes, functions of the host among others; to PTX, which is quicker."""
     try:
-        gate.compiler_version(gate.choose_compiler("nvrtc"))
+        gate.compiler_version(gate.choose_compilers("nvrtc")[0])
     except gate.GateError as error:
         pytest.skip(str(error))
     macros = tuple((name, str(value)) for name, value in defines.items())
@@ -186,12 +187,50 @@ def test_kernels_compile_with_the_compiler_that_cupy_has(source: str, defines: d
     gate.compile_nvrtc(gate.Job("", "", source, text, macros, "compute_90"))
 
 
+def test_nvrtc_takes_one_instance_of_each_source(
+    kernels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside nvcc, with a table of its own: the two compilers' machine code differs."""
+    compiled: list[tuple[str, str]] = []
+
+    def measure(job: Any, *, compiler: str, **_: Any) -> Any:
+        compiled.append((compiler, job.instance))
+        return {"small": {"registers": 10 if compiler == "nvcc" else 12}}
+
+    class Pool:
+        def __init__(self, *_: Any) -> None: ...
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: Any) -> None: ...
+        def submit(self, work: Any, job: Any) -> Any:
+            made = work(job)
+            return SimpleNamespace(result=lambda: made)
+
+    declare(kernels, SMALL)
+    both = {name: {"source": "demo/demo.cu", "defines": {"N": name}} for name in ("a", "b")}
+    (kernels / "demo" / "instances.json").write_text(json.dumps(both))
+    monkeypatch.setattr(gate, "choose_compilers", lambda wanted: ["nvcc", "nvrtc"])
+    monkeypatch.setattr(gate, "compiler_version", lambda compiler: "13.0")
+    monkeypatch.setattr(gate, "find_nvdisasm", lambda: "nvdisasm")
+    monkeypatch.setattr(gate, "measure", measure)
+    monkeypatch.setattr(gate, "ProcessPoolExecutor", Pool)
+    assert run_gate(kernels, "auto", "--update") == 0
+    assert compiled == [("nvcc", "a"), ("nvcc", "b"), ("nvrtc", "a")]
+    assert "1 cubins with nvrtc 13.0 (demo a), 0 problem(s)" in capsys.readouterr().out
+    assert run_gate(kernels, "auto") == 0
+    path = kernels / "demo" / "resources-nvrtc.json"
+    path.write_text(path.read_text().replace("12", "13"))
+    assert run_gate(kernels, "auto") == 1
+    assert "demo a sm_90 small registers: 13 in the table, 12 now" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_both_compilers_give_the_same_table(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_compilers_give_the_same_rows(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "ARCHITECTURES", ("sm_80", "sm_90", "sm_100"))
     try:
         for name in ("nvcc", "nvrtc"):
-            gate.compiler_version(gate.choose_compiler(name))
+            gate.compiler_version(gate.choose_compilers(name)[0])
         gate.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
@@ -202,7 +241,7 @@ def test_both_compilers_give_the_same_table(kernels: Path, monkeypatch: pytest.M
 def test_bigint_spills_at_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table has six sizes; a GPU compiles the one it is asked for."""
     try:
-        gate.compiler_version(gate.choose_compiler("auto"))
+        gate.compiler_version(gate.choose_compilers("auto")[0])
         gate.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
@@ -213,7 +252,9 @@ def test_bigint_spills_at_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[
     }
     (tmp_path / "kernels" / "bigint" / "instances.json").write_text(json.dumps(instances))
     options = ["--kernels", str(tmp_path / "kernels"), "--cache", str(tmp_path / "cache"), "--update"]
-    assert gate.main([*options, "bigint"]) == 0, capsys.readouterr().out
+    assert gate.main([*options, "--compiler", gate.choose_compilers("auto")[0], "bigint"]) == 0, (
+        capsys.readouterr().out
+    )
     table = json.loads((tmp_path / "kernels" / "bigint" / "resources.json").read_text())
     assert set(table["instances"]) == set(instances)
 

@@ -220,8 +220,11 @@ def test_large_batches_go_in_blocks_that_fit(
     assert (key.decrypt(c) == VALUES).all()
     assert (key.decrypt(c.rerandomize()) == VALUES).all()
     shim_device.limit_bytes = 1 << 16
-    sizes = {part.stop - part.start for part in devices.blocks(11, shim_device, 1 << 10)}
-    assert sizes == {5, 1}
+    sizes: list[int] = []
+    devices.in_blocks(
+        11, shim_device, 1 << 10, lambda part: sizes.append(part.stop - part.start), what="this"
+    )
+    assert sizes == [5, 5, 1]
 
 
 def test_the_last_wipe_of_a_copy_waits_for_all_streams() -> None:
@@ -230,7 +233,7 @@ def test_the_last_wipe_of_a_copy_waits_for_all_streams() -> None:
     class Device:
         current = staticmethod(nullcontext)
         synchronize = staticmethod(lambda: did.append("wait"))
-        from_host = staticmethod(lambda row: Copy())
+        from_host_secret = staticmethod(lambda row: Copy())
 
     class Copy:
         fill = staticmethod(lambda value: did.append(f"fill {value}"))
@@ -267,6 +270,7 @@ def test_copies_of_secrets_are_zeros_when_they_go(
     key.decrypt(c)
     powers = [a for a in made if a.dtype == np.uint64 and a.shape == (2,)]
     assert powers
+    assert not any(a.get().any() for a in powers)
     made.clear()
     c * np.array([5, 6, 7, 8])
     assert not any(a.get().any() for a in made if a.shape == (4, 1))

@@ -356,6 +356,47 @@ def test_out_of_memory_in_cupy_itself(install: Install) -> None:
         fake.empty(1 << 30, np.uint8)
 
 
+def test_secrets_pass_through_memory_that_is_wiped(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy's own pool of page-locked memory keeps what passed through it."""
+    import fake_cupy
+
+    install(FakeCupy())
+    fake_cupy.passed.clear()
+    monkeypatch.setattr(_cupy, "STAGING_BYTES", 100)
+    device: Any = cuda.get_device("cuda:0")
+    secret = np.arange(1, 41, dtype=np.uint64).reshape(10, 4)
+    there = device.from_host_secret(secret)
+    assert (there.memory == secret).all()
+    assert (device.to_host_secret(there) == secret).all()
+    assert b"".join(fake_cupy.passed) == 2 * secret.tobytes()
+    assert [len(part) for part in fake_cupy.passed] == 2 * [100, 100, 100, 20]
+    staging = device._staging
+    assert len(staging) == 100
+    assert not any(staging)
+    assert device.from_host_secret(secret[:0]).shape == (0, 4)
+    monkeypatch.setattr(fake_cupy.MemoryPointer, "copy_from_host_async", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        device.from_host_secret(secret)
+    assert device._staging is staging
+    assert not any(staging)
+    for wrong in (secret[:, ::2], [1]):
+        with pytest.raises(TypeError, match="takes a C-contiguous NumPy array"):
+            device.from_host_secret(wrong)
+    with pytest.raises(TypeError, match="takes a C-contiguous array of cuda:0"):
+        device.to_host_secret(there[:, ::2])
+
+
+def test_page_locked_arrays_are_read_before_the_copy_returns(install: Install) -> None:
+    fake = FakeCupy()
+    install(fake)
+    device = cuda.get_device("cuda:0")
+    device.from_host(np.zeros(4))
+    assert fake.waited == 0  # CuPy has read it
+    fake.pinned = True
+    device.from_host(np.zeros(4))
+    assert fake.waited == 1
+
+
 def test_streams(install: Install) -> None:
     fake = FakeCupy(gpus=[GPU(), GPU()])
     install(fake)

@@ -9,9 +9,12 @@ A slug declares its instances in kernels/SLUG/instances.json:
 
 and its table stands in kernels/SLUG/resources.json: for each instance, architecture and kernel the registers, the
 stack frame, static shared memory, and the counts of the instructions that matter. Spills are never accepted; any
-other difference is, by `--update` and a commit. Needs no GPU: nvcc where it is found, else NVRTC, and nvdisasm
-(the extra `gate`, all of CUDA 13.0). nvcc and NVRTC of one version gave the same machine code wherever both were
-tried, so the table does not depend on which of them ran; it does on the version, which stands in it.
+other difference is, by `--update` and a commit. Needs no GPU: nvcc, NVRTC or both, and nvdisasm (the extra `gate`, all
+of CUDA 13.0). The two compilers do not give the same machine code for all kernels, though of one version, so NVRTC,
+which is what GPUs run the code of, has tables of its own: kernels/SLUG/resources-nvrtc.json.
+
+By default nvcc compiles every instance, and NVRTC, where it is installed too, the first instance of each source: that
+it takes the text, and what comes of it. Where only one is installed, or is asked for, it compiles every instance.
 
 Exits 1 on a difference, a spill or an error of the compiler, 2 where a tool is missing.
 """
@@ -105,15 +108,14 @@ def compiler_version(compiler: str) -> str:
     return version
 
 
-def choose_compiler(wanted: str) -> str:
-    """nvcc or nvrtc, what is installed; nvcc first."""
+def choose_compilers(wanted: str) -> list[str]:
+    """What is installed of nvcc and nvrtc, nvcc first; the wanted one alone, unless that is "auto"."""
     nvcc = shutil.which("nvcc") is not None
     nvrtc = importlib.util.find_spec("cuda") is not None
     nvrtc = nvrtc and importlib.util.find_spec("cuda.bindings") is not None
-    if wanted in ("auto", "nvcc") and nvcc:
-        return "nvcc"
-    if wanted in ("auto", "nvrtc") and nvrtc:
-        return "nvrtc"
+    there = [name for name, found in (("nvcc", nvcc), ("nvrtc", nvrtc)) if found and wanted in ("auto", name)]
+    if there:
+        return there
     raise MissingTool(f"no {'nvcc or nvrtc' if wanted == 'auto' else wanted}: {INSTALL}")
 
 
@@ -236,6 +238,14 @@ def jobs_of(slug: str, kernels: Path) -> list[Job]:
     return jobs
 
 
+def first_of_each_source(jobs: list[Job]) -> list[Job]:
+    """The jobs of one instance of each source, the first that is declared."""
+    first: dict[str, str] = {}
+    for job in jobs:
+        first.setdefault(job.source, job.instance)
+    return [job for job in jobs if first[job.source] == job.instance]
+
+
 def differences(slug: str, old: Table, new: Table) -> list[str]:
     """One line for each figure that is not what the committed table says."""
     lines = []
@@ -258,15 +268,17 @@ def differences(slug: str, old: Table, new: Table) -> list[str]:
     return lines
 
 
-def check(slug: str, new: Table, kernels: Path, *, update: bool) -> list[str]:
-    """The differences with the committed table; `update` writes the table instead."""
-    path = kernels / slug / "resources.json"
+def check(slug: str, new: Table, kernels: Path, *, name: str, update: bool, every: bool) -> list[str]:
+    """The differences with the committed table `name`, of the instances of `new` alone unless these are `every` one;
+    `update` writes the table instead."""
+    path = kernels / slug / name
+    old: Table = json.loads(path.read_text())["instances"] if path.exists() else {}
     if update:
-        path.write_text(render(new), encoding="utf-8")
+        path.write_text(render(new if every else old | new), encoding="utf-8")
         return []
     if not path.exists():
-        return [f"{slug}: no resources.json: run with --update and commit it"]
-    return differences(slug, json.loads(path.read_text())["instances"], new)
+        return [f"{slug}: no {name}: run with --update and commit it"]
+    return differences(slug, old if every else {key: old[key] for key in old.keys() & new.keys()}, new)
 
 
 def render(table: Table) -> str:
@@ -291,9 +303,31 @@ def run(arguments: argparse.Namespace) -> int:
         raise GateError(
             f"no kernels/{min(unknown)}/instances.json; there are: {', '.join(declared) or 'none'}"
         )
-    compiler = choose_compiler(arguments.compiler)
-    version = compiler_version(compiler)
     jobs = [job for slug in slugs for job in jobs_of(slug, kernels)]
+    problems = 0
+    for number, compiler in enumerate(choose_compilers(arguments.compiler)):
+        some = jobs if number == 0 else first_of_each_source(jobs)
+        found = compile_and_check(compiler, some, slugs, kernels, arguments, every=some is jobs)
+        instances = sorted({f"{job.slug} {job.instance}" for job in some})
+        which = "every instance" if some is jobs else ", ".join(instances)
+        for problem in found:
+            print(problem)
+        print(f"cubin_gate: {len(some)} cubins with {compiler} {CUDA} ({which}), {len(found)} problem(s)")
+        problems += len(found)
+    return 1 if problems else 0
+
+
+def compile_and_check(
+    compiler: str,
+    jobs: list[Job],
+    slugs: list[str],
+    kernels: Path,
+    arguments: argparse.Namespace,
+    *,
+    every: bool,
+) -> list[str]:
+    """The problems of the jobs with one compiler."""
+    version = compiler_version(compiler)
     work = partial(
         measure, compiler=compiler, version=version, nvdisasm=find_nvdisasm(), cache=Path(arguments.cache)
     )
@@ -307,13 +341,11 @@ def run(arguments: argparse.Namespace) -> int:
             except GateError as error:
                 broken.add(job.slug)
                 problems.append(str(error))
+    name = "resources.json" if compiler == "nvcc" else "resources-nvrtc.json"
     for slug in slugs:
         if slug not in broken:
-            problems += check(slug, tables[slug], kernels, update=arguments.update)
-    for problem in problems:
-        print(problem)
-    print(f"cubin_gate: {len(jobs)} cubins with {compiler} {version}, {len(problems)} problem(s)")
-    return 1 if problems else 0
+            problems += check(slug, tables[slug], kernels, name=name, update=arguments.update, every=every)
+    return problems
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -180,6 +180,140 @@ class _Bigint:
         threads: int,
     ) -> None: ...
 
+class _AesStream:
+    def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
+    def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...
+
+class _Aes:
+    """A submodule; blocks are uint8[n, 16] and keys uint8[16], C-contiguous; counters are 16 big-endian bytes."""
+
+    FIXED_KEYS: tuple[bytes, bytes, bytes]
+    Stream: type[_AesStream]
+    def backends(self) -> list[BackendStatus]: ...
+    def expand_keys(
+        self, keys: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
+    ) -> None: ...
+    def permute(
+        self,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def mmo(
+        self,
+        key: npt.NDArray[np.uint8],
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def tmmo(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        blocks: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ctr(
+        self,
+        key: npt.NDArray[np.uint8],
+        first: bytes,
+        data: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def ggm_level(
+        self,
+        keys: npt.NDArray[np.uint8],
+        parents: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def measure_rounds(self, backend: str, repeats: int) -> int: ...
+    def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
+
+class _Bitmatrix:
+    """A submodule; every array is uint8, C-contiguous, and counts by its size whatever its shape."""
+
+    def backends(self) -> list[BackendStatus]: ...
+    def transpose(
+        self,
+        bits: npt.NDArray[np.uint8],
+        n_rows: int,
+        n_columns: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_multiply(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_inner_product(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf64_inner_product(
+        self,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf128_powers(
+        self, x: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
+    ) -> None: ...
+    def gf2k_multiply(
+        self,
+        k: int,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf2k_multiply_sliced(
+        self,
+        k: int,
+        a: npt.NDArray[np.uint8],
+        b: npt.NDArray[np.uint8],
+        broadcast: bool,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def pack_elements(
+        self,
+        k: int,
+        elements: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def unpack_elements(
+        self,
+        k: int,
+        packed: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 class _SmallField:
     def extend_full(
         self,
@@ -336,142 +470,18 @@ class _Vole:
         out: npt.NDArray[np.uint8],
         backend: str,
     ) -> None: ...
-
-class _AesStream:
-    def __init__(self, seed: npt.NDArray[np.uint8]) -> None: ...
-    def fill(self, out: npt.NDArray[np.uint8], backend: str) -> None: ...
-
-class _Aes:
-    """A submodule; blocks are uint8[n, 16] and keys uint8[16], C-contiguous; counters are 16 big-endian bytes."""
-
-    FIXED_KEYS: tuple[bytes, bytes, bytes]
-    Stream: type[_AesStream]
-    def backends(self) -> list[BackendStatus]: ...
-    def expand_keys(
-        self, keys: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
-    ) -> None: ...
-    def permute(
+    def random_keys(
         self,
-        key: npt.NDArray[np.uint8],
-        blocks: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.uint8],
+        delta: npt.NDArray[np.uint8] | None,
+        tweak_low: int | None,
+        tweak_high: int,
         out: npt.NDArray[np.uint8],
         backend: str,
         threads: int,
     ) -> None: ...
-    def mmo(
-        self,
-        key: npt.NDArray[np.uint8],
-        blocks: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def tmmo(
-        self,
-        key: npt.NDArray[np.uint8],
-        first: bytes,
-        blocks: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def ctr(
-        self,
-        key: npt.NDArray[np.uint8],
-        first: bytes,
-        data: npt.NDArray[np.uint8] | None,
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def ggm_level(
-        self,
-        keys: npt.NDArray[np.uint8],
-        parents: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def measure_rounds(self, backend: str, repeats: int) -> int: ...
-    def measure_ctr(self, backend: str, n_bytes: int, repeats: int) -> int: ...
 
 aes: _Aes
-class _Bitmatrix:
-    """A submodule; every array is uint8, C-contiguous, and counts by its size whatever its shape."""
-
-    def backends(self) -> list[BackendStatus]: ...
-    def transpose(
-        self,
-        bits: npt.NDArray[np.uint8],
-        n_rows: int,
-        n_columns: int,
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def gf128_multiply(
-        self,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def gf128_inner_product(
-        self,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def gf64_inner_product(
-        self,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def gf128_powers(
-        self, x: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8], backend: str, threads: int
-    ) -> None: ...
-    def gf2k_multiply(
-        self,
-        k: int,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def gf2k_multiply_sliced(
-        self,
-        k: int,
-        a: npt.NDArray[np.uint8],
-        b: npt.NDArray[np.uint8],
-        broadcast: bool,
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def pack_elements(
-        self,
-        k: int,
-        elements: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-    def unpack_elements(
-        self,
-        k: int,
-        packed: npt.NDArray[np.uint8],
-        out: npt.NDArray[np.uint8],
-        backend: str,
-        threads: int,
-    ) -> None: ...
-
 bigint: _Bigint
 bitmatrix: _Bitmatrix
 curve25519: _Curve25519

@@ -54,7 +54,8 @@ BLOCK_BYTES = 16
 HASH_KEY, LEFT_KEY, RIGHT_KEY = _core.aes.FIXED_KEYS
 """The public keys of the fixed permutations: the first 384 bits of pi's fraction, 128 each."""
 
-ROUND_KEYS = 11
+_HASH_KEY_ARRAY: Bytes = np.frombuffer(HASH_KEY, np.uint8)
+_ROUND_KEYS = 11
 _MAX_BLOCKS = 2**48
 _MAX_COUNTER = 2**128 - 1
 
@@ -68,7 +69,7 @@ def expand_key(
     keys; `out` must not overlap them. The other functions expand their key themselves.
     """
     array = _key("keys", keys) if isinstance(keys, bytes) else _blocks("keys", keys, single=True)
-    result = _out(out, (*array.shape[:-1], ROUND_KEYS, BLOCK_BYTES), apart={"keys": array})
+    result = _out(out, (*array.shape[:-1], _ROUND_KEYS, BLOCK_BYTES))
     _core.aes.expand_keys(array.reshape(-1, BLOCK_BYTES), result, *_options(backend, threads))
     return result
 
@@ -155,7 +156,7 @@ def ctr_stream(
     n_blocks = _arguments.integer("n_blocks", n_blocks, 0, _MAX_BLOCKS)
     key = _key("key", key)
     first = _counter("counter", counter)
-    result = _out(out, (n_blocks, BLOCK_BYTES), apart={"key": key})
+    result = _out(out, (n_blocks, BLOCK_BYTES))
     _core.aes.ctr(key, first, None, result, *_options(backend, threads))
     return result
 
@@ -179,7 +180,7 @@ def ctr_xor(
         raise ValueError("data is not C-contiguous: pass numpy.ascontiguousarray(data)")
     key = _key("key", key)
     first = _counter("counter", counter)
-    result = _out(out, data.shape, same={"data": data}, apart={"key": key})
+    result = _out(out, data.shape)
     _core.aes.ctr(key, first, data, result, *_options(backend, threads))
     return result
 
@@ -208,7 +209,7 @@ def ggm_level(
         raise ValueError(
             "keys are equal: both children of a parent would be the same; give two different ones"
         )
-    result = _out(out, (2 * len(parents), BLOCK_BYTES), apart={"parents": parents})
+    result = _out(out, (2 * len(parents), BLOCK_BYTES))
     _core.aes.ggm_level(both, parents, result, *_options(backend, threads))
     return result
 
@@ -216,7 +217,7 @@ def ggm_level(
 def _map(run: Any, blocks: Any, key: Any, out: Any, backend: Any, threads: Any) -> Bytes:
     blocks = _blocks("blocks", blocks)
     key = _key("key", key)
-    result = _out(out, blocks.shape, same={"blocks": blocks}, apart={"key": key})
+    result = _out(out, blocks.shape)
     run(key, blocks, result, *_options(backend, threads))
     return result
 
@@ -249,22 +250,6 @@ def _counter(name: str, value: Any) -> bytes:
     return _arguments.integer(name, value, 0, _MAX_COUNTER).to_bytes(BLOCK_BYTES, "big")
 
 
-def _out(
-    out: Bytes | None,
-    shape: tuple[int, ...],
-    *,
-    same: dict[str, Bytes] | None = None,
-    apart: dict[str, Bytes] | None = None,
-) -> Bytes:
-    """The result array; `same` are inputs it may coincide with, `apart` those it must not touch, by name."""
-    if out is None:
-        return np.empty(shape, dtype=np.uint8)
-    out = _arguments.output(out, shape)
-    # Contiguous arrays: their bounds decide.
-    for name, array in (same or {}).items():
-        if np.may_share_memory(out, array) and out.ctypes.data != array.ctypes.data:
-            raise ValueError(f"out overlaps {name} at another offset: pass the same array or a separate one")
-    for name, array in (apart or {}).items():
-        if np.may_share_memory(out, array):
-            raise ValueError(f"out overlaps {name}: pass a separate array")
-    return out
+def _out(out: Bytes | None, shape: tuple[int, ...]) -> Bytes:
+    """The result array; the bindings check that it does not overlap an input."""
+    return np.empty(shape, np.uint8) if out is None else _arguments.output(out, shape)

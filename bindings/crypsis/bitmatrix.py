@@ -103,8 +103,8 @@ def gf128_multiply(
 ) -> Bytes:
     """Products in GF(2^128), `uint8[n, 16]`.
 
-    a: `uint8[n, 16]`. b: `uint8[n, 16]`, or `uint8[16]`, one factor for all (such as Delta). n may be 0. `a` and `b` may
-    be the same array.
+    a: `uint8[n, 16]`. b: `uint8[n, 16]`, or `uint8[16]`, one factor for all (such as Delta). n may be 0; `a` and `b`
+    may be the same array.
     """
     a, b = _elements("a", a, ELEMENT_BYTES), _array("b", b)
     if b.shape not in (a.shape, (ELEMENT_BYTES,)):
@@ -167,7 +167,9 @@ def gf2k_multiply(
     a = _array("a", a)
     factor = _scalar(b, k) if not isinstance(b, np.ndarray) else _array("b", b)
     if a.ndim != 1 or (isinstance(b, np.ndarray) and factor.shape != a.shape):
-        raise ValueError(f"a and b have shapes {a.shape} and {factor.shape}: give uint8[n] twice, or b an int")
+        raise ValueError(
+            f"a and b have shapes {a.shape} and {factor.shape}: give uint8[n] twice, or b an int"
+        )
     result = _output(out, a.shape, a=a, b=factor)
     _check_range("a", a, 1 << k)
     _check_range("b", factor, 1 << k)
@@ -192,7 +194,9 @@ def gf2k_multiply_sliced(
     scalar = not isinstance(b, np.ndarray)
     factor = _scalar(b, k) if scalar else _planes("b", b)
     if not scalar and factor.shape != a.shape:
-        raise ValueError(f"a and b have shapes {a.shape} and {factor.shape}: give the same shape, or b an int")
+        raise ValueError(
+            f"a and b have shapes {a.shape} and {factor.shape}: give the same shape, or b an int"
+        )
     result = _output(out, a.shape, a=a, b=factor)
     _core.bitmatrix.gf2k_multiply_sliced(k, a, factor, scalar, result, *_options(backend, threads))
     return result
@@ -260,7 +264,9 @@ def unpack_elements(
     n = _arguments.integer("n", n, 0, 2**56)
     packed = _array("packed", packed)
     if packed.shape != ((n * k + 7) // 8,):
-        raise ValueError(f"packed has shape {packed.shape}: {n} elements of {k} bits are {(n * k + 7) // 8} bytes")
+        raise ValueError(
+            f"packed has shape {packed.shape}: {n} elements of {k} bits are {(n * k + 7) // 8} bytes"
+        )
     result = _output(out, (n,), packed=packed)
     if n * k % 8 and packed[-1] >> (n * k % 8):
         raise ValueError(f"packed has bits set after the first {n * k}: give zeros there")

@@ -44,7 +44,7 @@ from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_apart, is_prime, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
-from crypsis._homomorphic.secret import random_bits, wipe
+from crypsis._homomorphic.secret import random_bits, wiping
 from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData, InvalidCiphertext
 
@@ -211,11 +211,9 @@ class PublicKey(PublicKeyBase):
         return self._blind(count, self.n_bits, device, vartime=False)
 
     def _blind(self, count: int, n_bits: int, device: Device | None, *, vartime: bool) -> Limbs:
-        with at(device):
-            exponents = placed_secret(random_bits(count, n_bits), device)
-            result = self._powers.blinding(exponents, n_bits, vartime=vartime)
-            wipe(exponents)
-            return result
+        with at(device), wiping() as secret:
+            exponents = secret(placed_secret(random_bits(count, n_bits), device))
+            return self._powers.blinding(exponents, n_bits, vartime=vartime)
 
     def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """G^m mod n."""
@@ -287,10 +285,10 @@ class PrivateKey(PrivateKeyBase):
         """
         plain = self.public_key.modulus.from_montgomery(rows)
         bits = max(self._t.bit_length(), short_exponent_bits(self.public_key.n_bits))
-        reduced = self._p.reduce(plain)
-        power = self._p.secret_power(reduced, self._t, bits)
-        result, exact = self._p.logarithm(power, self._factor)
-        wipe(reduced, power)
+        with wiping() as secret:
+            reduced = secret(self._p.reduce(plain))
+            power = secret(self._p.secret_power(reduced, self._t, bits))
+            result, exact = self._p.logarithm(power, self._factor)
         self._refuse_wrong(exact, result, first)
         return result
 

@@ -32,22 +32,25 @@ compute on them; `rerandomize(full=True)` helps against h, and against n only a 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from math import gcd
 from typing import Any
+
+import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import key_files, limbs, wire
 from crypsis._homomorphic.blinding import BlindingPool
 from crypsis._homomorphic.cipher_array import CipherArray, UnblindedCipherArray, concatenate
 from crypsis._homomorphic.crt import PrimeSquare, montgomery_constant, times
-from crypsis._homomorphic.devices import Constant, at, placed, placed_secret, wipe_copy, wipe_with
+from crypsis._homomorphic.devices import Constant, at, placed_secret
 from crypsis._homomorphic.encoding import Encoded, Encoding, base16, fixed_point
 from crypsis._homomorphic.keys import PublicKeyBase, check_key_bits, key_digest
 from crypsis._homomorphic.limbs import Bools, Limbs
 from crypsis._homomorphic.packing import Packing
 from crypsis._homomorphic.primes import apart, check_balanced, jacobi, probably_prime, random_prime
 from crypsis._homomorphic.private import PrivateKeyBase
-from crypsis._homomorphic.secret import random_below, random_bits, wipe
+from crypsis._homomorphic.secret import random_below, random_bits, wiping
 from crypsis.cuda._device import Device
 from crypsis.errors import CorruptData
 
@@ -169,24 +172,22 @@ class PublicKey(PublicKeyBase):
         return self._blind(count, device, vartime=True)
 
     def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
-        with at(device):
-            bases = placed_secret(limbs.resize(random_below(count, self.n), self.modulus.limbs), device)
+        with at(device), wiping() as secret:
+            drawn = secret(random_below(count, self.n))
+            bases = secret(placed_secret(limbs.resize(drawn, self.modulus.limbs), device))
             # The exponent n is public; the time depends on nothing else.
             exponent = self._n_row.on(device)
-            plain = bigint.powm_vartime(bases, exponent, self.modulus, exponent_bits=self.n_bits)
-            result = self.modulus.to_montgomery(plain)
-            wipe(bases, plain)
-            return result
+            plain = secret(bigint.powm_vartime(bases, exponent, self.modulus, exponent_bits=self.n_bits))
+            return self.modulus.to_montgomery(plain)
 
     def _blind(self, count: int, device: Device | None, *, vartime: bool) -> Limbs:
         if self.h is None:
             return self.full_blinding_factors(count, device=device)
         with at(device):
-            exponents = placed_secret(random_bits(count, self.exponent_bits), device)
             base = self._generator()
-            result = (base.powm_vartime if vartime else base.powm)(exponents, montgomery=True)
-            wipe(exponents)
-            return result
+            with wiping() as secret:
+                exponents = secret(placed_secret(random_bits(count, self.exponent_bits), device))
+                return (base.powm_vartime if vartime else base.powm)(exponents, montgomery=True)
 
     def _generator(self) -> bigint.FixedBase:
         """Powers of hs = h^n mod n^2, made at the first use. No lock: a fork could leave it held in the child."""
@@ -195,18 +196,26 @@ class PublicKey(PublicKeyBase):
             self._base.append(bigint.FixedBase(hs, self.modulus, self.exponent_bits))
         return self._base[0]
 
+    def sent(self, encoded: Encoded, device: Device, held: Callable[[Any], Any]) -> Encoded:
+        magnitude = held(device.from_host_secret(np.ascontiguousarray(encoded.magnitude)))
+        negative = held(device.from_host_secret(np.ascontiguousarray(encoded.negative)))
+        return Encoded(magnitude, negative, 0, encoded.base, encoded.shape)
+
     def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
         """1 + m n mod n^2."""
-        magnitude = placed(encoded.magnitude, device)
-        negative = placed(encoded.negative, device)
         width = len(self._n_row.row)
-        residues = limbs.negate_where(limbs.resize(magnitude, width), negative, self._n_row.on(device))
-        wide = limbs.resize(residues, self.modulus.limbs)
-        multiples = times(wide, self._n_constant, self.modulus)
-        result = limbs.add_mod(multiples, self._one.on(device), self._square.on(device))
-        wipe(residues, wide, multiples)
-        wipe_copy(magnitude, encoded.magnitude)
-        return result
+        with wiping() as secret:
+            magnitude, negative = encoded.magnitude, encoded.negative
+            if device is not None and not device.owns(magnitude):
+                there = self.sent(encoded, device, secret)
+                magnitude, negative = there.magnitude, there.negative
+            narrow = limbs.resize(magnitude, width)
+            residues = secret(limbs.negate_where(narrow, negative, self._n_row.on(device)))
+            wide = secret(limbs.resize(residues, self.modulus.limbs))
+            multiples = secret(times(wide, self._n_constant, self.modulus))
+            if narrow is not magnitude:
+                secret(narrow)
+            return limbs.add_mod(multiples, self._one.on(device), self._square.on(device))
 
     def to_bytes(self) -> bytes:
         """The key as bytes, for `from_bytes`."""
@@ -290,17 +299,17 @@ class PrivateKey(PrivateKeyBase):
         whoever knows the plaintext.
         """
         plain = self.public_key.modulus.from_montgomery(rows)
-        parts, right = [], []
-        for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
-            reduced = prime.reduce(plain)
-            power = prime.secret_power(reduced, prime.p - 1, prime.p_bits)
-            logarithm, exact = prime.logarithm(power, factor)
-            right.append(exact)
-            share = limbs.resize(logarithm, self._n.limbs)
-            parts.append(times(share, total, self._n))
-            wipe(reduced, power, logarithm, share)
-        result = limbs.add_mod(parts[0], parts[1], self._ring.beside(parts[0]))
-        wipe(*parts)
+        right: list[Bools] = []
+        with wiping() as secret:
+            parts = []
+            for prime, factor, total in zip((self._p, self._q), self._factors, self._totals, strict=True):
+                reduced = secret(prime.reduce(plain))
+                power = secret(prime.secret_power(reduced, prime.p - 1, prime.p_bits))
+                logarithm, exact = prime.logarithm(power, factor)
+                right.append(exact)
+                share = secret(limbs.resize(secret(logarithm), self._n.limbs))
+                parts.append(secret(times(share, total, self._n)))
+            result = limbs.add_mod(parts[0], parts[1], self._ring.beside(parts[0]))
         self._refuse_wrong(right[0] & right[1], result, first)
         return result
 
@@ -318,38 +327,35 @@ class PrivateKey(PrivateKeyBase):
     def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """Uniform n-th powers: modulo p^2 these are the y^p, y from 1 to p - 1."""
         parts = []
-        with at(device):
+        with at(device), wiping() as secret:
             for prime in (self._p, self._q):
-                bases = placed_secret(limbs.resize(random_below(count, prime.p), prime.modulus.limbs), device)
-                parts.append(prime.secret_power(bases, prime.p, prime.p_bits))
-                wipe(bases)
+                drawn = secret(random_below(count, prime.p))
+                bases = secret(placed_secret(limbs.resize(drawn, prime.modulus.limbs), device))
+                parts.append(secret(prime.secret_power(bases, prime.p, prime.p_bits)))
             return self._join(parts[0], parts[1])
 
     def _blind(self, count: int, device: Device | None, *, vartime: bool) -> Limbs:
         if self.public_key.h is None:
             return self.full_blinding_factors(count, device=device)
-        with at(device):
-            exponents = placed_secret(random_bits(count, self.public_key.exponent_bits), device)
-            parts = [(base.powm_vartime if vartime else base.powm)(exponents) for base in self._generators()]
-            wipe(exponents)
+        bases = self._generators()
+        with at(device), wiping() as secret:
+            exponents = secret(placed_secret(random_bits(count, self.public_key.exponent_bits), device))
+            parts = [secret((base.powm_vartime if vartime else base.powm)(exponents)) for base in bases]
             return self._join(parts[0], parts[1])
 
     def _join(self, p_part: Limbs, q_part: Limbs) -> Limbs:
-        """The rows mod n^2, in Montgomery form, of plain rows mod p^2 and q^2, which are wiped."""
+        """The rows mod n^2, in Montgomery form, of plain rows mod p^2 and q^2."""
         modulus = self.public_key.modulus
         p_join, q_join, p_total, q_total = self._joins
-        total = []
-        for prime, part, join, scale in (
-            (self._p, p_part, p_join, p_total),
-            (self._q, q_part, q_join, q_total),
-        ):
-            scaled = times(part, join, prime.modulus)
-            share = limbs.resize(scaled, modulus.limbs)
-            total.append(times(share, scale, modulus))
-            wipe(part, scaled, share)
-        result = limbs.add_mod(total[0], total[1], self.public_key._square.beside(total[0]))
-        wipe(*total)
-        return result
+        with wiping() as secret:
+            total = []
+            for prime, part, join, scale in (
+                (self._p, p_part, p_join, p_total),
+                (self._q, q_part, q_join, q_total),
+            ):
+                share = secret(limbs.resize(secret(times(part, join, prime.modulus)), modulus.limbs))
+                total.append(secret(times(share, scale, modulus)))
+            return limbs.add_mod(total[0], total[1], self.public_key._square.beside(total[0]))
 
     def _generators(self) -> tuple[bigint.FixedBase, bigint.FixedBase]:
         """Powers of hs modulo p^2 and q^2, made at the first use."""
@@ -360,7 +366,6 @@ class PrivateKey(PrivateKeyBase):
                 square = prime.modulus
                 hs = limbs.from_int(pow(key.h or 1, key.n, square.n), square.limbs)
                 tables.append(bigint.FixedBase(hs, square, key.exponent_bits))
-                wipe_with(prime, square, tables[-1])
             self._bases.append((tables[0], tables[1]))
         return self._bases[0]
 

@@ -17,36 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
-from crypsis._lpn import (
-    PRIMAL_WEIGHT as PRIMAL_WEIGHT,
-)
-from crypsis._lpn import (
-    expand_convolute as expand_convolute,
-)
-from crypsis._lpn import (
-    expand_correlated as expand_correlated,
-)
-from crypsis._lpn import (
-    expand_noise as expand_noise,
-)
-from crypsis._lpn import (
-    measure_gather as measure_gather,
-)
-from crypsis._lpn import (
-    place_noise as place_noise,
-)
-from crypsis._lpn import (
-    primal_encode as primal_encode,
-)
-from crypsis._lpn import (
-    primal_positions as primal_positions,
-)
-from crypsis._lpn import (
-    reconstruct_correlated as reconstruct_correlated,
-)
-from crypsis._lpn import (
-    reconstruct_noise as reconstruct_noise,
-)
+from crypsis._lpn import PRIMAL_WEIGHT as PRIMAL_WEIGHT
+from crypsis._lpn import expand_convolute as expand_convolute
+from crypsis._lpn import expand_correlated as expand_correlated
+from crypsis._lpn import expand_noise as expand_noise
+from crypsis._lpn import measure_gather as measure_gather
+from crypsis._lpn import place_noise as place_noise
+from crypsis._lpn import primal_encode as primal_encode
+from crypsis._lpn import primal_positions as primal_positions
+from crypsis._lpn import reconstruct_correlated as reconstruct_correlated
+from crypsis._lpn import reconstruct_noise as reconstruct_noise
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -179,8 +159,8 @@ class SmallField:
 
         choices: uint8[16 n_blocks], packed bits, or None for random ones. Written: corrections uint8[n_rows *
         16 n_blocks], tile by tile of 4096 positions and in a tile row by row; bits uint8[16 n_blocks], the choices;
-        and either rows uint8[128 n_blocks, 16], t, or columns uint8[columns_bytes(n_blocks)], the same before the
-        transpose in a layout of the kernel's own, for `hash_columns` and `columns_to_rows`.
+        and at least one of rows uint8[128 n_blocks, 16], t, and columns uint8[columns_bytes(n_blocks)], the same before
+        the transpose in a layout of the kernel's own, for `hash_columns` and `columns_to_rows`.
         """
         first_block, n_blocks = self._range(first_block, n_blocks, full=True)
         if choices is not None:
@@ -286,6 +266,45 @@ def hash_columns(
     return out
 
 
+def random_keys(
+    rows: ByteArray,
+    *,
+    delta: bytes | None = None,
+    tweak: int | None = None,
+    out: ByteArray | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> ByteArray:
+    """Independent keys from correlated rows by fixed-key AES [GKWY20].
+
+    rows: uint8[n, 16]. With `delta` (16 bytes), the sender's: uint8[n, 2, 16] with H(q) and H(q ^ delta); without, the
+    receiver's: uint8[n, 16] with H(t), and then `out` may be `rows`. H is TMMO with the tweak `tweak` + i for row i
+    (0 <= tweak < 2^128, of which the lower 64 bits do not overflow), or MMO where `tweak` is None: MMO is correlation
+    robust, TMMO also against a party that chooses its rows, as long as no tweak comes twice. Constant-time.
+    """
+    rows = _rows("rows", rows, (BLOCK_BYTES,))
+    mask = None
+    shape: tuple[int, ...] = rows.shape
+    if delta is not None:
+        mask = np.frombuffer(bytes(delta), np.uint8)
+        if len(mask) != BLOCK_BYTES:
+            raise ValueError(f"delta has {len(mask)} bytes: give {BLOCK_BYTES}")
+        shape = (len(rows), 2, BLOCK_BYTES)
+    in_place = out is rows and delta is None
+    out = _out("out", out, shape)
+    if not in_place:
+        _apart(("rows", rows), ("out", out))
+    low, high = None, 0
+    if tweak is not None:
+        high, low = divmod(_arguments.integer("tweak", tweak, 0, (1 << 128) - 1), 1 << 64)
+        if low + len(rows) > 1 << 64:
+            raise ValueError("tweak overflows its lower 64 bits: use another higher half")
+    _core.vole.random_keys(
+        rows, mask, low, high, out, _arguments.backend(backend), _arguments.threads(threads)
+    )
+    return out
+
+
 def _flat(name: str, value: Any, size: int) -> ByteArray:
     value = _arguments.array(name, value)
     if value.shape != (size,):
@@ -300,11 +319,12 @@ def _flat_out(name: str, value: Any, size: int) -> ByteArray:
 def _rows_or_columns(
     rows: ByteArray | None, columns: ByteArray | None, n_blocks: int
 ) -> tuple[ByteArray | None, ByteArray | None]:
-    if (rows is None) == (columns is None):
-        raise ValueError("rows and columns: give exactly one of them")
-    if rows is not None:
-        return _out("rows", rows, (128 * n_blocks, BLOCK_BYTES)), None
-    return None, _out("columns", columns, (columns_bytes(n_blocks),))
+    if rows is None and columns is None:
+        raise ValueError("rows and columns are None: give at least one of them")
+    return (
+        None if rows is None else _out("rows", rows, (128 * n_blocks, BLOCK_BYTES)),
+        None if columns is None else _out("columns", columns, (columns_bytes(n_blocks),)),
+    )
 
 
 def _rows(name: str, value: Any, tail: tuple[int, ...]) -> ByteArray:

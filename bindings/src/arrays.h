@@ -38,8 +38,8 @@ inline std::size_t check_rows(const ByteArray& array, const char* name, py::ssiz
 void bind_hashing(py::module_& module);
 void bind_curve25519(py::module_& module);
 void bind_bigint(py::module_& module);
-void bind_vole(py::module_& module);
 void bind_aes(py::module_& module);
 void bind_bitmatrix(py::module_& module);
+void bind_vole(py::module_& module);
 
 }  // namespace crypsis::bindings

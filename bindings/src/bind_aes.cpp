@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// crypsis/aes.py has checked dtypes, overlap and meaning; the lengths are checked again here.
+// crypsis/aes.py has checked dtypes, shapes and meaning; lengths and overlap are checked here.
 #include <pybind11/stl.h>
 
 #include <array>
@@ -22,14 +22,38 @@ void check_count(std::size_t got, std::size_t want, const char* name) {
   }
 }
 
-const std::uint8_t* check_key(const ByteArray& key, py::ssize_t n_keys = 1) {
+// The arrays are contiguous: their bounds say whether they share memory.
+bool overlap(const ByteArray& a, const ByteArray& b) {
+  const auto begin = [](const ByteArray& array) { return reinterpret_cast<std::uintptr_t>(array.data()); };
+  const auto end = [&](const ByteArray& array) {
+    return begin(array) + static_cast<std::size_t>(array.size());
+  };
+  return begin(a) < end(b) && begin(b) < end(a) && a.size() > 0 && b.size() > 0;
+}
+
+void check_apart(const ByteArray& out, const ByteArray& in, const char* name) {
+  if (overlap(out, in)) {
+    throw py::value_error(std::string("out overlaps ") + name + ": pass a separate array");
+  }
+}
+
+void check_same_or_apart(const ByteArray& out, const ByteArray& in, const char* name) {
+  if (out.data() != in.data() && overlap(out, in)) {
+    throw py::value_error(std::string("out overlaps ") + name +
+                          " at another offset: pass the same array or a separate one");
+  }
+}
+
+const std::uint8_t* check_key(const ByteArray& key, const ByteArray& out, py::ssize_t n_keys = 1) {
   check_count(static_cast<std::size_t>(key.size()), static_cast<std::size_t>(n_keys * kBlock), "key");
+  check_apart(out, key, "key");
   return key.data();
 }
 
 std::size_t check_blocks(const ByteArray& blocks, const ByteArray& out) {
   const std::size_t n = check_rows(blocks, "blocks", kBlock);
   check_count(check_rows(out, "out", kBlock), n, "out");
+  check_same_or_apart(out, blocks, "blocks");
   return n;
 }
 
@@ -48,6 +72,7 @@ aes::Counter make_counter(const py::bytes& first) {
 void expand_keys(const ByteArray& keys, ByteArray& out, const std::string& backend, int threads) {
   const std::size_t n = check_rows(keys, "keys", kBlock);
   check_count(static_cast<std::size_t>(out.size()), n * sizeof(aes::KeySchedule), "out");
+  check_apart(out, keys, "keys");
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
   aes::expand_keys({backend, threads}, keys.data(), result, n);
@@ -56,7 +81,7 @@ void expand_keys(const ByteArray& keys, ByteArray& out, const std::string& backe
 void permute(const ByteArray& key, const ByteArray& blocks, ByteArray& out, const std::string& backend,
              int threads) {
   const std::size_t n = check_blocks(blocks, out);
-  const std::uint8_t* const key_bytes = check_key(key);
+  const std::uint8_t* const key_bytes = check_key(key, out);
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
   aes::permute({backend, threads}, key_bytes, blocks.data(), result, n);
@@ -65,7 +90,7 @@ void permute(const ByteArray& key, const ByteArray& blocks, ByteArray& out, cons
 void mmo(const ByteArray& key, const ByteArray& blocks, ByteArray& out, const std::string& backend,
          int threads) {
   const std::size_t n = check_blocks(blocks, out);
-  const std::uint8_t* const key_bytes = check_key(key);
+  const std::uint8_t* const key_bytes = check_key(key, out);
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
   aes::mmo({backend, threads}, key_bytes, blocks.data(), result, n);
@@ -74,7 +99,7 @@ void mmo(const ByteArray& key, const ByteArray& blocks, ByteArray& out, const st
 void tmmo(const ByteArray& key, const py::bytes& first, const ByteArray& blocks, ByteArray& out,
           const std::string& backend, int threads) {
   const std::size_t n = check_blocks(blocks, out);
-  const std::uint8_t* const key_bytes = check_key(key);
+  const std::uint8_t* const key_bytes = check_key(key, out);
   const aes::Counter counter = make_counter(first);
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
@@ -83,10 +108,13 @@ void tmmo(const ByteArray& key, const py::bytes& first, const ByteArray& blocks,
 
 void ctr(const ByteArray& key, const py::bytes& first, const std::optional<ByteArray>& data, ByteArray& out,
          const std::string& backend, int threads) {
-  const std::uint8_t* const key_bytes = check_key(key);
+  const std::uint8_t* const key_bytes = check_key(key, out);
   const aes::Counter counter = make_counter(first);
   const std::size_t n_bytes = static_cast<std::size_t>(out.size());
-  if (data) check_count(static_cast<std::size_t>(data->size()), n_bytes, "data");
+  if (data) {
+    check_count(static_cast<std::size_t>(data->size()), n_bytes, "data");
+    check_same_or_apart(out, *data, "data");
+  }
   const std::uint8_t* const in = data ? data->data() : nullptr;
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
@@ -97,7 +125,8 @@ void ggm_level(const ByteArray& keys, const ByteArray& parents, ByteArray& out, 
                int threads) {
   const std::size_t n = check_rows(parents, "parents", kBlock);
   check_count(check_rows(out, "out", kBlock), 2 * n, "out");
-  const std::uint8_t* const key_bytes = check_key(keys, 2);
+  const std::uint8_t* const key_bytes = check_key(keys, out, 2);
+  check_apart(out, parents, "parents");
   std::uint8_t* const result = out.mutable_data();
   const py::gil_scoped_release unlocked;
   aes::ggm_level({backend, threads}, key_bytes, key_bytes + kBlock, parents.data(), result, n);
@@ -112,7 +141,7 @@ void fill(aes::Stream& stream, ByteArray& out, const std::string& backend) {
   std::uint8_t* const result = out.mutable_data();
   const std::size_t n_bytes = static_cast<std::size_t>(out.size());
   const py::gil_scoped_release unlocked;
-  stream.fill({backend, 1}, result, n_bytes);
+  stream.fill(backend, result, n_bytes);
 }
 
 py::tuple fixed_keys() {

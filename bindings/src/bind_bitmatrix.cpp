@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// crypsis/bitmatrix.py has checked shapes, overlap and meaning and passes flat arrays; sizes are checked again here.
+// crypsis/bitmatrix.py has checked shapes, overlap and meaning and passes flat arrays; sizes are checked
+// again here.
 #include <pybind11/stl.h>
 
 #include "arrays.h"

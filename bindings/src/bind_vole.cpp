@@ -95,6 +95,19 @@ void hash_columns(const ByteArray& challenge, const ByteArray& columns, std::opt
   vole::hash_columns(backend, key, from, from_bits, n_blocks, to);
 }
 
+void random_keys(const ByteArray& rows, std::optional<ByteArray> delta,
+                 std::optional<std::uint64_t> tweak_low, std::uint64_t tweak_high, ByteArray& out,
+                 const std::string& backend, int threads) {
+  const auto n = static_cast<std::size_t>(rows.shape(0));
+  const std::uint8_t* const from = rows.data();
+  const std::uint8_t* const at = delta ? delta->data() : nullptr;
+  const vole::Tweak first{tweak_low.value_or(0), tweak_high};
+  std::uint8_t* const to = out.mutable_data();
+  const bool tweaked = tweak_low.has_value();
+  const py::gil_scoped_release release;
+  vole::random_keys(backend, from, n, at, tweaked ? &first : nullptr, to, threads);
+}
+
 }  // namespace
 
 void bind_vole(py::module_& module) {
@@ -128,6 +141,9 @@ void bind_vole(py::module_& module) {
   module.def("hash_columns", &hash_columns, py::arg("challenge").noconvert(), py::arg("columns").noconvert(),
              py::arg("bits").noconvert(), py::arg("n_blocks"), py::arg("out").noconvert(),
              py::arg("backend"));
+  module.def("random_keys", &random_keys, py::arg("rows").noconvert(), py::arg("delta").noconvert(),
+             py::arg("tweak_low"), py::arg("tweak_high"), py::arg("out").noconvert(), py::arg("backend"),
+             py::arg("threads"));
 }
 
 }  // namespace crypsis::bindings

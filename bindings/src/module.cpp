@@ -42,10 +42,10 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_curve25519(curve25519);
   auto bigint = module.def_submodule("bigint");
   crypsis::bindings::bind_bigint(bigint);
-  auto vole = module.def_submodule("vole");
-  crypsis::bindings::bind_vole(vole);
   auto aes = module.def_submodule("aes");
   crypsis::bindings::bind_aes(aes);
   auto bitmatrix = module.def_submodule("bitmatrix");
   crypsis::bindings::bind_bitmatrix(bitmatrix);
+  auto vole = module.def_submodule("vole");
+  crypsis::bindings::bind_vole(vole);
 }

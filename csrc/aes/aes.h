@@ -45,6 +45,8 @@ void ggm_level(const Call& call, const std::uint8_t* left, const std::uint8_t* r
 void ctr(const Call& call, const std::uint8_t* key, Counter first, const std::uint8_t* in, std::uint8_t* out,
          std::size_t n_bytes);
 
+struct Impl;
+
 // A pseudorandom stream with fast key erasure [Ber17]: the key stream of counter mode comes in segments of 2048 blocks,
 // of which the first two become the next segment's key and first counter at once, and bytes that were handed out are
 // overwritten. So what is in memory after a call tells nothing about earlier output. Not thread-safe.
@@ -62,9 +64,12 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   // The next n_bytes of the stream; how it is cut into calls makes no difference.
-  void fill(const Call& call, std::uint8_t* out, std::size_t n_bytes);
+  void fill(std::string_view backend, std::uint8_t* out, std::size_t n_bytes);
 
  private:
+  // The output of the next segment; the state moves to the one after.
+  void next_segment(const Impl& impl, std::uint8_t* out);
+
   std::uint8_t state_[kSeedBytes];
   std::uint8_t
       buffer_[kSegmentBytes];  // the last `left_` bytes are still to be handed out, the others are zero

@@ -27,7 +27,7 @@ struct State {
 };
 
 // The S-box of FIPS 197 on eight words of bits, least significant first: the circuit of 115 gates of Boyar and
-// Peralta [BP10, Fig. 5 to 7], in the names of the paper (x0 and s0 are the most significant bits there).
+// Peralta [BP10], in the names of the paper (x0 and s0 are the most significant bits there).
 template <class Word>
 [[gnu::always_inline]] inline void sub_bytes(Word (&q)[8]) {
   const Word x0 = q[7], x1 = q[6], x2 = q[5], x3 = q[4], x4 = q[3], x5 = q[2], x6 = q[1], x7 = q[0];

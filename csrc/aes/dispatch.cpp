@@ -17,10 +17,6 @@ constexpr std::string_view kSlug = "aes";
 constexpr std::size_t kGrainBlocks = std::size_t{1} << 16;
 constexpr std::size_t kGrainKeys = std::size_t{1} << 12;
 
-const Impl& select(std::string_view backend) {
-  return select_backend<Impl>(kSlug, {}, compiled(), backend, [](const Impl&) { return true; });
-}
-
 // A key expanded by the backend, wiped at the end of the scope.
 class Expanded {
  public:
@@ -46,6 +42,10 @@ std::span<const Impl* const> compiled() {
       &portable,
   };
   return table;
+}
+
+const Impl& select(std::string_view backend) {
+  return select_backend<Impl>(kSlug, {}, compiled(), backend, [](const Impl&) { return true; });
 }
 
 std::vector<BackendStatus> backends() {

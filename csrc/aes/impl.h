@@ -52,4 +52,7 @@ extern const Impl avx512;
 // Best first.
 std::span<const Impl* const> compiled();
 
+// The one that a call uses; BackendUnavailable where `backend` or CRYPSIS_BACKEND names none that runs here.
+const Impl& select(std::string_view backend);
+
 }  // namespace crypsis::aes

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batches over GF(2^128) and GF(2^64), written once over Gf128Vpclmul, Gf128Pclmul or Gf128Portable. Internal linkage.
+// Batches over GF(2^128) and GF(2^64), written once over Gf128Vpclmul, Gf128Pclmul or Gf128Portable. Internal
+// linkage.
 #pragma once
 #include <cstddef>
 #include <cstdint>

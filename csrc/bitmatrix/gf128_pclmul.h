@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^128) and GF(2^64) with PCLMULQDQ, one 16-byte element a register. Names and fields: gf128_portable.h. Compile with
-// -mpclmul -msse4.1; the backend needs kPclmul | kSse41. Constant-time.
+// GF(2^128) and GF(2^64) with PCLMULQDQ, one 16-byte element a register. Names and fields: gf128_portable.h.
+// Compile with -mpclmul -msse4.1; the backend needs kPclmul | kSse41. Constant-time.
 #pragma once
 #include <immintrin.h>
 
@@ -35,8 +35,9 @@ struct Gf128Pclmul {
     sum.hi = add(sum.hi, _mm_clmulepi64_si128(a, b, 0x11));
     sum.middle = add(sum.middle, add(_mm_clmulepi64_si128(a, b, 0x01), _mm_clmulepi64_si128(a, b, 0x10)));
   }
-  // x^128 = x^7 + x^2 + x + 1. Each 64 bits above x^128 times that: those at x^192 go to the middle (x^64), those of hi
-  // and middle at x^128 to lo; what is left of the middle then stands at x^64 and needs no reduction.
+  // x^128 = x^7 + x^2 + x + 1. Each 64 bits above x^128 times that: those at x^192 go to the middle (x^64),
+  // those of hi and middle at x^128 to lo; what is left of the middle then stands at x^64 and needs no
+  // reduction.
   [[gnu::always_inline]] static __m128i reduce(const Sum& sum) {
     const __m128i r = _mm_set_epi64x(0, 0x87);
     const __m128i middle = add(sum.middle, _mm_clmulepi64_si128(sum.hi, r, 0x01));

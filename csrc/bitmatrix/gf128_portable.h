@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1) in plain C++, for use inside the kernels of any slug. An element is
-// 16 bytes; bit i of the little-endian integer is the coefficient of x^i. No table and no branch depends on an element;
-// time is constant where the CPU multiplies 64-bit integers in constant time.
+// GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1) in plain C++, for use inside the kernels of any slug. An
+// element is 16 bytes; bit i of the little-endian integer is the coefficient of x^i. No table and no branch
+// depends on an element; time is constant where the CPU multiplies 64-bit integers in constant time.
 //
 // gf128_pclmul.h and gf128_vpclmul.h have the same names over wider vectors:
-//   Vector, kLanes elements; load, store (unaligned); broadcast(one element); zero; add; mul, square, mul_x (times x)
-//   Sum: products not reduced yet. Sum() is zero; accumulate(sum, a, b) adds a b (any number of times, the sum is over
-//     GF(2)); reduce(sum) is the Vector of the lanes' sums; reduce_lanes(sum, out16) adds the lanes too.
+//   Vector, of kLanes elements; load, store (unaligned); broadcast(one element); zero; add; mul, square, mul_x
+//     (times x)
+//   Sum, of products that are not reduced yet: Sum() is zero; accumulate(sum, a, b) adds a b, any number of
+//     times; reduce(sum) is the Vector of the lanes' sums; reduce_lanes(sum, out16) adds the lanes too
 // and, over GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), a Vector seen as 2 kLanes elements of 8 bytes:
 //   Sum64; accumulate64(sum, a, b); reduce64(sum) is the 64-bit sum of all products.
 #pragma once
@@ -86,9 +87,10 @@ struct Gf128Portable {
     return static_cast<std::uint64_t>(sum.value ^ once ^ twice);
   }
 
-  // The product of two polynomials over GF(2) by integer multiplications: of each factor every fifth bit is kept, so
-  // that a column of the integer product sums at most 13 bits, stays below 2^5 and cannot reach the next column that
-  // is read; the lowest bit of a column is the sum over GF(2). (Holes between bits: [Pornin, ctmul].)
+  // The product of two polynomials over GF(2) by integer multiplications: of each factor every fifth bit is
+  // kept, so that a column of the integer product sums at most 13 bits, stays below 2^5 and cannot reach the
+  // next column that is read; the lowest bit of a column is the sum over GF(2). (Holes between bits: [Pornin,
+  // ctmul].)
   static unsigned __int128 carryless(std::uint64_t a, std::uint64_t b) {
     constexpr std::uint64_t kFifth = 0x1084210842108421ULL;  // bits 0, 5, ..., 60
     constexpr unsigned __int128 kFifthWide =                 // bits 0, 5, ..., 125

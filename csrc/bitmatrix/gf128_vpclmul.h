@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^128) and GF(2^64) with VPCLMULQDQ, four 16-byte elements a register. Names and fields: gf128_portable.h. Compile
-// with -mavx512f -mavx512bw -mavx512vl -mvpclmulqdq -mpclmul; the backend needs kAvx512f | kAvx512bw | kAvx512vl |
-// kVpclmul | kPclmul. Constant-time.
+// GF(2^128) and GF(2^64) with VPCLMULQDQ, four 16-byte elements a register. Names and fields:
+// gf128_portable.h. Compile with -mavx512f -mavx512bw -mavx512vl -mvpclmulqdq -mpclmul; the backend needs
+// kAvx512f | kAvx512bw | kAvx512vl | kVpclmul | kPclmul. Constant-time.
 #pragma once
 #include <immintrin.h>
 

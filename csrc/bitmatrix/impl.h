@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a backend of the bitmatrix slug provides. Callers (dispatch.cpp) have checked every size; sizes may be 0, no
-// alignment is assumed, nothing overlaps. Constant-time throughout.
+// What a backend of the bitmatrix slug provides. Callers (dispatch.cpp) have checked every size; sizes may be
+// 0, no alignment is assumed, nothing overlaps. Constant-time throughout.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +17,8 @@ struct Matrix {
   std::uint8_t* out;
 };
 
-// Tiles of 512 x 512 bits, or of 512 rows where all columns fit into one block; a tile is written by one call only.
+// Tiles of 512 x 512 bits, or of 512 rows where all columns fit into one block; a tile is written by one call
+// only.
 inline constexpr std::size_t kTileBits = 512, kTileBytes = kTileBits / 8, kBlockBits = 128;
 constexpr std::size_t tiles_of(std::size_t n_bits) {
   return (n_bits + kTileBits - 1) / kTileBits;

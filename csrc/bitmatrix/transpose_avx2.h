@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transposes of 128 x 512 bits with AVX2, for use inside the kernels of any slug; compile with -mavx2. Constant-time.
+// Transposes of 128 x 512 bits with AVX2, for use inside the kernels of any slug; compile with -mavx2.
+// Constant-time.
 #pragma once
 #include <immintrin.h>
 
@@ -50,7 +51,8 @@ struct LanesAvx2 {
 
 struct TransposeAvx2 {
   static constexpr std::size_t kColumns = 512;
-  // The rows pass through `line` so that each of their cache lines, which may all fall into one set, is touched once.
+  // The rows pass through `line` so that each of their cache lines, which may all fall into one set, is
+  // touched once.
   struct Scratch {
     LaneScratch<LanesAvx2> lanes;
     alignas(64) std::uint8_t line[128][64];
@@ -68,11 +70,12 @@ struct TransposeAvx2 {
           [=](int r) __attribute__((always_inline)) {
             return _mm256_load_si256(reinterpret_cast<const __m256i*>(from + 64 * r));
           },
-          [=](int j, __m256i x) __attribute__((always_inline)) {
+          [=](int j, __m256i a, __m256i b, __m256i c, __m256i d) __attribute__((always_inline)) {
             std::uint8_t* const at = to + static_cast<std::size_t>(j) * block_stride;
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm256_castsi256_si128(x));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(at + 128 * block_stride),
-                             _mm256_extracti128_si256(x, 1));
+            store_lanes(at, block_stride, a);
+            store_lanes(at + block_stride, block_stride, b);
+            store_lanes(at + 2 * block_stride, block_stride, c);
+            store_lanes(at + 3 * block_stride, block_stride, d);
           });
     }
   }
@@ -89,11 +92,21 @@ struct TransposeAvx2 {
             return _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(at + 128 * block_stride),
                                        reinterpret_cast<const __m128i*>(at));
           },
-          [=](int j, __m256i x) __attribute__((always_inline)) {
-            _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * j), x);
+          [=](int j, __m256i a, __m256i b, __m256i c, __m256i d) __attribute__((always_inline)) {
+            const __m256i four[4] = {a, b, c, d};
+            for (int i = 0; i < 4; ++i) {
+              _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * (j + i)), four[i]);
+            }
           });
     }
     for (std::size_t r = 0; r < 128; ++r) std::memcpy(rows + r * row_stride, scratch.line[r], 64);
+  }
+
+ private:
+  // Lane i to block 128 i.
+  [[gnu::always_inline]] static void store_lanes(std::uint8_t* to, std::size_t block_stride, __m256i x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(x));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 128 * block_stride), _mm256_extracti128_si256(x, 1));
   }
 };
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The transpose of 128 x 128 bits in every 16-byte lane of a register, written once over a register type. Everything
-// has internal linkage: each ISA file gets code of its own.
+// The transpose of 128 x 128 bits in every 16-byte lane of a register, written once over a register type.
+// Everything has internal linkage: each ISA file gets code of its own.
 //
-// An Isa provides: Register; kReversed; unpack8/16/32/64<high>(a, b): per lane, the low (high) halves of a and b
-// interleaved by units of so many bits; transpose_bytes(x): per 8 bytes, bit i of byte j becomes bit j of byte i, where
-// byte j counts from the other end on input if kReversed.
+// An Isa provides: Register; kReversed; unpack8/16/32/64<high>(a, b): per lane, the low (high) halves of a
+// and b interleaved by units of so many bits; transpose_bytes(x): per 8 bytes, bit i of byte j becomes bit j
+// of byte i, where byte j counts from the other end on input if kReversed.
 #pragma once
 #include <cstddef>
 
 namespace crypsis::bitmatrix {
 namespace {
 
-// The matrix between the two halves of a transpose: entry [m][k] holds, per lane, byte columns 2m and 2m + 1 of rows 8k
-// to 8k + 7. As secret as the bits: wipe it.
+// The matrix between the two halves of a transpose: entry [m][k] holds, per lane, byte columns 2m and 2m + 1
+// of rows 8k to 8k + 7. As secret as the bits: wipe it.
 template <class Isa>
 struct LaneScratch {
   alignas(64) typename Isa::Register half[8][16];
@@ -27,8 +27,9 @@ template <class Isa, bool kHigh, int kBits>
   return Isa::template unpack64<kHigh>(a, b);
 }
 
-// One stage over kCount registers: neighbours 2i and 2i + 1 become i (low halves) and i + kCount / 2 (high halves). After
-// stages of 8, 16, ... bits over 2^s registers, register j holds the units of place reversed_bits(j, s).
+// One stage over kCount registers: neighbours 2i and 2i + 1 become i (low halves) and i + kCount / 2 (high
+// halves). After stages of 8, 16, ... bits over 2^s registers, register j holds the units of place
+// reversed_bits(j, s).
 template <class Isa, int kBits, int kCount>
 [[gnu::always_inline]] inline void interleave(typename Isa::Register (&x)[kCount]) {
   typename Isa::Register y[kCount];
@@ -48,8 +49,9 @@ constexpr int reversed_bits(int j, int n) {
   return r;
 }
 
-// load(r): register of rows r (0 to 127) of the lanes' matrices. store(j, x): row j of the transposes.
-// 7 interleaving stages (one instruction a register) and one of bits; no instruction depends on the data.
+// load(r): register of rows r (0 to 127) of the lanes' matrices. store(j, x0, x1, x2, x3): rows j to j + 3 of
+// the transposes, j a multiple of 4. 7 interleaving stages (one instruction a register) and one of bits; no
+// instruction depends on the data.
 template <class Isa, class Load, class Store>
 [[gnu::always_inline]] inline void transpose_lanes(LaneScratch<Isa>& scratch, const Load& load,
                                                    const Store& store) {
@@ -73,7 +75,10 @@ template <class Isa, class Load, class Store>
     interleave<Isa, 32>(z);
     interleave<Isa, 64>(z);
 #pragma GCC unroll 16
-    for (int p = 0; p < 16; ++p) store(16 * m + p, z[reversed_bits(p, 4)]);
+    for (int p = 0; p < 16; p += 4) {
+      store(16 * m + p, z[reversed_bits(p, 4)], z[reversed_bits(p + 1, 4)], z[reversed_bits(p + 2, 4)],
+            z[reversed_bits(p + 3, 4)]);
+    }
   }
 }
 

@@ -28,7 +28,8 @@ inline void store_le64(std::uint8_t* to, std::uint64_t x) {
   }
 }
 
-// One step: the off-diagonal quarters of every square of 2 kSide rows and columns change places [Warren, 7-3].
+// One step: the off-diagonal quarters of every square of 2 kSide rows and columns change places [Warren,
+// 7-3].
 template <int kSide>
 inline void exchange_quarters(std::uint64_t (&x)[64], std::uint64_t low_half) {
   for (int base = 0; base < 64; base += 2 * kSide) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bit matrices of any size in multiples of 8 made of a backend's 128 x 512 transposes. `T` is TransposeAvx512,
-// TransposeAvx2 or TransposePortable. Internal linkage.
+// Bit matrices of any size in multiples of 8 made of a backend's 128 x 512 transposes. `T` is
+// TransposeAvx512, TransposeAvx2 or TransposePortable. Internal linkage.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -26,8 +26,8 @@ inline void copy_rows(std::uint8_t* to, std::size_t to_stride, const std::uint8_
   for (std::size_t r = 0; r < n_rows; ++r) std::memcpy(to + r * to_stride, from + r * from_stride, n_bytes);
 }
 
-// 128 rows of n_columns bits (a multiple of 8), `row_stride` bytes apart, to n_columns blocks of 16 bytes. The way in
-// for the kernels of other slugs; they wipe the scratch when they are done.
+// 128 rows of n_columns bits (a multiple of 8), `row_stride` bytes apart, to n_columns blocks of 16 bytes.
+// The way in for the kernels of other slugs; they wipe the scratch when they are done.
 template <class T>
 inline void rows_to_blocks(const std::uint8_t* rows, std::size_t row_stride, std::size_t n_columns,
                            std::uint8_t* blocks, TileScratch<T>& scratch) {
@@ -55,6 +55,12 @@ inline void blocks_to_rows(const std::uint8_t* blocks, std::size_t n_blocks, std
   copy_rows(rows, row_stride, scratch.out, kTileBytes, 128, n_blocks / 8);
 }
 
+// Are all tiles whole and written straight to the output?
+constexpr bool is_aligned(const Matrix& m) {
+  const std::size_t n = m.n_rows == kBlockBits ? m.n_columns : m.n_columns == kBlockBits ? m.n_rows : 1;
+  return n % kTileBits == 0;
+}
+
 // Rows [512 t, 512 t + 512) of a matrix of at most 128 columns.
 template <class T>
 inline void narrow_tile(const Matrix& m, std::size_t t, TileScratch<T>& scratch) {
@@ -72,8 +78,9 @@ inline void narrow_tile(const Matrix& m, std::size_t t, TileScratch<T>& scratch)
   copy_rows(to, out_stride, scratch.out, kTileBytes, m.n_columns, n_rows / 8);
 }
 
-// Up to 512 rows and 512 columns from (512 row_tile, 512 column_tile) on. Cache lines of the input are read once and
-// those of the output written once, whole, so rows that are a power of two apart may share a set of the cache.
+// Up to 512 rows and 512 columns from (512 row_tile, 512 column_tile) on. Cache lines of the input are read
+// once and those of the output written once, whole, so rows that are a power of two apart may share a set of
+// the cache.
 template <class T>
 inline void wide_tile(const Matrix& m, std::size_t row_tile, std::size_t column_tile,
                       TileScratch<T>& scratch) {
@@ -102,7 +109,7 @@ inline void wide_tile(const Matrix& m, std::size_t row_tile, std::size_t column_
 template <class T>
 void transpose_tiles(const Matrix& m, std::size_t begin, std::size_t end) {
   TileScratch<T> scratch;
-  const WipeGuard wipe(scratch);
+  const WipeGuard wipe(scratch.transpose);
   for (std::size_t t = begin; t < end; ++t) {
     if (is_narrow(m)) {
       narrow_tile<T>(m, t, scratch);
@@ -110,6 +117,9 @@ void transpose_tiles(const Matrix& m, std::size_t begin, std::size_t end) {
       wide_tile<T>(m, t % tiles_of(m.n_rows), t / tiles_of(m.n_rows), scratch);
     }
   }
+  if (is_aligned(m)) return;
+  secure_wipe(scratch.in, sizeof scratch.in);
+  secure_wipe(scratch.out, sizeof scratch.out);
 }
 
 }  // namespace

@@ -11,9 +11,9 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "hashing",
     "curve25519",
     "bigint",
-    "vole",
     "aes",
     "bitmatrix",
+    "vole",
 });
 
 }  // namespace crypsis

@@ -6,6 +6,7 @@
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_avx2.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -36,7 +37,8 @@ struct Isa : LanesAvx2 {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx2, bitmatrix::Gf128Pclmul,
+                                WholeSteps<bitmatrix::TransposeAvx2>>;
 
 }  // namespace
 
@@ -46,6 +48,7 @@ const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
                 Kernel::extend,
                 Kernel::columns_to_rows,
                 Kernel::hash_columns,
+                RandomKeys<Isa>::keys,
                 kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

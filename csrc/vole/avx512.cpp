@@ -6,7 +6,9 @@
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_avx512.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
+#include "vole/steps_avx512.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -39,7 +41,7 @@ struct Isa : LanesAvx512 {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposeAvx512, bitmatrix::Gf128Vpclmul, StepsAvx512>;
 
 }  // namespace
 
@@ -50,6 +52,7 @@ const Impl avx512{
     Kernel::extend,
     Kernel::columns_to_rows,
     Kernel::hash_columns,
+    RandomKeys<Isa>::keys,
     kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

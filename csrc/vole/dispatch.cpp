@@ -89,4 +89,21 @@ void reconstruct_trees(std::string_view backend, const std::uint8_t* known, cons
   });
 }
 
+void random_keys(std::string_view backend, const std::uint8_t* rows, std::size_t n, const std::uint8_t* delta,
+                 const Tweak* first, std::uint8_t* out, int threads) {
+  static const aes::KeySchedule key = [] {
+    aes::KeySchedule made;
+    aes::expand_key(aes::kFixedKeys[aes::kHashKey], made);
+    return made;
+  }();
+  const Impl& impl = select(backend);
+  const std::size_t out_bytes = (delta == nullptr ? 1 : 2) * kBlockBytes;
+  parallel_for(n, kGrainLeaves, threads, [=, &impl](std::size_t begin, std::size_t end) {
+    Tweak from = first == nullptr ? Tweak{} : *first;
+    from.low += begin;
+    impl.random_keys(key, delta, first == nullptr ? nullptr : &from, rows + begin * kBlockBytes, end - begin,
+                     out + begin * out_bytes);
+  });
+}
+
 }  // namespace crypsis::vole

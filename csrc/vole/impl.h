@@ -57,7 +57,7 @@ struct SmallFieldJob {
   std::uint8_t* bits_out;           // full: the choices, n_blocks blocks, or nullptr
   const std::uint8_t* corrections;  // punctured
   bool chosen;                      // punctured: the corrections have a row for the first tree
-  std::uint8_t* rows;               // 128 n_blocks blocks, if columns is nullptr
+  std::uint8_t* rows;               // 128 n_blocks blocks, or nullptr
   std::uint8_t* columns;            // n_tiles(n_blocks) * kTileColumnBytes, or nullptr
 };
 
@@ -82,6 +82,10 @@ struct Impl : Backend {
   // GF(2^128), for the 128 columns and then, unless it is nullptr, for `bits`.
   void (*hash_columns)(const aes::KeySchedule& challenge, const std::uint8_t* columns,
                        const std::uint8_t* bits, std::size_t n_blocks, std::uint8_t* out);
+
+  // random_keys of vole.h; `delta` or `first` may be nullptr.
+  void (*random_keys)(const aes::KeySchedule& key, const std::uint8_t* delta, const Tweak* first,
+                      const std::uint8_t* rows, std::size_t n, std::uint8_t* out);
 
   LpnKernels lpn;
 };

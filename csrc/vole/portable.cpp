@@ -6,6 +6,7 @@
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_portable.h"
+#include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
 
@@ -48,11 +49,12 @@ struct Isa : LanesPortable {
   }
 };
 
-using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable>;
+using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf128Portable,
+                                WholeSteps<bitmatrix::TransposePortable>>;
 
 }  // namespace
 
 const Impl portable{{"portable", 0},         Trees<Isa>::expand,   Trees<Isa>::reconstruct, Kernel::extend,
-                    Kernel::columns_to_rows, Kernel::hash_columns, kLpnKernels<Isa>};
+                    Kernel::columns_to_rows, Kernel::hash_columns, RandomKeys<Isa>::keys,   kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

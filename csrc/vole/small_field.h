@@ -18,7 +18,21 @@
 namespace crypsis::vole {
 namespace {
 
-template <class Isa, class Transpose, class Field>
+// Where shuffles do not run beside AES: the transpose of a tile at once.
+template <class Transpose>
+class WholeSteps {
+ public:
+  void begin(const std::uint8_t* columns, std::uint8_t* rows) {
+    bitmatrix::rows_to_blocks<Transpose>(columns, kColumnStride, 128 * kTileBlocks, rows, scratch_);
+  }
+  void step() {}
+  void finish() {}
+
+ private:
+  bitmatrix::TileScratch<Transpose> scratch_;
+};
+
+template <class Isa, class Transpose, class Field, class Steps>
 struct SmallFieldKernel {
   using Blocks = typename Isa::Blocks;
   using RoundKeys = typename Isa::RoundKeys;
@@ -27,9 +41,11 @@ struct SmallFieldKernel {
   static_assert(kTileBlocks % kGroup == 0);
 
   struct Scratch {
-    alignas(64) std::uint8_t columns[kColumns * kColumnStride];
+    alignas(64) std::uint8_t columns[2][kTileColumnBytes];  // of this tile, and of the one before
+    alignas(64) std::uint8_t counters[kTileBytes];
     alignas(64) std::uint8_t total[kTileBytes];
     alignas(64) std::uint8_t choices[kTileBytes];
+    Steps steps;
     bitmatrix::TileScratch<Transpose> transpose;
   };
 
@@ -41,38 +57,43 @@ struct SmallFieldKernel {
     }
   }
 
-  // All streams of one tree over one tile, added to its columns and, from a full tree, to `total`.
+  [[gnu::always_inline]] static void stream(const RoundKeys& keys, const std::uint8_t* counters,
+                                            Blocks (&x)[kWide]) {
+#pragma GCC unroll 8
+    for (std::size_t r = 0; r < kWide; ++r) x[r] = Blocks::load(counters + r * sizeof(Blocks));
+    Isa::encrypt(keys, x);
+  }
+
+  // All streams of one tree over one tile, added to its columns and, from a full tree, to scratch.total.
   template <bool kFull>
-  static void add_tree(const aes::KeySchedule* leaves, unsigned depth, std::uint64_t first_block,
-                       std::uint8_t* columns, std::uint8_t* total) {
+  static void add_tree(const aes::KeySchedule* leaves, unsigned depth, std::uint8_t* columns,
+                       Scratch& scratch) {
     for (std::size_t pair = 0; pair < std::size_t{1} << (depth - 1); ++pair) {
       const RoundKeys even_keys(leaves[2 * pair]);
       const RoundKeys odd_keys(leaves[2 * pair + 1]);
-      for (std::size_t group = 0; group < kTileBlocks; group += kGroup) {
-        const std::size_t at = group * kBlockBytes;
+      for (std::size_t at = 0; at < kTileBytes; at += kGroup * kBlockBytes) {
         Blocks sum[kWide];
-#pragma GCC unroll 8
-        for (int r = 0; r < kWide; ++r) {
-          sum[r] = Blocks::sequence(first_block + group + static_cast<std::size_t>(r) * Blocks::kBlocks, 0);
-        }
-        Isa::encrypt(odd_keys, sum);
+        stream(odd_keys, scratch.counters + at, sum);
         add_to(columns + at, sum);
         if (kFull || pair != 0) {
           Blocks even[kWide];
-#pragma GCC unroll 8
-          for (int r = 0; r < kWide; ++r) {
-            even[r] =
-                Blocks::sequence(first_block + group + static_cast<std::size_t>(r) * Blocks::kBlocks, 0);
-          }
-          Isa::encrypt(even_keys, even);
+          stream(even_keys, scratch.counters + at, even);
 #pragma GCC unroll 8
           for (int r = 0; r < kWide; ++r) sum[r] ^= even[r];
         }
-        if (kFull) add_to(total + at, sum);
+        if (kFull) add_to(scratch.total + at, sum);
         for (unsigned j = 1; j < depth; ++j) {
           if ((pair >> (j - 1)) & 1) add_to(columns + j * kColumnStride + at, sum);
         }
       }
+      scratch.steps.step();
+      if (depth < 4) scratch.steps.step();  // few pairs a tile
+    }
+  }
+
+  static void set_counters(std::uint64_t first_block, Scratch& scratch) {
+    for (std::size_t i = 0; i < kTileBlocks; i += Blocks::kBlocks) {
+      Blocks::sequence(first_block + i, 0).store(scratch.counters + i * kBlockBytes);
     }
   }
 
@@ -82,14 +103,14 @@ struct SmallFieldKernel {
     const std::size_t n_bytes = tile_blocks(job.n_blocks, tile) * kBlockBytes;
     std::uint8_t* correction =
         job.corrections_out + begin * kBlockBytes * keys.n_rows(job.choices != nullptr);
+    set_counters(job.first_block + begin, scratch);
     std::memset(scratch.choices, 0, kTileBytes);
     if (job.choices != nullptr) std::memcpy(scratch.choices, job.choices + begin * kBlockBytes, n_bytes);
     for (std::size_t i = 0, column = 0; i < keys.n_trees; column += keys.depth[i], ++i) {
       std::uint8_t* const to = columns + column * kColumnStride;
       std::memset(to, 0, keys.depth[i] * kColumnStride);
       std::memcpy(scratch.total, scratch.choices, kTileBytes);
-      add_tree<true>(keys.leaves + keys.first_leaf[i], keys.depth[i], job.first_block + begin, to,
-                     scratch.total);
+      add_tree<true>(keys.leaves + keys.first_leaf[i], keys.depth[i], to, scratch);
       if (i == 0 && job.choices == nullptr) {  // the first tree's own total is the choice: nothing to correct
         std::memcpy(scratch.choices, scratch.total, kTileBytes);
       } else {
@@ -104,6 +125,7 @@ struct SmallFieldKernel {
                             Scratch& scratch, std::uint8_t* columns) {
     const std::size_t begin = tile * kTileBlocks;
     const std::size_t n_bytes = tile_blocks(job.n_blocks, tile) * kBlockBytes;
+    set_counters(job.first_block + begin, scratch);
     const std::uint8_t* correction = job.corrections + begin * kBlockBytes * keys.n_rows(job.chosen);
     for (std::size_t i = 0, column = 0; i < keys.n_trees; column += keys.depth[i], ++i) {
       std::memset(scratch.total, 0, kTileBytes);
@@ -118,7 +140,7 @@ struct SmallFieldKernel {
           (Blocks::load(scratch.total + at) & mask).store(to + j * kColumnStride + at);
         }
       }
-      add_tree<false>(keys.leaves + keys.first_leaf[i], keys.depth[i], job.first_block + begin, to, nullptr);
+      add_tree<false>(keys.leaves + keys.first_leaf[i], keys.depth[i], to, scratch);
     }
   }
 
@@ -128,14 +150,19 @@ struct SmallFieldKernel {
     const WipeGuard wipe(scratch);
     for (std::size_t tile = begin_tile; tile < end_tile; ++tile) {
       std::uint8_t* const columns =
-          job.columns != nullptr ? job.columns + tile * kTileColumnBytes : scratch.columns;
+          job.columns != nullptr ? job.columns + tile * kTileColumnBytes : scratch.columns[tile % 2];
       (keys.full ? sender_tile : receiver_tile)(keys, job, tile, scratch, columns);
-      if (job.columns == nullptr) {
-        bitmatrix::rows_to_blocks<Transpose>(columns, kColumnStride, 128 * tile_blocks(job.n_blocks, tile),
-                                             job.rows + tile * kTileBlocks * kColumns * kBlockBytes,
-                                             scratch.transpose);
+      scratch.steps.finish();  // of the tile before
+      if (job.rows == nullptr) continue;
+      const std::size_t n = tile_blocks(job.n_blocks, tile);
+      std::uint8_t* const rows = job.rows + tile * kTileBlocks * kColumns * kBlockBytes;
+      if (n == kTileBlocks) {
+        scratch.steps.begin(columns, rows);
+      } else {
+        bitmatrix::rows_to_blocks<Transpose>(columns, kColumnStride, 128 * n, rows, scratch.transpose);
       }
     }
+    scratch.steps.finish();
   }
 
   static void columns_to_rows(const std::uint8_t* columns, std::size_t n_blocks, std::size_t begin_tile,

@@ -38,6 +38,18 @@ inline constexpr std::size_t kDeltaBits = 128;
 // Depths of the trees that make 128 bits of Delta with k bits each, k = 1 to 8; the last one takes what is left.
 std::vector<std::uint8_t> tree_depths(unsigned k);
 
+// A tweak of TMMO: the low half counts from item to item, below 2^64, the high one tells sessions apart.
+struct Tweak {
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+};
+
+// Correlated rows to keys [GKWY20], n of them: with `delta` (16 bytes) out[2 i], out[2 i + 1] = H(rows[i]),
+// H(rows[i] ^ delta); without, out[i] = H(rows[i]), and then out may be rows. H is TMMO with the tweak first + i, or MMO
+// where `first` is nullptr, under the aes slug's key for hashes. Constant-time.
+void random_keys(std::string_view backend, const std::uint8_t* rows, std::size_t n, const std::uint8_t* delta,
+                 const Tweak* first, std::uint8_t* out, int threads);
+
 struct SmallFieldKeys;
 struct SmallFieldJob;
 

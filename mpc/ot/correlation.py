@@ -46,12 +46,24 @@ class CotSource(ABC):
     """32 bytes that both parties agree on, unlike those of any other session."""
 
     _why_dead: str = ""
+    _next_tweak: int = 0
     _running: bool = False
 
     @property
     def alive(self) -> bool:
         """Whether `blocks` may still be called."""
         return not self._why_dead
+
+    def take_tweaks(self, count: int) -> int:
+        """The first of `count` tweaks for `vole.random_keys` that nobody had before, the same at both parties.
+
+        The session makes the upper half, a counter the lower one.
+        """
+        first = self._next_tweak
+        if first + count >= 1 << 64:
+            raise DeadSource("2^64 tweaks were used: start a new session")
+        self._next_tweak += count
+        return int.from_bytes(self.session[:8], "little") << 64 | first
 
     def close(self) -> None:
         """Wipe the secrets. The channel stays open: it is the caller's."""
@@ -84,14 +96,26 @@ class CotSource(ABC):
         try:
             yield
         except BaseException as error:
-            self._kill(
-                "an iteration was not finished"
-                if isinstance(error, GeneratorExit)
-                else f"it failed before ({type(error).__name__})"
-            )
+            self._kill(_reason(error))
             raise
         finally:
             self._running = False
+
+    @contextmanager
+    def to_the_end(self) -> Generator[None]:
+        """Around a protocol that uses this source: the source dies unless the block comes to its end."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, DeadSource | ValueError | TypeError) or self._running:
+                self._kill(_reason(error))
+            raise
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, GeneratorExit):
+        return "an iteration was not finished"
+    return f"it failed before ({type(error).__name__})"
 
 
 class CotSender(CotSource):

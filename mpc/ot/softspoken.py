@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """SoftSpokenOT [Roy22]: correlated OTs from 128 base OTs, for k = 1 to 8; k = 1 is IKNP [IKNP03, ALSZ13].
 
-Delta's 128 bits are cut into n = ceil(128 / k) parts of k bits (the last may have fewer). For each there is a GGM tree
-of 2^k leaves. R below is the receiver of the OTs, who knows every leaf; S the sender, who knows Delta and every leaf but
-the one that its part of Delta names.
+Delta's 128 bits are cut into n = ceil(128 / k) parts of k bits (the last may have fewer). For each there is a GGM
+tree of 2^k leaves. R below is the receiver of the OTs, who knows every leaf; S the sender, who knows Delta and every
+leaf but the one that its part of Delta names.
 
 Set-up, once a session (base OTs: `base`, S being their receiver):
 
@@ -22,15 +22,16 @@ For each chunk of L positions (r_(i,x): L bits of the counter stream of leaf x o
 
 Transposed, the 128 bits v and w of a position are t and q = t ^ c Delta.
 
-Malicious security. The set-up's proofs bind R to leaves that do not depend on S's choice. Of the chunks, R's rows u_i ^ c
-must hide the same c in every tree. H is the universal hash of the subspace VOLE's check: a random linear map of L bits
-to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing else, so that what is sent is uniform (the paper
-takes the mask from the hash's identity part). If two trees carry different c, their hashes differ for all but 2^-128 of
-the maps; over all pairs of trees, (n^2 / 2) 2^-128 <= 2^-115 a chunk. The map is drawn after R's rows are fixed, by
-Fiat-Shamir: a BLAKE3 tree over the rows, and SHA-256 over its digests, the session and the chunk's counter. Chosen over
-a challenge from S because the chunks then need no round of their own, however long the line, and R's memory stays that
-of one chunk. What it costs: R may try maps offline, so the bound holds per try, 2^-115 each, which is 2^-40
-after 2^75 hashes of whole chunks. The hash is modelled as a random oracle, AES as an ideal cipher.
+Malicious security. The set-up's proofs bind R to leaves that do not depend on S's choice. Of the chunks, R's rows
+u_i ^ c must hide the same c in every tree. H is the universal hash of the subspace VOLE's check: a random linear map of
+L bits to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing else, which mask what is sent. If two
+trees carry different c, their hashes differ for all but 2^-128 of the maps; over all pairs of trees, that is (n^2 / 2)
+2^-128 <= 2^-115 a chunk. A tree whose hash differs passes only if R guessed Delta_i, all of it.
+The map is drawn after R's rows are fixed, by Fiat-Shamir: BLAKE3 of each KiB of the rows, and SHA-256 over its digests,
+the session and the chunk's counter. Chosen over a challenge from S because the chunks then need no round of their own,
+however long the line, and R's memory stays that of one chunk. What it costs: R may try rows offline until a map suits
+it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes are modelled as random oracles, AES
+under the challenge as an ideal cipher.
 
 Leaks     the number of items. Malicious R: selective abort: it may guess bits of Delta, is caught unless the guess is
           right (m bits: all but 2^-m), and then knows them; the 128 - m others keep the correlations as hard to break
@@ -40,7 +41,8 @@ Bits an OT   random choices n - 1, chosen n; k = 4: 31, 32. Malicious: 128 posit
           65,408 OTs. Set-up: 16 KiB or so (`setup_bytes`).
 Rounds    1 for the set-up, none for the chunks: R only sends.
 Cost      AES blocks an OT: R 2^k n / 128 (k = 4: 4), S (2^k - 1) n / 128.
-LAN, WAN  k = 4 at 1 Gbit/s and more (k = 2 above 10); k = 8 on slow lines, where `ferret` sends less still.
+LAN, WAN  `recommend` says which k: 2 to 4 at 10 Gbit/s, 5 or 6 at 1 Gbit/s, 8 on slower lines, where `ferret` sends
+          less still. k = 4 is the default.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ ASSUMES = (
 )
 DELTA_BITS = 128
 CHUNK_BLOCKS = 512
-"""128 positions each: 65,536 positions, 1 MiB of rows, are made and checked at a time."""
+"""128 positions each: 65,536 positions, 1 MiB of rows, are sent and checked at a time."""
+PIECE_BLOCKS = 128
+"""Of a chunk so much is handed out at a time: what a caller makes of it then stays in the cache."""
 
 _PROOF_BYTES = 32
 _CHECK_BYTES = (DELTA_BITS + 1) * BLOCK_BYTES
@@ -193,9 +197,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
     def _set_up(self) -> None:
         bits = np.unpackbits(self.delta, bitorder="little")
         # A level's base OT chooses the side away from the path; the path takes a part's bits from the highest.
-        order = np.concatenate(
-            [first + np.arange(depth)[::-1] for first, depth in _columns(self.depths)]
-        )
+        order = np.concatenate([first + np.arange(depth)[::-1] for first, depth in _columns(self.depths)])
         keys = base.receive(
             self._channel,
             (1 - bits[order]).astype(np.uint8),
@@ -232,7 +234,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             tree.fill(0)
 
     def _check_trees(self, leaves: list[Bytes], bits: Bytes, xors: Bytes, digests: Bytes) -> None:
-        """VerifyPPRF [Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all together from the hash."""
+        """[Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all are confirmed by the hash."""
         good = True
         parts = _columns(self.depths)
         for proofs, (first, depth), xor, digest in zip(
@@ -245,7 +247,9 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             proofs[:] = np.where(missing[:, None], found, proofs)
             good &= secrets.compare_digest(_tree_digest(self.session, proofs), digest.tobytes())
         if not good:
-            raise ProtocolAbort("the peer's trees are not consistent: it does not follow SoftSpokenOT's set-up")
+            raise ProtocolAbort(
+                "the peer's trees are not consistent: it does not follow SoftSpokenOT's set-up"
+            )
 
     def blocks(self, n_items: int, *, chosen: bool = False) -> Iterator[Bytes]:
         """As `CotSender.blocks`."""
@@ -255,34 +259,49 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
 
     def _run(self, n_items: int, chosen: bool) -> Iterator[Bytes]:
         with self._use():
-            for _, n in self._chunks(n_items):
-                yield self._chunk(n, chosen)
+            for begin, n in self._chunks(n_items):
+                for at, piece in self._chunk(n, chosen):
+                    if begin + at + len(piece) == n_items:
+                        break
+                    yield piece
+        yield piece  # the last one: nothing is open any more
 
-    def _chunk(self, n: int, chosen: bool) -> Bytes:
+    def _chunk(self, n: int, chosen: bool) -> Iterator[tuple[int, Bytes]]:
+        """(items of the chunk before it, rows) of each piece."""
         field = self._field
         n_blocks = self._n_blocks(n)
         first, number = self._advance(n_blocks)
-        size = field.n_rows(chosen) * n_blocks * BLOCK_BYTES
+        block_bytes = field.n_rows(chosen) * BLOCK_BYTES
+        size = block_bytes * n_blocks
         message = self._receive("a chunk", size + self._checked * _CHECK_BYTES)
         corrections = message[:size]
-        rows = self._arena("rows", 128 * n_blocks * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
-        if not self._checked:
+        # Without a check rows are made when they are asked for; with one, all of the chunk's before the first goes out.
+        step = n_blocks if self._checked else PIECE_BLOCKS
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
+        for at in range(0, n_blocks, step):
+            m = min(step, n_blocks - at)
+            rows = self._arena("rows", 128 * m * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
             field.extend_punctured(
-                first, n_blocks, chosen=chosen, corrections=corrections, rows=rows, threads=self._threads
+                first + at,
+                m,
+                chosen=chosen,
+                corrections=corrections[at * block_bytes : (at + m) * block_bytes],
+                rows=rows,
+                columns=columns,
+                threads=self._threads,
             )
-            return rows[:n]
-        columns = self._arena("columns", vole.columns_bytes(n_blocks))
-        field.extend_punctured(
-            first, n_blocks, chosen=chosen, corrections=corrections, columns=columns, threads=self._threads
-        )
-        challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+            if columns is not None:
+                challenge = self._challenge(number, first, n_blocks, chosen, corrections)
+                self._check_chunk(message[size:].reshape(-1, BLOCK_BYTES), challenge, columns, n_blocks)
+            for begin, stop in _pieces(min(n - 128 * at, 128 * m)):
+                yield 128 * at + begin, rows[begin:stop]
+
+    def _check_chunk(self, theirs: Bytes, challenge: bytes, columns: Bytes, n_blocks: int) -> None:
+        """H(w) = H(v) ^ Delta H(c) in every column [Roy22, section 4]."""
         own = vole.hash_columns(challenge, columns, n_blocks)
-        theirs = message[size:].reshape(-1, BLOCK_BYTES)
         mask = 0 - np.unpackbits(self.delta, bitorder="little")[:, None]
         if np.bitwise_or.reduce(own ^ theirs[:DELTA_BITS] ^ (theirs[DELTA_BITS] & mask), axis=None):
             raise ProtocolAbort("the check of a chunk failed: the peer's corrections are not consistent")
-        vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
-        return rows[:n]
 
     def _wipe(self) -> None:
         super()._wipe()
@@ -336,7 +355,13 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
         with self._use():
             for begin, n in self._chunks(n_items):
                 part = None if choices is None else choices[begin // 8 : (begin + n + 7) // 8]
-                yield self._chunk(n, part)
+                bits, rows = self._chunk(n, part)
+                for at, stop in _pieces(n):
+                    piece = bits[at // 8 : (stop + 7) // 8], rows[at:stop]
+                    if begin + stop == n_items:
+                        break
+                    yield piece
+        yield piece  # the last one: nothing is open any more
 
     def _chunk(self, n: int, choices: Bytes | None) -> tuple[Bytes, Bytes]:
         field = self._field
@@ -355,32 +380,21 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
             # What is beyond the last item, the check's mask with it, is nobody's choice.
             rest = len(padded) - len(choices)
             padded[len(choices) :] = np.frombuffer(secrets.token_bytes(rest), np.uint8)
-        if not self._checked:
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                rows=rows,
-                threads=self._threads,
-            )
-        else:
-            columns = self._arena("columns", vole.columns_bytes(n_blocks))
-            field.extend_full(
-                first,
-                n_blocks,
-                choices=padded,
-                corrections=corrections,
-                bits=bits,
-                columns=columns,
-                threads=self._threads,
-            )
+        columns = self._arena("columns", vole.columns_bytes(n_blocks)) if self._checked else None
+        field.extend_full(
+            first,
+            n_blocks,
+            choices=padded,
+            corrections=corrections,
+            bits=bits,
+            rows=rows,
+            columns=columns,
+            threads=self._threads,
+        )
+        if columns is not None:
             challenge = self._challenge(number, first, n_blocks, chosen, corrections)
             message[size:] = vole.hash_columns(challenge, columns, n_blocks, bits=bits).reshape(-1)
         self._channel.send(self._stream, message.data)
-        if self._checked:
-            vole.columns_to_rows(columns, n_blocks, rows, threads=self._threads)
         if n % 8:
             bits[n // 8] &= (1 << n % 8) - 1
         return bits[: (n + 7) // 8], rows[:n]
@@ -417,6 +431,12 @@ def _columns(depths: tuple[int, ...]) -> list[tuple[int, int]]:
     """(first column, depth) of each tree."""
     firsts = np.cumsum((0, *depths[:-1]))
     return [(int(first), depth) for first, depth in zip(firsts, depths, strict=True)]
+
+
+def _pieces(n: int) -> list[tuple[int, int]]:
+    """(begin, end) of what is handed out of n items, the same at both parties."""
+    step = 128 * PIECE_BLOCKS
+    return [(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
 
 def _tree_digest(session: bytes, proofs: Bytes) -> bytes:

@@ -135,7 +135,8 @@ def test_the_measured_block_is_delimited_once() -> None:
 
 
 _CITED = re.compile(
-    r"\[((?:RFC|FIPS|SP|GB/T|ISO|PEP) [0-9-]+|ARCHITECTURE|BLAKE3|[A-Z][A-Za-z]+ \d{4}|[A-Z][A-Za-z]+\d\d)(?=[\],: -])"
+    r"\[((?:RFC|FIPS|SP|GB/T|ISO|PEP) [0-9-]+[A-Z]?|ARCHITECTURE|BLAKE3|[A-Z][A-Za-z]+ \d{4}|[A-Z][A-Za-z]+\d\d)"
+    r"(?=[\],: -])"
 )
 
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the constant-time programs run: an operation on secret bytes, and the planted leaks that they must catch.
+// What the constant-time programs run: an operation on secret bytes, and the planted leaks that they must
+// catch.
 #pragma once
 #include <cstdint>
 #include <cstring>

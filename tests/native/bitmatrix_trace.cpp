@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Usage: bitmatrix_trace BACKEND OPERATION [STEPS]
-// Compares the instruction traces of the operation for two secrets (trace.h); STEPS ends each run after so many.
+// Compares the instruction traces of the operation for two secrets (trace.h); STEPS ends each run after so
+// many.
 #include <cstdio>
 #include <cstdlib>
 #include <random>

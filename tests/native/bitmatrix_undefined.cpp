@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Usage, under valgrind only: bitmatrix_undefined BACKEND OPERATION
-// Declares the secret bytes uninitialised to memcheck and runs the operation: memcheck then reports each branch and each
-// address that depends on them. Exit status 2: bad usage or not under valgrind, which has no AVX-512 (bitmatrix_trace).
+// Declares the secret bytes uninitialised to memcheck and runs the operation: memcheck then reports each
+// branch and each address that depends on them. Exit status 2: bad usage or not under valgrind, which has no
+// AVX-512 (bitmatrix_trace).
 #include <cstdio>
 
 #include "bitmatrix_operations.h"

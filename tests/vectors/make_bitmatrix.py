@@ -37,7 +37,9 @@ def products(m: int) -> list[dict[str, str]]:
     for i in range(4):
         a, b = (int.from_bytes(stream(f"gf {m} {i} {x}", width), "little") % (1 << m) for x in "ab")
         product = reference.multiply(a, b, m)
-        cases.append({k: v.to_bytes(width, "little").hex() for k, v in zip("abc", (a, b, product), strict=True)})
+        cases.append(
+            {k: v.to_bytes(width, "little").hex() for k, v in zip("abc", (a, b, product), strict=True)}
+        )
     return cases
 
 

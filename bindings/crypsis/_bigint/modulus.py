@@ -58,7 +58,7 @@ class Modulus:
     n: the modulus, a Python integer. ValueError where it is even or of another size.
     """
 
-    __slots__ = ("_core", "_n", "_on_devices", "_r")
+    __slots__ = ("__weakref__", "_core", "_n", "_on_devices", "_r")
 
     def __init__(self, n: int) -> None:
         if not isinstance(n, int) or isinstance(n, bool):

@@ -25,7 +25,7 @@ from crypsis._homomorphic.encoding import DEFAULT, Encoded, Exponents, fixed_poi
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.numpy_calls import cipher_arrays, implements
 from crypsis._homomorphic.reductions import Reductions
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.secret import wiping
 from crypsis.cuda import _registry
 
 if TYPE_CHECKING:
@@ -134,10 +134,17 @@ class UnblindedCipherArray(Reductions):
         operations.steps_between(plain.exponent, target, plain.size, self.base, key.max_int)
         plain = plain.align(target)
         key.check_range(plain)
-        message = key.trivial(plain, device=self._device)
         rows = operations.align(left._rows, left.exponent, target, self.base, key)
-        total = bigint.mod_mul(rows, message, key.modulus, montgomery=True)
-        wipe(message)
+        total = limbs.module_of(rows).empty_like(rows)
+
+        def work(part: slice) -> None:
+            size = part.stop - part.start
+            block = Encoded(plain.magnitude[part], plain.negative[part], 0, plain.base, (size,))
+            with wiping() as secret:
+                message = secret(key.trivial(block, device=self._device))
+                bigint.mod_mul(rows[part], message, key.modulus, montgomery=True, out=total[part])
+
+        devices.in_blocks(len(rows), self._device, 8 * key.modulus.limbs, work, what="addition")
         return self._result(total, shape, target)
 
     def __mul__(self, other: Any) -> UnblindedCipherArray:
@@ -235,10 +242,13 @@ class UnblindedCipherArray(Reductions):
         """`rerandomize` with factors from `blinder`, which are wiped."""
         key = self.public_key
         rows = limbs.module_of(self._rows).empty_like(self._rows)
-        for part in devices.blocks(self.size, self._device, 8 * key.modulus.limbs):
-            factors = blinder(part.stop - part.start)
-            bigint.mod_mul(self._rows[part], factors, key.modulus, montgomery=True, out=rows[part])
-            wipe(factors)
+
+        def work(part: slice) -> None:
+            with wiping() as secret:
+                factors = secret(blinder(part.stop - part.start))
+                bigint.mod_mul(self._rows[part], factors, key.modulus, montgomery=True, out=rows[part])
+
+        devices.in_blocks(self.size, self._device, 8 * key.modulus.limbs, work, what="blinding")
         return CipherArray(key, rows, self.shape, self.exponent, self.base)
 
     def to_bytes(self) -> bytes:

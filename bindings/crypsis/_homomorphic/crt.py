@@ -12,9 +12,9 @@ from math import gcd
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import Constant, beside, wipe_copy, wipe_with
+from crypsis._homomorphic.devices import Constant, beside_secret
 from crypsis._homomorphic.limbs import Bools, Limbs
-from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis._homomorphic.secret import Frozen, wiping
 
 
 def montgomery_constant(value: int, modulus: bigint.Modulus, *, power: int = 1) -> Constant:
@@ -79,7 +79,6 @@ class PrimeSquare(Frozen):
             _one=Constant.of(1, modulus.limbs),
             _largest=Constant.of(p - 1, quotient_modulus.limbs),
         )
-        wipe_with(self, modulus)
 
     def __repr__(self) -> str:
         return f"PrimeSquare(<secret prime of {self.p_bits} bits>)"
@@ -91,20 +90,17 @@ class PrimeSquare(Frozen):
         limit = self._square.beside(rows)
         for start in reversed(starts[:-1]):
             part = limbs.resize(rows[:, start : start + self._chunk], self.modulus.limbs)
-            shifted = times(result, self._shift, self.modulus)
-            wipe(result)
-            result = limbs.add_mod(shifted, part, limit)
-            wipe(shifted)
+            with wiping() as secret:
+                shifted = secret(times(secret(result), self._shift, self.modulus))
+                result = limbs.add_mod(shifted, part, limit)
         return result
 
     def secret_power(self, rows: Limbs, exponent: int, exponent_bits: int) -> Limbs:
         """rows^exponent mod p^2, constant-time in both; `exponent_bits` is public."""
         host = limbs.from_int(exponent, limbs.n_limbs(exponent_bits))
-        power = beside(host, rows)
-        result = bigint.powm(rows, power, self.modulus, exponent_bits=exponent_bits)
-        wipe_copy(power, host)
-        wipe(host)
-        return result
+        with wiping() as secret:
+            power = secret(beside_secret(secret(host), rows))
+            return bigint.powm(rows, power, self.modulus, exponent_bits=exponent_bits)
 
     def logarithm(self, rows: Limbs, factor: Constant) -> tuple[Limbs, Bools]:
         """(factor * (x - 1) / p mod p, whether x = 1 mod p) of rows x below p^2; factor a Montgomery constant mod p^2.
@@ -112,10 +108,10 @@ class PrimeSquare(Frozen):
         The numbers are `uint64[n, p_limbs]`. The factor goes in first: x - 1 = p t, and factor * p t mod p^2 is
         p (factor * t mod p). An x that is not 1 mod p makes a quotient above p: x then is no power that it should be.
         """
-        less = limbs.sub(rows, self._one.beside(rows))[0]
-        multiples = times(less, factor, self.modulus)
-        quotients = times(multiples, self._inverse, self._odd)
-        exact = limbs.at_most(quotients, self._largest.beside(rows))
-        result = limbs.resize(quotients, self.p_limbs)
-        wipe(less, multiples, quotients)
-        return result, exact
+        with wiping() as secret:
+            less = secret(limbs.sub(rows, self._one.beside(rows))[0])
+            multiples = secret(times(less, factor, self.modulus))
+            quotients = secret(times(multiples, self._inverse, self._odd))
+            exact = limbs.at_most(quotients, self._largest.beside(rows))
+            narrow = limbs.resize(quotients, self.p_limbs)
+            return (narrow.copy() if narrow is quotients else narrow), exact

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -19,6 +19,9 @@ from crypsis import _arguments, bigint
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.limbs import Limbs
 from crypsis.cuda import _registry
+from crypsis.cuda import bigint as bigint_on_device
+from crypsis.cuda._bigint_kernels import known_values, wipe_last
+from crypsis.cuda._blocks import in_blocks as in_blocks_on_device
 from crypsis.cuda._device import Device
 
 P = ParamSpec("P")
@@ -56,8 +59,15 @@ def device_of(rows: Any) -> Device | None:
 
 
 def at(device: Device | None) -> AbstractContextManager[None]:
-    """Meanwhile the device is CuPy's current one, as work on its arrays needs it."""
-    return nullcontext() if device is None else device.current()
+    """Meanwhile the device is CuPy's current one, as work on its arrays needs it, and rows are known to be residues:
+    those of ciphertexts, which were checked when they came, of keys, and random numbers."""
+    return nullcontext() if device is None else _there(device)
+
+
+@contextmanager
+def _there(device: Device) -> Iterator[None]:
+    with device.current(), known_values():
+        yield
 
 
 def current(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -68,7 +78,7 @@ def current(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
         device = self._device
         if device is None:
             return method(self, *args, **kwargs)
-        with device.current():
+        with _there(device):
             return method(self, *args, **kwargs)
 
     return run  # type: ignore[return-value]  # a function is a method too
@@ -86,17 +96,25 @@ def placed(host: npt.NDArray[Any], device: Device | None) -> Any:
 
 
 def placed_secret(host: Limbs, device: Device | None) -> Limbs:
-    """`placed`, and the host's array is wiped where a copy was made of it."""
+    """`placed`, and the host's array is wiped where a copy was to be made of it."""
     if device is None:
         return host
-    copy: Limbs = device.from_host(host)
-    host.fill(0)
+    try:
+        copy: Limbs = device.from_host_secret(host)
+    finally:
+        host.fill(0)
     return copy
 
 
 def beside(host: npt.NDArray[Any], rows: Any) -> Any:
     """`host`, placed where `rows` are."""
     return host if type(rows) is np.ndarray else placed(host, device_of(rows))
+
+
+def beside_secret(host: npt.NDArray[Any], rows: Any) -> Any:
+    """`beside`, and a copy leaves no other on its way; for `wipe_copy`."""
+    device = device_of(rows)
+    return host if device is None else device.from_host_secret(np.ascontiguousarray(host))
 
 
 def wipe_copy(copy: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
@@ -110,6 +128,29 @@ def to_host(array: Any) -> npt.NDArray[Any]:
     device = device_of(array)
     host: npt.NDArray[Any] = array if device is None else device.to_host(array)
     return host
+
+
+def to_host_secret(array: Any) -> npt.NDArray[Any]:
+    """`to_host` that leaves no copy on the way; a device's array is wiped, the host's comes back as it is."""
+    device = device_of(array)
+    if device is None:
+        same: npt.NDArray[Any] = array
+        return same
+    try:
+        return device.to_host_secret(array)
+    finally:
+        array.fill(0)
+
+
+def planned(name: str, rows: Limbs, *plan: Any, **options: Any) -> Limbs:
+    """`crypsis.bigint.<name>` of rows anywhere and of what says which belong together, on the host: nothing of that
+    goes to a device to come back for the planning."""
+    device = device_of(rows)
+    if device is None:
+        result: Limbs = getattr(bigint, name)(rows, *plan, **options)
+    else:
+        result = getattr(bigint_on_device, name)(device, rows, *plan, **options)
+    return result
 
 
 def plain(name: str, values: Any) -> Any:
@@ -169,9 +210,10 @@ class Constant:
             if not self._copies:
                 # Not at the end of the process, when the devices may be gone: the driver clears the memory then.
                 weakref.finalize(self, _wipe_copies, self._copies).atexit = False
-            copy = device.from_host(self.row)
+            copy = device.from_host_secret(self.row)
             device.synchronize()  # it may be used on another stream next
-            self._copies.setdefault(device, copy)
+            if self._copies.setdefault(device, copy) is not copy:
+                wipe_last(device, copy)
         return self._copies[device]
 
     def __repr__(self) -> str:
@@ -180,29 +222,7 @@ class Constant:
 
 def _wipe_copies(copies: dict[Device, Limbs]) -> None:
     for device, copy in copies.items():
-        _wipe_last(device, copy)
-
-
-def _wipe_last(device: Device, array: Limbs) -> None:
-    """Zeros before the memory is given back. Waits: other streams may still read it, or be the next to get it."""
-    with device.current():
-        device.synchronize()
-        array.fill(0)
-        device.synchronize()
-
-
-def wipe_with(owner: object, modulus: bigint.Modulus, base: bigint.FixedBase | None = None) -> None:
-    """What devices keep of a secret modulus, and of a base modulo it, is overwritten with zeros when `owner` goes."""
-    tables = {} if base is None else base._tables
-    weakref.finalize(owner, _wipe_kept, modulus._on_devices, tables).atexit = False
-
-
-def _wipe_kept(constants: dict[Device, Any], tables: dict[Any, Any]) -> None:
-    for device, kernels in constants.items():
-        _wipe_last(device, kernels.constants)
-    for (device, _), table in tables.items():
-        if isinstance(device, Device):
-            _wipe_last(device, table.table)
+        wipe_last(device, copy)
 
 
 BLOCK_ROWS = 2048
@@ -214,11 +234,15 @@ IN_FLIGHT = 32
 """Rows of memory that the work on one row takes at most, temporary arrays and all."""
 
 
-def blocks(n_rows: int, device: Device | None, row_bytes: int) -> Iterator[slice]:
-    """Slices of at most BLOCK_ROWS rows; on a device, of as many as fit the memory that is free, in wide limits."""
-    size = BLOCK_ROWS
-    if device is not None and n_rows > MIN_DEVICE_ROWS:
-        fit = device.free_bytes() // (IN_FLIGHT * row_bytes)
-        size = max(MIN_DEVICE_ROWS, min(MAX_DEVICE_ROWS, fit))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
+def in_blocks(
+    n_rows: int, device: Device | None, row_bytes: int, work: Callable[[slice], None], *, what: str
+) -> None:
+    """Calls `work(slice)` for slices of at most BLOCK_ROWS rows; on a device, of as many as fit the memory that is
+    free, in wide limits, and fewer where that runs out. DeviceMemoryError where MIN_DEVICE_ROWS do not fit."""
+    if device is None:
+        for start in range(0, n_rows, BLOCK_ROWS):
+            work(slice(start, min(start + BLOCK_ROWS, n_rows)))
+        return
+    in_blocks_on_device(
+        device, n_rows, IN_FLIGHT * row_bytes, work, what=what, least=MIN_DEVICE_ROWS, most=MAX_DEVICE_ROWS
+    )

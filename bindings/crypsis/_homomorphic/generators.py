@@ -9,7 +9,7 @@ from crypsis._homomorphic.crt import montgomery_constant, times
 from crypsis._homomorphic.devices import Constant, placed_secret
 from crypsis._homomorphic.encoding import Encoded
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import wipe
+from crypsis._homomorphic.secret import wiping
 from crypsis.cuda._device import Device
 
 MESSAGE_CLASSES = (16, 24, 32, 48, 64, 128, 256, 512)
@@ -47,12 +47,11 @@ class Generators:
         host = limbs.select(
             encoded.negative, limbs.sub(offset, magnitude)[0], limbs.add(magnitude, offset)[0]
         )
-        exponents = placed_secret(host, device)
-        table = self._table("g", k + 1)
-        power = (table.powm_vartime if vartime else table.powm)(exponents, montgomery=True)
-        result = times(power, self._shift(k), self._modulus)
-        wipe(exponents, power)
-        return result
+        with wiping() as secret:
+            exponents = secret(placed_secret(secret(host), device))
+            table = self._table("g", k + 1)
+            power = secret((table.powm_vartime if vartime else table.powm)(exponents, montgomery=True))
+            return times(power, self._shift(k), self._modulus)
 
     def _table(self, name: str, n_bits: int) -> bigint.FixedBase:
         # No lock here and below: a fork could leave it held in the child. Two threads may make the same twice.

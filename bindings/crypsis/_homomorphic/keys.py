@@ -26,7 +26,7 @@ from crypsis._homomorphic.encoding import (
 )
 from crypsis._homomorphic.limbs import Limbs
 from crypsis._homomorphic.primes import MIN_KEY_BITS
-from crypsis._homomorphic.secret import Frozen, wipe
+from crypsis._homomorphic.secret import Frozen, wiping
 from crypsis._homomorphic.validate import check_ciphertexts, out_of_range
 from crypsis.cuda._device import Device
 
@@ -128,6 +128,10 @@ class PublicKeyBase(Frozen):
     @abstractmethod
     def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
         """The same, uniform among all encryptions of zero: hides from the key's owner too how a value was made."""
+
+    def sent(self, encoded: Encoded, device: Device, held: Callable[[Any], Any]) -> Encoded:
+        """`encoded` as `trivial` takes it in blocks on `device`; what is copied there goes through `held`."""
+        return encoded
 
     @abstractmethod
     def trivial(self, encoded: Encoded, *, vartime: bool = False, device: Device | None = None) -> Limbs:
@@ -238,15 +242,21 @@ class PublicKeyBase(Frozen):
         encoded = encoding.encode(values)
         self.check_packed(encoded.packed_bits)
         self.check_range(encoded)
-        with devices.at(device):
+        with devices.at(device), wiping() as held:
             rows = devices.empty((encoded.size, self.modulus.limbs), device)
-            for part in devices.blocks(encoded.size, device, 8 * self.modulus.limbs):
+            sent = encoded if device is None else self.sent(encoded, device, held)
+
+            def work(part: slice) -> None:
                 size = part.stop - part.start
-                factors = blinder(size)
-                block = Encoded(encoded.magnitude[part], encoded.negative[part], 0, encoded.base, (size,))
-                message = self.trivial(block, vartime=vartime, device=device)
-                bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
-                wipe(message, factors)
+                block = Encoded(sent.magnitude[part], sent.negative[part], 0, sent.base, (size,))
+                # The factors first: on a device their kernels are queued behind the one copy that waits for those of
+                # the block before, so that random numbers are drawn while the device works.
+                with wiping() as secret:
+                    factors = secret(blinder(size))
+                    message = secret(self.trivial(block, vartime=vartime, device=device))
+                    bigint.mod_mul(message, factors, self.modulus, montgomery=True, out=rows[part])
+
+            devices.in_blocks(encoded.size, device, 8 * self.modulus.limbs, work, what="encryption")
         return CipherArray(self, rows, encoded.shape, encoded.exponent, encoded.base)
 
 

@@ -98,8 +98,10 @@ def resize(rows: Limbs, limbs: int) -> Limbs:
 def add(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a + b mod 2^(64 k), whether it overflowed) for `uint64[n, k]` and `uint64[n, k]` or `uint64[k]`."""
     total = a + b
-    into, overflow = _carries(total < a, total == _ONES)
+    made, passed = total < a, total == _ONES
+    into, overflow = _carries(made, passed)
     total += into
+    _clear(made, passed, into)
     return total, overflow
 
 
@@ -107,9 +109,17 @@ def sub(a: Limbs, b: Limbs) -> tuple[Limbs, Bools]:
     """(a - b mod 2^(64 k), whether it was negative); either side may be one `uint64[k]` for all."""
     difference = a - b
     difference = difference.reshape(-1, difference.shape[-1])
-    into, negative = _carries(a < difference, difference == 0)
+    made, passed = a < difference, difference == 0
+    into, negative = _carries(made, passed)
     difference -= into
+    _clear(made, passed, into)
     return difference, negative
+
+
+def _clear(*arrays: npt.NDArray[Any]) -> None:
+    """Zeros: what is left of secret numbers."""
+    for array in arrays:
+        array.fill(0)
 
 
 def _carries(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bools]:
@@ -146,16 +156,20 @@ def _carries_on_device(made: Bools, passed: Bools) -> tuple[npt.NDArray[Any], Bo
         through = passed[:, step:] & passed[:, :-step]
         made[:, step:] |= arrived
         passed[:, step:] = through
+        _clear(arrived, through)
         step *= 2
     into = module_of(made).zeros(made.shape, dtype=np.uint64)
     into[:, 1:] = made[:, :-1]
-    return into, made[:, -1]
+    return into, made[:, -1].copy()
 
 
 def select(condition: Bools, yes: Limbs, no: Limbs) -> Limbs:
     """Row i of `yes` where condition[i], else of `no`, by masks."""
     mask: Limbs = (np.uint64(0) - condition.astype(np.uint64))[:, None]
-    chosen: Limbs = (yes & mask) | (no & ~mask)
+    chosen: Limbs = yes & mask
+    other = no & ~mask
+    chosen |= other
+    _clear(mask, other)
     return chosen
 
 
@@ -163,13 +177,17 @@ def add_mod(a: Limbs, b: Limbs, modulus: Limbs) -> Limbs:
     """a + b mod `modulus` (`uint64[k]`), for operands below it."""
     total, overflow = add(a, b)
     reduced, below = sub(total, modulus)
-    return select(overflow | ~below, reduced, total)
+    result = select(overflow | ~below, reduced, total)
+    _clear(total, overflow, reduced, below)
+    return result
 
 
 def negate_where(rows: Limbs, negative: Bools, modulus: Limbs) -> Limbs:
     """modulus - row where `negative` (0 stays 0), else the row; for rows below `modulus`."""
     flipped, _ = sub(modulus, rows)
-    return select(negative & ~_is_zero(rows), flipped, rows)
+    result = select(negative & ~_is_zero(rows), flipped, rows)
+    _clear(flipped)
+    return result
 
 
 def _is_zero(rows: Limbs) -> Bools:
@@ -181,14 +199,23 @@ def _is_zero(rows: Limbs) -> Bools:
     while (width := union.shape[1]) > 1:
         half = width // 2
         low = union[:, :half] | union[:, half : 2 * half]
-        union = module_of(rows).concatenate([low, union[:, 2 * half :]], axis=1) if width % 2 else low
+        joined = module_of(rows).concatenate([low, union[:, 2 * half :]], axis=1) if width % 2 else low
+        if joined is not low:
+            _clear(low)
+        if union is not rows:
+            _clear(union)
+        union = joined
     nothing: Bools = union[:, 0] == 0
+    if union is not rows:
+        _clear(union)
     return nothing
 
 
 def at_most(rows: Limbs, bound: Limbs) -> Bools:
     """Whether each row is <= `bound` (`uint64[k]`)."""
-    below: Bools = ~sub(bound, rows)[1]
+    difference, above = sub(bound, rows)
+    _clear(difference)
+    below: Bools = ~above
     return below
 
 

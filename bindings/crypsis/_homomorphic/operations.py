@@ -15,10 +15,18 @@ import numpy.typing as npt
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import beside, device_of, placed_secret, wipe_copy
+from crypsis._homomorphic.devices import (
+    beside,
+    beside_secret,
+    device_of,
+    in_blocks,
+    placed_secret,
+    planned,
+    wipe_copy,
+)
 from crypsis._homomorphic.encoding import Encoded, Exponents
 from crypsis._homomorphic.limbs import Limbs
-from crypsis._homomorphic.secret import random_below
+from crypsis._homomorphic.secret import random_below, wiping
 
 if TYPE_CHECKING:
     from crypsis._homomorphic.keys import PublicKeyBase
@@ -85,8 +93,11 @@ def inverses(rows: Limbs, modulus: bigint.Modulus) -> Limbs:
     Rows may be powers of public ciphertexts to secret plaintexts, and the one inversion that `batch_inverse` makes, of
     the product of all, is not constant-time: a random row among them leaves nothing in that product to be told.
     """
-    blinded = limbs.concatenate([rows, placed_secret(random_below(1, modulus.n), device_of(rows))])
-    return bigint.batch_inverse(blinded, modulus, montgomery=True)[:-1]
+    with wiping() as secret:
+        blinding = secret(placed_secret(random_below(1, modulus.n), device_of(rows)))
+        inverted = bigint.batch_inverse(secret(limbs.concatenate([rows, blinding])), modulus, montgomery=True)
+        secret(inverted[-1:])
+        return inverted[:-1]
 
 
 def multiply(
@@ -100,17 +111,29 @@ def multiply(
     n_bits = max(1, limbs.bit_length(factors.magnitude))
     negative = bool(factors.negative.any())
     inverted = inverses(rows, modulus) if negative else rows
-    exponents = beside(factors.magnitude, rows)
-    if factors.size == 1:
-        bases = inverted if take is None else limbs.gather(inverted, take)
-        result = power(bases, exponents[0], modulus, exponent_bits=n_bits, montgomery=True)
-    else:
-        bases = rows if take is None else limbs.gather(rows, take)
-        if negative:
-            other = inverted if take is None else limbs.gather(inverted, take)
-            bases = limbs.select(beside(factors.negative, rows), other, bases)
-        result = power(bases, exponents, modulus, exponent_bits=n_bits, montgomery=True)
-    wipe_copy(exponents, factors.magnitude)
+    one = factors.size == 1
+    exponents = beside_secret(factors.magnitude, rows)
+    signs = beside_secret(factors.negative, rows)
+    result: Limbs = limbs.module_of(rows).empty(
+        (len(rows if take is None else take), modulus.limbs), dtype=np.uint64
+    )
+
+    def work(part: slice) -> None:
+        def chosen(source: Limbs) -> Limbs:
+            return source[part] if take is None else limbs.gather(source, take[part])
+
+        if one or not negative:
+            bases = chosen(inverted)
+        else:
+            bases = limbs.select(signs[part], chosen(inverted), chosen(rows))
+        powers = exponents[0] if one else exponents[part]
+        power(bases, powers, modulus, exponent_bits=n_bits, montgomery=True, out=result[part])
+
+    try:
+        in_blocks(len(result), device_of(rows), 8 * modulus.limbs, work, what="multiplication")
+    finally:
+        wipe_copy(exponents, factors.magnitude)
+        wipe_copy(signs, factors.negative)
     return result
 
 
@@ -136,26 +159,24 @@ def matrix_product(
     """
     if vartime or 0 in matrix.shape:
         signed = np.ascontiguousarray(matrix)
-        exponents = beside(signed, rows)
-        result = bigint.multi_powm_vartime(rows, exponents, modulus, montgomery=True)
-        wipe_copy(exponents, signed)
-        return result
+        return planned("multi_powm_vartime", rows, signed, modulus, montgomery=True)
     n_bits = max(1, int(np.abs(matrix).max()).bit_length())
     if matrix.min() >= 0:
         magnitudes = np.ascontiguousarray(matrix).view(np.uint64)
         return _multi_powm(rows, magnitudes, n_bits, modulus)
     magnitudes = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
     shifted = _multi_powm(rows, magnitudes, n_bits + 1, modulus)
-    whole = bigint.segmented_prod(rows, beside(segment_starts(1, len(rows)), rows), modulus, montgomery=True)
+    whole = planned("segmented_prod", rows, segment_starts(1, len(rows)), modulus, montgomery=True)
     excess = _public_power(inverses(whole, modulus), 1 << n_bits, modulus)
     return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
 
 
 def _multi_powm(rows: Limbs, magnitudes: Limbs, n_bits: int, modulus: bigint.Modulus) -> Limbs:
-    exponents = beside(magnitudes, rows)
-    result = bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
-    wipe_copy(exponents, magnitudes)
-    return result
+    exponents = beside_secret(magnitudes, rows)
+    try:
+        return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+    finally:
+        wipe_copy(exponents, magnitudes)
 
 
 def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:

@@ -91,15 +91,20 @@ class PrivateKeyBase(Frozen):
                 " decrypt with the key they were made for"
             )
         rows, device = ciphertexts._rows, ciphertexts._device
-        magnitudes, signs = [], []
-        with devices.at(device):
-            for part in devices.blocks(len(rows), device, 8 * self.modulus.limbs):
-                residues = self.residues(rows[part], first=part.start)
+        magnitudes: list[Limbs] = []
+        signs: list[Bools] = []
+
+        def work(part: slice) -> None:
+            residues = self.residues(rows[part], first=part.start)
+            try:
                 magnitude, negative = self.signed(residues)
+            finally:
                 wipe(residues)
-                magnitudes.append(devices.to_host(magnitude))
-                signs.append(devices.to_host(negative))
-                devices.wipe_copy(magnitude, magnitudes[-1])
+            magnitudes.append(devices.to_host_secret(magnitude))
+            signs.append(devices.to_host_secret(negative))
+
+        with devices.at(device):
+            devices.in_blocks(len(rows), device, 8 * self.modulus.limbs, work, what="decryption")
         magnitude = np.concatenate(magnitudes) if magnitudes else np.zeros((0, 1), dtype=np.uint64)
         used = limbs.n_limbs(limbs.bit_length(magnitude))
         return Encoded(

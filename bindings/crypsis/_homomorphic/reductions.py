@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from crypsis import bigint
 from crypsis._homomorphic import devices, limbs, operations
 from crypsis._homomorphic.array_base import ArrayBase
 from crypsis._homomorphic.encoding import Exponents
@@ -42,8 +41,8 @@ class Reductions(ArrayBase):
         """Sums along `axis`, or of everything. AxisError for an axis that is not there."""
         axis = self._axis(axis)
         rows, outer, length, exponent = self._segments(axis)
-        starts = devices.beside(operations.segment_starts(math.prod(outer), length), rows)
-        total = bigint.segmented_prod(rows, starts, self.public_key.modulus, montgomery=True)
+        starts = operations.segment_starts(math.prod(outer), length)
+        total = devices.planned("segmented_prod", rows, starts, self.public_key.modulus, montgomery=True)
         return self._result(total, outer, exponent)
 
     @devices.current
@@ -51,8 +50,8 @@ class Reductions(ArrayBase):
         """Running sums along `axis`, or over the raveled array."""
         axis = self._axis(axis)
         rows, outer, length, exponent = self._segments(axis)
-        starts = devices.beside(operations.segment_starts(math.prod(outer), length), rows)
-        running = bigint.cumulative_prod(rows, starts, self.public_key.modulus, montgomery=True)
+        starts = operations.segment_starts(math.prod(outer), length)
+        running = devices.planned("cumulative_prod", rows, starts, self.public_key.modulus, montgomery=True)
         if axis is None:
             return self._result(running, (length,), exponent)
         moved = np.moveaxis(np.arange(self.size).reshape(*outer, length), -1, axis)
@@ -87,8 +86,8 @@ class Reductions(ArrayBase):
         self: `[n]`, or `[n, k]` for k values of each row. bins: integers `[n]`, or `[n, f]` for f features, from 0 to
         n_bins - 1, -1 to leave the row out. index: integers, the rows to take. mask: `bool[n]`, the rows to take.
         cumulative: running sums over the bins. Returns `[n_bins]` or `[f, n_bins]`, with `[k]` behind it.
-        Memory addresses depend on bins, index and mask. Where the ciphertexts are on a GPU, bins may be there too,
-        which saves their copy; arrays on another device are a ValueError.
+        Memory addresses depend on bins, index and mask. Where the ciphertexts are on a GPU, these may be there too, and
+        are copied to the host, which plans the products; arrays on another device are a ValueError.
         """
         if self.ndim not in (1, 2):
             raise ValueError(f"histogram of shape {self.shape}: give one row a sample, [n] or [n, k]")
@@ -99,13 +98,17 @@ class Reductions(ArrayBase):
         rows, exponent = self._uniform()
         positions = self._positions().reshape(len(self), math.prod(self.shape[1:]))
         if chosen is not None:
-            numbers, positions = limbs.gather(numbers, chosen), positions[chosen]
-        if devices.device_of(numbers) is None:
-            numbers = devices.beside(np.ascontiguousarray(numbers), rows)
+            numbers, positions = np.ascontiguousarray(numbers[chosen]), positions[chosen]
         modulus = self.public_key.modulus
         parts = [
-            bigint.scatter_mul(
-                limbs.gather(rows, column), numbers, n_bins, modulus, cumulative=cumulative, montgomery=True
+            devices.planned(
+                "scatter_mul",
+                limbs.gather(rows, column),
+                numbers,
+                n_bins,
+                modulus,
+                cumulative=cumulative,
+                montgomery=True,
             )
             for column in positions.T
         ]
@@ -132,10 +135,9 @@ class Reductions(ArrayBase):
         return self._result(rows, (*outer, n_groups), exponent)
 
 
-def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> Any:
-    """`int32[n_rows]` or `int32[n_rows, f]`, where `bins` are. ValueError for what does not fit."""
-    on_device = devices.device_of(bins) is not None
-    numbers = bins if on_device else np.asarray(devices.plain("bins", bins))
+def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> npt.NDArray[np.int32]:
+    """`int32[n_rows]` or `int32[n_rows, f]` on the host. ValueError for what does not fit."""
+    numbers = np.asarray(devices.plain("bins", bins))
     if numbers.dtype.kind not in "iu" or numbers.ndim not in (1, 2) or len(numbers) != n_rows:
         raise ValueError(
             f"bins has dtype {numbers.dtype} and shape {numbers.shape}: give integers, {n_rows} rows"
@@ -144,7 +146,7 @@ def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> Any:
         least, most = int(numbers.min()), int(numbers.max())
         if not (least >= -1 and most < n_bins):
             raise ValueError(f"bins go from {least} to {most}: give -1 to {n_bins - 1}")
-    return limbs.module_of(numbers).ascontiguousarray(numbers.astype(np.int32, copy=False))
+    return np.ascontiguousarray(numbers.astype(np.int32, copy=False))
 
 
 def _chosen_rows(n_rows: int, index: Any, mask: Any) -> npt.NDArray[np.int64] | None:

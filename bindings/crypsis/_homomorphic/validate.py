@@ -10,7 +10,7 @@ import numpy as np
 
 from crypsis import bigint
 from crypsis._homomorphic import limbs
-from crypsis._homomorphic.devices import beside, to_host
+from crypsis._homomorphic.devices import beside, device_of, in_blocks, planned, to_host
 from crypsis._homomorphic.limbs import Limbs
 from crypsis.errors import InvalidCiphertext
 
@@ -31,12 +31,16 @@ def check_ciphertexts(rows: Limbs, key: _Key) -> None:
         return
     modulus = key.modulus
     largest = beside(limbs.from_int(modulus.n - 1, modulus.limbs), rows)
-    wrong = ~limbs.at_most(rows, largest) | ~rows.any(axis=1)
-    if wrong.any():
-        raise out_of_range(int(wrong.argmax()))
+
+    def work(part: slice) -> None:
+        wrong = ~limbs.at_most(rows[part], largest) | ~rows[part].any(axis=1)
+        if wrong.any():
+            raise out_of_range(part.start + int(wrong.argmax()))
+
+    in_blocks(len(rows), device_of(rows), 8 * modulus.limbs, work, what="the check of ciphertexts")
     # The product in Montgomery form differs from the product by a power of 2, which n, odd, does not share.
-    whole = beside(np.array([0, len(rows)], dtype=np.int64), rows)
-    product = to_host(bigint.segmented_prod(rows, whole, modulus, montgomery=True))
+    whole = np.array([0, len(rows)], dtype=np.int64)
+    product = to_host(planned("segmented_prod", rows, whole, modulus, montgomery=True))
     if gcd(limbs.to_int(product[0]), key.n) == 1:
         return
     for row, value in enumerate(limbs.to_ints(to_host(rows))):

@@ -7,23 +7,46 @@ Arrays are the device's, `uint64[n, limbs]` as on the CPU. Nothing here checks a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from crypsis._bigint.modulus import Modulus, from_ints
+from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._errors import NO_ERROR, ErrorCode, decode, exception
 from crypsis.cuda._source import kernels_root
-from crypsis.errors import DeviceMemoryError
 
 SLUG = "bigint"
 SCRATCH_BYTES = 1 << 30
 """What the tables of a launch of `powm` take at most; more rows go in further launches."""
 SQUARING = frozenset(("sqr", "powm", "powm_vartime", "multi_powm"))
 """Kernels that square, and so need shared memory for double-length numbers."""
+
+
+class _Values(threading.local):
+    """What a thread knows of the values it passes."""
+
+    known = False
+
+
+_values = _Values()
+
+
+@contextmanager
+def known_values() -> Iterator[None]:
+    """Inside, this thread passes only rows below their modulus and exponents of the bits it says: ciphertexts, say,
+    which are checked when loaded, and random numbers of its own. They are not checked again, so that nothing waits."""
+    before, _values.known = _values.known, True
+    try:
+        yield
+    finally:
+        _values.known = before
 
 
 class Shape(NamedTuple):
@@ -98,8 +121,13 @@ class Kernels:
         parts = (n, modulus.one_montgomery, modulus._core.r2(), one, minus_inverse)
         self.device = device
         self.shape = shape_of(limbs)
-        self.constants = device.from_host(np.concatenate([part.reshape(-1) for part in parts]))
-        device.synchronize()  # kept, and used on any stream
+        joined = np.concatenate([part.reshape(-1) for part in parts])
+        try:
+            self.constants = device.from_host_secret(joined)
+            device.synchronize()  # kept, and used on any stream
+        finally:
+            for part in (n, minus_inverse, joined):
+                part.fill(0)  # the modulus may be secret
         self._limbs = limbs
 
     @property
@@ -147,6 +175,8 @@ class Kernels:
 
     def check_values(self, *named: tuple[str, Any]) -> None:
         """ValueError naming the array and its first row that is not below the modulus; waits for the device once."""
+        if _values.known:
+            return
         words = self._words(len(named))
         for i, (_, rows) in enumerate(named):
             args = [words[i : i + 1], rows, self.constants, np.uint64(len(rows))]
@@ -158,7 +188,7 @@ class Kernels:
     def check_exponents(self, exponents: Any, n_bits: int, *, columns: bool = False) -> None:
         """ValueError for exponents `uint64[n, e]` of more than n_bits bits: of e limbs, or e of one limb each."""
         n, width = exponents.shape
-        if n_bits >= (64 if columns else 64 * width):
+        if _values.known or n_bits >= (64 if columns else 64 * width):
             return
         words = self._words(1)
         n_columns, limbs = (width, 2) if columns else (1, 2 * width)
@@ -223,38 +253,36 @@ class Kernels:
             return out
         window = powm_window(exponent_bits, vartime)
         block_bytes = (4 << window) * self.shape.part * self.shape.threads
-        n_blocks = min(-(-n // self.shape.rows), max(1, SCRATCH_BYTES // block_bytes))
-        free = self.device.free_bytes()
-        if n_blocks * block_bytes > free // 2:
-            n_blocks = free // 2 // block_bytes
-        if n_blocks == 0:
-            raise DeviceMemoryError(
-                f"{self.device.name} has too little memory for powm: {block_bytes:,} bytes needed for the tables of a "
-                f"block of rows, twice that free, and {free:,} bytes are free; free arrays on the device"
-            )
-        tables = self.device.empty(n_blocks * block_bytes // 8, np.uint64)
-        size = n_blocks * self.shape.rows
-        for begin in range(0, n, size):
-            part = out[begin : begin + size]
-            of_bases, of_exponents = (
-                rows if len(rows) == 1 else rows[begin : begin + size] for rows in (bases, exponents)
-            )
-            args = [
-                part,
-                of_bases,
-                self._stride(of_bases, n),
-                of_exponents,
-                np.uint64(0 if len(exponents) == 1 else 2 * exponents.shape[1]),
-                np.uint32(2 * exponents.shape[1]),
-                np.uint32(exponent_bits),
-                np.uint32(window),
-                tables,
-                self.constants,
-                np.uint64(len(part)),
-                np.uint32(montgomery),
-            ]
-            self.launch("powm_vartime" if vartime else "powm", len(part), args)
-        tables.fill(0)  # powers of what may be secret
+
+        def work(part: slice) -> None:
+            tables = self.device.empty((part.stop - part.start) * block_bytes // 8, np.uint64)
+            try:
+                chosen = slice(part.start * self.shape.rows, min(n, part.stop * self.shape.rows))
+                of_bases, of_exponents = (
+                    rows if len(rows) == 1 else rows[chosen] for rows in (bases, exponents)
+                )
+                args = [
+                    out[chosen],
+                    of_bases,
+                    self._stride(of_bases, n),
+                    of_exponents,
+                    np.uint64(0 if len(exponents) == 1 else 2 * exponents.shape[1]),
+                    np.uint32(2 * exponents.shape[1]),
+                    np.uint32(exponent_bits),
+                    np.uint32(window),
+                    tables,
+                    self.constants,
+                    np.uint64(chosen.stop - chosen.start),
+                    np.uint32(montgomery),
+                ]
+                self.launch("powm_vartime" if vartime else "powm", chosen.stop - chosen.start, args)
+            finally:
+                tables.fill(0)  # powers of what may be secret
+
+        most = max(1, SCRATCH_BYTES // block_bytes)
+        in_blocks(
+            self.device, -(-n // self.shape.rows), block_bytes, work, what="the tables of powm", most=most
+        )
         return out
 
     def tables(self, bases: Any, window: int) -> Any:
@@ -336,8 +364,26 @@ def scanned_window(limbs: int, exponent_bits: int, most: int, *, rows: int, buil
 
 
 def kernels_of(device: Device, modulus: Modulus) -> Kernels:
-    """The kernels of a modulus on a device; its constants stay there as long as the modulus lives."""
+    """The kernels of a modulus on a device; its constants stay there as long as the modulus lives, then are wiped."""
     found: Kernels | None = modulus._on_devices.get(device)
     if found is None:
-        found = modulus._on_devices.setdefault(device, Kernels(device, modulus))
+        made = Kernels(device, modulus)
+        found = modulus._on_devices.setdefault(device, made)
+        if found is made:
+            wiped_with(modulus, device, made.constants)
+        else:
+            wipe_last(device, made.constants)  # another thread was faster
     return found
+
+
+def wiped_with(owner: object, device: Device, array: Any) -> None:
+    """`wipe_last` when `owner` goes; at the end of the process, when devices may be gone, the driver clears."""
+    weakref.finalize(owner, wipe_last, device, array).atexit = False
+
+
+def wipe_last(device: Device, array: Any) -> None:
+    """Zeros before the memory is given back. Waits: other streams may still read it, or be the next to get it."""
+    with device.current():
+        device.synchronize()
+        array.fill(0)
+        device.synchronize()

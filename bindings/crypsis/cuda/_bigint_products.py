@@ -7,6 +7,7 @@ pieces' products are a smaller problem of the same kind. Segments are public and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from crypsis._bigint.modulus import Modulus
 from crypsis._bigint.products import batch_inverse
 from crypsis.cuda._bigint_kernels import Kernels
+from crypsis.cuda._blocks import in_blocks
+from crypsis.errors import DeviceMemoryError
 
 PIECES_PER_GROUP = 2
 """Pieces that a resident group gets on average: enough that the uneven last ones cost little."""
@@ -23,6 +26,10 @@ LEAST_PRODUCTS = 4
 LEAST_RUNNING = 16
 INVERTED_ON_HOST = 64
 """Rows that are inverted on the host: one inversion there is what a device would do with one thread."""
+
+MIN_BLOCK_ROWS = 256
+"""Rows that go together however little memory there is."""
+RUN_BYTES = 24
 
 Index = npt.NDArray[np.int64]
 
@@ -80,6 +87,56 @@ def segment_products(kernels: Kernels, rows: Any, index: Any, starts: Index, out
         rows, index, starts = to, None, pieces.starts
 
 
+def products_in_blocks(
+    kernels: Kernels,
+    n: int,
+    item_bytes: int,
+    out: Any,
+    work: Callable[[slice, Any], None],
+    *,
+    what: str,
+    least: int,
+) -> None:
+    """out = the row by row product of what `work(slice, to)` makes, in `to`, of blocks of n items; ones of none."""
+    if n == 0:
+        out[...] = kernels.one
+
+    def accumulate(part: slice) -> None:
+        to = kernels.rows(len(out)) if part.start else out
+        work(part, to)
+        if part.start:
+            kernels.mul(out, out, to)
+
+    in_blocks(kernels.device, n, item_bytes, accumulate, what=what, least=least)
+
+
+def segments_in_blocks(kernels: Kernels, rows: Any, starts: Index, out: Any, *, montgomery: bool) -> None:
+    """`segment_products` of rows that are plain unless `montgomery`, converted a block of them at a time."""
+    first, n = int(starts[0]), int(starts[-1] - starts[0])
+    if n == 0:
+        out[...] = kernels.one
+
+    def work(part: slice) -> None:
+        begin, end = first + part.start, first + part.stop
+        whole = end - begin == n
+        some = rows[begin:end]
+        if not montgomery:
+            some = kernels.to_montgomery(some)
+        if whole:
+            segment_products(kernels, some, None, starts - first, out)
+            return
+        low, high = np.searchsorted(starts, begin, "right") - 1, np.searchsorted(starts, end, "left")
+        inside = np.clip(starts[low : high + 1], begin, end) - begin
+        to = segment_products(kernels, some, None, inside, kernels.rows(len(inside) - 1))
+        if part.start == 0:
+            out[...] = kernels.one
+        kernels.mul(out[low:high], out[low:high], to)
+
+    n_bytes = rows.shape[1] * 8
+    item_bytes = RUN_BYTES + (0 if montgomery else n_bytes) + 2 * n_bytes * len(out) // max(1, n)
+    in_blocks(kernels.device, n, item_bytes, work, what="products of segments", least=MIN_BLOCK_ROWS)
+
+
 def running_products(kernels: Kernels, rows: Any, starts: Index, out: Any) -> Any:
     """out[j] = the product of its segment's rows up to row j; out may be rows. starts: from 0 to the last row."""
     pieces = _pieces(kernels, starts, LEAST_RUNNING)
@@ -108,8 +165,32 @@ def inverses(kernels: Kernels, modulus: Modulus, rows: Any, out: Any) -> Any:
         out[...] = kernels.device.from_host(few)
         return out
     pieces = _pieces(kernels, np.array([0, n], dtype=np.int64), LEAST_RUNNING)
+    try:
+        before = kernels.rows(n)
+    except DeviceMemoryError:
+        _inverses_in_blocks(kernels, modulus, rows, pieces.runs, out)
+        return out
     runs = _upload(kernels, pieces.runs)
-    before = kernels.run_products(kernels.rows(n), rows, None, runs, running=True)
+    kernels.run_products(before, rows, None, runs, running=True)
     totals = before[kernels.device.from_host(pieces.runs[:, 1] - 1)]
     inverses(kernels, modulus, totals, totals)
     return kernels.inverse_runs(out, rows, before, runs, totals)
+
+
+def _inverses_in_blocks(kernels: Kernels, modulus: Modulus, rows: Any, runs: Index, out: Any) -> None:
+    """The same with a product more a row, running products being kept for a block of pieces only.
+
+    One inversion for all, of the product of all, here too: a blinding row among them has to blind that.
+    """
+    totals = kernels.run_products(kernels.rows(len(runs)), rows, None, _upload(kernels, runs))
+    inverses(kernels, modulus, totals, totals)
+
+    def work(part: slice) -> None:
+        begin, end = int(runs[part][0, 0]), int(runs[part][-1, 1])
+        some = rows[begin:end]
+        local = _upload(kernels, runs[part] - np.array([begin, begin, part.start]))
+        before = kernels.run_products(kernels.rows(end - begin), some, None, local, running=True)
+        kernels.inverse_runs(out[begin:end], some, before, local, totals[part])
+
+    item_bytes = 8 * rows.shape[1] * -(-len(rows) // len(runs)) + RUN_BYTES
+    in_blocks(kernels.device, len(runs), item_bytes, work, what="inverses")

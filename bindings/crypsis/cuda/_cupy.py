@@ -24,6 +24,8 @@ MIN_COMPUTE_CAPABILITY = (8, 0)
 MIN_DRIVER = (12, 0)
 STATIC_SHARED_BYTES = 48 * 1024
 """A block has this much shared memory without asking for more."""
+STAGING_BYTES = 4 << 20
+"""Page-locked memory of a device that secrets pass through."""
 
 _ERROR = re.compile(r"\berror\b", re.IGNORECASE)  # not of errors.cuh(7): warning
 _lock = threading.Lock()
@@ -161,6 +163,8 @@ class CupyDevice(Device):
         self._number = number
         self._info = info
         self._modules = Modules(self._compile)
+        self._staging: Any = None
+        self._staging_lock = threading.Lock()
 
     def info(self) -> DeviceInfo:
         return self._info
@@ -179,7 +183,11 @@ class CupyDevice(Device):
         if not isinstance(a, np.ndarray):
             raise TypeError(f"from_host takes a NumPy array, not {type(a).__name__}")
         with self.current(), self._asking(a.nbytes):
-            return self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
+            copy = self._cupy.array(np.ascontiguousarray(a).reshape(a.shape))
+            if a.nbytes and self._cupy.cuda.pinned_memory.is_memory_pinned(a.ctypes.data):
+                # CuPy reads other arrays before it returns, page-locked ones when the device comes to it.
+                self._cupy.cuda.get_current_stream().synchronize()
+            return copy
 
     def to_host(self, a: Any) -> npt.NDArray[Any]:
         if not self.owns(a):
@@ -187,6 +195,53 @@ class CupyDevice(Device):
         with self.current():
             host: npt.NDArray[Any] = self._cupy.asnumpy(a, order="C")
             return host
+
+    def from_host_secret(self, a: npt.NDArray[Any]) -> Any:
+        if not isinstance(a, np.ndarray) or not a.flags.c_contiguous:
+            raise TypeError(f"from_host_secret takes a C-contiguous NumPy array, not {type(a).__name__}")
+        copy = self.empty(a.shape, a.dtype)
+        source = a.reshape(-1).view(np.uint8)
+        with self._staged() as (staging, view):
+            stream = self._cupy.cuda.get_current_stream()
+            for begin in range(0, len(source), STAGING_BYTES):
+                part = source[begin : begin + STAGING_BYTES]
+                view[: len(part)] = part
+                (copy.data + begin).copy_from_host_async(staging.ptr, len(part), stream)
+                stream.synchronize()
+        return copy
+
+    def to_host_secret(self, a: Any) -> npt.NDArray[Any]:
+        if not self.owns(a) or not a.flags.c_contiguous:
+            raise TypeError(
+                f"to_host_secret takes a C-contiguous array of {self.name}, not {type(a).__name__}"
+            )
+        host: npt.NDArray[Any] = np.empty(a.shape, a.dtype)
+        target = host.reshape(-1).view(np.uint8)
+        with self._staged() as (staging, view):
+            stream = self._cupy.cuda.get_current_stream()
+            for begin in range(0, len(target), STAGING_BYTES):
+                part = target[begin : begin + STAGING_BYTES]
+                (a.data + begin).copy_to_host_async(staging.ptr, len(part), stream)
+                stream.synchronize()
+                part[:] = view[: len(part)]
+        return host
+
+    @contextmanager
+    def _staged(self) -> Iterator[tuple[Any, npt.NDArray[np.uint8]]]:
+        """(page-locked memory, its bytes), of our own and zeros again behind the block.
+
+        CuPy's pool of such memory keeps what passed through; and for memory that is not page-locked the driver has
+        copies of its own.
+        """
+        with self.current(), self._staging_lock:
+            if self._staging is None:
+                memory = self._cupy.cuda.PinnedMemory(STAGING_BYTES)
+                self._staging = self._cupy.cuda.PinnedMemoryPointer(memory, 0)
+            view = np.frombuffer(self._staging, np.uint8, STAGING_BYTES)
+            try:
+                yield self._staging, view
+            finally:
+                view.fill(0)
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Any:
         extents = (shape,) if isinstance(shape, int) else shape

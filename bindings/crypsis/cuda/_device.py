@@ -67,11 +67,20 @@ class Device(ABC):
 
     @abstractmethod
     def from_host(self, a: npt.NDArray[Any]) -> Any:
-        """A C-contiguous copy of `a` on this device. Raises DeviceMemoryError where it does not fit."""
+        """A C-contiguous copy of `a` on this device; `a` may be overwritten at once. Raises DeviceMemoryError where it
+        does not fit."""
 
     @abstractmethod
     def to_host(self, a: Any) -> npt.NDArray[Any]:
         """A copy of the device's array `a`, after all work that was queued before."""
+
+    @abstractmethod
+    def from_host_secret(self, a: npt.NDArray[Any]) -> Any:
+        """`from_host` that leaves no copy on the host beside `a`: memory on the way is wiped. Waits for the device."""
+
+    @abstractmethod
+    def to_host_secret(self, a: Any) -> npt.NDArray[Any]:
+        """`to_host` of a C-contiguous array that leaves no copy on the host beside the result."""
 
     @abstractmethod
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Any:

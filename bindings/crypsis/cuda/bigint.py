@@ -9,6 +9,9 @@ CPU. What is public and only says which rows belong together (starts, bins, mask
 Each call waits for the device once, to check that values are below the modulus before anything is written.
 Constant-time is what is so on the CPU: no branch and no address of a kernel depends on values. Memory of the device
 that held products is handed back unwiped, but for the tables of `powm`; it is this process's own.
+
+Where temporary memory is short, rows go in blocks (`_blocks.in_blocks`), with the same results. Where that does not
+help, or results themselves do not fit, DeviceMemoryError; what `out` holds then is not defined.
 """
 
 from __future__ import annotations
@@ -24,8 +27,16 @@ from crypsis._bigint import arrays as check
 from crypsis._bigint import multi, powers, products
 from crypsis._bigint.modulus import Modulus, factors, to_ints
 from crypsis._bigint.modulus import mod_sqr as host_sqr
-from crypsis.cuda._bigint_kernels import Kernels, kernels_of, scanned_window
-from crypsis.cuda._bigint_products import inverses, running_products, segment_products
+from crypsis.cuda._bigint_kernels import Kernels, kernels_of, scanned_window, wipe_last, wiped_with
+from crypsis.cuda._bigint_products import (
+    MIN_BLOCK_ROWS,
+    RUN_BYTES,
+    inverses,
+    products_in_blocks,
+    running_products,
+    segment_products,
+    segments_in_blocks,
+)
 from crypsis.cuda._device import Device
 from crypsis.errors import NotInvertible
 
@@ -147,11 +158,19 @@ class _DeviceTable:
         # base^(2^(w t)): a chain of squarings, which one core does as fast as one group of threads.
         base = np.empty((-(-bits // self.window), limbs), dtype=np.uint64)
         power = fixed._base.copy()
-        for t in range(len(base)):
-            base[t] = power[0]
-            for _ in range(self.window if t + 1 < len(base) else 0):
-                host_sqr(power, modulus, montgomery=True, out=power, threads=1)
-        self.table = kernels.tables(device.from_host(base), self.window)
+        try:
+            for t in range(len(base)):
+                base[t] = power[0]
+                for _ in range(self.window if t + 1 < len(base) else 0):
+                    host_sqr(power, modulus, montgomery=True, out=power, threads=1)
+            there = device.from_host_secret(base)
+        finally:
+            base.fill(0)  # the modulus may be secret
+            power.fill(0)
+        try:
+            self.table = kernels.tables(there, self.window)
+        finally:
+            there.fill(0)
         device.synchronize()  # kept, and used on any stream
 
     @property
@@ -195,7 +214,11 @@ def fixed_base_table(device: Device, fixed: powers.FixedBase, *, vartime: bool) 
     """The table of a fixed base on a device, built at the first use."""
     key = (device, vartime)
     if key not in fixed._tables:
-        fixed._tables.setdefault(key, _DeviceTable(device, fixed, vartime))
+        made = _DeviceTable(device, fixed, vartime)
+        if fixed._tables.setdefault(key, made) is made:
+            wiped_with(fixed, device, made.table)
+        else:
+            wipe_last(device, made.table)  # another thread was faster
     table: _DeviceTable = fixed._tables[key]
     return table
 
@@ -218,13 +241,25 @@ def multi_powm(
     montgomery = _arguments.flag("montgomery", montgomery)
     kernels.check_values(("bases", rows))
     kernels.check_exponents(numbers, n_bits, columns=True)
-    if not montgomery:
-        rows = kernels.to_montgomery(rows)
     # Time is depth: tables are built side by side, and rows go side by side.
     resident = kernels.resident_rows
     depth, builds = len(rows) * -(-len(numbers) // resident), -(-len(rows) // resident)
     window = scanned_window(modulus.limbs, n_bits, MAX_SCANNED_BITS, rows=depth, builds=builds)
-    kernels.multi_powm(result, kernels.tables(rows, window), window, numbers, n_bits)
+
+    def work(part: slice, to: Any) -> None:
+        bases = rows[part] if montgomery else kernels.to_montgomery(rows[part])
+        whole = len(bases) == len(rows)
+        table = kernels.tables(bases, window)
+        columns = numbers if whole else device.xp.ascontiguousarray(numbers[:, part])
+        try:
+            kernels.multi_powm(to, table, window, columns, n_bits)
+        finally:
+            if not whole:
+                columns.fill(0)
+
+    row_bytes = 8 * modulus.limbs
+    item_bytes = (4 << window) * kernels.shape.part * kernels.shape.threads_per_number + row_bytes
+    products_in_blocks(kernels, len(rows), item_bytes, result, work, what="the tables of multi_powm", least=1)
     if not montgomery:
         kernels.from_montgomery(result, result)
     return result
@@ -283,15 +318,21 @@ def multi_powm_vartime(
         rows = kernels.to_montgomery(rows)
         given = None if given is None else kernels.to_montgomery(given)
     signed = given is not None or bool(negative.any())
-    if signed:
-        if given is None:
-            given = batch_inverse(device, rows, modulus, montgomery=True)
-        rows = device.xp.concatenate([rows, given])
-    if not magnitudes.any():
-        result[...] = kernels.one
-    else:
-        ops = _DeviceRows(kernels, modulus.limbs)
-        multi.by_plan(ops, rows, magnitudes, negative, signed, 8 * modulus.limbs, result)
+    if signed and given is None:
+        given = batch_inverse(device, rows, modulus, montgomery=True)
+    ops = _DeviceRows(kernels, modulus.limbs)
+
+    def work(part: slice, to: Any) -> None:
+        chosen = np.ascontiguousarray(magnitudes[:, part])
+        if not chosen.any():
+            to[...] = kernels.one
+            return
+        bases = rows[part] if given is None else device.xp.concatenate([rows[part], given[part]])
+        minus = np.ascontiguousarray(negative[:, part])
+        multi.by_plan(ops, bases, chosen, minus, signed, 8 * modulus.limbs, to)
+
+    # What a base takes is planned from a bound that by_plan keeps; memory that runs out all the same is met by halves.
+    products_in_blocks(kernels, k, 2 * 8 * modulus.limbs, result, work, what="multi_powm_vartime", least=1)
     if not montgomery:
         kernels.from_montgomery(result, result)
     return result
@@ -312,9 +353,7 @@ def segmented_prod(
     kernels.check_values(("a", rows))
     if len(result) == 0:
         return result
-    if not montgomery:
-        rows = kernels.to_montgomery(rows)
-    segment_products(kernels, rows, None, begins, result)
+    segments_in_blocks(kernels, rows, begins, result, montgomery=montgomery)
     if not montgomery:
         kernels.from_montgomery(result, result)
     return result
@@ -337,7 +376,7 @@ def cumulative_prod(
     if len(rows) == 0:
         return result
     if not montgomery:
-        rows = kernels.to_montgomery(rows)
+        rows = kernels.to_montgomery(rows, result)
     running_products(kernels, rows, begins, result)
     if not montgomery:
         kernels.from_montgomery(result, result)
@@ -369,16 +408,18 @@ def scatter_mul(
     montgomery = _arguments.flag("montgomery", montgomery)
     kernels.check_values(("a", rows))
     flat = result.reshape(-1, modulus.limbs)
-    if n_groupings == 0:
-        return result
-    if not montgomery:
-        rows = kernels.to_montgomery(rows)
     size = max(1, products.BLOCK_ITEMS // max(1, len(rows)))
     for begin in range(0, n_groupings, size):
-        part = slice(begin, begin + size)
-        index, starts = products.by_bin(groupings[part], kept[part], n_bins)
+        groups = slice(begin, begin + size)
+
+        def work(part: slice, to: Any, groups: slice = groups) -> None:
+            index, starts = products.by_bin(groupings[groups, part], kept[groups, part], n_bins)
+            some = rows[part] if montgomery else kernels.to_montgomery(rows[part])
+            segment_products(kernels, some, device.from_host(index), starts, to)
+
         to = flat[begin * n_bins : (begin + size) * n_bins]
-        segment_products(kernels, rows, device.from_host(index), starts, to)
+        item_bytes = (8 + RUN_BYTES) * len(groupings[groups]) + (0 if montgomery else 8 * modulus.limbs)
+        products_in_blocks(kernels, len(rows), item_bytes, to, work, what="scatter_mul", least=MIN_BLOCK_ROWS)
     if in_order:
         whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
         running_products(kernels, flat, whole, flat)
@@ -399,16 +440,16 @@ def batch_inverse(
     kernels.check_values(("a", rows))
     if len(rows) == 0:
         return result
-    form = rows if montgomery else kernels.to_montgomery(rows)
     try:
-        inverses(kernels, modulus, form, flat)
+        inverses(kernels, modulus, rows, flat)
     except NotInvertible:
         values = enumerate(to_ints(device.to_host(rows)))
         bad = next(row for row, value in values if math.gcd(value, modulus.n) != 1)
         raise NotInvertible(
             f"a: the value in row {bad} shares a factor with the modulus and has no inverse"
         ) from None
-    if not montgomery:
+    if not montgomery:  # plain rows were taken for Montgomery form, of x / R: their inverses are R^2 / x
+        kernels.from_montgomery(flat, flat)
         kernels.from_montgomery(flat, flat)
     return result
 

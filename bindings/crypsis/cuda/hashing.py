@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._errors import NO_ERROR, ErrorCode
 from crypsis.hashing import ALGORITHMS, checked_options
@@ -22,6 +23,9 @@ BLAKE3_CHUNK_BYTES = 1024
 MAX_FIXED_WIDTH = 64
 FIXED_WIDTH_FROM = 1 << 16
 """Messages from which a kernel of the width's own is worth its second of compilation."""
+
+MIN_BLOCK_MESSAGES = 1 << 12
+"""Messages that are hashed at a time however little memory there is for copies of them."""
 
 _JOB = np.dtype(
     {
@@ -56,26 +60,39 @@ def digest(
         raise ValueError("out overlaps data: give memory of its own")
     if n == 0:
         return result
-    rows = device.xp.ascontiguousarray(rows)
-    longest = rows.shape[1] if offsets is None else _longest(device, offsets, rows.size)
+    xp = device.xp
+    convert = 0 if offsets is None or (offsets.dtype == np.int64 and offsets.flags.c_contiguous) else 8
+    if offsets is not None:
+        rows = xp.ascontiguousarray(rows)  # the bytes of all: it is for the caller that they are in one piece
+    copied = 0 if rows.flags.c_contiguous else rows.shape[1]
+    longest = rows.shape[1] if offsets is None else _longest(device, offsets, rows.size, convert)
     defines = {"ALGORITHM": ALGORITHMS.index(algorithm)}
     mode = _KEY if key_bytes else _DOMAIN if domain_bytes else _PLAIN
     start = device.empty(16, np.uint32)
     block = np.zeros((), _KEY_BLOCK)
     secret = key_bytes or domain_bytes
     block["bytes"][: len(secret)] = np.frombuffer(secret, np.uint8)
-    device.launch(
-        SLUG,
-        "start_messages",
-        grid=1,
-        block=1,
-        args=[start, block[()], np.uint32(len(secret)), np.uint32(mode), np.uint32(1)],
-        defines=defines,
-    )
-    job = np.array((n, rows.size, mode, size, 1, 0), _JOB)[()]
-    _launch(device, result, rows, offsets, start, job, longest, defines)
-    if key_bytes:
-        start.fill(0)
+
+    def work(part: slice) -> None:
+        some = xp.ascontiguousarray(rows[part]) if offsets is None else rows
+        ends = None if offsets is None else _int64(xp, offsets[part.start : part.stop + 1])
+        job = np.array((part.stop - part.start, some.size, mode, size, 1, 0), _JOB)[()]
+        _launch(device, result[part], some, ends, start, job, longest, defines)
+
+    try:
+        device.launch(
+            SLUG,
+            "start_messages",
+            grid=1,
+            block=1,
+            args=[start, block[()], np.uint32(len(secret)), np.uint32(mode), np.uint32(1)],
+            defines=defines,
+        )
+        in_blocks(device, n, copied + convert, work, what=algorithm, least=MIN_BLOCK_MESSAGES)
+    finally:
+        if key_bytes:
+            start.fill(0)
+            block["bytes"] = 0
     return result
 
 
@@ -140,7 +157,7 @@ def _read(device: Device, data: Any) -> tuple[Any, Any]:
         _check_array(device, "the bytes of data", values, ("uint8",), 1)
         if len(offsets) < 1:
             raise ValueError("the offsets of data are empty: n messages have n + 1 of them")
-        return values, device.xp.ascontiguousarray(offsets).astype(np.int64, copy=False)
+        return values, offsets
     _check_array(device, "data", data, ("uint8",), 2)
     return data, None
 
@@ -164,20 +181,32 @@ def _output(device: Device, out: Any, shape: tuple[int, int]) -> Any:
     return out
 
 
-def _longest(device: Device, offsets: Any, n_data: int) -> int:
+def _int64(xp: Any, offsets: Any) -> Any:
+    return xp.ascontiguousarray(offsets).astype(np.int64, copy=False)
+
+
+def _longest(device: Device, offsets: Any, n_data: int, convert: int) -> int:
     """Bytes of the longest message. Raises ValueError where offsets decrease or leave the data."""
-    n = len(offsets) - 1
-    words = device.from_host(np.array([NO_ERROR, 0], np.uint64))
-    device.launch(
-        SLUG,
-        "check_offsets",
-        grid=-(-n // BLOCK),
-        block=BLOCK,
-        args=[words, offsets, np.uint64(n), np.uint64(n_data)],
-        defines={"ALGORITHM": 0},
-    )
-    device.check(words, _bad_offsets)
-    return int(device.to_host(words)[1])
+    longest = 0
+
+    def work(part: slice) -> None:
+        nonlocal longest
+        n = part.stop - part.start
+        words = device.from_host(np.array([NO_ERROR, 0], np.uint64))
+        ends = _int64(device.xp, offsets[part.start : part.stop + 1])
+        device.launch(
+            SLUG,
+            "check_offsets",
+            grid=-(-n // BLOCK),
+            block=BLOCK,
+            args=[words, ends, np.uint64(n), np.uint64(n_data)],
+            defines={"ALGORITHM": 0},
+        )
+        device.check(words, lambda code, row: _bad_offsets(code, part.start + row))
+        longest = max(longest, int(device.to_host(words)[1]))
+
+    in_blocks(device, len(offsets) - 1, convert, work, what="offsets", least=MIN_BLOCK_MESSAGES)
+    return longest
 
 
 def _bad_offsets(code: ErrorCode, row: int) -> Exception:
