@@ -344,6 +344,92 @@ class _Vole:
 
     MAX_TREE_DEPTH: int
     def backends(self) -> list[BackendStatus]: ...
+    PRIMAL_WEIGHT: int
+    MIN_LOG_CODE: int
+    MAX_LOG_TABLE: int
+    MAX_EXPANDER_WEIGHT: int
+    def expand_noise(
+        self,
+        seeds: npt.NDArray[np.uint8],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        sums: npt.NDArray[np.uint8],
+        totals: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def reconstruct_noise(
+        self,
+        known: npt.NDArray[np.uint8],
+        positions: npt.NDArray[np.uint64],
+        corrections: npt.NDArray[np.uint8],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def expand_correlated(
+        self,
+        seeds: npt.NDArray[np.uint8],
+        delta: npt.NDArray[np.uint8],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        sums: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def reconstruct_correlated(
+        self,
+        known: npt.NDArray[np.uint8],
+        positions: npt.NDArray[np.uint64],
+        depth: int,
+        leaves: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def place_noise(
+        self,
+        positions: npt.NDArray[np.uint64],
+        values: npt.NDArray[np.uint8],
+        depth: int,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def primal_encode(
+        self,
+        seed: npt.NDArray[np.uint8],
+        first_row: int,
+        table: npt.NDArray[np.uint8],
+        log_table: int,
+        out: npt.NDArray[np.uint8],
+        bits: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def primal_positions(
+        self,
+        seed: npt.NDArray[np.uint8],
+        first_row: int,
+        log_table: int,
+        positions: npt.NDArray[np.uint32],
+        backend: str,
+    ) -> None: ...
+    def expand_convolute(
+        self,
+        seed: npt.NDArray[np.uint8],
+        vector: npt.NDArray[np.uint8],
+        log_code: int,
+        weight: int,
+        out: npt.NDArray[np.uint8],
+        vector2: npt.NDArray[np.uint8] | None,
+        out2: npt.NDArray[np.uint8] | None,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def measure_gather(
+        self, table: npt.NDArray[np.uint8], log_table: int, n_rows: int, repeats: int, backend: str
+    ) -> int: ...
     def expand_trees(
         self,
         seeds: npt.NDArray[np.uint8],

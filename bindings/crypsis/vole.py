@@ -17,6 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis._lpn import PRIMAL_WEIGHT as PRIMAL_WEIGHT
+from crypsis._lpn import expand_convolute as expand_convolute
+from crypsis._lpn import expand_correlated as expand_correlated
+from crypsis._lpn import expand_noise as expand_noise
+from crypsis._lpn import measure_gather as measure_gather
+from crypsis._lpn import place_noise as place_noise
+from crypsis._lpn import primal_encode as primal_encode
+from crypsis._lpn import primal_positions as primal_positions
+from crypsis._lpn import reconstruct_correlated as reconstruct_correlated
+from crypsis._lpn import reconstruct_noise as reconstruct_noise
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 

@@ -9,6 +9,9 @@
 #include "vole/vole.h"
 
 namespace crypsis::bindings {
+
+void bind_vole_lpn(py::module_& module);
+
 namespace {
 
 using PositionArray = py::array_t<std::uint64_t, py::array::c_style>;
@@ -109,6 +112,7 @@ void random_keys(const ByteArray& rows, std::optional<ByteArray> delta,
 
 void bind_vole(py::module_& module) {
   module.attr("MAX_TREE_DEPTH") = vole::kMaxTreeDepth;
+  bind_vole_lpn(module);
   module.def("backends", &vole::backends);
   module.def("expand_trees", &expand_trees, py::arg("seeds").noconvert(), py::arg("depth"),
              py::arg("leaves").noconvert(), py::arg("sums").noconvert(), py::arg("backend"),

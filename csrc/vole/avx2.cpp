@@ -3,7 +3,9 @@
 #include "aes/blocks_aesni.h"
 #include "bitmatrix/gf128_pclmul.h"
 #include "bitmatrix/transpose_avx2.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_avx2.h"
 #include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
@@ -11,7 +13,7 @@
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesAvx2 {
   using Blocks = aes::blocks_aesni::Blocks;
   using RoundKeys = aes::blocks_aesni::RoundKeys;
   static constexpr int kWide = 8;
@@ -23,6 +25,10 @@ struct Isa {
   static void store_interleaved(Blocks left, Blocks right, std::uint8_t* to) {
     left.store(to);
     right.store(to + kBlockBytes);
+  }
+  static Blocks sigma(Blocks x) {
+    const __m128i high = _mm_and_si128(x.v, _mm_set_epi64x(-1, 0));
+    return {_mm_xor_si128(_mm_shuffle_epi32(x.v, 0x4e), high)};
   }
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, Blocks value) {
     const __m128i same = _mm_cmpeq_epi64(_mm_set1_epi64x(static_cast<long long>(first)),  //
@@ -42,6 +48,7 @@ const Impl avx2{{"avx2", kAvx2 | kAesNi | kPclmul},
                 Kernel::extend,
                 Kernel::columns_to_rows,
                 Kernel::hash_columns,
-                RandomKeys<Isa>::keys};
+                RandomKeys<Isa>::keys,
+                kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

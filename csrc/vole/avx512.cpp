@@ -3,7 +3,9 @@
 #include "aes/blocks_vaes512.h"
 #include "bitmatrix/gf128_vpclmul.h"
 #include "bitmatrix/transpose_avx512.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_avx512.h"
 #include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/steps_avx512.h"
@@ -12,7 +14,7 @@
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesAvx512 {
   using Blocks = aes::blocks_vaes512::Blocks;
   using RoundKeys = aes::blocks_vaes512::RoundKeys;
   static constexpr int kWide = 8;
@@ -26,6 +28,10 @@ struct Isa {
     const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
     _mm512_storeu_si512(to, _mm512_permutex2var_epi64(left.v, low, right.v));
     _mm512_storeu_si512(to + 64, _mm512_permutex2var_epi64(left.v, high, right.v));
+  }
+  static Blocks sigma(Blocks x) {
+    const __m512i swapped = _mm512_shuffle_epi32(x.v, _MM_PERM_BADC);
+    return {_mm512_mask_xor_epi64(swapped, 0xaa, swapped, x.v)};
   }
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, Blocks value) {
     const __m512i places = _mm512_add_epi64(_mm512_set1_epi64(static_cast<long long>(first)),
@@ -46,6 +52,7 @@ const Impl avx512{
     Kernel::extend,
     Kernel::columns_to_rows,
     Kernel::hash_columns,
-    RandomKeys<Isa>::keys};
+    RandomKeys<Isa>::keys,
+    kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

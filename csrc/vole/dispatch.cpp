@@ -17,17 +17,6 @@ constexpr std::string_view kSlug = "vole";
 // A thread is worth starting for some 2^14 leaves, tens of microseconds of work.
 constexpr std::size_t kGrainLeaves = std::size_t{1} << 14;
 
-// pi0 and pi1 are the aes slug's keys for trees, apart from the one that its hashes use.
-const TreeKeys& tree_keys() {
-  static const TreeKeys keys = [] {
-    TreeKeys made;
-    aes::expand_key(aes::kFixedKeys[aes::kLeftKey], made.side[0]);
-    aes::expand_key(aes::kFixedKeys[aes::kRightKey], made.side[1]);
-    return made;
-  }();
-  return keys;
-}
-
 void check_depth(unsigned depth) {
   if (depth < 1 || depth > kMaxTreeDepth) {
     throw std::invalid_argument("depth is " + std::to_string(depth) + ": use 1 to " +
@@ -40,6 +29,17 @@ std::size_t grain_trees(unsigned depth) {
 }
 
 }  // namespace
+
+// pi0 and pi1 are the aes slug's keys for trees, apart from the one that its hashes use.
+const TreeKeys& tree_keys() {
+  static const TreeKeys keys = [] {
+    TreeKeys made;
+    aes::expand_key(aes::kFixedKeys[aes::kLeftKey], made.side[0]);
+    aes::expand_key(aes::kFixedKeys[aes::kRightKey], made.side[1]);
+    return made;
+  }();
+  return keys;
+}
 
 std::span<const Impl* const> compiled() {
   static constexpr std::array table{

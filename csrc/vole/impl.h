@@ -9,6 +9,7 @@
 
 #include "aes/key_schedule.h"
 #include "common/dispatch.h"
+#include "vole/lpn_kernels.h"
 #include "vole/vole.h"
 
 namespace crypsis::vole {
@@ -85,6 +86,8 @@ struct Impl : Backend {
   // random_keys of vole.h; `delta` or `first` may be nullptr.
   void (*random_keys)(const aes::KeySchedule& key, const std::uint8_t* delta, const Tweak* first,
                       const std::uint8_t* rows, std::size_t n, std::uint8_t* out);
+
+  LpnKernels lpn;
 };
 
 extern const Impl portable;
@@ -95,6 +98,9 @@ extern const Impl avx512;
 
 // Best first.
 std::span<const Impl* const> compiled();
+
+// The fixed ones.
+const TreeKeys& tree_keys();
 
 // The backend asked for, or the best; BackendUnavailable.
 const Impl& select(std::string_view backend);

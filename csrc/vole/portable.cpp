@@ -3,7 +3,9 @@
 #include "aes/blocks_portable.h"
 #include "bitmatrix/gf128_portable.h"
 #include "bitmatrix/transpose_portable.h"
+#include "vole/encoders.h"
 #include "vole/impl.h"
+#include "vole/lanes_portable.h"
 #include "vole/random_keys.h"
 #include "vole/small_field.h"
 #include "vole/trees.h"
@@ -11,7 +13,7 @@
 namespace crypsis::vole {
 namespace {
 
-struct Isa {
+struct Isa : LanesPortable {
   using Blocks = aes::blocks_portable::Blocks;
   using RoundKeys = aes::blocks_portable::RoundKeys;
   static constexpr int kWide = 1;
@@ -26,6 +28,15 @@ struct Isa {
       std::memcpy(to + 2 * i * kBlockBytes, left.v + 2 * i, kBlockBytes);
       std::memcpy(to + (2 * i + 1) * kBlockBytes, right.v + 2 * i, kBlockBytes);
     }
+  }
+  // The halves (low, high) of each block become (high, low ^ high).
+  static Blocks sigma(Blocks x) {
+    for (std::size_t i = 0; i < 2 * Blocks::kBlocks; i += 2) {
+      const std::uint64_t low = x.v[i];
+      x.v[i] = x.v[i + 1];
+      x.v[i + 1] ^= low;
+    }
+    return x;
   }
   // x with `value` in the place i for which first + i == index, if there is one; constant-time in index.
   static Blocks select(Blocks x, std::uint64_t first, std::uint64_t index, const Blocks& value) {
@@ -44,6 +55,6 @@ using Kernel = SmallFieldKernel<Isa, bitmatrix::TransposePortable, bitmatrix::Gf
 }  // namespace
 
 const Impl portable{{"portable", 0},         Trees<Isa>::expand,   Trees<Isa>::reconstruct, Kernel::extend,
-                    Kernel::columns_to_rows, Kernel::hash_columns, RandomKeys<Isa>::keys};
+                    Kernel::columns_to_rows, Kernel::hash_columns, RandomKeys<Isa>::keys,   kLpnKernels<Isa>};
 
 }  // namespace crypsis::vole

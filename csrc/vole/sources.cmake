@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 list(APPEND sources
   csrc/vole/dispatch.cpp
+  csrc/vole/lpn.cpp
   csrc/vole/portable.cpp
   csrc/vole/small_field.cpp
 )

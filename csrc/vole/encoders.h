@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The LPN kernels of one instruction set, for its ISA file.
+#pragma once
+#include "vole/expand_convolute.h"
+#include "vole/half_trees.h"
+#include "vole/lpn_kernels.h"
+#include "vole/noise_leaves.h"
+#include "vole/primal_lpn.h"
+
+namespace crypsis::vole {
+namespace {
+
+template <class Isa>
+inline constexpr LpnKernels kLpnKernels{HalfTrees<Isa>::expand,           HalfTrees<Isa>::reconstruct,
+                                        NoiseLeaves<Isa>::clear_low_bits, NoiseLeaves<Isa>::place,
+                                        NoiseLeaves<Isa>::indicate,       PrimalLpn<Isa>::encode,
+                                        PrimalLpn<Isa>::positions,        PrimalLpn<Isa>::measure,
+                                        ExpandConvolute<Isa>::convolute,  ExpandConvolute<Isa>::expand};
+
+}  // namespace
+}  // namespace crypsis::vole

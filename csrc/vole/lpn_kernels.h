@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The LPN part of what a backend of the vole slug provides (impl.h), filled in from the templates by each ISA file.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "aes/key_schedule.h"
+#include "vole/lpn.h"
+
+namespace crypsis::vole {
+
+// Arguments as in lpn.h, checked.
+struct LpnKernels {
+  void (*expand_half)(const aes::KeySchedule& key, const std::uint8_t* seed, const std::uint8_t* delta,
+                      unsigned depth, std::uint8_t* leaves, std::uint8_t* sums);
+  void (*reconstruct_half)(const aes::KeySchedule& key, const std::uint8_t* known, std::uint64_t position,
+                           unsigned depth, std::uint8_t* leaves);
+  void (*clear_low_bits)(std::uint8_t* leaves, std::size_t n);
+  void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
+                LowBit low_bit);
+  void (*indicate)(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value);
+  void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
+                 const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
+  void (*positions)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
+                    unsigned log_table, std::uint32_t* out);
+  std::size_t (*measure)(const aes::KeySchedule& key, const std::uint8_t* table, unsigned log_table,
+                         std::size_t n_rows, std::size_t repeats);
+  // One pass over first[0, n) in place, and over `second` unless it is nullptr; n is a power of two of at least
+  // 2^kMinLogCode.
+  void (*convolute)(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n);
+  // Rows [first_row, first_row + n_rows), first_row a multiple of four; out[0] is the first of them.
+  void (*expand)(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row, std::size_t n_rows,
+                 const std::uint8_t* table, unsigned log_code, std::uint8_t* out);
+};
+
+}  // namespace crypsis::vole
