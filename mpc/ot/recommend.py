@@ -4,7 +4,8 @@
     seconds = set-up + rounds * latency + max(items * seconds an item of the slower party, bits / bandwidth)
 
 An item of SoftSpokenOT costs its AES blocks (2^k ceil(128 / k) / 128) at the kernel's rate, and a share for the
-transpose, copies and, in the malicious form, the check; an item of Ferret a fixed time. `Rates` holds them: the
+transpose, copies and, in the malicious form, the check; an item of Ferret a time that depends on which cache the table
+of its parameters fits. `Rates` holds them: the
 defaults were measured on one core at 2.2 GHz with VAES-512 (csrc/vole/NOTES.md, benchmarks/results); measure your own
 where it matters. The parties work on machines of their own and at the same time, and sending overlaps computing.
 Bandwidth is what the application gets.
@@ -16,14 +17,14 @@ import math
 from dataclasses import dataclass
 
 from crypsis import vole
-from crypsis.mpc.ot import softspoken
+from crypsis.mpc.ot import ferret, softspoken
 from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST, check_items
 
 BASE_OT_BYTES = 96 * 128
 """Of `base` for 128 items, both directions."""
 
-FERRET_ROWS = ((850, 16, 10), (1170, 17, 11), (1520, 18, 12), (1900, 19, 13))
-"""(trees, log2 k, depth): the rows of noise parameters that `ferret` has; the last one sends least."""
+FERRET_BASE_K = 8
+"""SoftSpokenOT's parameter for Ferret's base correlations: they are few, so the one that sends least."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,18 @@ class Rates:
     """Seconds an item beside AES: transpose, copies, Python."""
     check_item: float = 2.5e-9
     """Seconds an item for the malicious check."""
-    ferret_item: float = 20e-9
-    """Seconds an item of Ferret, the slower party."""
+    ferret_items: tuple[float, ...] = (17e-9, 28e-9, 48e-9, 80e-9)
+    """Seconds an item of Ferret, the slower party, for each of `ferret.ROWS`."""
     set_up: float = 0.05
     """Seconds for the base OTs and trees."""
 
     def __post_init__(self) -> None:
+        if len(self.ferret_items) != len(ferret.ROWS):
+            raise ValueError(f"ferret_items has {len(self.ferret_items)} values: give {len(ferret.ROWS)}")
         for name, value in vars(self).items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}: give a positive number")
+            for one in value if isinstance(value, tuple) else (value,):
+                if not 0 < one < math.inf:
+                    raise ValueError(f"{name} is {value}: give positive numbers")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Recommendation:
     n_bytes: int
     rounds: int
     seconds: float
+    parameters: ferret.FerretParameters | None = None
+    """Ferret's row; None for SoftSpokenOT."""
 
 
 def recommend(
@@ -99,10 +105,11 @@ def options(
         compute = n_items * softspoken_seconds(k, security, rates)
         seconds = rates.set_up + latency + max(compute, 8 * n_bytes / bandwidth)
         found.append(Recommendation("softspoken", k, n_bytes, 1, seconds))
-    n_bytes, rounds = ferret_cost(n_items, security)
-    compute = n_items * rates.ferret_item
-    seconds = rates.set_up + rounds * latency + max(compute, 8 * n_bytes / bandwidth)
-    found.append(Recommendation("ferret", 8, n_bytes, rounds, seconds))
+    for row, item in zip(ferret.ROWS, rates.ferret_items, strict=True):
+        n_bytes, rounds = ferret_cost(n_items, row, security)
+        compute = n_items * (item + rates.check_item * (security == MALICIOUS))
+        seconds = rates.set_up + rounds * latency + max(compute, 8 * n_bytes / bandwidth)
+        found.append(Recommendation("ferret", FERRET_BASE_K, n_bytes, rounds, seconds, row))
     return sorted(found, key=lambda option: (option.seconds, option.n_bytes))
 
 
@@ -118,18 +125,8 @@ def softspoken_seconds(k: int, security: str, rates: Rates) -> float:
     return blocks / rates.aes_blocks + rates.softspoken_item + rates.check_item * (security == MALICIOUS)
 
 
-def ferret_cost(n_items: int, security: str) -> tuple[int, int]:
-    """(bytes, rounds) of Ferret, about: base correlations by SoftSpokenOT with k = 8, then as many rounds as needed."""
-    best = None
-    for trees, log_k, depth in FERRET_ROWS:
-        base = (1 << log_k) + trees * depth + 128
-        first = softspoken_bytes(base, 8, security)
-        n_rounds = -(-n_items // ((trees << depth) - base))
-        # Of each tree both masked sums a level and one block more; a few blocks for the check.
-        n_bytes = first + n_rounds * (trees * (32 * depth + 16) + 256)
-        rounds = 1 + n_rounds * (1 + (security == MALICIOUS))
-        if best is None or (n_bytes, rounds) < best:
-            best = (n_bytes, rounds)
-    if best is None:
-        raise ValueError("FERRET_ROWS is empty")
-    return best
+def ferret_cost(n_items: int, row: ferret.FerretParameters, security: str) -> tuple[int, int]:
+    """(exact bytes, rounds) of a session of Ferret with one call for n_items random choices."""
+    first = softspoken_bytes(row.n_base(security), FERRET_BASE_K, security)
+    n_rounds = -(-n_items // ferret.usable_outputs(row, security))
+    return first + sum(ferret.session_bytes(n_items, row, security)), 1 + n_rounds * (security == MALICIOUS)
