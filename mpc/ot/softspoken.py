@@ -77,7 +77,7 @@ ASSUMES = (
 DELTA_BITS = 128
 CHUNK_BLOCKS = 512
 """128 positions each: 65,536 positions, 1 MiB of rows, are sent and checked at a time."""
-PIECE_BLOCKS = 128
+PIECE_BLOCKS = 256
 """Of a chunk so much is handed out at a time: what a caller makes of it then stays in the cache."""
 
 _PROOF_BYTES = 32
