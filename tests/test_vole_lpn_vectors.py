@@ -45,7 +45,10 @@ def test_primal(backend: str, case: dict) -> None:
 @every_backend
 @pytest.mark.parametrize("case", VECTORS["expand_convolute"], ids=lambda case: case["label"])
 def test_expand_convolute(backend: str, case: dict) -> None:
-    vector, out = blocks(f"{case['label']} vector", 1 << case["log_code"]), np.empty((case["n"], 16), np.uint8)
+    vector, out = (
+        blocks(f"{case['label']} vector", 1 << case["log_code"]),
+        np.empty((case["n"], 16), np.uint8),
+    )
     vole.expand_convolute(from_hex(case["seed"]), vector, out, weight=case["weight"], backend=backend)
     assert out[0].tobytes().hex() == case["first"]
     assert sha256(out) == case["sha256"]

@@ -39,9 +39,7 @@ def primal() -> list[dict[str, Any]]:
         label = f"primal {log_table}"
         seed = joined(blocks(f"{label} seed", 1))
         noise = blocks(f"{label} noise", n)
-        out = reference.primal_encode(
-            aes.encrypt, seed, blocks(f"{label} table", 1 << log_table), noise
-        )
+        out = reference.primal_encode(aes.encrypt, seed, blocks(f"{label} table", 1 << log_table), noise)
         positions = reference.primal_positions(aes.encrypt, seed, n, log_table)
         cases.append(
             {
