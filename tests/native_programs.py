@@ -37,11 +37,11 @@ class Programs:
         command = [*under, str(self.folder / f"{self.slug}_{kind}"), *arguments]
         return subprocess.run(command, capture_output=True, text=True)
 
-    def memcheck(self, operation: str) -> Done:
+    def memcheck(self, operation: str, backend: str = "portable") -> Done:
         valgrind = tool("valgrind")
         if valgrind is None:
             pytest.skip("valgrind is not installed: apt-get install valgrind")
-        return self.run("undefined", "portable", operation, under=(valgrind, "-q", "--error-exitcode=99"))
+        return self.run("undefined", backend, operation, under=(valgrind, "-q", "--error-exitcode=99"))
 
     def trace(self, backend: str, operation: str, *steps: str) -> Done:
         done = self.run("trace", backend, operation, *steps)

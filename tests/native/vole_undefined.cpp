@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Usage, under valgrind only: vole_undefined BACKEND OPERATION
+// Declares the secret bytes uninitialised to memcheck and runs the operation: memcheck then reports each branch and
+// each address that depends on them. Exit status 2: bad usage or not under valgrind, which has no AVX-512 (vole_trace).
+#include <cstdio>
+
+#include "undefined.h"
+#include "vole_operations.h"
+
+int main(int argc, char** argv) {
+  using namespace crypsis::native_tests;
+  const crypsis::vole::Impl* impl = argc == 3 ? find_backend(argv[1]) : nullptr;
+  if (impl == nullptr || !running_on_valgrind()) {
+    std::fprintf(stderr, "usage, under valgrind: vole_undefined BACKEND OPERATION\n");
+    return 2;
+  }
+  static Secret secret;
+  make_undefined(&secret, sizeof secret);
+  return run(argv[2], *impl, secret) ? 0 : 2;
+}
