@@ -61,7 +61,7 @@ def test_trace_catches_a_planted_leak(programs: Programs) -> None:
     assert "differ" in done.stdout
 
 
-# A step costs tens of microseconds: the first ones only, whole loops of every kernel.
+# A step costs tens of microseconds: of long operations the first ones only.
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "portable"])
 @pytest.mark.parametrize("operation", OPERATIONS)
