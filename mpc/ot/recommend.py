@@ -16,14 +16,11 @@ import math
 from dataclasses import dataclass
 
 from crypsis import vole
-from crypsis.mpc.ot import softspoken
+from crypsis.mpc.ot import ferret, softspoken
 from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST, check_items
 
 BASE_OT_BYTES = 96 * 128
 """Of `base` for 128 items, both directions."""
-
-FERRET_ROWS = ((850, 16, 10), (1170, 17, 11), (1520, 18, 12), (1900, 19, 13))
-"""(trees, log2 k, depth): the rows of noise parameters that `ferret` has; the last one sends least."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +116,12 @@ def softspoken_seconds(k: int, security: str, rates: Rates) -> float:
 
 
 def ferret_cost(n_items: int, security: str) -> tuple[int, int]:
-    """(bytes, rounds) of Ferret, about: base correlations by SoftSpokenOT with k = 8, then as many rounds as needed."""
-    best = None
-    for trees, log_k, depth in FERRET_ROWS:
-        base = (1 << log_k) + trees * depth + 128
-        first = softspoken_bytes(base, 8, security)
-        n_rounds = -(-n_items // ((trees << depth) - base))
-        # Of each tree both masked sums a level and one block more; a few blocks for the check.
-        n_bytes = first + n_rounds * (trees * (32 * depth + 16) + 256)
-        rounds = 1 + n_rounds * (1 + (security == MALICIOUS))
-        if best is None or (n_bytes, rounds) < best:
-            best = (n_bytes, rounds)
-    if best is None:
-        raise ValueError("FERRET_ROWS is empty")
-    return best
+    """(bytes, rounds) of Ferret with the row that sends least: base correlations by SoftSpokenOT with k = 8, then as
+    many rounds as needed. The bytes are exact."""
+    costs = []
+    for row in ferret.ROWS:
+        base = softspoken_bytes(row.n_base(security), 8, security)
+        n_rounds = -(-n_items // ferret.usable_outputs(row, security))
+        n_bytes = base + sum(ferret.session_bytes(n_items, row, security))
+        costs.append((n_bytes, 1 + n_rounds * (security == MALICIOUS)))
+    return min(costs)

@@ -28,11 +28,11 @@ L bits to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing 
 trees carry different c, their hashes differ for all but 2^-128 of the maps; over all pairs of trees, that is (n^2 / 2)
 2^-128 <= 2^-115 a chunk. A tree whose hash differs passes only if R guessed Delta_i, all of it.
 The map is drawn after R's leaves and rows are fixed, by Fiat-Shamir: BLAKE3 of each KiB of the rows, and SHA-256 over
-its digests, the session, the set-up's proofs and the chunk's counter. (Without the proofs R could fix its rows first and
-then look for leaves whose hashes meet: a birthday search for two trees.) Chosen over a challenge from S because the chunks then need no round of their own,
-however long the line, and R's memory stays that of one chunk. What it costs: R may try rows offline until a map suits
-it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes are modelled as random oracles, AES
-under the challenge as an ideal cipher.
+its digests, the session, the set-up's proofs and the chunk's counter. (Without the proofs R could fix rows first and
+then look for leaves of two trees whose hashes meet, a birthday search.) Chosen over a challenge from S because the
+chunks then need no round of their own, however long the line, and R's memory stays that of one chunk. What it costs: R
+may try rows offline until a map suits it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes
+are modelled as random oracles, AES under the challenge as an ideal cipher.
 
 Leaks     the number of items. Malicious R: selective abort: it may guess bits of Delta, is caught unless the guess is
           right (m bits: all but 2^-m), and then knows them; the 128 - m others keep the correlations as hard to break
@@ -70,6 +70,7 @@ from crypsis.mpc.ot.correlation import (
     check_session,
 )
 from crypsis.mpc.transport import Channel
+from crypsis.ristretto255 import random_bytes
 
 ASSUMES = (
     "semi-honest or malicious parties; base OTs; AES as a pseudorandom function (the trees and the check: as an "
@@ -233,9 +234,10 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             self._bound = hashlib.sha256(message[32 + sums.nbytes :]).digest()
             rest = message[32 + sums.nbytes :].reshape(2, n_trees, _PROOF_BYTES)
             self._check_trees(leaves, bits, rest[0], rest[1])
-        self._field = vole.SmallField(self.k, np.concatenate(leaves), self.delta.tobytes())
-        for tree in (*leaves, known, keys):
-            tree.fill(0)
+        joined = np.concatenate(leaves)
+        self._field = vole.SmallField(self.k, joined, self.delta.tobytes())
+        for secret in (*leaves, joined, known, keys):
+            secret.fill(0)
 
     def _check_trees(self, leaves: list[Bytes], bits: Bytes, xors: Bytes, digests: Bytes) -> None:
         """[Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all are confirmed by the hash."""
@@ -332,9 +334,9 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
 
     def _set_up(self) -> None:
         keys = base.send(self._channel, DELTA_BITS, session=b"base" + self.session, stream=self._stream)
-        seeds = np.frombuffer(secrets.token_bytes(len(self.depths) * BLOCK_BYTES), np.uint8)
+        seeds = random_bytes(len(self.depths), BLOCK_BYTES)
         leaves, sums = [], []
-        for seed, depth in zip(seeds.reshape(-1, 1, BLOCK_BYTES), self.depths, strict=True):
+        for seed, depth in zip(seeds[:, None], self.depths, strict=True):
             tree, levels = vole.expand_trees(seed, depth, threads=1)
             leaves.append(tree[0])
             sums.append(levels[0])
@@ -345,9 +347,10 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
             parts += [_tree_digest(self.session, proof) for proof in proofs]
             self._bound = hashlib.sha256(b"".join(parts[2:])).digest()
         self._channel.send(self._stream, b"".join(parts))
-        self._field = vole.SmallField(self.k, np.concatenate(leaves))
-        for tree in (*leaves, *sums, keys):
-            tree.fill(0)
+        joined = np.concatenate(leaves)
+        self._field = vole.SmallField(self.k, joined)
+        for secret in (seeds, *leaves, joined, *sums, keys):
+            secret.fill(0)
 
     def blocks(self, n_items: int, choices: Bytes | None = None) -> Iterator[tuple[Bytes, Bytes]]:
         """As `CotReceiver.blocks`."""

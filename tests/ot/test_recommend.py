@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from crypsis.mpc.ot import ferret
 from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST
-from crypsis.mpc.ot.recommend import Rates, options, recommend, softspoken_bytes
+from crypsis.mpc.ot.recommend import Rates, ferret_cost, options, recommend, softspoken_bytes
 
 
 def test_fast_lines_want_little_work_and_slow_ones_few_bytes() -> None:
@@ -71,3 +72,15 @@ def test_refused_options() -> None:
         recommend(5, 1e9, 0, security="covert")
     with pytest.raises(ValueError, match="set_up is 0"):
         Rates(set_up=0)
+
+
+@pytest.mark.parametrize("security", [SEMI_HONEST, MALICIOUS])
+@pytest.mark.parametrize("n_items", [1, 10**6, 10**9])
+def test_what_ferret_costs_is_its_own_formula(security: str, n_items: int) -> None:
+    n_bytes, rounds = ferret_cost(n_items, security)
+    found = []
+    for row in ferret.ROWS:
+        sent = sum(ferret.session_bytes(n_items, row, security))
+        found.append(sent + softspoken_bytes(row.n_base(security), 8, security))
+    assert n_bytes == min(found)
+    assert (rounds == 1) == (security == SEMI_HONEST)

@@ -319,3 +319,29 @@ def test_other_k_check_every_tree(k: int, tree: str) -> None:
     sent, *_ = run(sender, receiver)
     assert isinstance(sent, ProtocolAbort)
     assert "check of a chunk" in str(sent)
+
+
+@pytest.mark.parametrize("security", [SEMI_HONEST, MALICIOUS])
+def test_what_the_trees_grow_from_is_wiped(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[np.ndarray] = []
+    expand, field = vole.expand_trees, vole.SmallField
+
+    def expand_kept(seeds: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        leaves, sums = expand(seeds, *arguments, **options)
+        assert seeds.any()
+        kept.extend((seeds, leaves))
+        return leaves, sums
+
+    def field_kept(k: int, leaves: np.ndarray, *arguments: Any) -> Any:
+        kept.append(leaves)
+        return field(k, leaves, *arguments)
+
+    monkeypatch.setattr(vole, "expand_trees", expand_kept)
+    monkeypatch.setattr(vole, "SmallField", field_kept)
+    sent, received, *_ = run(
+        lambda channel: bool(SoftSpokenSender(channel, session=b"c", security=security)),
+        lambda channel: bool(SoftSpokenReceiver(channel, session=b"c", security=security)),
+    )
+    good(sent, received)
+    assert len(kept) == 2 * 32 + 2
+    assert not any(array.any() for array in kept)
