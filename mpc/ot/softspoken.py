@@ -231,8 +231,8 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             leaves.append(tree)
             level += depth
         if self._checked:
-            self._bound = hashlib.sha256(message[32 + sums.nbytes :]).digest()
             rest = message[32 + sums.nbytes :].reshape(2, n_trees, _PROOF_BYTES)
+            self._bound = hashlib.sha256(rest.tobytes()).digest()
             self._check_trees(leaves, bits, rest[0], rest[1])
         joined = np.concatenate(leaves)
         self._field = vole.SmallField(self.k, joined, self.delta.tobytes())
