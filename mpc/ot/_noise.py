@@ -30,7 +30,9 @@ each:
 A sender whose leaves are not those of one tree may guess right for which alpha that does not show: it learns what the
 guess says, one bit on average, and is caught otherwise (the leakage that [YWL+20, section 3.2] allows in the LPN
 assumption). Two different trees agree in the hash with probability at most 2^d / 2^128 over chi; over all pairs of
-places in all trees, t 2^(2 d) 2^(d - 128), which is below 2^-77 for every row of parameters. A receiver sends nothing
+places in all trees, t 2^(2 d) 2^(d - 128), which is below 2^-77 for every row of parameters. Lies in several
+trees are one joint guess about their places; whatever it says, that it came true is at most one bit on average. A
+receiver sends nothing
 that could be wrong: whatever x is, Hash tells it nothing but whether a guess of Delta was right.
 """
 

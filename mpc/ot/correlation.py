@@ -78,11 +78,16 @@ class CotSource(ABC):
     def _wipe(self) -> None:
         """Overwrite what is secret; called once."""
 
-    def _check_alive(self) -> None:
+    def check_open(self) -> None:
+        """Raises DeadSource if the source is dead: rows taken from it before this call may be wiped, and are not to be
+        used. So whoever makes keys of rows calls this before a key goes anywhere, as another thread may close it."""
         if self._why_dead:
             raise DeadSource(
                 f"this {type(self).__name__} gives no more correlations: {self._why_dead}; start a new session"
             )
+
+    def _check_alive(self) -> None:
+        self.check_open()
         if self._running:
             raise DeadSource(
                 f"this {type(self).__name__} is in the middle of another iteration: finish that one first"

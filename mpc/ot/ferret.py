@@ -251,6 +251,7 @@ class FerretSender(_Ferret, CotSender):
                     flips = np.unpackbits(packed, count=n, bitorder="little")
                     q ^= (0 - flips)[:, None] & self.delta
                 yield q
+                self.check_open()
                 n_items -= n
 
     def _round(self) -> None:
@@ -324,6 +325,7 @@ class FerretReceiver(_Ferret, CotReceiver):
                     self._wire.send(bits ^ own)
                     bits = own
                 yield bits, t
+                self.check_open()
                 done += n
 
     def _round(self) -> None:

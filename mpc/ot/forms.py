@@ -69,6 +69,7 @@ def random_send(source: CotSender, n_items: int, *, chosen: bool = False) -> Ite
                 keys = np.empty((len(q), 2, BLOCK_BYTES), np.uint8)
             out = keys[: len(q)]
             vole.random_keys(q, delta=source.delta.tobytes(), tweak=_tweak(source, len(q)), out=out)
+            source.check_open()
             yield out
 
 
@@ -82,6 +83,7 @@ def random_receive(
     with source.to_the_end():
         for bits, t in source.blocks(n_items, choices):
             vole.random_keys(t, tweak=_tweak(source, len(t)), out=t)
+            source.check_open()
             yield bits, t
 
 
@@ -99,6 +101,7 @@ def chosen_send(source: CotSender, channel: Channel, messages: Bytes, *, stream:
             for begin, stop in _steps(len(q), _n_pads(width)):
                 pads = _pads(source, q[begin:stop], width, delta)
                 masked = np.bitwise_xor(messages[at + begin : at + stop], pads[..., :width], order="C")
+                source.check_open()
                 channel.send(stream, masked.data.cast("B"))
             at += len(q)
 
@@ -118,7 +121,8 @@ def chosen_receive(
             for begin, stop in _steps(len(t), _n_pads(width)):
                 pads = _pads(source, t[begin:stop], width, None)
                 masked = _receive(channel, stream, (stop - begin, 2, width))
-                picked = np.where(unpacked[begin:stop, None] == 0, masked[:, 0], masked[:, 1])
+                mask = (0 - unpacked[begin:stop])[:, None]
+                picked = masked[:, 0] ^ (mask & (masked[:, 0] ^ masked[:, 1]))
                 yield picked ^ pads[:, :width]
 
 
@@ -193,7 +197,7 @@ def one_of_n_receive(
             # The masked messages are no secret but which one is looked at is: all are read.
             picked = np.zeros((m, width), np.uint8)
             for branch in range(n_branches):
-                picked |= np.where((indices[at : at + m] == branch)[:, None], masked[:, branch], np.uint8(0))
+                picked |= (0 - (indices[at : at + m] == branch).astype(np.uint8))[:, None] & masked[:, branch]
             yield picked ^ keys
             at += m
 

@@ -238,6 +238,7 @@ class SilentVoleSender(_SilentVole):
                     self._round()
                 n = min(n_items, self._left)
                 yield self._v[self._take(n)]
+                self.check_open()
                 n_items -= n
 
     def _round(self) -> None:
@@ -304,6 +305,7 @@ class SilentVoleReceiver(_SilentVole):
                 n = min(n_items, self._left)
                 part = self._take(n)
                 yield self._u[part], self._w[part]
+                self.check_open()
                 n_items -= n
 
     def _round(self) -> None:

@@ -27,11 +27,12 @@ u_i ^ c must hide the same c in every tree. H is the universal hash of the subsp
 L bits to 128 (`vole.hash_columns`) that ends in 128 positions used for nothing else, which mask what is sent. If two
 trees carry different c, their hashes differ for all but 2^-128 of the maps; over all pairs of trees, that is (n^2 / 2)
 2^-128 <= 2^-115 a chunk. A tree whose hash differs passes only if R guessed Delta_i, all of it.
-The map is drawn after R's rows are fixed, by Fiat-Shamir: BLAKE3 of each KiB of the rows, and SHA-256 over its digests,
-the session and the chunk's counter. Chosen over a challenge from S because the chunks then need no round of their own,
-however long the line, and R's memory stays that of one chunk. What it costs: R may try rows offline until a map suits
-it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes are modelled as random oracles, AES
-under the challenge as an ideal cipher.
+The map is drawn after R's leaves and rows are fixed, by Fiat-Shamir: BLAKE3 of each KiB of the rows, and SHA-256 over
+its digests, the session, the set-up's proofs and the chunk's counter. (Without the proofs R could fix rows first and
+then look for leaves of two trees whose hashes meet, a birthday search.) Chosen over a challenge from S because the
+chunks then need no round of their own, however long the line, and R's memory stays that of one chunk. What it costs: R
+may try rows offline until a map suits it, so the bound holds per try; 2^75 hashes of whole chunks for 2^-40. The hashes
+are modelled as random oracles, AES under the challenge as an ideal cipher.
 
 Leaks     the number of items. Malicious R: selective abort: it may guess bits of Delta, is caught unless the guess is
           right (m bits: all but 2^-m), and then knows them; the 128 - m others keep the correlations as hard to break
@@ -69,6 +70,7 @@ from crypsis.mpc.ot.correlation import (
     check_session,
 )
 from crypsis.mpc.transport import Channel
+from crypsis.ristretto255 import random_bytes
 
 ASSUMES = (
     "semi-honest or malicious parties; base OTs; AES as a pseudorandom function (the trees and the check: as an "
@@ -90,6 +92,8 @@ class _SoftSpoken(CotSource):
     """What both parties do alike: parameters, memory, lengths."""
 
     _field: vole.SmallField
+    _bound: bytes = b""
+    """The set-up's proofs: they fix every leaf, and so what the rows of a chunk mean."""
 
     def __init__(
         self, channel: Channel, session: bytes, k: int, security: str, stream: int, threads: int | None
@@ -145,7 +149,7 @@ class _SoftSpoken(CotSource):
     def _challenge(self, number: int, first: int, n_blocks: int, chosen: bool, corrections: Bytes) -> bytes:
         """The key of the check's hash [Fiat-Shamir]: of everything that the receiver fixed."""
         whole = len(corrections) - len(corrections) % _HASH_ROW
-        transcript = hashlib.sha256(_VERSION + b" challenge " + self.session)
+        transcript = hashlib.sha256(_VERSION + b" challenge " + self.session + self._bound)
         for value in (number, first, n_blocks, int(chosen)):
             transcript.update(value.to_bytes(8, "little"))
         for part in (corrections[:whole].reshape(-1, _HASH_ROW), corrections[whole:].reshape(1, -1)):
@@ -164,7 +168,7 @@ class _SoftSpoken(CotSource):
 
     def _proofs(self, leaves: list[Bytes]) -> list[Bytes]:
         """Of each tree the proofs of its leaves, uint8[2^depth, 32] [Roy22, Fig. 14]."""
-        domain = b"crypsis/ot/softspoken/leaf/v1"
+        domain = b"crypsis/ot/softspoken/leaf/v1" + self.session
         return [hashing.blake3(tree, domain=domain, threads=self._threads) for tree in leaves]
 
 
@@ -213,7 +217,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             )
         sums = message[32 : 32 + DELTA_BITS * 2 * BLOCK_BYTES].reshape(DELTA_BITS, 2, BLOCK_BYTES)
         away = (1 - bits[order])[:, None]
-        known = np.where(away == 1, sums[:, 1], sums[:, 0]) ^ keys
+        known = sums[:, 0] ^ ((0 - away) & (sums[:, 0] ^ sums[:, 1])) ^ keys
         leaves = []
         level = 0
         for first, depth in _columns(self.depths):
@@ -228,10 +232,12 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
             level += depth
         if self._checked:
             rest = message[32 + sums.nbytes :].reshape(2, n_trees, _PROOF_BYTES)
+            self._bound = hashlib.sha256(rest.tobytes()).digest()
             self._check_trees(leaves, bits, rest[0], rest[1])
-        self._field = vole.SmallField(self.k, np.concatenate(leaves), self.delta.tobytes())
-        for tree in (*leaves, known, keys):
-            tree.fill(0)
+        joined = np.concatenate(leaves)
+        self._field = vole.SmallField(self.k, joined, self.delta.tobytes())
+        for secret in (*leaves, joined, known, keys):
+            secret.fill(0)
 
     def _check_trees(self, leaves: list[Bytes], bits: Bytes, xors: Bytes, digests: Bytes) -> None:
         """[Roy22, Fig. 14]: the missing leaf's proof follows from the xor, and all are confirmed by the hash."""
@@ -242,9 +248,9 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
         ):
             places = np.arange(1 << depth)
             missing = places == int(bits[first : first + depth] @ (1 << np.arange(depth)))
-            proofs[:] = np.where(missing[:, None], 0, proofs)
-            found = np.bitwise_xor.reduce(proofs, axis=0) ^ xor
-            proofs[:] = np.where(missing[:, None], found, proofs)
+            mask = 0 - missing.astype(np.uint8)[:, None]
+            proofs &= ~mask
+            proofs |= mask & (np.bitwise_xor.reduce(proofs, axis=0) ^ xor)
             good &= secrets.compare_digest(_tree_digest(self.session, proofs), digest.tobytes())
         if not good:
             raise ProtocolAbort(
@@ -264,6 +270,7 @@ class SoftSpokenSender(_SoftSpoken, CotSender):
                     if begin + at + len(piece) == n_items:
                         break
                     yield piece
+                    self.check_open()
         yield piece  # the last one: nothing is open any more
 
     def _chunk(self, n: int, chosen: bool) -> Iterator[tuple[int, Bytes]]:
@@ -327,9 +334,9 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
 
     def _set_up(self) -> None:
         keys = base.send(self._channel, DELTA_BITS, session=b"base" + self.session, stream=self._stream)
-        seeds = np.frombuffer(secrets.token_bytes(len(self.depths) * BLOCK_BYTES), np.uint8)
+        seeds = random_bytes(len(self.depths), BLOCK_BYTES)
         leaves, sums = [], []
-        for seed, depth in zip(seeds.reshape(-1, 1, BLOCK_BYTES), self.depths, strict=True):
+        for seed, depth in zip(seeds[:, None], self.depths, strict=True):
             tree, levels = vole.expand_trees(seed, depth, threads=1)
             leaves.append(tree[0])
             sums.append(levels[0])
@@ -338,10 +345,12 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
             proofs = self._proofs(leaves)
             parts += [np.bitwise_xor.reduce(proof, axis=0).tobytes() for proof in proofs]
             parts += [_tree_digest(self.session, proof) for proof in proofs]
+            self._bound = hashlib.sha256(b"".join(parts[2:])).digest()
         self._channel.send(self._stream, b"".join(parts))
-        self._field = vole.SmallField(self.k, np.concatenate(leaves))
-        for tree in (*leaves, *sums, keys):
-            tree.fill(0)
+        joined = np.concatenate(leaves)
+        self._field = vole.SmallField(self.k, joined)
+        for secret in (seeds, *leaves, joined, *sums, keys):
+            secret.fill(0)
 
     def blocks(self, n_items: int, choices: Bytes | None = None) -> Iterator[tuple[Bytes, Bytes]]:
         """As `CotReceiver.blocks`."""
@@ -361,6 +370,7 @@ class SoftSpokenReceiver(_SoftSpoken, CotReceiver):
                     if begin + stop == n_items:
                         break
                     yield piece
+                    self.check_open()
         yield piece  # the last one: nothing is open any more
 
     def _chunk(self, n: int, choices: Bytes | None) -> tuple[Bytes, Bytes]:

@@ -252,11 +252,18 @@ def ask(
         numbers = np.arange(begin, batch.stop, dtype=np.uint64)
         finder, _ = finders(shape, numbers, buckets[batch], keys[batch])
         for i, found in enumerate(_receive_answers(channel, shape, size)):
-            at = int(np.argmax((found[:, :FINDER_BYTES] == finder[i]).all(axis=1)))
-            kept[begin + i] = found[at]
+            kept[begin + i] = found[_place_of(finder[i], found)]
             if progress is not None and (i + 1 == size or i % 16 == 15):
                 progress(begin + i + 1)
     return Answers(shape, keys, buckets, kept)
+
+
+def _place_of(finder: Bytes, entries: Bytes) -> int:
+    """The last entry with that finder, or 0. In the same time wherever it is: the owner sees when the next batch comes,
+    and it is the owner who puts the entries in order. So nothing here ends early, as argmax and all do."""
+    heads = np.ascontiguousarray(entries[:, :FINDER_BYTES]).view(np.uint64)[:, 0]
+    same = (heads == finder.view(np.uint64)[0]).astype(np.int64)
+    return int((same * np.arange(len(same))).max())
 
 
 def _receive_answers(channel: Channel, shape: Shape, size: int) -> Iterator[Bytes]:

@@ -332,3 +332,13 @@ def test_wrong_arguments():
     assert ferret.odd_delta() != ferret.odd_delta()
     # the rows of the source: the round's net outputs
     assert next(ferret.usable_outputs(row, MALICIOUS) for row in ferret.ROWS) == 796_232
+
+
+def test_a_source_closed_in_the_middle_gives_no_wiped_rows():
+    channel, _ = memory_pair()
+    sender = ferret.FerretSender(channel, DealtSender(SEMI_HONEST), session=b"test", parameters=TINY)
+    pieces = sender.blocks(2 * usable(SEMI_HONEST))
+    next(pieces)
+    sender.close()
+    with pytest.raises(DeadSource, match="it was closed"):
+        next(pieces)

@@ -308,3 +308,56 @@ def test_an_iterator_left_between_steps_ends_the_source(monkeypatch: pytest.Monk
 
     sent, received, *_ = sources(sender, receiver)
     good(sent, received)
+
+
+@both_forms
+@pytest.mark.parametrize("form", ["random", "chosen"])
+def test_a_source_closed_in_the_middle_gives_no_keys_of_wiped_rows(
+    security: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeroed rows and a zeroed Delta would make keys, and masks of messages, that anybody can compute."""
+    n = 40
+    sent: list[bytes] = []
+
+    class Closing(SoftSpokenSender):
+        """Another thread closes it while its rows are hashed."""
+
+        def take_tweaks(self, count: int) -> int:
+            self.close()
+            return super().take_tweaks(count)
+
+    class Kept:
+        def send(self, stream: int, payload: Any) -> None:
+            sent.append(bytes(payload))
+
+    def sender(channel: Any) -> Any:
+        source = Closing(channel, session=b"forms", k=2, security=security, threads=1)
+        if form == "chosen":
+            forms.chosen_send(source, Kept(), messages(n, 2, 20))  # type: ignore[arg-type]
+        else:
+            monkeypatch.setattr(forms, "_tweak", lambda source, count: source.take_tweaks(count))
+            sent.extend(keys.tobytes() for keys in forms.random_send(source, n, chosen=True))
+
+    def receiver(channel: Any) -> Any:
+        source = SoftSpokenReceiver(channel, session=b"forms", k=2, security=security, threads=1)
+        return list(source.blocks(n, np.zeros(n // 8, np.uint8)))
+
+    result, *_ = run(sender, receiver)
+    assert isinstance(result, DeadSource)
+    assert "it was closed" in str(result)
+    assert not sent
+
+
+@both_forms
+def test_a_source_closed_between_pieces_gives_no_more(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(softspoken, "PIECE_BLOCKS", 1)
+
+    def party(source: Any, _: Any) -> Any:
+        pieces = source.blocks(1000)
+        next(pieces)
+        source.close()
+        with pytest.raises(DeadSource, match="it was closed"):
+            next(pieces)
+        return True
+
+    good(*sources(party, party, security=security)[:2])

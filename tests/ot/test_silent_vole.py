@@ -196,3 +196,13 @@ def test_wrong_arguments():
     with pytest.raises(DeadSource):
         sender.blocks(1)
     assert [silent_vole.DualParameters(log_outputs=n).depth for n in range(16, 21)] == [10, 11, 12, 13, 14]
+
+
+def test_a_source_closed_in_the_middle_gives_no_wiped_rows():
+    channel, _ = memory_pair()
+    sender = silent_vole.SilentVoleSender(channel, DealtSender(SEMI_HONEST), session=b"test", parameters=TINY)
+    pieces = sender.blocks(2 * USABLE)
+    next(pieces)
+    sender.close()
+    with pytest.raises(DeadSource, match="it was closed"):
+        next(pieces)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from crypsis import vole
 from crypsis.errors import ChannelError, CrypsisError, ProtocolAbort
 from crypsis.mpc.ot import softspoken
 from crypsis.mpc.ot.correlation import MALICIOUS, SEMI_HONEST, DeadSource
@@ -272,5 +274,74 @@ def test_challenges_depend_on_everything(monkeypatch: pytest.MonkeyPatch) -> Non
         changed = corrections.copy()
         changed[at] = 1
         seen.add(source._challenge(0, 0, 1, False, changed))
-    assert len(seen) == 8 + 5
+    source._bound = b"2" * 32
+    seen.add(source._challenge(0, 0, 1, False, corrections))
+    assert len(seen) == 8 + 5 + 1
     assert softspoken.CHUNK_BLOCKS == 512
+
+
+def test_challenges_are_bound_to_the_leaves_of_both_parties() -> None:
+    """Leaves that a receiver could choose after the challenge would let it search for hashes that meet."""
+    proofs: list[bytes] = []
+
+    def record(n: int, message: bytearray) -> bytearray:
+        if n == SETUP:
+            proofs.append(bytes(message[SUMS:]))
+        return message
+
+    ends = [
+        run(
+            lambda channel: SoftSpokenSender(channel, session=b"c")._bound,
+            lambda channel: SoftSpokenReceiver(Tampering(channel, record), session=b"c")._bound,
+        )
+        for _ in range(2)
+    ]
+    for sent, received, *_ in ends:
+        good(sent, received)
+        assert sent == received
+    assert [end[0] for end in ends] == [hashlib.sha256(proof).digest() for proof in proofs]
+    assert ends[0][0] != ends[1][0]
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 7, 8])
+@pytest.mark.parametrize("tree", ["second", "last"])
+def test_other_k_check_every_tree(k: int, tree: str) -> None:
+    """Where k does not divide 128 the last tree is a smaller one."""
+    n_rows = len(vole.tree_depths(k)) - 1
+    row = 0 if tree == "second" else n_rows - 1
+
+    def sender(channel: Any) -> Any:
+        return list(SoftSpokenSender(channel, session=b"c", k=k, delta=ONES).blocks(N_ITEMS))
+
+    def receiver(channel: Any) -> Any:
+        return list(lying(flip_row(row, 77))(channel, session=b"c", k=k).blocks(N_ITEMS))
+
+    sent, *_ = run(sender, receiver)
+    assert isinstance(sent, ProtocolAbort)
+    assert "check of a chunk" in str(sent)
+
+
+@pytest.mark.parametrize("security", [SEMI_HONEST, MALICIOUS])
+def test_what_the_trees_grow_from_is_wiped(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[np.ndarray] = []
+    expand, field = vole.expand_trees, vole.SmallField
+
+    def expand_kept(seeds: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        leaves, sums = expand(seeds, *arguments, **options)
+        assert seeds.any()
+        kept.extend((seeds, leaves))
+        return leaves, sums
+
+    def field_kept(k: int, leaves: np.ndarray, *arguments: Any) -> Any:
+        kept.append(leaves)
+        return field(k, leaves, *arguments)
+
+    monkeypatch.setattr(vole, "expand_trees", expand_kept)
+    monkeypatch.setattr(vole, "SmallField", field_kept)
+    sent, received, *_ = run(
+        lambda channel: bool(SoftSpokenSender(channel, session=b"c", security=security)),
+        lambda channel: bool(SoftSpokenReceiver(channel, session=b"c", security=security)),
+    )
+    good(sent, received)
+    assert len(kept) == 2 * 32 + 2
+    assert not any(array.any() for array in kept)

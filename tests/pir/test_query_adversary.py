@@ -414,3 +414,14 @@ def test_unknown_options() -> None:
     channel = memory_pair()[0]
     with pytest.raises(TypeError, match="bits"):
         serve(LIST, "id", channel, list_name="x", bits=2)
+
+
+def test_the_place_of_an_entry() -> None:
+    rng = np.random.default_rng(4)
+    found = rng.integers(0, 256, (50, 30), np.uint8)
+    finder = np.ascontiguousarray(found[:, :8])
+    assert [ot_query._place_of(finder[i], found) for i in range(50)] == list(range(50))
+    assert ot_query._place_of(finder[3] ^ np.uint8(1), found) == 0
+    found[40, :8] = found[7, :8]
+    assert ot_query._place_of(finder[7], found) == 40
+    assert ot_query._place_of(finder[0], found[:1]) == 0
