@@ -61,6 +61,7 @@ class SpilledJob:
     outcome: PsiOutcome = field(default_factory=PsiOutcome)
     ledger: Ledger | None = None
     layout: Layout | None = None
+    finished_before: int = 0
 
     # -- before the peer is met ------------------------------------------------------------------------------------------
 
@@ -222,7 +223,7 @@ class SpilledJob:
         ledger = self._ledger()
         todo = self._todo(channel)
         n_outer = ledger.fact("n_outer")
-        finished = n_outer - len(todo)
+        finished = self.finished_before = n_outer - len(todo)
         if finished:
             self._note(f"{finished} of {n_outer} bins are finished already")
         spills = {row.bin: row for row in ledger.spills()}
@@ -357,6 +358,20 @@ class SpilledJob:
             self.ledger.close()
             self.ledger = None
         self.directory.destroy()
+
+    def as_report(self) -> dict[str, Any]:
+        """The public sizes, and how many bins this run, and earlier ones, did."""
+        layout = self._layout()
+        return {
+            "outer": layout.n_outer,
+            "inner_each": layout.inner,
+            "receiver_bound": layout.receiver_bound,
+            "sender_bound": layout.sender_bound,
+            "table_columns": layout.table.columns,
+            "field_bits": layout.field,
+            "tag_bytes": layout.tag_bytes,
+            "finished_before": self.finished_before,
+        }
 
     def close(self) -> None:
         """Lets go of ledger and directory; what is in them stays."""
