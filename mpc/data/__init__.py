@@ -13,6 +13,7 @@
 """
 
 from crypsis.mpc.data.csv_files import CsvOptions
+from crypsis.mpc.data.digests import DigestStream, KeySpec, digest_stream, row_digests
 from crypsis.mpc.data.encode import KeyType
 from crypsis.mpc.data.gather import gather_table
 from crypsis.mpc.data.grouping import KeyTable
@@ -26,13 +27,14 @@ from crypsis.mpc.data.joins import (
     select_rows,
     unmatched_rows,
 )
-from crypsis.mpc.data.keys import KeySpec, digest_keys, row_digests
+from crypsis.mpc.data.keys import digest_keys
 from crypsis.mpc.data.opening import open_source
 from crypsis.mpc.data.output import OutputInfo, check_output, write_output
 from crypsis.mpc.data.sources import Source, TableSource
 
 __all__ = [
     "CsvOptions",
+    "DigestStream",
     "JoinPlan",
     "KeySpec",
     "KeyTable",
@@ -43,6 +45,7 @@ __all__ = [
     "check_output",
     "count_unmatched",
     "digest_keys",
+    "digest_stream",
     "gather_table",
     "join_size",
     "matched_pairs",

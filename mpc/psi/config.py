@@ -16,9 +16,10 @@ directory. Flags override the file field by field. Everything that is wrong is t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+import re
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crypsis.mpc.jobs.config import (
     OutputFileConfig,
@@ -27,9 +28,32 @@ from crypsis.mpc.jobs.config import (
     parse,
     schema_of,
 )
-from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role
+from crypsis.mpc.psi.layout import OUTER_ROWS
+from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role, Security, Setting
 
+_MIB = 1 << 20
+_UNITS = {"B": 1, "KIB": 1 << 10, "MIB": _MIB, "GIB": 1 << 30, "TIB": 1 << 40}
+_RATES = {"BPS": 1, "KBPS": 10**3, "MBPS": 10**6, "GBPS": 10**9}
+MIN_MEMORY = 64 * _MIB
 _Text = Annotated[str, Field(min_length=1)]
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "2GiB", "512 MiB", "1048576B". ValueError for anything else."""
+    return _with_unit(text, _UNITS, "a size with its unit, such as 512MiB or 2GiB")
+
+
+def parse_rate(text: str) -> int:
+    """Bits a second in "100Mbps", "1 Gbps". ValueError for anything else."""
+    return _with_unit(text, _RATES, "a rate with its unit, such as 100Mbps or 1Gbps")
+
+
+def _with_unit(text: str, units: dict[str, int], wanted: str) -> int:
+    found = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([A-Za-z]+)\s*", text)
+    unit = units.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        raise ValueError(f"write {wanted}")
+    return int(float(found[1]) * unit)
 
 
 class OutputConfig(OutputFileConfig):
@@ -47,7 +71,14 @@ class JobConfig(PartyConfig):
 
     role: Role = Field(description="the receiver learns the intersection; the sender only with `broadcast`")
     output: OutputConfig | None = Field(None, description="required for a party that learns the intersection")
-    protocol: Protocol = "ecdh"
+    protocol: Protocol | Literal["auto"] = Field(
+        "auto", description="auto: the peer's choice, or by sizes and bandwidth; the report says why"
+    )
+    security: Security = Field("semi-honest", description="malicious needs protocol vole")
+    setting: Setting = Field("fast", description="of protocol vole: for fast lines, or for those below 100 Mbit/s")
+    bandwidth: _Text | None = Field(
+        None, description="of the line between the parties, such as 100Mbps; for protocol auto"
+    )
     broadcast: bool = Field(False, description="both parties learn the intersection")
     join: Join = Field("inner", description="which of one's own rows to keep")
     left: Role = Field("receiver", description="which role is the left table of the join")
@@ -59,12 +90,42 @@ class JobConfig(PartyConfig):
     max_output_rows: Annotated[int, Field(ge=1, le=1 << 40)] | None = Field(
         None, description="refuse a join that duplicates blow up beyond this"
     )
-    memory_mib: Annotated[int, Field(ge=16, le=1 << 24)] = Field(
-        256, description="memory for gathering the payload; more is gathered in several passes"
+    memory: _Text = Field("2GiB", description="memory that the job may take, with its unit")
+    memory_mib: Annotated[int, Field(ge=16, le=1 << 24)] | None = Field(
+        None, description="memory for gathering the payload alone, in MiB; default: an eighth of `memory`"
     )
+    work_dir: _Text | None = Field(
+        None, description="protocol vole: where bins and ledger are kept; default: beside the output or the report"
+    )
+    bin_rows: Annotated[int, Field(ge=1 << 10, le=1 << 26)] = Field(
+        OUTER_ROWS, description="protocol vole: rows of a bin, the unit of resuming; both sides give the same"
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="protocol vole: processes that exchange bins; both sides give the same"
+    )
+    executor: Literal["local", "ray"] = Field("local", description="where workers run: on this machine, or on a Ray cluster")
+    ray_address: _Text | None = Field(None, description="of the Ray cluster; default: one on this machine")
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str) -> str:
+        if not MIN_MEMORY <= parse_size(value) <= 1 << 46:
+            raise ValueError("give at least 64MiB and at most 64TiB")
+        return value
+
+    @field_validator("bandwidth")
+    @classmethod
+    def _bandwidth(cls, value: str | None) -> str | None:
+        if value is not None and not 1000 <= parse_rate(value) <= 10**13:
+            raise ValueError("give at least 1Kbps and at most 10000Gbps")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> JobConfig:
+        if self.protocol == "ecdh" and self.security == "malicious":
+            raise ValueError("security is malicious, and protocol ecdh is semi-honest: use protocol vole")
+        if self.ray_address is not None and self.executor != "ray":
+            raise ValueError("ray_address is set, and executor is local: set executor to ray, or remove ray_address")
         if self.has_output and self.output is None:
             raise ValueError("output is missing: this party learns the intersection; say where it goes")
         if not self.has_output and self.output is not None:
@@ -85,12 +146,40 @@ class JobConfig(PartyConfig):
             return self.report
         return f"{self.output.path}.report.json" if self.output is not None else None
 
-    def options(self) -> PsiOptions:
-        """The part that the protocol sees."""
+    @property
+    def memory_bytes(self) -> int:
+        """What the job may take."""
+        return parse_size(self.memory)
+
+    @property
+    def gather_bytes(self) -> int:
+        """What gathering the payload may take."""
+        return self.memory_mib << 20 if self.memory_mib is not None else self.memory_bytes // 8
+
+    @property
+    def bandwidth_bps(self) -> int | None:
+        """Bits a second; None where nothing is said."""
+        return parse_rate(self.bandwidth) if self.bandwidth is not None else None
+
+    @property
+    def work_path(self) -> str:
+        """Where bins and ledger of protocol vole are kept."""
+        if self.work_dir is not None:
+            return self.work_dir
+        beside = self.output.path if self.output is not None else self.report_path
+        return f"{beside}.work" if beside is not None else f"crypsis-{self.party}.work"
+
+    def options(self, protocol: Protocol | None = None) -> PsiOptions:
+        """The part that the protocol sees; `protocol` is what auto came to."""
+        chosen = protocol or self.protocol
+        if chosen == "auto":
+            chosen = "vole" if self.security == "malicious" else "ecdh"
         return PsiOptions(
             role=self.role,
             keys=self.key_specs(),
-            protocol=self.protocol,
+            protocol=chosen,
+            security=self.security,
+            setting=self.setting,
             broadcast=self.broadcast,
             join=self.join,
             left=self.left,

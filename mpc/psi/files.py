@@ -3,7 +3,8 @@
 
 Everything that can be checked alone is checked before the peer is dialled. The output is staged beside its
 final name; when both parties have staged theirs, both rename. Any error ends the job at both parties and
-leaves no output.
+leaves no output. Protocol ecdh holds the keys in memory and begins anew after an error; vole spills them to a work
+directory and goes on from there (`spilled`).
 """
 
 from __future__ import annotations
@@ -12,32 +13,58 @@ import logging
 import os
 import shutil
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from crypsis.errors import ConfigError, DataError
+from crypsis.errors import ConfigError, CrypsisError, DataError
 from crypsis.mpc.data import Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
-    dial,
     open_input,
+    open_link,
     public_reason,
     refuse_taken,
     security_of,
     taken_places,
 )
-from crypsis.mpc.psi import ecdh
-from crypsis.mpc.psi.agree import confirm
+from crypsis.mpc.jobs.identity import Identity, InputFile
+from crypsis.mpc.jobs.workdir import WorkDir
+from crypsis.mpc.psi import ecdh, vole
+from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
+from crypsis.mpc.psi.choose import choose, expected_rows
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
-from crypsis.mpc.psi.job import run
+from crypsis.mpc.psi.job import PsiOutcome, run
 from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
+from crypsis.mpc.psi.spilled import SpilledJob
+from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
 
 # Formats pack the same rows up to this much tighter than each other: less than this share of the input
 # cannot do.
 _TIGHTEST = 8
+
+
+@dataclass
+class _Run:
+    """One run of a job: what its parts hand on."""
+
+    config: JobConfig
+    source: Source
+    record: FileRecord
+    phases: Phases
+    progress: Progress | None
+    options: PsiOptions
+    why: str = ""
+    outcome: PsiOutcome = field(default_factory=PsiOutcome)
+    spilled: SpilledJob | None = None
+    written: FileRecord | None = None
+    output_rows: int | None = None
 
 
 def run_job(
@@ -48,69 +75,59 @@ def run_job(
 
     Raises ConfigError and DataError before the peer is dialled for what is wrong here; later ChannelError and
     ProtocolAbort when the peer is lost or misbehaves, DataError when the output cannot be written. After an
-    error there is no output file, here or (up to the loss of the very last message) at the peer.
+    error there is no output file, here or (up to the loss of the very last message) at the peer; where a work directory
+    stays, the same call goes on from there.
     """
     started = datetime.now(UTC)
     phases = Phases(progress)
-    options = config.options()
-    with phases.phase("check input and output"):
-        _check_kernels(options)
-        source = open_input(config)
-        _check_places(config, source, config_file)
-        record = FileRecord(
-            paths=[os.path.abspath(file) for file in source.files],
-            sha256=source.digest(),
-            n_bytes=source.n_bytes,
-        )
-    with phases.phase("wait for the peer"):
-        channel = dial(config)
-    written: FileRecord | None = None
-    output_rows: int | None = None
-    try:
-        outcome = run(source, channel, options, progress=progress)
-
-        def staged() -> None:
-            with phases.phase("wait for the peer's output"):
-                confirm(channel)
-
-        if outcome.rows is None or config.output is None:
-            staged()
-        else:
-            begin = time.perf_counter()
-            info = write_output(
-                source,
-                outcome.rows,
-                config.output.path,
-                format=config.output.format,
-                columns=config.output.columns,
-                indicator=config.output.indicator,
-                null_rep=config.output.null_rep,
-                overwrite=config.output.overwrite,
-                memory_limit=config.memory_mib << 20,
-                progress=progress,
-                before_commit=staged,
+    with ExitStack() as stack:
+        with phases.phase("check input and output"):
+            _check_kernels(config)
+            source = open_input(config)
+            record = FileRecord(
+                paths=[os.path.abspath(file) for file in source.files],
+                sha256=source.digest(),
+                n_bytes=source.n_bytes,
             )
-            waited = phases.seconds["wait for the peer's output"]
-            phases.seconds["write output"] = time.perf_counter() - begin - waited
-            output_rows = info.n_rows
-            written = FileRecord(paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes)
-    except BaseException as error:
-        channel.abort(public_reason(config, error))
-        raise
-    close_in_order(channel)
+            this = _Run(config, source, record, phases, progress, config.options())
+            if config.protocol != "ecdh":
+                this.spilled = _resumable(this)
+                if this.spilled is not None:
+                    stack.callback(lambda: this.spilled.close() if this.spilled is not None else None)
+            _check_places(config, source, config_file, resumed=this.spilled)
+        with phases.phase("wait for the peer"):
+            hub = open_link(config)
+            channel = hub.channel(0)
+        try:
+            with phases.phase("agree"):
+                n_rows = expected_rows(source)
+                protocol, this.why = choose(channel, config, n_rows)
+                this.options = config.options(protocol)
+                _log.info("protocol %s: %s", protocol, this.why)
+            if protocol == "vole":
+                _exchange_spilled(this, hub, channel, n_rows, stack)
+            else:
+                this.outcome = run(source, channel, this.options, progress=progress)
+            _write(this, channel)
+        except BaseException as error:
+            hub.abort(public_reason(config, error))
+            raise
+        stats = hub.stats
+        close_in_order(hub)
     report = RunReport(
         party=config.party,
         peer=config.peer,
-        options=options,
-        outcome=outcome,
-        output_rows=output_rows,
-        stats=channel.stats,
+        options=this.options,
+        why=this.why,
+        outcome=this.outcome,
+        output_rows=this.output_rows,
+        stats=stats,
         security=security_of(config),
         input=record,
-        output=written,
+        output=this.written,
         started=started,
         finished=datetime.now(UTC),
-        seconds=_in_order(phases.seconds, outcome.seconds),
+        seconds=_in_order(phases.seconds, this.outcome.seconds),
     )
     if config.report_path is not None:
         try:
@@ -120,35 +137,170 @@ def run_job(
     return report
 
 
-def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
-    """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
-    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
-    return before | protocol | {name: value for name, value in around.items() if name not in before}
-
-
-def _check_kernels(options: PsiOptions) -> None:
-    try:
-        ecdh.check_kernels(options)
-    except ValueError as error:  # CRYPSIS_NUM_THREADS
-        raise ConfigError(str(error)) from error
-
-
-def _check_places(config: JobConfig, source: Source, config_file: str | None) -> None:
-    """Output and report can be written where they are to go, and replace nothing else the job names."""
-    taken = taken_places(config, source, config_file)
+def _identity(this: _Run) -> Identity:
+    """What must not change while a job lasts; threads, memory, addresses and the like may."""
+    config = this.config
+    public = config.options("vole").public()
+    public |= {"protocol": config.protocol, "bin_rows": config.bin_rows}
+    own: dict[str, Any] = {
+        "party": config.party,
+        "peer": config.peer,
+        "role": config.role,
+        "input": config.input.model_dump(mode="json", exclude={"path"}),
+        "keys": [key.name for key in config.keys],
+        "null_policy": config.null_policy,
+        "output": None,
+    }
     if config.output is not None:
-        output = config.output
-        refuse_taken("output", output.path, taken)
-        check_output(
-            source,
+        own["output"] = config.output.model_dump(mode="json", exclude={"overwrite"})
+        own["output"]["path"] = os.path.abspath(config.output.path)
+    files = InputFile(path="\n".join(this.record.paths), n_bytes=this.record.n_bytes, sha256=this.record.sha256)
+    return Identity(public=public, own=own, input=(files,))
+
+
+def _open_work(this: _Run) -> SpilledJob:
+    config = this.config
+    job = SpilledJob(
+        directory=WorkDir.open(config.work_path),
+        identity=_identity(this),
+        options=this.options,
+        bin_rows=config.bin_rows,
+        memory=config.memory_bytes,
+        progress=this.progress,
+    )
+    try:
+        job.open()
+    except BaseException:
+        job.close()
+        raise
+    return job
+
+
+def _resumable(this: _Run) -> SpilledJob | None:
+    """The job that an earlier run of the same command left, if any."""
+    if not os.path.isdir(this.config.work_path):
+        return None
+    job = _open_work(this)
+    if job.stage:
+        _log.info("%s: begun before; at stage %s", this.config.work_path, job.stage)
+    return job
+
+
+def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack: ExitStack) -> None:
+    config, phases = this.config, this.phases
+    if this.spilled is None:
+        this.spilled = _open_work(this)
+        stack.callback(this.spilled.close)
+    job = this.spilled
+    job.options = this.options
+    this.outcome = job.outcome
+    with phases.phase("agree"):
+        agree(channel, this.options, 0, {"bin_rows": config.bin_rows, "workers": config.workers})
+        job.meet(channel, n_rows)
+    with phases.phase("read and spill keys"):
+        job.partition(this.source)
+        job.agree_sizes(channel)
+    with phases.phase("exchange"):
+        job.exchange(hub, channel, config.make_executor(), config.workers)
+
+
+def _write(this: _Run, channel: Channel) -> None:
+    """Puts the output in place when the peer has staged its own, too."""
+    config, phases, job = this.config, this.phases, this.spilled
+    spilled = job if this.options.protocol == "vole" else None
+
+    def staged() -> None:
+        with phases.phase("wait for the peer's output"):
+            confirm(channel)
+            if spilled is not None:
+                spilled.written()
+
+    output = config.output
+    rows = plan_output(spilled, this.source, channel) if spilled is not None else this.outcome.rows
+    if output is None or rows is None:
+        staged()
+    elif spilled is not None and spilled.is_written and os.path.lexists(output.path):
+        staged()
+        this.written = _record_of(output.path)
+        this.output_rows = spilled.output_rows
+    else:
+        begin = time.perf_counter()
+        info = write_output(
+            this.source,
+            rows,
             output.path,
             format=output.format,
             columns=output.columns,
             indicator=output.indicator,
             null_rep=output.null_rep,
             overwrite=output.overwrite,
+            memory_limit=config.gather_bytes,
+            progress=this.progress,
+            before_commit=staged,
         )
-        _check_space(config, output, source)
+        waited = phases.seconds["wait for the peer's output"]
+        phases.seconds["write output"] = time.perf_counter() - begin - waited
+        this.output_rows = info.n_rows
+        this.written = FileRecord(paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes)
+    if spilled is not None:
+        _forget(spilled, channel)
+
+
+def _forget(job: SpilledJob, channel: Channel) -> None:
+    """Removes the work directory once the peer's output is in place too: until then it may need this one's ledger."""
+    job.complete()
+    try:
+        send_json(channel, {"type": "in place"})
+        recv_json(channel, "in place")
+    except CrypsisError as error:
+        _log.warning("the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error)
+        return
+    job.destroy()
+
+
+def _record_of(path: str) -> FileRecord:
+    import hashlib
+
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(paths=[os.path.abspath(path)], sha256=digest, n_bytes=os.path.getsize(path))
+
+
+def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
+    """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
+    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    return before | protocol | {name: value for name, value in around.items() if name not in before}
+
+
+def _check_kernels(config: JobConfig) -> None:
+    try:
+        if config.protocol != "vole":
+            ecdh.check_kernels(config.options())
+        if config.protocol != "ecdh":
+            vole.check_kernels(config.options("vole"))
+    except ValueError as error:  # CRYPSIS_NUM_THREADS
+        raise ConfigError(str(error)) from error
+
+
+def _check_places(
+    config: JobConfig, source: Source, config_file: str | None, *, resumed: SpilledJob | None
+) -> None:
+    """Output and report can be written where they are to go, and replace nothing else the job names."""
+    taken = taken_places(config, source, config_file)
+    if config.output is not None:
+        output = config.output
+        refuse_taken("output", output.path, taken)
+        if resumed is None or not resumed.is_written:
+            check_output(
+                source,
+                output.path,
+                format=output.format,
+                columns=output.columns,
+                indicator=output.indicator,
+                null_rep=output.null_rep,
+                overwrite=output.overwrite,
+            )
+            _check_space(config, output, source)
     if config.report_path is not None:
         refuse_taken("report", config.report_path, taken)
         check_report_place(config.report_path)

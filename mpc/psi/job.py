@@ -29,8 +29,9 @@ from crypsis.mpc.data import (
     unmatched_rows,
 )
 from crypsis.mpc.data.gather import output_schema
-from crypsis.mpc.psi import ecdh
+from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import MAX_ROWS, agree, count_field, recv_json, send_json
+from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
@@ -117,8 +118,7 @@ def run(
     with outcome.phase("agree", progress):
         outcome.n_peer_unique = agree(channel, options, keys.n_unique)
     with outcome.phase("exchange"):
-        exchange = ecdh.EcdhPsi(channel, options, outcome.n_peer_unique, progress)
-        matched = exchange.run(keys).own
+        matched = _exchange(keys, channel, options, outcome.n_peer_unique, progress)
     if matched is None:
         return outcome
     outcome.n_matched = len(matched)
@@ -137,6 +137,32 @@ def run(
         else:
             outcome.rows = select_rows(keys, matched, join=options.join, own_side=options.own_side)
     return outcome
+
+
+def _exchange(
+    keys: KeyTable, channel: Channel, options: PsiOptions, n_peer: int, progress: Progress | None
+) -> Positions | None:
+    """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the digests."""
+    if options.protocol == "ecdh":
+        return ecdh.EcdhPsi(channel, options, n_peer, progress).run(keys).own
+    is_receiver = options.role == "receiver"
+    layout = Layout(
+        n_receiver=keys.n_unique if is_receiver else n_peer,
+        n_sender=n_peer if is_receiver else keys.n_unique,
+        security=options.security,
+        setting=options.setting,
+    )
+    matched = vole.intersect_digests(
+        channel,
+        options.role,
+        keys.digests,
+        layout,
+        broadcast=options.broadcast,
+        threads=options.threads,
+        progress=progress,
+    )
+    keys.release_digests()
+    return matched
 
 
 def intersect(

@@ -13,10 +13,12 @@ from crypsis.mpc.data import KeySpec
 Role = Literal["receiver", "sender"]
 Join = Literal["inner", "left", "right", "full", "difference"]
 HashName = Literal["sha256", "sm3", "blake3"]
-Protocol = Literal["ecdh"]
+Protocol = Literal["ecdh", "vole"]
+Security = Literal["semi-honest", "malicious"]
+Setting = Literal["fast", "low-communication"]
 NullPolicy = Literal["ignore", "error"]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 # phase, items done, items in all (0 when unknown); called from worker threads.
 Progress = Callable[[str, int, int], None]
@@ -33,11 +35,14 @@ class PsiOptions:
     b rows there gives a * b rows in both). Without it, or without `broadcast`, own rows appear once each in
     file order and the peer's multiplicities stay hidden.
     `job`: a public name both sides agree on; it separates the key digests of different jobs.
+    `security`, `setting`: of protocol vole; ecdh is semi-honest and has one setting.
     """
 
     role: Role
     keys: tuple[KeySpec, ...]
     protocol: Protocol = "ecdh"
+    security: Security = "semi-honest"
+    setting: Setting = "fast"
     broadcast: bool = False
     join: Join = "inner"
     left: Role = "receiver"
@@ -53,6 +58,8 @@ class PsiOptions:
         for name, kind in (
             ("role", Role),
             ("protocol", Protocol),
+            ("security", Security),
+            ("setting", Setting),
             ("join", Join),
             ("left", Role),
             ("hash", HashName),
@@ -61,6 +68,8 @@ class PsiOptions:
             value = getattr(self, name)
             if value not in get_args(kind):
                 raise ConfigError(f"{name} is {value!r}: use one of {', '.join(get_args(kind))}")
+        if self.protocol == "ecdh" and self.security != "semi-honest":
+            raise ConfigError("security is 'malicious': protocol ecdh is semi-honest only; use protocol vole")
         for name in ("broadcast", "align"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: use True or False")
@@ -102,9 +111,11 @@ class PsiOptions:
 
     def public(self) -> dict[str, object]:
         """What must be equal on both sides, in the words of the configuration file."""
+        vole = {"security": self.security, "setting": self.setting} if self.protocol == "vole" else {}
         return {
             "version": PROTOCOL_VERSION,
             "protocol": self.protocol,
+            **vole,
             "broadcast": self.broadcast,
             "join": self.join,
             "left": self.left,

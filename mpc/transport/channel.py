@@ -140,6 +140,11 @@ class Channel(ABC):
         raises."""
 
     @property
+    def max_message_bytes(self) -> int:
+        """Size of the largest message that `send` takes."""
+        return DEFAULT_MAX_MESSAGE_BYTES
+
+    @property
     @abstractmethod
     def stats(self) -> ChannelStats:
         """The counters now."""

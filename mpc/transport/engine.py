@@ -46,21 +46,28 @@ class Connection:
         self.fruitful = False  # it brought something that no earlier connection had
 
 
+class PeerAborted(ProtocolAbort):
+    """The peer ended the session on purpose, and said why."""
+
+
 class Refused(ChannelError):
     """A hello was not accepted; the text is meant for both parties."""
 
 
 class Engine:
-    """One party's end of a session. `where` says in messages how the peer is reached; `end` releases the
-    link's resources."""
+    """One party's end of session `number`. `where` says in messages how the peer is reached; `end` releases
+    the link's resources."""
 
-    def __init__(self, *, party: str, peer: str, where: str, options: ChannelOptions) -> None:
+    def __init__(
+        self, *, party: str, peer: str, where: str, options: ChannelOptions, number: int = 0
+    ) -> None:
         self.party = check_party_name(party)
         self.peer = check_party_name(peer)
         if party == peer:
             raise ValueError(f"party and peer are both {party!r}; each party needs a name of its own")
         self.where = where
         self.options = options
+        self.number = number
         self.end: Callable[[], None] = lambda: None
         self._pid = os.getpid()
         self._instance = secrets.token_hex(16)
@@ -179,6 +186,12 @@ class Engine:
             return self._error
 
     @property
+    def ended(self) -> bool:
+        """Whether the session has finished or failed."""
+        with self._lock:
+            return self._finished or self._error is not None
+
+    @property
     def connected_once(self) -> bool:
         """Whether the peer has been greeted."""
         with self._lock:
@@ -202,6 +215,7 @@ class Engine:
                 window_bytes=self.options.window_bytes,
                 max_message_bytes=self.options.max_message_bytes,
                 received=[incoming.received for incoming in self._incoming],
+                session=self.number,
             )
         )
 
@@ -214,6 +228,8 @@ class Engine:
         """
         with self._lock:
             self._check_names(hello)
+            if hello.session != self.number:
+                raise Refused(f"the hello is for session {hello.session} and not for {self.number}")
             if self._error is not None and (self._abort_reason is None or self._abort_sent):
                 raise Refused(f"party {self.party!r} has ended the job: {self._abort_reason or self._error}")
             if hello.knows not in ("", self._instance):
@@ -345,9 +361,9 @@ class Engine:
             self._bye_received = True
             self._wake_all()
         elif frame.kind == Kind.ABORT:
-            self._fail(ProtocolAbort(f"party {self.peer!r} ended the job: {frames.abort_reason(frame)}"))
+            self._fail(PeerAborted(f"party {self.peer!r} ended the job: {frames.abort_reason(frame)}"))
         else:
-            raise ProtocolAbort("the peer sent a second hello on one connection")
+            raise ProtocolAbort("the peer sent a second hello on one connection, or an answer to none")
 
     def _on_close(self, frame: Frame) -> None:
         sent, consumed = frames.close_counts(frame)

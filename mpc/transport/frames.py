@@ -20,7 +20,12 @@ from typing import NamedTuple
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.transport.channel import MAX_CHUNK_BYTES, MAX_STREAMS
 
-TRANSPORT_VERSION = 1
+TRANSPORT_VERSION = 2
+"""2: the hello names a session, of which two parties may have several; LATER."""
+
+MAX_SESSION = 65_535
+"""Sessions are the integers 0 to MAX_SESSION; a number is used once in the life of a hub."""
+
 MAGIC = b"CRYPSIS\x00"
 
 # kind, reserved (0), stream, payload length, sequence, message length
@@ -45,6 +50,7 @@ class Kind(IntEnum):
     CLOSE = 4
     BYE = 5
     ABORT = 6
+    LATER = 7
 
 
 class Frame(NamedTuple):
@@ -80,7 +86,7 @@ def unpack(packet: bytes) -> Iterator[Frame]:
             raise ProtocolAbort(f"the peer sent a truncated frame header of {end - start} bytes")
         kind, reserved, stream, length, sequence, message_length = HEADER.unpack_from(view, start)
         start += HEADER.size
-        if not Kind.HELLO <= kind <= Kind.ABORT or reserved:
+        if not Kind.HELLO <= kind <= Kind.LATER or reserved:
             raise ProtocolAbort(f"the peer sent a frame of unknown kind {kind} (reserved byte {reserved})")
         if stream >= MAX_STREAMS:
             raise ProtocolAbort(f"the peer sent a frame for stream {stream}; there are {MAX_STREAMS}")
@@ -97,9 +103,14 @@ def pack_abort(reason: str) -> bytes:
     return pack(Kind.ABORT, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES])
 
 
+def pack_later(reason: str) -> bytes:
+    """A LATER frame: the hello is in order, but there is no such session here now; dial again."""
+    return pack(Kind.LATER, reason.encode("utf-8", "replace")[:MAX_REASON_BYTES])
+
+
 def abort_reason(frame: Frame) -> str:
-    """The peer's reason as one printable line (it is the peer's text: no control characters reach a
-    terminal)."""
+    """The peer's reason in an ABORT or LATER frame as one printable line (it is the peer's text: no control
+    characters reach a terminal)."""
     text = bytes(frame.payload[:MAX_REASON_BYTES]).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else " " for c in text).strip() or "no reason given"
 
@@ -128,6 +139,7 @@ class Hello:
     instance  32 hex digits drawn when the channel was made: a restarted process has another one
     knows     the peer's instance as this party knows it, "" before the first answer
     received  per stream the sequence number of the last frame received, so that the peer resends what follows
+    session   which of the sessions between the two parties this connection belongs to
     """
 
     library: str
@@ -138,6 +150,7 @@ class Hello:
     window_bytes: int
     max_message_bytes: int
     received: list[int]
+    session: int = 0
 
 
 def pack_hello(hello: Hello) -> bytes:
@@ -172,6 +185,8 @@ def unpack_hello(frame: Frame) -> Hello:
         or len(hello.instance) != 32
         or not all(type(number) is int and 0 < number <= 1 << 40 for number in numbers)
         or hello.window_bytes < 4096
+        or type(hello.session) is not int
+        or not 0 <= hello.session <= MAX_SESSION
         or not isinstance(counts, list)
         or len(counts) != MAX_STREAMS
         or not all(type(count) is int and 0 <= count < 1 << 64 for count in counts)

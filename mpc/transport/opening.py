@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`open_channel`: from what a user wrote in a configuration to a channel whose peer has been met."""
+"""`open_channel` and `open_hub`: from what a user wrote in a configuration to a peer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from crypsis.errors import ConfigError
 from crypsis.mpc.transport.channel import Channel, ChannelOptions, check_party_name
-from crypsis.mpc.transport.grpc_link import GrpcDialer, GrpcListener
+from crypsis.mpc.transport.grpc_dialer import DialingHub
+from crypsis.mpc.transport.grpc_listener import GrpcListener, ListeningHub
+from crypsis.mpc.transport.hub import Hub
 from crypsis.mpc.transport.tls import TlsFiles, TlsMaterial, load_tls
 
 
@@ -75,8 +77,8 @@ def connect(
     _check_names(party, peer)
     host, port = parse_address(address)
     material = _material(party, tls, insecure)
-    dialer = GrpcDialer(host, port, party=party, peer=peer, tls=material, options=_options(options, patience))
-    return dialer.connect()
+    hub = DialingHub(host, port, party=party, peer=peer, tls=material, options=_options(options, patience))
+    return hub.channel(0)
 
 
 def open_channel(
@@ -105,6 +107,32 @@ def open_channel(
     if listen is not None:
         return _listen(listen, party=party, peer=peer, tls=tls, insecure=insecure, options=chosen).accept()
     return _connect(str(connect), party=party, peer=peer, tls=tls, insecure=insecure, options=chosen)
+
+
+def open_hub(
+    *,
+    party: str,
+    peer: str,
+    listen: str | None = None,
+    connect: str | None = None,
+    tls: TlsFiles | None = None,
+    insecure: bool = False,
+    patience: float | None = None,
+    options: ChannelOptions | None = None,
+) -> Hub:
+    """Several sessions from `party` to `peer` over one port; the arguments are those of `open_channel`.
+
+    Returns at once: a listener is bound (`hub.port`), a dialler has not dialled yet. `hub.channel(n)` meets
+    the peer, or raises what `open_channel` raises. A peer that uses `open_channel` has session 0 only.
+    """
+    if (listen is None) == (connect is None):
+        raise ConfigError("give exactly one of listen and connect: one party listens, the other one dials")
+    _check_names(party, peer)
+    chosen = _options(options, patience)
+    host, port = parse_address(str(connect) if listen is None else listen, listening=listen is not None)
+    material = _material(party, tls, insecure)
+    kind = DialingHub if listen is None else ListeningHub
+    return kind(host, port, party=party, peer=peer, tls=material, options=chosen)
 
 
 def _options(options: ChannelOptions | None, patience: float | None) -> ChannelOptions:

@@ -204,6 +204,11 @@ class Session(Engine, Channel):
         self.end()
 
     @property
+    def max_message_bytes(self) -> int:
+        with self._lock:
+            return self._max_message
+
+    @property
     def stats(self) -> ChannelStats:
         with self._lock:
             return ChannelStats(

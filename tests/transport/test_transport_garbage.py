@@ -66,7 +66,7 @@ def header(kind: int, reserved: int, stream: int, length: int) -> bytes:
         (data(b"abc", 1)[:-1], "truncated frame: 2 of 3 bytes"),
         (data(b"abc", 1) + b"x", "truncated frame header"),
         (header(0, 0, 0, 0), "unknown kind 0"),
-        (header(7, 0, 0, 0), "unknown kind 7"),
+        (header(8, 0, 0, 0), "unknown kind 8"),
         (header(2, 1, 0, 0), "reserved byte 1"),
         (header(2, 0, MAX_STREAMS, 0), f"stream {MAX_STREAMS}; there are {MAX_STREAMS}"),
         (header(2, 0, 0, (4 << 20) + 1), "more than the format allows"),
@@ -85,6 +85,7 @@ def header(kind: int, reserved: int, stream: int, length: int) -> bytes:
         (frames.pack_close([0] * MAX_STREAMS, [0] * MAX_STREAMS) + data(b"a", 1), "after it had closed"),
         (pack(Kind.BYE), "farewell before"),
         (hello(), "a second hello"),
+        (frames.pack_later("no"), "an answer to none"),
     ],
 )
 def test_what_breaks_the_protocol_ends_the_session(packet: bytes, message: str) -> None:
@@ -138,7 +139,7 @@ def bad_hellos() -> Iterator[tuple[bytes, str]]:
     yield pack(Kind.HELLO, b"short"), "not a crypsis hello"
     yield pack(Kind.HELLO, b"X" * 100), "not a crypsis hello"
     yield pack(Kind.BYE), "not a crypsis hello"
-    yield pack(Kind.HELLO, prefix[:8] + struct.pack("<I", 9) + b"{}"), "one party speaks 9, the other 1"
+    yield pack(Kind.HELLO, prefix[:8] + struct.pack("<I", 9) + b"{}"), "one party speaks 9, the other 2"
     for text in (b"", b"{", b"[]", b"{}", b"\xff", b"[" * 5000, json.dumps({**fields, "more": 1}).encode()):
         yield pack(Kind.HELLO, prefix + text), "hello that cannot be read"
     for change in (
@@ -150,6 +151,9 @@ def bad_hellos() -> Iterator[tuple[bytes, str]]:
         {"window_bytes": True},
         {"window_bytes": 1e9},
         {"max_message_bytes": -1},
+        {"session": -1},
+        {"session": 65536},
+        {"session": "1"},
         {"received": [0]},
         {"received": [0.5] * MAX_STREAMS},
         {"received": [-1] * MAX_STREAMS},
@@ -219,7 +223,7 @@ def test_strangers_do_not_end_the_job_of_the_peer() -> None:
 def test_another_version_is_told_to_both_sides() -> None:
     listener = listen("127.0.0.1:0", party="alice", peer="bob", insecure=True, options=OPTIONS)
     accepted = spawn(listener.accept)
-    text = "one party speaks 9, the other 1; install the same crypsis release at both parties"
+    text = "one party speaks 9, the other 2; install the same crypsis release at both parties"
     answer = call(listener.port, [pack(Kind.HELLO, frames.MAGIC + struct.pack("<I", 9) + b"from the future")])
     assert text in frames.abort_reason(next(unpack(answer[0])))
     with pytest.raises(ChannelError, match=text):

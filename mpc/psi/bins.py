@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a worker does with outer bins: load one, exchange it, write which of its rows matched.
+
+The function `work` is what `crypsis.mpc.jobs` runs at both parties, in this process, in others or on other machines. Its
+`spec` (values that JSON has) is all it knows of the job; files are found in the work directory, which every worker of
+a party must see.
+
+A bin's result is a file of row ids in the work directory: without alignment uint32, the rows whose key the peer has;
+aligned int64, the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then
+the bin is reported done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import partition
+from crypsis.errors import DataError, ProtocolAbort
+from crypsis.mpc.data.joins import Side, pair_rows
+from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
+from crypsis.mpc.jobs.workdir import write_durably
+from crypsis.mpc.psi.conveyor import Conveyor, Crew
+from crypsis.mpc.psi.layout import Layout
+from crypsis.mpc.psi.options import Role
+from crypsis.mpc.psi.vole import Index, KeyBins, VolePsi
+from crypsis.mpc.transport import Channel
+
+COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
+_COUNTS_PER_MESSAGE = 1 << 19
+_MAX_COUNT = (1 << 32) - 1
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class BinJob:
+    """What a worker knows of its party's job."""
+
+    role: Role
+    layout: Layout
+    job_id: str
+    work_dir: str
+    spills: dict[int, SpillFile]
+    broadcast: bool
+    aligned: bool
+    own_side: Side
+    chunk_records: int
+    max_output_rows: int
+    threads: int | None
+
+    def as_spec(self) -> dict[str, Any]:
+        """As values that JSON has."""
+        layout = self.layout
+        spec = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        spec["layout"] = {name: getattr(layout, name) for name in layout.__dataclass_fields__}
+        spec["spills"] = [
+            [spill.bin, spill.path, spill.n_records, spill.n_bytes, spill.sha256] for spill in self.spills.values()
+        ]
+        return spec
+
+    @classmethod
+    def of(cls, spec: dict[str, Any]) -> BinJob:
+        """From `as_spec`."""
+        values = dict(spec)
+        values["layout"] = Layout(**values["layout"])
+        values["spills"] = {row[0]: SpillFile(*row) for row in values["spills"]}
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A bin in memory: its distinct keys, and its rows unless there are too many of them."""
+
+    keys: KeyBins
+    n_records: int
+    counts: npt.NDArray[np.uint64]
+    groups: Any | None
+
+
+def work(channel: Channel, spec: dict[str, Any], bins: Iterator[int], done: Callable[[int, dict[str, Any]], None]) -> None:
+    """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
+    job = BinJob.of(spec)
+    crew = Crew(lambda error: channel.abort(type(error).__name__))
+    loaded: Conveyor[tuple[int, _Loaded]] = crew.conveyor(1)
+    held: dict[int, _Loaded] = {}
+
+    def load() -> None:
+        for bin in bins:
+            loaded.put((bin, _load(job, bin)))
+        loaded.finish()
+
+    def keys() -> Iterator[tuple[int, KeyBins]]:
+        for bin, one in loaded:
+            held[bin] = one
+            yield bin, one.keys
+
+    crew.start("load", load)
+    session = VolePsi(
+        channel,
+        job.role,
+        job.layout,
+        session=bytes.fromhex(job.job_id),
+        broadcast=job.broadcast,
+        threads=job.threads,
+    )
+    try:
+        for bin, matched in session.run(keys()):
+            done(bin, _record(job, channel, bin, held.pop(bin), matched))
+    except BaseException as error:
+        crew.fail(error)
+        crew.join()
+        raise
+    crew.join()
+
+
+def _load(job: BinJob, bin: int) -> _Loaded:
+    spill = job.spills[bin]
+    if spill.n_records <= job.chunk_records:
+        groups = partition.group(read_bin(spill), job.layout.inner, threads=job.threads)
+        counts = np.diff(groups.row_starts).astype(np.uint64)
+        return _Loaded(KeyBins(groups.keys, groups.starts), spill.n_records, counts, groups)
+    if job.aligned:
+        raise DataError(
+            f"{spill.path}: a bin of {spill.n_records} rows, most of them duplicates, does not fit the memory; raise "
+            "`memory`, or switch alignment off"
+        )
+    return _load_distinct(job, spill)
+
+
+def _load_distinct(job: BinJob, spill: SpillFile) -> _Loaded:
+    """Of a bin with very many duplicates only the distinct keys, which its bound limits; rows are read again later."""
+    distinct = np.empty((0, RECORD_BYTES), np.uint8)
+    groups = None
+    for records in iter_bin(spill, job.chunk_records):
+        groups = partition.group(np.concatenate([distinct, records]), job.layout.inner, threads=job.threads)
+        distinct = groups.keys
+    if groups is None:
+        raise DataError(f"{spill.path}: empty where {spill.n_records} rows were recorded; remove the work directory")
+    return _Loaded(KeyBins(groups.keys, groups.starts), spill.n_records, np.empty(0, np.uint64), None)
+
+
+def _record(
+    job: BinJob, channel: Channel, bin: int, loaded: _Loaded, matched: Index | None
+) -> dict[str, Any]:
+    """Writes the bin's result; what the ledger is told of it."""
+    result: dict[str, Any] = {"unique": len(loaded.keys.keys)}
+    if matched is None:
+        return result | {"matched": None, "rows": 0, "own_rows": 0, "n_bytes": 0, "sha256": ""}
+    if job.aligned:
+        rows, own_rows = _aligned_rows(job, channel, loaded, matched)
+    elif loaded.groups is not None:
+        rows = _rows_of(loaded.groups, matched)
+        own_rows = len(rows)
+    else:
+        rows = np.concatenate([*_rows_again(job, job.spills[bin], loaded, matched), np.empty(0, np.uint32)])
+        own_rows = len(rows)
+    data = memoryview(rows).cast("B") if len(rows) else memoryview(b"")
+    write_durably(result_path(job.work_dir, bin), data)
+    return result | {
+        "matched": len(matched),
+        "rows": len(rows),
+        "own_rows": own_rows,
+        "n_bytes": data.nbytes,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def result_path(work_dir: str, bin: int) -> str:
+    """Where a bin's result is."""
+    return os.path.join(work_dir, f"result-{bin:05d}.bin")
+
+
+def _rows_of(groups: Any, matched: Index) -> npt.NDArray[np.uint32]:
+    """All rows of the matched keys."""
+    if len(groups.rows) == len(groups.keys):
+        rows: npt.NDArray[np.uint32] = groups.rows[matched]
+        return rows
+    wanted = np.zeros(len(groups.keys), np.bool_)
+    wanted[matched] = True
+    return np.ascontiguousarray(groups.rows[np.repeat(wanted, np.diff(groups.row_starts))])
+
+
+def _rows_again(
+    job: BinJob, spill: SpillFile, loaded: _Loaded, matched: Index
+) -> Iterator[npt.NDArray[np.uint32]]:
+    """As `_rows_of` for a bin whose rows do not fit: reads it once more, a chunk at a time."""
+    inner = job.layout.inner
+    wanted = np.zeros(len(loaded.keys.keys), np.bool_)
+    wanted[matched] = True
+    starts = np.concatenate([[0], np.cumsum(wanted)])[loaded.keys.starts.astype(np.int64)].astype(np.uint64)
+    keys, _ = partition.sort_tags(loaded.keys.keys[wanted], starts, threads=job.threads)
+    for records in iter_bin(spill, job.chunk_records):
+        groups = partition.group(records, inner, threads=job.threads)
+        found, _ = partition.match(groups.keys, groups.starts, keys, starts, threads=job.threads)
+        yield _rows_of(groups, found)
+
+
+def _aligned_rows(
+    job: BinJob, channel: Channel, loaded: _Loaded, matched: Index
+) -> tuple[npt.NDArray[np.int64], int]:
+    """The bin's part of the aligned output, and how many own rows are in it."""
+    own = loaded.counts[matched]
+    if len(own) and int(own.max()) > _MAX_COUNT:
+        raise DataError(f"one key has {int(own.max())} rows: at most {_MAX_COUNT} can be joined")
+    peer = _exchange_counts(job, channel, own.astype("<u4"))
+    groups = loaded.groups
+    rows = pair_rows(
+        groups.row_starts, groups.rows, matched, peer, own_side=job.own_side, max_output_rows=job.max_output_rows
+    )
+    return rows.astype(np.int64, copy=False), int(own.sum())
+
+
+def _exchange_counts(job: BinJob, channel: Channel, own: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The peer's rows for each matched key. Message by message, the receiver first: both sides sending at once could fill
+    both windows and wait for ever."""
+    peer = np.empty(len(own), np.uint32)
+    for begin in range(0, len(own), _COUNTS_PER_MESSAGE):
+        part = own[begin : begin + _COUNTS_PER_MESSAGE]
+        if job.role == "receiver":
+            channel.send(COUNTS, part.data.cast("B"))
+        raw = channel.recv(COUNTS)
+        if job.role == "sender":
+            channel.send(COUNTS, part.data.cast("B"))
+        if len(raw) != part.nbytes:
+            raise ProtocolAbort(
+                f"{channel.peer} sent {len(raw)} bytes of row counts where {part.nbytes} were due; ended"
+            )
+        peer[begin : begin + len(part)] = np.frombuffer(raw, "<u4")
+    if len(peer) and int(peer.min()) == 0:
+        raise ProtocolAbort(f"{channel.peer} sent a row count of 0 for a key it matched; ended")
+    return peer

@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VOLE-PSI job between files in bounded memory, which goes on where it stopped: a party's driver.
+
+    new          read the input once; every row's digest and id go to the file of its outer bin     (ledger: partitioned)
+    partitioned  workers of both parties exchange the bins, each bin's result is a file             (ledger: exchanged)
+    exchanged    the rows that matched go to the output, which both parties put in place together   (ledger: written)
+    written      the work directory keeps the ledger only                                           (ledger: complete)
+
+A bin is finished when both parties have its result on the disk; at the start of every run they tell each other which
+ones they have, and what only one of them has is done again. Nothing else has to be remembered of the other party, so
+either, or both, may be killed at any time.
+
+Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, {"type": "sizes"} after,
+{"type": "have"} before the bins, {"type": "totals"} before an aligned output. The configuration has been compared before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.mpc.data import Source, digest_stream
+from crypsis.mpc.data.spill import BinWriter, SpillFile
+from crypsis.mpc.jobs.executors import Executor
+from crypsis.mpc.jobs.identity import Identity
+from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
+from crypsis.mpc.jobs.scheduler import run_bins
+from crypsis.mpc.jobs.workdir import WorkDir, verify_file
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.bins import BinJob, result_path, work
+from crypsis.mpc.psi.job import PsiOutcome, job_salt
+from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
+from crypsis.mpc.psi.layout import Layout, outer_bins
+from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.transport import Channel, Hub
+
+_log = logging.getLogger("crypsis.psi")
+
+_JOB_BYTES = 16
+_SPILLS = "spills"
+
+
+@dataclass
+class SpilledJob:
+    """One party's job in one work directory; the methods are called in the order in which they stand."""
+
+    directory: WorkDir
+    identity: Identity
+    options: PsiOptions
+    bin_rows: int
+    memory: int
+    progress: Progress | None
+    outcome: PsiOutcome = field(default_factory=PsiOutcome)
+    ledger: Ledger | None = None
+    layout: Layout | None = None
+
+    # -- before the peer is met ------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Takes up the ledger, if there is one. Raises ConfigError, DataError where it is of another job, of another
+        version or damaged, or where the input has changed."""
+        if not Ledger.exists(self.directory):
+            return
+        ledger = Ledger.open(self.directory)
+        try:
+            ledger.check(self.identity)
+        except (ConfigError, DataError):
+            complete = ledger.stage == "complete"
+            ledger.close()
+            if not complete:
+                raise
+            # Nothing is lost: that job has ended, and this is another.
+            self.directory.clear()
+            return
+        self.ledger = ledger
+
+    @property
+    def stage(self) -> str:
+        """How far the job is here; "" before it was begun."""
+        return self.ledger.stage if self.ledger is not None else ""
+
+    def start_over(self) -> None:
+        """Forgets an earlier run."""
+        if self.ledger is not None:
+            self.ledger.close()
+            self.ledger = None
+        self.directory.clear()
+
+    # -- with the peer ---------------------------------------------------------------------------------------------------
+
+    def meet(self, channel: Channel, n_rows: int) -> None:
+        """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
+        nonce = secrets.token_hex(_JOB_BYTES)
+        known = self.ledger.identity.job.hex() if self.ledger is not None else ""
+        begun = self.ledger is not None and self.ledger.stage not in ("", "new")
+        send_json(
+            channel,
+            {"type": "job", "job_id": known, "begun": begun, "nonce": nonce, "rows": min(n_rows, MAX_ROWS)},
+        )
+        theirs = recv_json(channel, "job")
+        peer_known, peer_nonce = theirs.get("job_id"), theirs.get("nonce")
+        if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(peer_nonce, (_JOB_BYTES,)):
+            raise ProtocolAbort(f"{channel.peer} sent a job without id and nonce; ended")
+        peer_rows = count_field(theirs, "rows", MAX_ROWS)
+        if known and known == peer_known:
+            self._note(f"goes on with job {known[:8]}")
+            return
+        if (begun and known) or (theirs.get("begun") is True and peer_known):
+            mine = f"job {known[:8]}" if begun else "no job yet"
+            other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
+            raise ConfigError(
+                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties the "
+                "work directories of one run, or remove them both to start over"
+            )
+        self.start_over()
+        nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
+        job = hash_nonces(*nonces)
+        n_outer = outer_bins(max(n_rows, peer_rows), self.bin_rows)
+        self.ledger = Ledger.begin(self.directory, self.identity)
+        with self.ledger.transaction():
+            self.ledger.name_job(job)
+            self.ledger.set_fact("n_outer", n_outer)
+
+    def partition(self, source: Source) -> None:
+        """Reads the input and spills it, unless an earlier run did."""
+        ledger, outcome = self._ledger(), self.outcome
+        if ledger.stage == "new":
+            self._spill(source)
+        outcome.n_rows, outcome.n_null = ledger.fact("n_rows"), ledger.fact("n_null")
+
+    def _spill(self, source: Source) -> None:
+        ledger, options = self._ledger(), self.options
+        n_outer = ledger.fact("n_outer")
+        folder = self.directory.directory(_SPILLS)
+        for name in os.listdir(folder):
+            self.directory.remove(os.path.join(folder, name))
+        expected = source.n_rows
+        if expected is not None:
+            self._check_rows(expected)
+            self.directory.require_space(self.disk_bytes(expected), f"the spilled bins of {expected} rows")
+        stream = digest_stream(
+            source,
+            options.keys,
+            null_policy=options.null_policy,
+            algorithm=options.hash,
+            salt=job_salt(options) + ledger.identity.job,
+            progress=self.progress,
+            threads=options.threads,
+        )
+        writer = BinWriter(folder, n_outer, memory_bytes=max(self.memory // 8, 16 << 20))
+        try:
+            for digests, rows in stream:
+                self._check_rows(stream.n_rows)
+                writer.add(digests, rows)
+            files = writer.finish()
+        except BaseException:
+            writer.close()
+            raise
+        finally:
+            stream.close()
+        with ledger.transaction():
+            ledger.set_fact("n_rows", stream.n_rows)
+            ledger.set_fact("n_null", stream.n_null)
+            ledger.partitioned(
+                Spill(
+                    bin=file.bin,
+                    name=os.path.basename(file.path),
+                    n_records=file.n_records,
+                    n_bytes=file.n_bytes,
+                    sha256=file.sha256,
+                )
+                for file in files
+            )
+
+    def _check_rows(self, n_rows: int) -> None:
+        if n_rows > MAX_OWN_ROWS:
+            raise DataError(f"the input has more than {MAX_OWN_ROWS} rows: split it, and run a job for each part")
+
+    def disk_bytes(self, n_rows: int) -> int:
+        """Most bytes that n_rows rows take in the work directory at one time: their records and, as a bin's result
+        replaces its records, the results."""
+        return 16 * n_rows + (8 if self.options.aligned else 4) * n_rows + (64 << 20)
+
+    def agree_sizes(self, channel: Channel) -> None:
+        """Tells each other how many rows have keys: what all sizes follow from."""
+        ledger, outcome = self._ledger(), self.outcome
+        own = outcome.n_rows - outcome.n_null
+        n_outer = ledger.fact("n_outer")
+        send_json(channel, {"type": "sizes", "n_keyed": own, "n_outer": n_outer})
+        theirs = recv_json(channel, "sizes")
+        peer = count_field(theirs, "n_keyed", MAX_OWN_ROWS)
+        if count_field(theirs, "n_outer", 1 << 16) != n_outer:
+            raise ConfigError(
+                f"{channel.peer} has {theirs['n_outer']} bins and {n_outer} are here: remove both work directories to start over"
+            )
+        if ledger.fact("n_peer", peer) != peer:
+            raise ConfigError(
+                f"{channel.peer} had {ledger.fact('n_peer')} rows with keys when the job was begun and has {peer} now: its input "
+                "changed; remove both work directories to start over"
+            )
+        ledger.set_fact("n_peer", peer)
+        outcome.n_peer_unique = peer
+        receives = self.options.role == "receiver"
+        self.layout = Layout(
+            n_receiver=own if receives else peer,
+            n_sender=peer if receives else own,
+            n_outer=n_outer,
+            security=self.options.security,
+            setting=self.options.setting,
+        )
+
+    def exchange(self, hub: Hub, channel: Channel, executor: Executor, n_workers: int) -> None:
+        """Runs the bins that are not finished at both parties."""
+        ledger = self._ledger()
+        todo = self._todo(channel)
+        n_outer = ledger.fact("n_outer")
+        finished = n_outer - len(todo)
+        if finished:
+            self._note(f"{finished} of {n_outer} bins are finished already")
+        spills = {row.bin: row for row in ledger.spills()}
+        folder = self.directory.file(_SPILLS)
+        job = BinJob(
+            role=self.options.role,
+            layout=self._layout(),
+            job_id=ledger.identity.job.hex(),
+            work_dir=self.directory.path,
+            spills={
+                bin: SpillFile(bin, os.path.join(folder, row.name), row.n_records, row.n_bytes, row.sha256)
+                for bin, row in ((bin, spills[bin]) for bin in todo)
+            },
+            broadcast=self.options.broadcast,
+            aligned=self.options.aligned,
+            own_side=self.options.own_side,
+            chunk_records=self.chunk_records(n_workers),
+            max_output_rows=self.max_output_rows(),
+            threads=self.options.threads,
+        )
+        done = finished
+        for bin in todo:
+            ledger.start(bin)
+
+        def on_done(bin: int, result: dict[str, Any]) -> None:
+            ledger.finish(
+                Result(
+                    bin=bin,
+                    name=os.path.basename(result_path("", bin)) if self.options.has_output else "",
+                    n_unique=result["unique"],
+                    n_matched=result["matched"] or 0,
+                    n_rows=result["rows"],
+                    n_bytes=result["n_bytes"],
+                    sha256=result["sha256"],
+                )
+            )
+
+        def on_complete(bin: int) -> None:
+            nonlocal done
+            done += 1
+            self.directory.remove(job.spills[bin].path)
+            if self.progress is not None:
+                self.progress("exchange bins", done, n_outer)
+
+        if todo:
+            run_bins(
+                hub,
+                todo,
+                work=work,
+                spec=job.as_spec(),
+                executor=executor,
+                leads=self.options.role == "receiver",
+                on_done=on_done,
+                on_complete=on_complete,
+                n_workers=n_workers,
+            )
+        ledger.advance("exchanged")
+        results = ledger.results()
+        self.outcome.n_unique = sum(result.n_unique for result in results)
+        if self.options.has_output:
+            self.outcome.n_matched = sum(result.n_matched for result in results)
+
+    def _todo(self, channel: Channel) -> list[int]:
+        """Bins that are not finished at both parties; what only one has counts as never done."""
+        ledger = self._ledger()
+        n_outer = ledger.fact("n_outer")
+        own = set(range(n_outer)) - set(ledger.todo())
+        for result in ledger.results():
+            if result.name:
+                verify_file(
+                    self.directory.file(result.name),
+                    n_bytes=result.n_bytes,
+                    sha256=result.sha256,
+                    what=f"the result of bin {result.bin}",
+                )
+        bits = np.zeros(n_outer, np.uint8)
+        bits[list(own)] = 1
+        send_json(channel, {"type": "have", "bins": np.packbits(bits, bitorder="little").tobytes().hex()})
+        text = recv_json(channel, "have").get("bins")
+        if not _is_hex(text, ((n_outer + 7) // 8,)):
+            raise ProtocolAbort(f"{channel.peer} sent a list of finished bins of another length; ended")
+        theirs = np.unpackbits(np.frombuffer(bytes.fromhex(str(text)), np.uint8), count=n_outer, bitorder="little")
+        todo = [bin for bin in range(n_outer) if bin not in own or not theirs[bin]]
+        names = {row.bin: row.name for row in ledger.spills()}
+        for bin in todo:
+            if bin in own:
+                ledger.redo(bin)
+            path = os.path.join(self.directory.file(_SPILLS), names[bin])
+            if not os.path.exists(path):
+                raise DataError(
+                    f"{path}: is gone, and {channel.peer} has not finished bin {bin}: remove both work directories to start over"
+                )
+        return todo
+
+    # -- the output ------------------------------------------------------------------------------------------------------
+
+    def results(self) -> Iterator[npt.NDArray[Any]]:
+        """The finished bins' rows, in order of the bins."""
+        kind = np.int64 if self.options.aligned else np.uint32
+        for result in self._ledger().results():
+            if result.name and result.n_bytes:
+                yield np.fromfile(self.directory.file(result.name), kind)
+
+    @property
+    def is_written(self) -> bool:
+        """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
+        return self.stage in ("written", "complete")
+
+    @property
+    def output_rows(self) -> int | None:
+        """Rows of the output that is in place."""
+        rows: int | None = self._ledger().fact("output_rows")
+        return rows
+
+    def planned(self, output_rows: int) -> None:
+        """Writes down how many rows the output has."""
+        self._ledger().set_fact("output_rows", output_rows)
+
+    def written(self) -> None:
+        """Both parties' outputs are staged."""
+        self._ledger().advance("written")
+
+    def complete(self) -> None:
+        """The output is in place: bins and results are spent."""
+        ledger = self._ledger()
+        ledger.advance("complete")
+        self.directory.remove(*(self.directory.file(row.name) for row in ledger.results() if row.name))
+
+    def destroy(self) -> None:
+        """Nothing of the work directory is needed any more."""
+        if self.ledger is not None:
+            self.ledger.close()
+            self.ledger = None
+        self.directory.destroy()
+
+    def close(self) -> None:
+        """Lets go of ledger and directory; what is in them stays."""
+        if self.ledger is not None:
+            self.ledger.close()
+        self.directory.close()
+
+    def chunk_records(self, n_workers: int) -> int:
+        """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins at
+        a time."""
+        return max(self.memory // (256 * n_workers), 1 << 16)
+
+    def max_output_rows(self) -> int:
+        """Of the whole job, and so of a bin."""
+        from crypsis.mpc.data.joins import DEFAULT_EXTRA_ROWS, DEFAULT_GROWTH
+
+        return self.options.max_output_rows or DEFAULT_GROWTH * self.outcome.n_rows + DEFAULT_EXTRA_ROWS
+
+    def _ledger(self) -> Ledger:
+        if self.ledger is None:
+            raise ValueError("the job has not been begun: call meet first")
+        return self.ledger
+
+    def _layout(self) -> Layout:
+        if self.layout is None:
+            raise ValueError("the sizes are not known yet: call agree_sizes first")
+        return self.layout
+
+    def _note(self, text: str) -> None:
+        _log.info("%s: %s", self.directory.path, text)
+
+
+def hash_nonces(receiver: str, sender: str) -> bytes:
+    """The name of a new job, to which both parties contributed: nobody can choose keys that fill one of its bins."""
+    import hashlib
+
+    return hashlib.sha256(f"crypsis/psi/spilled/v1 {receiver} {sender}".encode()).digest()[:_JOB_BYTES]
+
+
+def _is_hex(value: object, lengths: tuple[int, ...]) -> bool:
+    """Whether it is the hexadecimal text of so many bytes."""
+    if not isinstance(value, str) or len(value) not in [2 * n for n in lengths]:
+        return False
+    return all(c in "0123456789abcdef" for c in value)
