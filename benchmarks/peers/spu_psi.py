@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SecretFlow's `spu.psi`, ECDH on curve 25519, both parties on this machine over loopback, CSV to CSV.
+"""SecretFlow's `spu.psi`, both parties on this machine over loopback, CSV to CSV.
 
-    .venv-spu/bin/python benchmarks/peers/spu_psi.py --alice a.csv --bob b.csv --out DIR [--key id]
+    .venv-spu/bin/python benchmarks/peers/spu_psi.py --alice a.csv --bob b.csv --out DIR [--key id] [--protocol rr22]
 
 Two processes, rank 0 (alice) receives; brpc without TLS, which is in the peer's favour. Prints one JSON
 object: seconds (the slower party, from both being connected to the output written), wall_seconds (the two
 processes with their imports), intersection, peak_rss (bytes of each process, without the `sort` and other
-programs it starts), version and curve of the peer. Needs the `spu` package only (`make peers`).
+programs it starts), version, protocol and (with ecdh) curve of the peer. Needs the `spu` package only (`make peers`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
+
+PROTOCOLS = ("ecdh", "rr22", "rr22-low-comm", "kkrt")
 
 
 def party(rank: int, ports: list[int], options: argparse.Namespace) -> None:
@@ -35,12 +38,7 @@ def party(rank: int, ports: list[int], options: argparse.Namespace) -> None:
     context.barrier()
     name = ("alice", "bob")[rank]
     config = psi.PsiExecuteConfig(
-        protocol_conf=psi.PsiProtocolConfig(
-            protocol=psi.PsiProtocol.PROTOCOL_ECDH,
-            receiver_rank=0,
-            broadcast_result=options.broadcast,
-            ecdh_params=psi.EcdhParams(curve=psi.parse_curve_type(options.curve)),
-        ),
+        protocol_conf=protocol_of(psi, options),
         input_params=psi.InputParams(
             type=psi.SourceType.SOURCE_TYPE_FILE_CSV,
             path=str(getattr(options, name)),
@@ -60,6 +58,23 @@ def party(rank: int, ports: list[int], options: argparse.Namespace) -> None:
     peak_rss = int(status.split("VmHWM:")[1].split()[0]) * 1024
     row = {"seconds": seconds, "intersection": report.intersection_count, "peak_rss": peak_rss}
     print("RESULT " + json.dumps(row), flush=True)
+
+
+def protocol_of(psi: ModuleType, options: argparse.Namespace) -> object:
+    """The peer's configuration of the protocol; the receiver is rank 0."""
+    names = {"ecdh": "PROTOCOL_ECDH", "kkrt": "PROTOCOL_KKRT"}
+    chosen: dict[str, object] = {
+        "protocol": getattr(psi.PsiProtocol, names.get(options.protocol, "PROTOCOL_RR22")),
+        "receiver_rank": 0,
+        "broadcast_result": options.broadcast,
+    }
+    if options.protocol == "ecdh":
+        chosen["ecdh_params"] = psi.EcdhParams(curve=psi.parse_curve_type(options.curve))
+    if options.protocol.startswith("rr22"):
+        # Release 0.9.5 spells the class so.
+        parameters = getattr(psi, "Rr22Params", None) or psi.Rr22Rarams
+        chosen["rr22_params"] = parameters(low_comm_mode=options.protocol == "rr22-low-comm")
+    return psi.PsiProtocolConfig(**chosen)
 
 
 def free_port() -> int:
@@ -101,7 +116,10 @@ def main() -> int:
     parser.add_argument("--bob", type=Path, required=True, help="CSV with a header")
     parser.add_argument("--out", type=Path, required=True, help="folder for alice.csv and bob.csv")
     parser.add_argument("--key", default="id", help="name of the key column")
-    parser.add_argument("--curve", default="CURVE_25519", help="or CURVE_25519_ELLIGATOR2, CURVE_FOURQ, ...")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="ecdh")
+    parser.add_argument(
+        "--curve", default="CURVE_25519", help="of ecdh: or CURVE_25519_ELLIGATOR2, CURVE_FOURQ, ..."
+    )
     parser.add_argument("--broadcast", action="store_true", help="both parties get the result")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ports", help=argparse.SUPPRESS)
@@ -111,7 +129,9 @@ def main() -> int:
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        print(json.dumps(both(sys.argv[1:]) | {"curve": options.curve}))
+        known = {"protocol": options.protocol}
+        known |= {"curve": options.curve} if options.protocol == "ecdh" else {}
+        print(json.dumps(both(sys.argv[1:]) | known))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
