@@ -22,7 +22,7 @@ Security = Literal["semi-honest", "malicious"]
 Setting = Literal["fast", "low-communication"]
 
 STATISTICAL = 40
-INNER_KEYS = 50_000
+INNER_KEYS = 48_000
 """Keys of the larger party in an inner bin, on average: tables, tags and their work stay in a second-level cache, and a
 table has about as many columns as a round of VOLE has outputs."""
 
