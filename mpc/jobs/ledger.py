@@ -65,10 +65,12 @@ class Spill:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished bin: matched keys, rows of one's own among them, and the file that holds them."""
+    """A finished bin: one's own distinct keys, those that matched, rows written, and the file that holds them (`name`
+    is empty for a party that learns nothing)."""
 
     bin: int
     name: str
+    n_unique: int
     n_matched: int
     n_rows: int
     n_bytes: int

@@ -38,7 +38,15 @@ def spill(bin: int) -> Spill:
 
 
 def result(bin: int) -> Result:
-    return Result(bin=bin, name=f"{bin}.out", n_matched=bin, n_rows=2 * bin, n_bytes=8, sha256=f"{bin:064x}")
+    return Result(
+        bin=bin,
+        name=f"{bin}.out",
+        n_unique=bin,
+        n_matched=bin,
+        n_rows=2 * bin,
+        n_bytes=8,
+        sha256=f"{bin:064x}",
+    )
 
 
 @pytest.fixture
@@ -268,7 +276,7 @@ if ledger.stage == "new":
 print("partitioned", flush=True)
 for bin in ledger.todo():
     ledger.start(bin)
-    ledger.finish(Result(bin=bin, name=f"{bin}", n_matched=bin, n_rows=bin, n_bytes=1, sha256="0" * 64))
+    ledger.finish(Result(bin=bin, name=f"{bin}", n_unique=bin, n_matched=bin, n_rows=bin, n_bytes=1, sha256="0" * 64))
     print(bin, flush=True)
 """
 

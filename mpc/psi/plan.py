@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a job will take, before it is run: traffic, time, memory, disk; and which protocol is the faster one.
+
+Traffic is exact for the rows given (`Layout`; `ecdh`). Time is a model: a stage takes as long as the busiest of what it
+needs, the cores of either party, the line in either direction, or the disk,
+
+    seconds = max(items * seconds an item / cores, bytes / bandwidth, bytes / disk)
+
+and stages follow one another, but for the exchange of bins, in which all of them overlap. Seconds an item are those of
+one core (`Rates`): the constants here were measured on a reference machine, `crypsis bench calibrate` measures others.
+
+`recommend` uses integers and constants of this file only, so that both parties come to the same answer from the same
+public numbers, whatever machines they have.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crypsis.mpc.psi.layout import Layout, outer_bins
+from crypsis.mpc.psi.matching import tag_bytes
+from crypsis.mpc.psi.options import Protocol, Security
+
+POINT_BYTES: Final = 32
+
+# Of `recommend`: picoseconds a key on one core, beyond what both protocols do (reading, writing).
+_VOLE_RECEIVER_PS: Final = 350_000  # encode, decode, 1.4 VOLEs, tag, match
+_VOLE_SENDER_PS: Final = 300_000  # 1.4 VOLEs and products for each key of the receiver, decode, tag, sort
+_ECDH_OWN_PS: Final = 13_000_000  # hash, map to the curve, multiply
+_ECDH_PEER_PS: Final = 9_000_000  # multiply
+_VOLE_SET_UP_PS: Final = 250_000_000_000  # base OTs, trees, imports of the first round
+_CORES: Final = 4  # of a party
+_BANDWIDTH: Final = 1_000_000_000  # bits a second, where nothing is said
+
+
+def vole_bytes(layout: Layout, *, broadcast: bool = False, sessions: int = 1) -> tuple[int, int]:
+    """Payload bytes that (receiver, sender) send for all outer bins, shared evenly by `sessions` workers."""
+    receiver = layout.n_outer * layout.receiver_bytes(broadcast=broadcast)
+    sender = layout.n_outer * layout.sender_bytes()
+    for number in range(sessions):
+        bins = (layout.n_outer + number) // sessions
+        if bins:
+            more = layout.vole_bytes(bins)
+            sender, receiver = sender + more[0], receiver + more[1]
+    return receiver, sender
+
+
+def ecdh_bytes(n_receiver: int, n_sender: int, *, n_told: int = 0) -> tuple[int, int]:
+    """Payload bytes that (receiver, sender) send; n_told: matched keys, with broadcast."""
+    return (
+        POINT_BYTES * n_receiver + 4 * n_told,
+        POINT_BYTES * n_sender + tag_bytes(n_receiver, n_sender) * n_receiver,
+    )
+
+
+def recommend(
+    n_receiver: int, n_sender: int, bandwidth: int | None = None, security: Security = "semi-honest"
+) -> tuple[Protocol, str]:
+    """(protocol, why) for keys of either party and a line of `bandwidth` bits a second; None: 1 Gbit/s.
+
+    The faster one for four cores a party; less traffic where they are about as fast (within a tenth).
+    """
+    if security == "malicious":
+        return "vole", "the only one with malicious security"
+    rate = _BANDWIDTH if bandwidth is None else max(bandwidth, 1)
+    n_outer = outer_bins(max(n_receiver, n_sender))
+    vole = vole_bytes(Layout(n_receiver, n_sender, n_outer))
+    ecdh = ecdh_bytes(n_receiver, n_sender)
+    vole_work = max(
+        _VOLE_RECEIVER_PS * n_receiver,
+        _VOLE_SENDER_PS * (n_receiver + n_sender) // 2,
+    )
+    ecdh_work = max(
+        _ECDH_OWN_PS * n_receiver + _ECDH_PEER_PS * n_sender,
+        _ECDH_OWN_PS * n_sender + _ECDH_PEER_PS * n_receiver,
+    )
+    vole_ps = _VOLE_SET_UP_PS + max(vole_work // _CORES, _line_ps(max(vole), rate))
+    ecdh_ps = max(ecdh_work // _CORES, _line_ps(max(ecdh), rate))
+    if 10 * abs(vole_ps - ecdh_ps) <= max(vole_ps, ecdh_ps):
+        chosen: Protocol = "vole" if sum(vole) <= sum(ecdh) else "ecdh"
+    else:
+        chosen = "vole" if vole_ps < ecdh_ps else "ecdh"
+    line = "" if bandwidth is not None else ", assumed"
+    return chosen, (
+        f"vole about {_told(vole_ps)} s and {_megabytes(sum(vole))} MB, ecdh about {_told(ecdh_ps)} s and "
+        f"{_megabytes(sum(ecdh))} MB, for {n_receiver} and {n_sender} rows on {_CORES} cores each and a line of "
+        f"{rate / 1e6:g} Mbit/s{line}"
+    )
+
+
+def _line_ps(n_bytes: int, rate: int) -> int:
+    return 8 * n_bytes * 10**12 // rate
+
+
+def _told(picoseconds: int) -> str:
+    return f"{picoseconds / 1e12:.2g}" if picoseconds < 10**14 else f"{picoseconds / 1e12:.0f}"
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.2g}" if n_bytes < 10**8 else f"{n_bytes / 1e6:.0f}"
