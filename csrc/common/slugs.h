@@ -15,6 +15,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "bitmatrix",
     "vole",
     "partition",
+    "okvs",
 });
 
 }  // namespace crypsis
