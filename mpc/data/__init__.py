@@ -19,10 +19,12 @@ from crypsis.mpc.data.gather import gather_table
 from crypsis.mpc.data.grouping import KeyTable
 from crypsis.mpc.data.joins import (
     JoinPlan,
+    count_pairs,
     count_unmatched,
     join_size,
     matched_pairs,
     matched_rows,
+    pair_rows,
     plan_join,
     select_rows,
     unmatched_rows,
@@ -30,19 +32,24 @@ from crypsis.mpc.data.joins import (
 from crypsis.mpc.data.keys import digest_keys
 from crypsis.mpc.data.opening import open_source
 from crypsis.mpc.data.output import OutputInfo, check_output, write_output
+from crypsis.mpc.data.plans import FilePlan, IndexFile, RowMask, write_index
 from crypsis.mpc.data.sources import Source, TableSource
 
 __all__ = [
     "CsvOptions",
     "DigestStream",
+    "FilePlan",
+    "IndexFile",
     "JoinPlan",
     "KeySpec",
     "KeyTable",
     "KeyType",
     "OutputInfo",
+    "RowMask",
     "Source",
     "TableSource",
     "check_output",
+    "count_pairs",
     "count_unmatched",
     "digest_keys",
     "digest_stream",
@@ -51,9 +58,11 @@ __all__ = [
     "matched_pairs",
     "matched_rows",
     "open_source",
+    "pair_rows",
     "plan_join",
     "row_digests",
     "select_rows",
     "unmatched_rows",
+    "write_index",
     "write_output",
 ]
