@@ -48,4 +48,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_bitmatrix(bitmatrix);
   auto vole = module.def_submodule("vole");
   crypsis::bindings::bind_vole(vole);
+  auto partition = module.def_submodule("partition");
+  crypsis::bindings::bind_partition(partition);
 }

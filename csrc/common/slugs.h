@@ -14,6 +14,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "aes",
     "bitmatrix",
     "vole",
+    "partition",
 });
 
 }  // namespace crypsis
