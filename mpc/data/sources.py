@@ -74,6 +74,13 @@ def file_error(path: str, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read: {error.strerror or one_line(error)}")
 
 
+def changed_input(n_rows: int) -> DataError:
+    """For an input that does not have the `n_rows` rows any more that its keys were read from."""
+    return DataError(
+        f"the input had {n_rows} rows when its keys were read and has not now; run the job again on files at rest"
+    )
+
+
 def one_line(error: BaseException) -> str:
     """First line of an exception's text, for messages of one line."""
     lines = str(error).splitlines()
