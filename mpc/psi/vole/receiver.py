@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The receiver of VOLE-PSI: a thread makes VOLEs, one encodes and sends, the caller's matches the tags that come back."""
+"""The receiver of VOLE-PSI: a thread makes VOLEs, one encodes and sends, the caller's matches the tags that come
+back."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ _WAITING_BYTES = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
-    """A step that was sent. own: its tags; malicious, what they will be hashes of, with `promised`, the sender's commitment
-    and one's own nonce of each bin."""
+    """A step that was sent. own: its tags; malicious, what they will be hashes of, with `promised`, the sender's
+    commitment and one's own nonce of each bin."""
 
     step: Step
     own: Bytes
