@@ -20,6 +20,7 @@ from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
     dial,
+    input_record,
     open_input,
     public_reason,
     refuse_taken,
@@ -55,13 +56,9 @@ def run_job(
     options = config.options()
     with phases.phase("check input and output"):
         _check_kernels(options)
-        source = open_input(config)
+        source = open_input(config, progress=progress)
         _check_places(config, source, config_file)
-        record = FileRecord(
-            paths=[os.path.abspath(file) for file in source.files],
-            sha256=source.digest(),
-            n_bytes=source.n_bytes,
-        )
+        record = input_record(source)
     with phases.phase("wait for the peer"):
         channel = dial(config)
     written: FileRecord | None = None
