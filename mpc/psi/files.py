@@ -23,6 +23,7 @@ from crypsis.mpc.data import Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
+    input_record,
     open_input,
     open_link,
     public_reason,
@@ -82,14 +83,7 @@ def run_job(
     """
     started = datetime.now(UTC)
     phases = Phases(progress)
-    with ExitStack() as stack:
-        with phases.phase("check input and output"):
-            _check_kernels(config)
-            source = open_input(config)
-            record = FileRecord(
-                paths=[os.path.abspath(file) for file in source.files],
-                sha256=source.digest(),
-                n_bytes=source.n_bytes,
+    input_record,
             )
             this = _Run(config, source, record, phases, progress, config.options())
             if config.protocol != "ecdh":
