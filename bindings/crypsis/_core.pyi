@@ -481,9 +481,98 @@ class _Vole:
         threads: int,
     ) -> None: ...
 
+class _Partition:
+    """A submodule; arrays are C-contiguous and checked by partition.py."""
+
+    def backends(self) -> list[BackendStatus]: ...
+    def by_bin(
+        self,
+        keys: npt.NDArray[np.uint8],
+        out: npt.NDArray[np.uint8],
+        order: npt.NDArray[np.uint32],
+        starts: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def records(
+        self,
+        digests: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.uint32] | None,
+        first_row: int,
+        out: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def group(
+        self,
+        records: npt.NDArray[np.uint8],
+        keys: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.uint64],
+        row_starts: npt.NDArray[np.uint32],
+        rows: npt.NDArray[np.uint32],
+        backend: str,
+        threads: int,
+    ) -> int: ...
+    def sort_tags(
+        self,
+        tags: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.uint8],
+        order: npt.NDArray[np.uint32],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def match(
+        self,
+        own: npt.NDArray[np.uint8],
+        own_starts: npt.NDArray[np.uint64],
+        peer: npt.NDArray[np.uint8],
+        peer_starts: npt.NDArray[np.uint64],
+        own_index: npt.NDArray[np.uint32],
+        peer_index: npt.NDArray[np.uint32],
+        backend: str,
+        threads: int,
+    ) -> tuple[int, int, int, int, int]: ...
+
+class _Okvs:
+    """A submodule; arrays are C-contiguous and checked by okvs.py, starts by the compiled code."""
+
+    MAX_ITEMS: int
+    MAX_COLUMNS: int
+    MIN_SPARSE: int
+    MAX_DENSE: int
+    MAX_CORE_ROWS: int
+    def backends(self) -> list[BackendStatus]: ...
+    def encode(
+        self,
+        keys: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.uint64],
+        values: npt.NDArray[np.uint8],
+        shape: tuple[int, int, int, int],
+        seed: bytes,
+        fill: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def decode(
+        self,
+        keys: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.uint64],
+        table: npt.NDArray[np.uint8],
+        shape: tuple[int, int, int, int],
+        seed: bytes,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+
 aes: _Aes
 bigint: _Bigint
 bitmatrix: _Bitmatrix
 curve25519: _Curve25519
 hashing: Any
+okvs: _Okvs
+partition: _Partition
 vole: _Vole

@@ -62,5 +62,9 @@ class NotInvertible(CrypsisError, ValueError):
     """A number shares a factor with the modulus."""
 
 
+class EncodeFailure(CrypsisError):
+    """No table encodes the keys of a bin: keys twice, or the chance that the parameters bound; the message names it."""
+
+
 class InvalidCiphertext(ProtocolAbort, ValueError):
     """A ciphertext from outside is out of range."""

@@ -41,5 +41,7 @@ void bind_bigint(py::module_& module);
 void bind_aes(py::module_& module);
 void bind_bitmatrix(py::module_& module);
 void bind_vole(py::module_& module);
+void bind_partition(py::module_& module);
+void bind_okvs(py::module_& module);
 
 }  // namespace crypsis::bindings

@@ -6,6 +6,7 @@
 #include "common/cpu_features.h"
 #include "common/slugs.h"
 #include "common/threads.h"
+#include "okvs/okvs.h"
 
 namespace py = pybind11;
 using crypsis::BackendStatus;
@@ -18,6 +19,8 @@ PYBIND11_MODULE(_core, module) {
       if (pending) std::rethrow_exception(pending);
     } catch (const crypsis::BackendUnavailable& error) {
       py::set_error(py::module_::import("crypsis.errors").attr("BackendUnavailable"), error.what());
+    } catch (const crypsis::okvs::EncodeFailure& error) {
+      py::set_error(py::module_::import("crypsis.errors").attr("EncodeFailure"), error.what());
     }
   });
 
@@ -48,4 +51,8 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_bitmatrix(bitmatrix);
   auto vole = module.def_submodule("vole");
   crypsis::bindings::bind_vole(vole);
+  auto partition = module.def_submodule("partition");
+  crypsis::bindings::bind_partition(partition);
+  auto okvs = module.def_submodule("okvs");
+  crypsis::bindings::bind_okvs(okvs);
 }

@@ -14,6 +14,8 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "aes",
     "bitmatrix",
     "vole",
+    "partition",
+    "okvs",
 });
 
 }  // namespace crypsis

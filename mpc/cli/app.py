@@ -130,7 +130,7 @@ def show_schema() -> None:
 @demo.command("psi")
 def demo_psi(
     rows: Annotated[int, typer.Option(min=0, max=1 << 31, help="Customers of each party.")] = 100_000,
-    protocol: Annotated[str, typer.Option(help="The protocol: ecdh.")] = "ecdh",
+    protocol: Annotated[str, typer.Option(help="The protocol: vole, ecdh or auto.")] = "vole",
     work_dir: Annotated[
         Path | None, typer.Option(help="Keep data, certificates, outputs and reports here.")
     ] = None,

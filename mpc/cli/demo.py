@@ -50,8 +50,8 @@ class _Party:
 
 def run_demo(*, n_rows: int, protocol: str, work_dir: Path | None, threads: int | None, quiet: bool) -> None:
     """Generates, runs, checks and prints. Raises DemoFailed when a party fails or the answer is wrong."""
-    if protocol != "ecdh":
-        raise ConfigError(f"--protocol is {protocol!r}: use ecdh")
+    if protocol not in ("vole", "ecdh", "auto"):
+        raise ConfigError(f"--protocol is {protocol!r}: use vole, ecdh or auto")
     with ExitStack() as stack:
         if work_dir is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crypsis-demo-")))

@@ -91,7 +91,14 @@ def psi_run(
     report: Annotated[
         str | None, option("--report", "JSON run report. Default: <output>.report.json beside the output.")
     ] = None,
-    protocol: Annotated[str | None, option("--protocol", "ecdh.")] = None,
+    protocol: Annotated[str | None, option("--protocol", "auto, vole or ecdh.")] = None,
+    security: Annotated[
+        str | None, option("--security", "semi-honest, or malicious (protocol vole).")
+    ] = None,
+    setting: Annotated[str | None, option("--setting", "Of vole: fast or low-communication.")] = None,
+    bandwidth: Annotated[
+        str | None, option("--bandwidth", "Of the line to the peer, such as 100Mbps; for protocol auto.")
+    ] = None,
     broadcast: Annotated[
         bool | None, option("--broadcast/--no-broadcast", "Both parties learn the intersection.")
     ] = None,
@@ -109,9 +116,19 @@ def psi_run(
     max_output_rows: Annotated[
         int | None, option("--max-output-rows", "Refuse a join with more rows.")
     ] = None,
+    memory: Annotated[str | None, option("--memory", "What the job may take, such as 2GiB.")] = None,
     memory_mib: Annotated[
-        int | None, option("--memory-mib", "Memory for gathering the output rows, in MiB.")
+        int | None, option("--memory-mib", "Memory for gathering the output rows alone, in MiB.")
     ] = None,
+    work_dir: Annotated[
+        str | None, option("--work-dir", "Protocol vole: bins and ledger; the same command goes on from it.")
+    ] = None,
+    bin_rows: Annotated[int | None, option("--bin-rows", "Protocol vole: rows of a bin, as the peer.")] = None,
+    workers: Annotated[
+        int | None, option("--workers", "Protocol vole: processes that exchange bins, as the peer.")
+    ] = None,
+    executor: Annotated[str | None, option("--executor", "Where workers run: local or ray.")] = None,
+    ray_address: Annotated[str | None, option("--ray-address", "Of the Ray cluster.")] = None,
     json_output: Annotated[
         bool, typer.Option("--json", help="Print the run report instead of a summary.")
     ] = False,
@@ -169,10 +186,12 @@ def _key_of(text: str) -> dict[str, str]:
 def summary(report: RunReport, report_path: str | None) -> list[str]:
     """What a person wants to know of a run, in a few lines."""
     outcome, stats = report.outcome, report.stats
+    peers = "rows with a key" if report.options.protocol == "vole" else "distinct keys"
     nulls = f", {outcome.n_null:,} of them with a NULL key" if outcome.n_null else ""
     lines = [
         f"own rows       {outcome.n_rows:,} ({outcome.n_unique:,} distinct keys{nulls})",
-        f"peer           {report.peer}: {outcome.n_peer_unique:,} distinct keys",
+        f"peer           {report.peer}: {outcome.n_peer_unique:,} {peers}",
+        f"protocol       {report.options.protocol} ({report.why})",
     ]
     if outcome.n_matched is None:
         lines.append("intersection   not for this party (sender without broadcast)")

@@ -13,6 +13,7 @@
 """
 
 from crypsis.mpc.data.csv_files import CsvOptions
+from crypsis.mpc.data.database import DatabaseSource, open_database
 from crypsis.mpc.data.digests import DigestStream, KeySpec, digest_stream, row_digests
 from crypsis.mpc.data.encode import KeyType
 from crypsis.mpc.data.gather import gather_table
@@ -34,6 +35,7 @@ from crypsis.mpc.data.sources import Source, TableSource
 
 __all__ = [
     "CsvOptions",
+    "DatabaseSource",
     "DigestStream",
     "JoinPlan",
     "KeySpec",
@@ -50,6 +52,7 @@ __all__ = [
     "join_size",
     "matched_pairs",
     "matched_rows",
+    "open_database",
     "open_source",
     "plan_join",
     "row_digests",

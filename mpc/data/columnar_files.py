@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -11,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crypsis.errors import CorruptData, DataError
+from crypsis.mpc.data.parts import Partition
 from crypsis.mpc.data.sources import (
     BATCH_ROWS,
     FileSource,
@@ -22,6 +26,7 @@ from crypsis.mpc.data.sources import (
 )
 
 _BUFFER_BYTES: Final = 1 << 20
+_FOOTER_THREADS: Final = 16
 _FILE_MAGIC: Final = b"ARROW1"
 _FEATHER1_MAGIC: Final = b"FEA1"
 
@@ -55,29 +60,84 @@ def _distinct(schema: pa.Schema, path: str) -> pa.Schema:
 
 
 class ParquetSource(FileSource):
-    """Parquet files. Columns that are not asked for are not read; `n_rows` comes from the footers."""
+    """Parquet files. Columns that are not asked for are not read; `n_rows` comes from the footers.
+
+    `partitions` gives each file columns of text with one value, after its own. Files without rows are passed over,
+    unless none has any.
+    """
 
     format_name = "parquet"
 
+    def __init__(
+        self, paths: Sequence[str], columns: Sequence[str] | None, *, partitions: Sequence[Partition] | None = None
+    ) -> None:
+        self._partitions = dict(zip(paths, partitions or [()] * len(paths), strict=True))
+        self._schemas: dict[str, pa.Schema] = {}
+        super().__init__(paths, columns)
+
     def _prepare(self) -> None:
-        n_rows = 0
-        for path in self.files:
-            with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
-                n_rows += file.metadata.num_rows
-        self.n_rows = n_rows
+        # Footers are read side by side: on a network file system, thousands would take minutes one after another.
+        with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+            counts = list(pool.map(self._footer, self.files))
+        self.n_rows = sum(counts)
+        if self.n_rows:
+            self._stamps = [stamp for stamp, count in zip(self._stamps, counts, strict=True) if count]
+            self.files = tuple(stamp.path for stamp in self._stamps)
+
+    def _footer(self, path: str) -> int:
+        """The number of rows; keeps the schema."""
+        with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
+            schema, n_rows = _distinct(file.schema_arrow, path), int(file.metadata.num_rows)
+        for name, _ in self._partitions[path]:
+            if name in schema.names:
+                raise DataError(
+                    f"{path}: column {name!r} is in the file and in a directory's name; name the files "
+                    "in a list to have only the files' columns"
+                )
+            schema = schema.append(pa.field(name, pa.string()))
+        self._schemas[path] = schema
+        return n_rows
 
     def _file_schema(self, path: str) -> pa.Schema:
-        with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
-            return _distinct(file.schema_arrow, path)
+        return self._schemas.pop(path)
 
     def _file_batches(self, path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        fixed = dict(self._partitions[path])
+        own = [name for name in schema.names if name not in fixed]
         # Without pre-buffering and with a read buffer, a row group is streamed page by page.
         with (
             _reading(path, "Parquet"),
             pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
         ):
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=schema.names):
-                yield plain_batch(batch.select(schema.names), schema, path)
+            if not own:  # Arrow reads no rows where it reads no columns
+                for start in range(0, file.metadata.num_rows, BATCH_ROWS):
+                    n_rows = min(BATCH_ROWS, file.metadata.num_rows - start)
+                    columns = [_constant(fixed[name], n_rows) for name in schema.names]
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+                return
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=own):
+                columns = [
+                    _constant(fixed[name], batch.num_rows) if name in fixed else batch.column(name)
+                    for name in schema.names
+                ]
+                yield plain_batch(pa.RecordBatch.from_arrays(columns, names=schema.names), schema, path)
+
+    def digest(self) -> str:
+        """As for all files; with columns from directories, SHA-256 of a line for each file: its SHA-256 in hexadecimal,
+        two spaces, and its columns as the JSON text of an array of [name, value]."""
+        if not any(self._partitions.values()):
+            return super().digest()
+        state = hashlib.sha256()
+        for stamp in self._stamps:
+            one = hashlib.sha256()
+            stamp.hash_into(one)
+            columns = json.dumps(self._partitions[stamp.path], separators=(",", ":"))
+            state.update(f"{one.hexdigest()}  {columns}\n".encode())
+        return state.hexdigest()
+
+
+def _constant(value: str | None, n_rows: int) -> pa.Array:
+    return pa.nulls(n_rows, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), n_rows)
 
 
 class IpcSource(FileSource):

@@ -51,6 +51,18 @@ class FileStamp:
             )
 
 
+    def hash_into(self, state: Any) -> None:
+        """Adds the bytes of the file to a hash object. Raises DataError when it is no longer what it was."""
+        self.check()
+        try:
+            with open(self.path, "rb") as file:
+                while block := file.read(_READ_SIZE):
+                    state.update(block)
+        except OSError as error:
+            raise file_error(self.path, error) from error
+        self.check()
+
+
 def file_error(path: str, error: OSError) -> DataError:
     """The DataError for an operating-system error on an input file."""
     if isinstance(error, FileNotFoundError):
@@ -100,10 +112,14 @@ class Source(abc.ABC):
         """Size of the input in bytes: of the files, or of the Arrow buffers."""
         return 0
 
+    @property
+    def title(self) -> str:
+        """What messages about the whole table call it."""
+        return self.files[0] if self.files else "the table"
+
     def require_columns(self, columns: Sequence[str]) -> None:
         """Raises DataError when one of `columns` is missing, naming those that exist."""
-        where = self.files[0] if self.files else "the table"
-        check_columns(self.schema.names, columns, where)
+        check_columns(self.schema.names, columns, self.title)
 
 
 def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
@@ -216,14 +232,7 @@ class FileSource(Source):
     def digest(self) -> str:
         state = hashlib.sha256()
         for stamp in self._stamps:
-            stamp.check()
-            try:
-                with open(stamp.path, "rb") as file:
-                    while block := file.read(_READ_SIZE):
-                        state.update(block)
-            except OSError as error:
-                raise file_error(stamp.path, error) from error
-            stamp.check()
+            stamp.hash_into(state)
         return state.hexdigest()
 
     @property
@@ -233,6 +242,8 @@ class FileSource(Source):
 
 def check_same_schema(first: pa.Schema, other: pa.Schema, first_path: str, other_path: str) -> None:
     """Raises DataError naming the first column that differs in name, order or type."""
+    if first.equals(other):
+        return
     for a, b in zip(first, other, strict=False):
         if a.name != b.name:
             raise DataError(

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from crypsis.errors import CrypsisError, DataError
 from crypsis.mpc.data import Source, open_source
@@ -16,7 +17,7 @@ from crypsis.mpc.data.encode import check_key_type
 from crypsis.mpc.jobs.config import PartyConfig
 from crypsis.mpc.psi.job import timed_phase
 from crypsis.mpc.psi.options import Progress
-from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, open_channel
+from crypsis.mpc.transport import Channel, ChannelOptions, Hub, TlsFiles, open_channel, open_hub
 
 _log = logging.getLogger("crypsis.jobs")
 
@@ -70,23 +71,32 @@ def refuse_taken(name: str, path: str, taken: dict[str, str]) -> None:
 
 def dial(config: PartyConfig) -> Channel:
     """The channel that the configuration describes, the peer met."""
+    return open_channel(**_link(config))
+
+
+def open_link(config: PartyConfig) -> Hub:
+    """The sessions that the configuration describes; the peer is met by asking for one."""
+    return open_hub(**_link(config))
+
+
+def _link(config: PartyConfig) -> dict[str, Any]:
     tls = None
     if config.tls is not None:
         tls = TlsFiles(
             ca=Path(config.tls.ca), certificate=Path(config.tls.certificate), key=Path(config.tls.key)
         )
-    return open_channel(
-        party=config.party,
-        peer=config.peer,
-        listen=config.listen,
-        connect=config.connect,
-        tls=tls,
-        insecure=config.insecure,
-        options=ChannelOptions(patience_s=config.patience),
-    )
+    return {
+        "party": config.party,
+        "peer": config.peer,
+        "listen": config.listen,
+        "connect": config.connect,
+        "tls": tls,
+        "insecure": config.insecure,
+        "options": ChannelOptions(patience_s=config.patience),
+    }
 
 
-def close_in_order(channel: Channel) -> None:
+def close_in_order(channel: Channel | Hub) -> None:
     """The farewell. All that matters is done by now, so losing the peer here does not undo the job."""
     try:
         channel.close()

@@ -107,7 +107,7 @@ class PartyConfig(JobModel):
     schema_command: ClassVar[str]
     """The command that lists the fields."""
 
-    path_fields: ClassVar[tuple[str, ...]] = ("input", "output", "report")
+    path_fields: ClassVar[tuple[str, ...]] = ("input", "output", "report", "work_dir")
     """Fields that are paths, or have one in their field `path`."""
 
     party: _Text = Field(description="own name, as in one's certificate")

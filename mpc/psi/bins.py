@@ -29,7 +29,7 @@ from crypsis.mpc.jobs.workdir import write_durably
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
-from crypsis.mpc.psi.vole import Index, KeyBins, VolePsi
+from crypsis.mpc.psi.vole import Index, KeyBins, open_session
 from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
@@ -101,7 +101,7 @@ def work(channel: Channel, spec: dict[str, Any], bins: Iterator[int], done: Call
             yield bin, one.keys
 
     crew.start("load", load)
-    session = VolePsi(
+    session = open_session(
         channel,
         job.role,
         job.layout,

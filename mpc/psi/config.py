@@ -169,6 +169,10 @@ class JobConfig(PartyConfig):
         beside = self.output.path if self.output is not None else self.report_path
         return f"{beside}.work" if beside is not None else f"crypsis-{self.party}.work"
 
+    def make_executor(self) -> Executor:
+        """Where workers run."""
+        return executor_of(self.executor, self.workers, self.ray_address)
+
     def options(self, protocol: Protocol | None = None) -> PsiOptions:
         """The part that the protocol sees; `protocol` is what auto came to."""
         chosen = protocol or self.protocol

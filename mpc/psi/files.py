@@ -128,6 +128,7 @@ def run_job(
         started=started,
         finished=datetime.now(UTC),
         seconds=_in_order(phases.seconds, this.outcome.seconds),
+        bins=this.spilled.as_report() if protocol == "vole" and this.spilled is not None else None,
     )
     if config.report_path is not None:
         try:

@@ -22,14 +22,14 @@ Security = Literal["semi-honest", "malicious"]
 Setting = Literal["fast", "low-communication"]
 
 STATISTICAL = 40
-INNER_KEYS = 50_000
+INNER_KEYS = 48_000
 """Keys of the larger party in an inner bin, on average: tables, tags and their work stay in a second-level cache, and a
 table has about as many columns as a round of VOLE has outputs."""
 
 OUTER_ROWS = 1 << 21
 """Rows of the larger party in an outer bin, on average, unless the parties agree on another number."""
 
-MAX_OUTER = 1 << 16
+MAX_OUTER = 4096
 MAX_ROWS = (1 << 32) - 1
 SMALL_FIELD_KEYS = 1 << 24
 """Up to so many keys of the sender a field of 64 bits does: a key outside the receiver's set meets its value with

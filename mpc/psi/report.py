@@ -20,7 +20,7 @@ from typing import Any
 from crypsis import backends
 from crypsis.errors import DataError
 from crypsis.mpc.data.sinks import OutputFile
-from crypsis.mpc.psi import ecdh
+from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import public_digest
 from crypsis.mpc.psi.job import PsiOutcome
 from crypsis.mpc.psi.options import PsiOptions
@@ -56,6 +56,8 @@ class RunReport:
     started: datetime
     finished: datetime
     seconds: dict[str, float]
+    why: str = ""
+    bins: dict[str, Any] | None = None
 
     @property
     def total_seconds(self) -> float:
@@ -77,9 +79,12 @@ class RunReport:
             "finished": _iso(self.finished),
             "protocol": {
                 "name": self.options.protocol,
-                "assumes": ecdh.ASSUMES,
-                "leaks": list(ecdh.LEAKS) + _join_leaks(self.options),
+                "chosen": self.why,
+                "security": self.options.security,
+                "assumes": _assumes(self.options),
+                "leaks": list(_module(self.options).LEAKS) + _join_leaks(self.options),
             },
+            "bins": self.bins,
             "public_configuration": public,
             "public_configuration_sha256": public_digest(public),
             "own_configuration": {
@@ -120,7 +125,7 @@ class RunReport:
             "backends": [
                 {"slug": row.slug, "variant": row.variant, "backend": row.backend}
                 for row in backends.report()
-                if row.chosen and row.slug in ecdh.SLUGS
+                if row.chosen and row.slug in _module(self.options).SLUGS
             ],
         }
 
@@ -162,6 +167,15 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _module(options: PsiOptions) -> Any:
+    """Of the protocol."""
+    return vole if options.protocol == "vole" else ecdh
+
+
+def _assumes(options: PsiOptions) -> str:
+    return vole.ASSUMES[options.security] if options.protocol == "vole" else ecdh.ASSUMES
 
 
 def _join_leaks(options: PsiOptions) -> list[str]:

@@ -38,7 +38,7 @@ from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
-from crypsis.mpc.psi.layout import Layout, outer_bins
+from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel, Hub
 
@@ -61,6 +61,7 @@ class SpilledJob:
     outcome: PsiOutcome = field(default_factory=PsiOutcome)
     ledger: Ledger | None = None
     layout: Layout | None = None
+    finished_before: int = 0
 
     # -- before the peer is met ------------------------------------------------------------------------------------------
 
@@ -140,8 +141,6 @@ class SpilledJob:
         ledger, options = self._ledger(), self.options
         n_outer = ledger.fact("n_outer")
         folder = self.directory.directory(_SPILLS)
-        for name in os.listdir(folder):
-            self.directory.remove(os.path.join(folder, name))
         expected = source.n_rows
         if expected is not None:
             self._check_rows(expected)
@@ -155,15 +154,15 @@ class SpilledJob:
             progress=self.progress,
             threads=options.threads,
         )
-        writer = BinWriter(folder, n_outer, memory_bytes=max(self.memory // 8, 16 << 20))
+        memory = min(max(self.memory // 8, 16 << 20), 256 << 20)
         try:
-            for digests, rows in stream:
-                self._check_rows(stream.n_rows)
-                writer.add(digests, rows)
-            files = writer.finish()
-        except BaseException:
-            writer.close()
-            raise
+            with BinWriter(
+                folder, n_outer, memory_bytes=memory, expected_rows=expected, threads=options.threads
+            ) as writer:
+                for digests, rows in stream:
+                    self._check_rows(stream.n_rows)
+                    writer.add(digests, rows)
+                files = writer.finish()
         finally:
             stream.close()
         with ledger.transaction():
@@ -197,7 +196,7 @@ class SpilledJob:
         send_json(channel, {"type": "sizes", "n_keyed": own, "n_outer": n_outer})
         theirs = recv_json(channel, "sizes")
         peer = count_field(theirs, "n_keyed", MAX_OWN_ROWS)
-        if count_field(theirs, "n_outer", 1 << 16) != n_outer:
+        if count_field(theirs, "n_outer", MAX_OUTER) != n_outer:
             raise ConfigError(
                 f"{channel.peer} has {theirs['n_outer']} bins and {n_outer} are here: remove both work directories to start over"
             )
@@ -222,7 +221,7 @@ class SpilledJob:
         ledger = self._ledger()
         todo = self._todo(channel)
         n_outer = ledger.fact("n_outer")
-        finished = n_outer - len(todo)
+        finished = self.finished_before = n_outer - len(todo)
         if finished:
             self._note(f"{finished} of {n_outer} bins are finished already")
         spills = {row.bin: row for row in ledger.spills()}
@@ -247,7 +246,12 @@ class SpilledJob:
         for bin in todo:
             ledger.start(bin)
 
+        reported: set[int] = set()
+
         def on_done(bin: int, result: dict[str, Any]) -> None:
+            if bin in reported:  # its pair was lost before the peer had it, and another has done it again
+                ledger.redo(bin)
+            reported.add(bin)
             ledger.finish(
                 Result(
                     bin=bin,
@@ -357,6 +361,20 @@ class SpilledJob:
             self.ledger.close()
             self.ledger = None
         self.directory.destroy()
+
+    def as_report(self) -> dict[str, Any]:
+        """The public sizes, and how many bins this run, and earlier ones, did."""
+        layout = self._layout()
+        return {
+            "outer": layout.n_outer,
+            "inner_each": layout.inner,
+            "receiver_bound": layout.receiver_bound,
+            "sender_bound": layout.sender_bound,
+            "table_columns": layout.table.columns,
+            "field_bits": layout.field,
+            "tag_bytes": layout.tag_bytes,
+            "finished_before": self.finished_before,
+        }
 
     def close(self) -> None:
         """Lets go of ledger and directory; what is in them stays."""

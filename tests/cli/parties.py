@@ -78,6 +78,7 @@ class Scene:
             "input": f"{whose}.{suffix}",
             "keys": ["id"],
             "output": {"path": f"{whose}.out.{suffix}"},
+            "protocol": "ecdh",
             "broadcast": True,
             "threads": 1,
             "patience": 60,

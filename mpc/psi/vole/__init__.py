@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""VOLE-PSI [RS21, RR22]: one encoding from the receiver, one VOLE, one message of tags back, bin by bin.
+
+R has keys X, S has keys Y (16-byte digests, distinct, grouped by inner bin as `layout` says). V: keys to field elements,
+O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R: u, w; S: v).
+Of every outer bin, for each of its inner bins:
+
+    S -> R    TAGS    malicious only: SHA-256(c_i), for all inner bins i                            32 bytes each
+    R -> S    TABLE   the seed of the OKVS; malicious: a random d_i for all i                       16 bytes, 16 each
+    R -> S    TABLE   P + u, P the OKVS [GPR+21, RR22] with P(x) = V(x) for R's keys x of the bin   `layout.table_bytes`
+    S                 K = v + (P + u) Delta = w + P Delta
+    S -> R    TAGS    malicious: c_i; then O(K(y) + V(y) Delta + c_i + d_i, y) for S's keys y of the bin, padded with
+                      random tags to the bound, ascending                                           `layout.tags_bytes`
+    R                 compares with O(w(x) + c_i + d_i, x): w(x) = K(x) + P(x) Delta, so tags of common keys are equal
+    R -> S    RESULT  with broadcast: a bit a tag, whether it matched                               `layout.result_bytes`
+
+P(x), K(x), w(x) are decodings, linear in the table. For y not in X, P(y) + V(y) is not zero, and S's tag hides behind
+(P(y) + V(y)) Delta. Field: GF(2^128); semi-honest with up to 2^24 keys of S, u, P and V are in GF(2^64) and Delta, v, w
+are pairs: half the table, and Delta keeps its 128 bits. Semi-honest V and O are pi(x) + x with AES under two fixed
+keys; malicious they are BLAKE3, and O takes the key too.
+
+Ascending order says nothing about the order of S's keys, and tags are pseudorandom; a bin's tags are distinct. Both
+parties may hold an outer bin for granted once its last message came; nothing binds one bin to the next, so bins can be
+run again in another session.
+
+Assumes   what `crypsis.mpc.ot.silent_vole` assumes; AES as an ideal cipher (semi-honest), BLAKE3 and SHA-256 as random
+          oracles. Semi-honest, or malicious: then S cannot make R accept a key it does not know, and R cannot test more
+          keys than the table has columns (about 1.3 for each of its own [RS21, section 5]) [RS21, Fig. 5].
+Leaks     the bounds on both parties' keys that the layout was made of; to R the intersection, with broadcast to both.
+Rounds    one and a half an outer bin, and bins do not wait for each other; a few at the start for base OTs.
+Bytes     exact: `layout.receiver_bytes`, `layout.sender_bytes`, `layout.vole_bytes`.
+Cost      of R an encoding, a decoding, the VOLEs (1.3 a key) and a match; of S the VOLEs and a decoding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crypsis import aes, bitmatrix, okvs, partition
+from crypsis.mpc.psi.layout import SEED_BYTES, Layout
+from crypsis.mpc.psi.options import Progress, PsiOptions, Role
+from crypsis.mpc.psi.vole.receiver import Receiver
+from crypsis.mpc.psi.vole.sender import Sender
+from crypsis.mpc.psi.vole.session import (
+    BLOCK_BYTES,
+    RESULT,
+    TABLE,
+    TAGS,
+    VOLE,
+    Bins,
+    Bytes,
+    Index,
+    KeyBins,
+    Matches,
+    Session,
+)
+from crypsis.mpc.transport import Channel
+
+__all__ = [
+    "ASSUMES",
+    "LEAKS",
+    "RESULT",
+    "SLUGS",
+    "TABLE",
+    "TAGS",
+    "VOLE",
+    "Bins",
+    "Index",
+    "KeyBins",
+    "Matches",
+    "check_kernels",
+    "intersect_digests",
+    "open_session",
+]
+
+SLUGS = ("hashing", "aes", "bitmatrix", "vole", "okvs", "partition")
+_BELOW = (
+    "dual LPN (expand-convolute codes, regular noise); computational Diffie-Hellman in Ristretto255; AES as an ideal cipher, "
+    "SHA-256 and BLAKE3 as random oracles"
+)
+ASSUMES = {security: f"{security} parties; {_BELOW}" for security in ("semi-honest", "malicious")}
+LEAKS = (
+    "to each party the number of rows with a key of the other (of distinct keys where nothing is spilled)",
+    "to the receiver (with broadcast to both) which of its own keys the other has",
+)
+
+
+def open_session(
+    channel: Channel,
+    role: Role,
+    layout: Layout,
+    *,
+    session: bytes = b"",
+    broadcast: bool = False,
+    threads: int | None = None,
+) -> Session:
+    """One party's session on a channel, of which streams 1 to 4 are used: `run` takes outer bins and gives what matched.
+
+    session: public bytes, the same at both parties; fresh randomness of both is added. threads: those of the process if
+    None. Both parties give the same outer bins in the same order. Raises ConfigError where the peer's layout is another.
+    """
+    kind = Receiver if role == "receiver" else Sender
+    return kind(channel, layout, session=session, broadcast=broadcast, threads=threads)
+
+
+def intersect_digests(
+    channel: Channel,
+    role: Role,
+    digests: Bytes,
+    layout: Layout,
+    *,
+    broadcast: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Index | None:
+    """Which rows of `digests`, uint8[n, 16] and distinct, the peer has too: indices in an order that both parties share;
+    None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged."""
+    keys, order, starts = partition.by_bin(digests, layout.inner, threads=threads)
+    session = open_session(channel, role, layout, broadcast=broadcast, threads=threads)
+    ((_, matched),) = session.run([(0, KeyBins(keys, starts))], progress)
+    return None if matched is None else order[matched]
+
+
+def check_kernels(options: PsiOptions) -> None:
+    """Runs the protocol's kernels on one item; raises BackendUnavailable now for what would stop the job later."""
+    keys = np.zeros((1, BLOCK_BYTES), np.uint8)
+    layout = Layout(1, 1, security=options.security)
+    grouped, _, starts = partition.by_bin(keys, 1, threads=options.threads)
+    values = bitmatrix.gf128_multiply(keys, keys[0], threads=options.threads)
+    values = np.ascontiguousarray(aes.mmo(values, threads=options.threads)[:, : layout.field // 8])
+    okvs.encode(grouped, starts, values, layout.table, seed=bytes(SEED_BYTES), threads=options.threads)

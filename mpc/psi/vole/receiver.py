@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receiver of VOLE-PSI: a thread makes VOLEs, one encodes and sends, the caller's matches the tags that come back."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crypsis import okvs, partition
+from crypsis.errors import CorruptData, ProtocolAbort
+from crypsis.mpc.ot.silent_vole import SilentVoleReceiver
+from crypsis.mpc.ot.softspoken import SoftSpokenReceiver
+from crypsis.mpc.psi.conveyor import Conveyor, Crew
+from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, OT_K, SEED_BYTES
+from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.vole.session import (
+    AHEAD,
+    BLOCK_BYTES,
+    RESULT,
+    TABLE,
+    TAGS,
+    VOLE,
+    Bins,
+    Bytes,
+    Index,
+    Matches,
+    Session,
+    Step,
+    xor,
+)
+
+_WAITING_BYTES = 32 << 20
+"""Of own tags that wait for the peer's."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """A step that was sent. own: its tags; malicious, what they will be hashes of, with `promised`, the sender's commitment
+    and one's own nonce of each bin."""
+
+    step: Step
+    own: Bytes
+    promised: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+class Receiver(Session):
+    """See `open_session`."""
+
+    sends, receives = TABLE, TAGS
+
+    @property
+    def keys_bound(self) -> int:  # type: ignore[override]
+        """Most keys of an inner bin."""
+        return self.layout.receiver_bound
+
+    def _matches(self, crew: Crew, bins: Bins, progress: Progress) -> Matches:
+        layout = self.layout
+        voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
+        wanted: Conveyor[int] = crew.conveyor(1 << 16)
+        each = max(layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.threads, 1)
+        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
+        crew.start("vole", lambda: self._expand(wanted, voles))
+        crew.start("encode", lambda: self._encode(bins, wanted, voles, sent))
+        matched: list[Index] = []
+        for one in sent:
+            index = self._match(one)
+            index += np.uint32(one.step.begin)
+            matched.append(index)
+            progress("exchange bins", layout.inner * one.step.outer + one.step.last, layout.n_bins)
+            if one.step.ends_outer:
+                yield one.step.outer, np.concatenate(matched)
+                matched = []
+
+    def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
+        """Puts (u, w) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
+        layout, options = self.layout, {"stream": VOLE, "threads": self.threads}
+        base = SoftSpokenReceiver(
+            self.channel, session=b"ots" + self.session, k=OT_K, security=layout.security, **options
+        )
+        with closing(base):
+            source = SilentVoleReceiver(
+                self.channel,
+                base,
+                session=b"vole" + self.session,
+                parameters=layout.parameters,
+                field=layout.field,
+                **options,
+            )
+            with closing(source):
+                for number, n in enumerate(wanted):
+                    slot = number % (AHEAD + 2)
+                    u = self.memory(f"u {slot}", n, layout.field // 8)
+                    w = self.memory(f"w {slot}", n, BLOCK_BYTES)
+                    done = 0
+                    for more_u, more_w in source.blocks(n):
+                        end = done + len(more_w)
+                        u[done:end], w[done:end] = more_u, more_w
+                        done = end
+                    voles.put((u, w))
+
+    def _encode(
+        self, bins: Bins, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]], sent: Conveyor[_Sent]
+    ) -> None:
+        columns = self.layout.table.columns
+        for outer, these in bins:
+            steps = self.steps(outer, these)
+            for step in steps:
+                wanted.put(len(step) * columns)
+            commitments = self._commitments() if self.malicious else []
+            promised = [(one, secrets.token_bytes(NONCE_BYTES)) for one in commitments]
+            seed = secrets.token_bytes(SEED_BYTES)
+            self.channel.send(TABLE, seed + b"".join(nonce for _, nonce in promised))
+            for step in steps:
+                u, w = voles.get()
+                sent.put(self._encode_step(step, seed, u, w, promised[step.first : step.last]))
+        wanted.finish()
+        sent.finish()
+
+    def _encode_step(
+        self, step: Step, seed: bytes, u: Bytes, w: Bytes, promised: list[tuple[bytes, bytes]]
+    ) -> _Sent:
+        parameters, keys = self.layout.table, step.keys
+        shape = (len(step), parameters.columns, parameters.value_bytes)
+        table = okvs.encode(
+            keys,
+            step.starts,
+            self.values(keys),
+            parameters,
+            seed=seed,
+            out=self.memory("table", *shape),
+            threads=self.threads,
+        )
+        np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
+        for part in table:
+            self.channel.send(TABLE, part)
+        decoded = okvs.decode(
+            keys,
+            step.starts,
+            w.reshape(*shape[:2], BLOCK_BYTES),
+            parameters,
+            seed=seed,
+            out=self.memory("decoded", len(keys), BLOCK_BYTES),
+            threads=self.threads,
+        )
+        if self.malicious:  # the sender's share of the mask comes with its tags
+            return _Sent(step, decoded.copy(), promised)
+        return _Sent(step, self.hash_tags(keys, decoded, [], step.starts))
+
+    def _commitments(self) -> list[bytes]:
+        raw = self.message(TAGS, "commitments", COMMITMENT_BYTES * self.layout.inner).tobytes()
+        return [raw[i : i + COMMITMENT_BYTES] for i in range(0, len(raw), COMMITMENT_BYTES)]
+
+    def _match(self, sent: _Sent) -> Index:
+        """Own keys of a step that matched, counted from its first, in the order of the peer's tags."""
+        layout, step, own = self.layout, sent.step, sent.own
+        messages = [self.message(TAGS, "tags", layout.tags_bytes) for _ in range(len(step))]
+        if self.malicious:
+            masks = []
+            for message, (commitment, nonce) in zip(messages, sent.promised, strict=True):
+                opening = message[:NONCE_BYTES].tobytes()
+                if not secrets.compare_digest(self.commitment(opening), commitment):
+                    raise ProtocolAbort(f"{self.channel.peer} opened another value than it committed to; ended")
+                masks.append(xor(opening, nonce))
+            messages = [message[NONCE_BYTES:] for message in messages]
+            own = self.hash_tags(step.keys, own, masks, step.starts)
+        peer = messages[0] if len(messages) == 1 else np.concatenate(messages)
+        bound = layout.sender_bound
+        peer_starts = np.arange(len(messages) + 1, dtype=np.uint64) * np.uint64(bound)
+        try:
+            index, places = partition.match(
+                own, step.starts, peer.reshape(-1, layout.tag_bytes), peer_starts, threads=self.threads
+            )
+        except CorruptData as error:
+            raise ProtocolAbort(f"{self.channel.peer} sent tags that are not in order: {error}; ended") from error
+        if self.broadcast:
+            bits = np.zeros(len(messages) * bound, np.uint8)
+            bits[places] = 1
+            for part in bits.reshape(len(messages), bound):
+                self.channel.send(RESULT, np.packbits(part, bitorder="little"))
+        return index

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sender of VOLE-PSI: a thread makes VOLEs, one answers tables with tags, the caller's hears what matched."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+
+import numpy as np
+
+from crypsis import okvs, partition
+from crypsis.errors import ProtocolAbort
+from crypsis.mpc.ot.silent_vole import SilentVoleSender
+from crypsis.mpc.ot.softspoken import SoftSpokenSender
+from crypsis.mpc.psi.conveyor import Conveyor, Crew
+from crypsis.mpc.psi.layout import NONCE_BYTES, OT_K, SEED_BYTES
+from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.vole.session import (
+    AHEAD,
+    BLOCK_BYTES,
+    RESULT,
+    TABLE,
+    TAGS,
+    VOLE,
+    Bins,
+    Bytes,
+    Index,
+    Matches,
+    Session,
+    Step,
+    xor,
+)
+
+_WAITING = 1 << 10
+"""Steps whose results have not come yet, four bytes a tag."""
+
+
+class Sender(Session):
+    """See `open_session`."""
+
+    sends, receives = TAGS, TABLE
+
+    @property
+    def keys_bound(self) -> int:  # type: ignore[override]
+        """Most keys of an inner bin."""
+        return self.layout.sender_bound
+
+    def _matches(self, crew: Crew, bins: Bins, progress: Progress) -> Matches:
+        layout = self.layout
+        voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
+        wanted: Conveyor[int] = crew.conveyor(1 << 16)
+        sent: Conveyor[tuple[Step, Index]] = crew.conveyor(_WAITING)
+        crew.start("vole", lambda: self._expand(wanted, voles))
+        crew.start("tags", lambda: self._answer(bins, wanted, voles, sent))
+        matched: list[Index] = []
+        for step, order in sent:
+            if self.broadcast:
+                matched.append(self._result(step, order))
+            progress("exchange bins", layout.inner * step.outer + step.last, layout.n_bins)
+            if step.ends_outer:
+                yield step.outer, np.concatenate(matched) if self.broadcast else None
+                matched = []
+
+    def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
+        """Puts (v, Delta) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
+        layout, options = self.layout, {"stream": VOLE, "threads": self.threads}
+        base = SoftSpokenSender(
+            self.channel, session=b"ots" + self.session, k=OT_K, security=layout.security, **options
+        )
+        with closing(base):
+            source = SilentVoleSender(
+                self.channel,
+                base,
+                session=b"vole" + self.session,
+                parameters=layout.parameters,
+                field=layout.field,
+                **options,
+            )
+            with closing(source):
+                for number, n in enumerate(wanted):
+                    v = self.memory(f"v {number % (AHEAD + 2)}", n, BLOCK_BYTES)
+                    done = 0
+                    for more in source.blocks(n):
+                        v[done : done + len(more)] = more
+                        done += len(more)
+                    voles.put((v, source.delta.copy()))
+
+    def _answer(
+        self,
+        bins: Bins,
+        wanted: Conveyor[int],
+        voles: Conveyor[tuple[Bytes, Bytes]],
+        sent: Conveyor[tuple[Step, Index]],
+    ) -> None:
+        layout = self.layout
+        for outer, these in bins:
+            steps = self.steps(outer, these)
+            for step in steps:
+                wanted.put(len(step) * layout.table.columns)
+            openings: list[bytes] = []
+            if self.malicious:
+                openings = [secrets.token_bytes(NONCE_BYTES) for _ in range(layout.inner)]
+                self.channel.send(TAGS, b"".join(map(self.commitment, openings)))
+            size = SEED_BYTES + NONCE_BYTES * len(openings)
+            head = self.message(TABLE, "a seed and nonces", size).tobytes()
+            seed, nonces = head[:SEED_BYTES], head[SEED_BYTES:]
+            for step in steps:
+                own = openings[step.first : step.last]
+                peers = nonces[NONCE_BYTES * step.first : NONCE_BYTES * step.last]
+                v, delta = voles.get()
+                tags = self._tags(step, seed, v, delta, own, peers)
+                delta.fill(0)
+                sent.put((step, self._send_tags(step, tags, own)))
+        wanted.finish()
+        sent.finish()
+
+    def _tags(
+        self, step: Step, seed: bytes, v: Bytes, delta: Bytes, openings: list[bytes], nonces: bytes
+    ) -> Bytes:
+        layout, keys = self.layout, step.keys
+        k = v.reshape(len(step), layout.table.columns, BLOCK_BYTES)
+        for part in k:
+            table = self.message(TABLE, "a table", layout.table_bytes).reshape(len(part), -1)
+            self.add_times_delta(part, table, delta)
+        decoded = okvs.decode(
+            keys,
+            step.starts,
+            k,
+            layout.table,
+            seed=seed,
+            out=self.memory("decoded", len(keys), BLOCK_BYTES),
+            threads=self.threads,
+        )
+        self.add_times_delta(decoded, self.values(keys), delta)
+        masks = [
+            xor(opening, nonces[NONCE_BYTES * i : NONCE_BYTES * (i + 1)]) for i, opening in enumerate(openings)
+        ]
+        return self.hash_tags(keys, decoded, masks, step.starts)
+
+    def _send_tags(self, step: Step, tags: Bytes, openings: list[bytes]) -> Index:
+        """Sends the tags of a step; the place that each of them came from, those of padding included."""
+        layout = self.layout
+        bound, width = layout.sender_bound, layout.tag_bytes
+        padded = self.memory("padded", len(step) * bound, width)
+        for i in range(len(step)):
+            begin, end = int(step.starts[i]), int(step.starts[i + 1])
+            padded[i * bound : i * bound + end - begin] = tags[begin:end]
+            padding = padded[i * bound + end - begin : (i + 1) * bound]
+            padding[...] = np.frombuffer(secrets.token_bytes(padding.size), np.uint8).reshape(padding.shape)
+        starts = np.arange(len(step) + 1, dtype=np.uint64) * np.uint64(bound)
+        out = self.memory("in order", len(padded), width)
+        in_order, order = partition.sort_tags(
+            padded, starts, out=(out, np.empty(len(padded), np.uint32)), threads=self.threads
+        )
+        for i in range(len(step)):
+            part = in_order[i * bound : (i + 1) * bound]
+            self.channel.send(TAGS, openings[i] + part.tobytes() if openings else part)
+        return order
+
+    def _result(self, step: Step, order: Index) -> Index:
+        """Own keys that matched, in the order of the tags."""
+        bound = self.layout.sender_bound
+        found = []
+        for i in range(len(step)):
+            raw = self.message(RESULT, "results", self.layout.result_bytes)
+            bits = np.unpackbits(raw, bitorder="little")
+            places = np.flatnonzero(bits[:bound])
+            own = order[i * bound + places].astype(np.int64) - i * bound
+            if np.any(own >= int(step.starts[i + 1] - step.starts[i])) or np.any(bits[bound:]):
+                raise ProtocolAbort(f"{self.channel.peer} says that padding is in its set; ended")
+            found.append((own + step.begin + int(step.starts[i])).astype(np.uint32))
+        return np.concatenate(found)

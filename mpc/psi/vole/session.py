@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both parties of VOLE-PSI do alike: the greeting, hashes, lengths, and memory that is used again."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import aes, bitmatrix, hashing
+from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.mpc.psi.conveyor import Crew
+from crypsis.mpc.psi.layout import HELLO_BYTES, Layout
+from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.transport import Channel
+
+VOLE, TABLE, TAGS, RESULT = 1, 2, 3, 4  # streams
+BLOCK_BYTES = 16
+AHEAD = 3
+"""Steps that a thread may be ahead of the one that takes up its results."""
+
+VERSION = b"crypsis/psi/vole/v1"
+# Fixed, public AES keys; any two will do [GKWY20]: the first bytes of SHA-256 of these texts.
+_VALUE_KEY = hashlib.sha256(VERSION + b" value").digest()[:BLOCK_BYTES]
+_TAG_KEY = hashlib.sha256(VERSION + b" tag").digest()[:BLOCK_BYTES]
+
+Bytes = npt.NDArray[np.uint8]
+Index = npt.NDArray[np.uint32]
+Starts = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyBins:
+    """Distinct keys of one outer bin, uint8[n, 16], those of inner bin i at starts[i]:starts[i + 1]."""
+
+    keys: Bytes
+    starts: Starts
+
+
+Bins = Iterable[tuple[int, KeyBins]]
+Matches = Iterator[tuple[int, Index | None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Inner bins [first, last) of an outer bin, worked on together, one a thread: its keys begin at `begin`, and those of
+    bin first + i at starts[i]."""
+
+    outer: int
+    first: int
+    last: int
+    begin: int
+    keys: Bytes
+    starts: Starts
+    ends_outer: bool
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+
+class Memory:
+    """Arrays by name that are used again: first touch of fresh memory costs more than what is done with it."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Bytes] = {}
+
+    def __call__(self, name: str, *shape: int) -> Bytes:
+        """uint8[shape], with anything in it; the same memory for the same name."""
+        size = int(np.prod(shape))
+        made = self._made.get(name)
+        if made is None or len(made) < size:
+            made = self._made[name] = np.empty(size + size // 16, np.uint8)
+        return made[:size].reshape(shape)
+
+
+    def wipe(self) -> None:
+        """Overwrites all of it: VOLEs, and what was decoded with them."""
+        for made in self._made.values():
+            made.fill(0)
+
+
+class Session(abc.ABC):
+    """One party's session; see `open_session`."""
+
+    sends: ClassVar[int]
+    receives: ClassVar[int]
+    keys_bound: int
+
+    def __init__(
+        self, channel: Channel, layout: Layout, *, session: bytes, broadcast: bool, threads: int | None
+    ) -> None:
+        self.channel = channel
+        self.layout = layout
+        self.broadcast = broadcast
+        self.threads = threads or _own_threads()
+        self.malicious = layout.security == "malicious"
+        self.memory = Memory()
+        self.session = self._greet(session)
+
+    def _greet(self, session: bytes) -> bytes:
+        """Both parties' random contributions, and whether they mean the same layout."""
+        layout = self.layout
+        values = [getattr(layout, field.name) for field in fields(layout)]
+        derived = [layout.inner, layout.table_bytes, layout.tags_bytes, layout.field, self.broadcast]
+        text = repr((VERSION, values, derived)).encode()
+        own = secrets.token_bytes(32)
+        self.channel.send(self.sends, hashlib.sha256(text).digest() + own)
+        peer = bytes(self.channel.recv(self.receives))
+        if len(peer) != HELLO_BYTES or peer[:32] != hashlib.sha256(text).digest():
+            raise ConfigError(
+                f"{self.channel.peer} has other bins, sizes or security for this exchange than {layout}: give both parties "
+                "the same options and the same version"
+            )
+        parts = (own, peer[32:]) if self.sends == TABLE else (peer[32:], own)
+        return hashlib.sha256(VERSION + b"".join(parts) + session).digest()
+
+    def run(self, bins: Bins, progress: Progress | None = None) -> Matches:
+        """(outer bin, own keys that matched) for each of `bins`, in order: indices into its keys, in an order that both
+        parties share; None for a sender without broadcast.
+
+        Raises DataError for an inner bin above its bound before anything of its outer bin is sent, ProtocolAbort,
+        ChannelError. After an error the channel has been ended.
+        """
+        crew = Crew(self._tell)
+        try:
+            yield from self._matches(crew, bins, progress or (lambda phase, done, total: None))
+        except BaseException as error:
+            crew.fail(error)
+            raise
+        finally:
+            try:
+                crew.join()
+            finally:
+                self.memory.wipe()
+
+    @abc.abstractmethod
+    def _matches(self, crew: Crew, bins: Bins, progress: Progress) -> Matches:
+        """As `run`, with threads of `crew`."""
+
+    def _tell(self, error: BaseException) -> None:
+        # Only what is about the peer's own messages is told in full.
+        self.channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+
+    def steps(self, outer: int, bins: KeyBins) -> list[Step]:
+        """The outer bin in steps. Raises DataError for an inner bin above its bound."""
+        inner, starts = self.layout.inner, bins.starts
+        if len(starts) != inner + 1:
+            raise ValueError(f"outer bin {outer} has {len(starts) - 1} inner bins: give {inner}")
+        sizes = np.diff(starts.astype(np.int64))
+        if int(sizes.max()) > self.keys_bound:
+            raise DataError(
+                f"bin {outer}.{int(sizes.argmax())} has {int(sizes.max())} keys and its bound is {self.keys_bound}: the rows "
+                "announced were too few, or somebody chose keys to fill it; start the job anew, with a new work directory, for "
+                "other bins"
+            )
+        steps = []
+        for first in range(0, inner, self.threads):
+            last = min(first + self.threads, inner)
+            begin, end = int(starts[first]), int(starts[last])
+            own = np.ascontiguousarray(starts[first : last + 1] - starts[first])
+            steps.append(Step(outer, first, last, begin, bins.keys[begin:end], own, last == inner))
+        return steps
+
+    def values(self, keys: Bytes) -> Bytes:
+        """V: uint8[n, field / 8], in memory that the next call overwrites."""
+        n = len(keys)
+        if self.malicious:
+            return hashing.blake3(
+                keys,
+                digest_size=BLOCK_BYTES,
+                domain=b"crypsis/psi/vole/value/v1",
+                out=self.memory("values", n, BLOCK_BYTES),
+                threads=self.threads,
+            )
+        values = aes.mmo(keys, key=_VALUE_KEY, out=self.memory("values", n, BLOCK_BYTES), threads=self.threads)
+        return values if self.layout.field == 128 else self._cut("short values", values, 8)
+
+    def hash_tags(self, keys: Bytes, decoded: Bytes, masks: list[bytes], starts: Starts) -> Bytes:
+        """O, uint8[n, tag_bytes] in memory of its own; `decoded` is used up."""
+        width = self.layout.tag_bytes
+        if not self.malicious:
+            hashed = aes.mmo(
+                decoded, key=_TAG_KEY, out=self.memory("hashed", len(keys), BLOCK_BYTES), threads=self.threads
+            )
+            return np.ascontiguousarray(hashed[:, :width])
+        for i, mask in enumerate(masks):
+            decoded[int(starts[i]) : int(starts[i + 1])] ^= np.frombuffer(mask, np.uint8)
+        return hashing.blake3(
+            np.concatenate([decoded, keys], axis=1),
+            digest_size=width,
+            domain=b"crypsis/psi/vole/tag/v1",
+            threads=self.threads,
+        )
+
+    def _cut(self, name: str, rows: Bytes, width: int) -> Bytes:
+        out = self.memory(name, len(rows), width)
+        np.copyto(out.view("u8"), rows.view("u8")[:, : width // 8])
+        return out
+
+    def add_times_delta(self, sums: Bytes, elements: Bytes, delta: Bytes) -> None:
+        """Adds uint8[n, field / 8] times Delta to uint8[n, 16], in place."""
+        multiply = bitmatrix.gf64_multiply if self.layout.field == 64 else bitmatrix.gf128_multiply
+        multiply(elements, delta, add=sums, out=sums, threads=self.threads)
+
+    def message(self, stream: int, what: str, size: int) -> Bytes:
+        """The next message of a stream. Raises ProtocolAbort unless it has `size` bytes."""
+        raw = self.channel.recv(stream)
+        if len(raw) != size:
+            raise ProtocolAbort(
+                f"{self.channel.peer} sent {len(raw)} bytes where {size} of {what} were due; ended"
+            )
+        return np.frombuffer(raw, np.uint8)
+
+    def commitment(self, opening: bytes) -> bytes:
+        """To 16 random bytes."""
+        return hashlib.sha256(VERSION + b" commitment" + self.session + opening).digest()
+
+
+def xor(a: bytes, b: bytes) -> bytes:
+    """Of two texts of the same length."""
+    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
+
+
+def _own_threads() -> int:
+    named = os.environ.get("CRYPSIS_NUM_THREADS", "")
+    return int(named) if named.isdigit() and int(named) else len(os.sched_getaffinity(0))

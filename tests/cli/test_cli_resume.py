@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`crypsis psi run --protocol vole`: killed, cut off, changed under way, and run again."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transport.proxy import DroppingProxy
+
+from .parties import Finished, Scene, ended
+
+PARTIES = ("bank", "telco")
+BIN_ROWS = 1024
+
+
+def prepare(scene: Scene, n: int = 20_000, *, common: int | None = None, **fields: Any) -> None:
+    """Bank 0..n-1, telco from n - common on; bins of about 1,024 rows; short patience."""
+    common = n // 2 if common is None else common
+    scene.table("bank", 0, n)
+    scene.table("telco", n - common, n)
+    for party in PARTIES:
+        scene.config(party, **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 3} | fields))
+
+
+def work_dir(scene: Scene, party: str) -> Path:
+    return scene.folder / f"{party}.out.parquet.work"
+
+
+def finished_bins(scene: Scene, party: str) -> dict[int, tuple[int, int]]:
+    """bin -> (attempts, finishes) of the finished ones, as the ledger of a party that is not running has them."""
+    path = work_dir(scene, party) / "ledger.sqlite"
+    if not path.exists():
+        return {}
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT bin, attempts, finishes FROM bins WHERE state = 'finished'").fetchall()
+    return {bin: (attempts, finishes) for bin, attempts, finishes in rows}
+
+
+def check_output(scene: Scene, first: int, last: int) -> None:
+    left, right = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
+    assert sorted(left["bank_number"].to_pylist()) == list(range(first, last))
+    assert left["id"].to_pylist() == right["id"].to_pylist()
+    assert not any(work_dir(scene, party).exists() for party in PARTIES)
+
+
+def succeeded(*parties: Finished) -> None:
+    for party in parties:
+        assert party.code == 0, party
+        assert party.stderr == "", party
+
+
+def test_a_job_of_many_bins(scene: Scene) -> None:
+    prepare(scene)
+    succeeded(*scene.run())
+    check_output(scene, 10_000, 20_000)
+    report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert report["protocol"]["name"] == "vole"
+    assert report["bins"]["outer"] == 20
+    assert report["bins"]["finished_before"] == 0
+    assert report["counts"]["unique_keys"] == 20_000
+    assert report["counts"]["matched_keys"] == report["counts"]["output_rows"] == 10_000
+    assert {row["slug"] for row in report["backends"]} == {"hashing", "aes", "bitmatrix", "vole", "okvs", "partition"}
+
+
+def kill_one(scene: Scene, victim: str, after_s: float, **env: str) -> bool:
+    """Starts both, kills `victim` after a while; whether the job ended before that."""
+    processes = {party: scene.start(party, **env) for party in PARTIES}
+    deadline = time.monotonic() + after_s
+    while time.monotonic() < deadline and processes[victim].poll() is None:
+        time.sleep(0.005)
+    over = processes[victim].poll() is not None
+    processes[victim].kill()
+    other = ended(*processes.values())[PARTIES.index("telco" if victim == "bank" else "bank")]
+    assert over or other.code in (0, 5, 6), other
+    return over
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None:
+    """The output is the undisturbed one, and no bin that both had finished is done again."""
+    prepare(scene, 60_000, security=security)
+    begin = time.monotonic()
+    succeeded(*scene.run())
+    whole = time.monotonic() - begin
+    undisturbed = {p: pq.read_table(scene.folder / f"{p}.out.parquet").sort_by("id") for p in PARTIES}
+    for path in scene.folder.glob("*.out.*"):
+        path.unlink()
+    seed = random.SystemRandom().randrange(1 << 32)
+    print("seed", seed)
+    generator = random.Random(seed)
+    known: dict[int, tuple[Any, Any]] = {}
+    kills = 0
+    while kills < 10:
+        victim = PARTIES[kills % 2]
+        # Early moments as well as late ones; the job as a whole gets shorter as bins are finished.
+        if kill_one(scene, victim, generator.uniform(0.3, 1.0) * whole):
+            break
+        kills += 1
+        bank, telco = (finished_bins(scene, party) for party in PARTIES)
+        for bin, counts in known.items():
+            assert (bank[bin], telco[bin]) == counts, (bin, seed)
+        known = {bin: (bank[bin], telco[bin]) for bin in bank.keys() & telco.keys()}
+    if not all((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES):
+        succeeded(*scene.run())
+        report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+        assert report["bins"]["finished_before"] >= len(known)
+    check_output(scene, 30_000, 60_000)
+    for party in PARTIES:
+        assert pq.read_table(scene.folder / f"{party}.out.parquet").sort_by("id").equals(undisturbed[party])
+
+
+@pytest.mark.parametrize("victim", PARTIES)
+def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
+    prepare(scene, 30_000)
+    with DroppingProxy(scene.port) as proxy:
+        scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=3, connect=f"127.0.0.1:{proxy.port}")
+        parties = {party: scene.start(party) for party in PARTIES}
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3.bin")):
+            assert all(process.poll() is None for process in parties.values())
+            time.sleep(0.005)
+        parties[victim].send_signal(signal.SIGKILL)
+        finished = dict(zip(PARTIES, ended(*parties.values()), strict=True))
+        survivor = finished["telco" if victim == "bank" else "bank"]
+        assert victim in survivor.error(survivor.code)
+        before = {party: finished_bins(scene, party) for party in PARTIES}
+        both = before["bank"].keys() & before["telco"].keys()
+        assert 0 < len(both) < 30
+        assert not any((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES)
+        succeeded(*scene.run())
+    report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert report["bins"]["finished_before"] == len(both)
+    check_output(scene, 15_000, 30_000)
+
+
+@pytest.mark.slow
+def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
+    prepare(scene, 60_000, patience=120)
+    with DroppingProxy(scene.port) as proxy:
+        scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=120, connect=f"127.0.0.1:{proxy.port}")
+        parties = [scene.start(party) for party in PARTIES]
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5.bin")):
+            time.sleep(0.005)
+        proxy.refuse()
+        time.sleep(30)
+        assert all(process.poll() is None for process in parties)
+        proxy.refuse(False)
+        succeeded(*ended(*parties))
+    report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert report["traffic"]["reconnects"] >= 1
+    check_output(scene, 30_000, 60_000)
+
+
+def stopped(scene: Scene, **fields: Any) -> None:
+    """A job of which some bins are finished at both parties."""
+    prepare(scene, 30_000, **fields)
+    parties = {party: scene.start(party) for party in PARTIES}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4.bin")):
+        time.sleep(0.005)
+    for process in parties.values():
+        process.kill()
+    ended(*parties.values())
+
+
+def test_changed_input_is_refused(scene: Scene) -> None:
+    stopped(scene)
+    before = finished_bins(scene, "bank")
+    table = pq.read_table(scene.folder / "bank.parquet")
+    pq.write_table(table.slice(1), scene.folder / "bank.parquet")
+    bank = ended(scene.start("bank"))
+    assert "has changed" in bank.error(4)
+    assert str(work_dir(scene, "bank")) in bank.stderr
+    assert finished_bins(scene, "bank") == before
+    pq.write_table(table, scene.folder / "bank.parquet")  # the same rows; parquet files carry no time
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [({"keys": ["bank_text"]}, "keys"), ({"bin_rows": 2048}, "bin_rows"), ({"join": "left"}, "join"), ({"security": "malicious"}, "security")],
+)
+def test_changed_configuration_is_refused(scene: Scene, fields: dict[str, Any], word: str) -> None:
+    stopped(scene)
+    scene.config("bank", **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 3} | fields))
+    bank = ended(scene.start("bank"))
+    assert word in bank.error(2)
+
+
+def test_what_may_change_may_change(scene: Scene) -> None:
+    stopped(scene)
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=60, threads=2, memory="512MiB")
+    succeeded(*scene.run())
+    check_output(scene, 15_000, 30_000)
+
+
+def test_work_directories_of_two_jobs(scene: Scene) -> None:
+    stopped(scene)
+    kept = scene.folder / "kept"
+    work_dir(scene, "bank").rename(kept)
+    stopped(scene)
+    for path in sorted(work_dir(scene, "bank").iterdir(), reverse=True):
+        path.unlink() if path.is_file() else [p.unlink() for p in path.iterdir()] and path.rmdir()
+    work_dir(scene, "bank").rmdir()
+    kept.rename(work_dir(scene, "bank"))
+    bank, telco = scene.run()
+    for party in (bank, telco):
+        assert "work directories" in party.error(2)
+
+
+def test_one_work_directory_is_gone(scene: Scene) -> None:
+    stopped(scene)
+    work_dir(scene, "telco").rename(scene.folder / "elsewhere")
+    bank, telco = scene.run()
+    for party in (bank, telco):
+        assert "remove them both to start over" in party.error(2)
+
+
+def test_a_directory_that_is_not_ours(scene: Scene) -> None:
+    prepare(scene)
+    folder = scene.folder / "notes"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("precious")
+    scene.config("bank", protocol="vole", work_dir="notes")
+    bank = ended(scene.start("bank"))
+    assert "notes" in bank.error(4)
+    assert (folder / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_spill_is_named(scene: Scene, damage: str) -> None:
+    stopped(scene)
+    spills = sorted((work_dir(scene, "bank") / "spills").iterdir())
+    victim = spills[-1]
+    data = bytearray(victim.read_bytes())
+    if damage == "gone":
+        victim.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        victim.write_bytes(data if damage == "flip" else data[:-16])
+    bank, telco = scene.run()
+    assert str(victim) in bank.error(4)
+    assert telco.code in (5, 6)
+    if damage != "gone":
+        data[len(data) // 2] ^= 1
+        victim.write_bytes(data)
+        succeeded(*scene.run())
+        check_output(scene, 15_000, 30_000)
+
+
+def test_a_damaged_result_is_named(scene: Scene) -> None:
+    stopped(scene)
+    victim = min(work_dir(scene, "telco").glob("result-*.bin"))
+    data = victim.read_bytes()
+    victim.write_bytes(data[:-8] + bytes(8))
+    _, telco = scene.run()
+    assert str(victim) in telco.error(4)
+
+
+def test_the_same_work_directory_for_two_processes(scene: Scene) -> None:
+    prepare(scene)
+    first = scene.start("bank")
+    deadline = time.monotonic() + 30
+    try:
+        telco = scene.start("telco")
+        while time.monotonic() < deadline and not work_dir(scene, "bank").exists() and first.poll() is None:
+            time.sleep(0.002)
+        second = ended(scene.start("bank"))
+    finally:
+        ended(first, telco)
+    assert second.code in (4, 5)  # the directory is locked, or the port is taken, or the output is there already
+
+
+def test_other_bins_at_the_peer(scene: Scene) -> None:
+    prepare(scene)
+    scene.config("telco", protocol="vole", bin_rows=4096, patience=3)
+    for party in scene.run():
+        assert "bin_rows" in party.error(2)
+
+
+def test_too_little_disk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(scene)
+    from crypsis.errors import DataError
+    from crypsis.mpc.jobs.workdir import WorkDir
+    from crypsis.mpc.psi.config import load_config
+    from crypsis.mpc.psi.files import run_job
+
+    monkeypatch.setattr(WorkDir, "free_bytes", property(lambda self: 1 << 20))
+    telco = scene.start("telco")
+    with pytest.raises(DataError, match="are free there"):
+        run_job(load_config(str(scene.folder / "bank.json"), {}))
+    assert ended(telco).code in (5, 6)
+
+
+@pytest.mark.parametrize("join", ["inner", "left", "right", "full", "difference"])
+@pytest.mark.parametrize("align", [True, False])
+def test_joins_with_duplicates_and_nulls(scene: Scene, join: str, align: bool) -> None:
+    """The same rows as protocol ecdh gives, whose joins are tested against nested loops."""
+    generator = random.Random(5)
+    for party, low in (("bank", 0), ("telco", 400)):
+        ids = [f"c{generator.randrange(low, low + 1000)}" for _ in range(3000)] + [None] * 5 + ["c500"] * 300
+        generator.shuffle(ids)
+        table = pa.table({"id": ids, "row": pa.array(range(len(ids)), pa.int64())})
+        pq.write_table(table, scene.folder / f"{party}.parquet")
+    rows = {}
+    for protocol in ("ecdh", "vole"):
+        for party in PARTIES:
+            output = {"path": f"{party}.{protocol}.out.parquet", "indicator": "both"}
+            scene.config(party, protocol=protocol, bin_rows=BIN_ROWS, join=join, align=align, output=output)
+        succeeded(*scene.run())
+        tables = [pq.read_table(scene.folder / f"{p}.{protocol}.out.parquet") for p in PARTIES]
+        if align:
+            names = ["id", "row", "both", "peer_id", "peer_row", "peer_both"]
+            tables = [pa.table([*tables[0].columns, *tables[1].columns], names=names)]
+        rows[protocol] = [sorted(map(repr, table.to_pylist())) for table in tables]
+    assert rows["ecdh"] == rows["vole"]
+
+
+def test_auto_says_why(scene: Scene) -> None:
+    for party in PARTIES:
+        scene.config(party, protocol="auto")
+    bank, telco = scene.run()
+    succeeded(bank, telco)
+    reports = [json.loads((scene.folder / f"{party}.out.parquet.report.json").read_text()) for party in PARTIES]
+    assert reports[0]["protocol"]["name"] == reports[1]["protocol"]["name"]
+    assert reports[0]["protocol"]["chosen"] == reports[1]["protocol"]["chosen"] != ""
+
+
+def test_auto_gives_way_to_the_peer(scene: Scene) -> None:
+    scene.config("bank", protocol="auto")
+    scene.config("telco", protocol="vole")
+    bank, telco = scene.run()
+    succeeded(bank, telco)
+    assert "telco names it" in bank.stdout
+
+
+def test_one_way(scene: Scene) -> None:
+    """Without broadcast the sender writes nothing and keeps its work directory beside its report."""
+    prepare(scene, broadcast=False)
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, broadcast=False, output=None, report="telco.report.json")
+    succeeded(*scene.run())
+    table = pq.read_table(scene.folder / "bank.out.parquet")
+    assert table["bank_number"].to_pylist() == list(range(19_999, 9_999, -1))  # file order
+    assert not list(scene.folder.glob("*.work"))
