@@ -146,20 +146,7 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
     layout = Layout(n_r, n_s, n_outer, job.security, job.setting, INNER_KEYS)
     sends = vole_bytes(layout, broadcast=job.broadcast, sessions=min(job.workers, n_outer))
     n_voles = layout.n_outer * layout.n_voles
-    small, malicious = layout.field == 64, job.security == "malicious"
-    key = rates.blake3 if malicious else rates.tag
-    padded = layout.n_bins * layout.sender_bound
-    receiver = (
-        n_voles * (rates.vole_receiver_64 if small else rates.vole_receiver)
-        + n_r * (rates.load + rates.encode + rates.decode + key)
-        + padded * rates.match
-    )
-    sender = (
-        n_voles * ((rates.vole_sender_64 if small else rates.vole_sender) + rates.multiply)
-        + n_s * (rates.load + rates.decode + rates.multiply + key)
-        + padded * rates.sort
-    )
-    work = (receiver * rates.glue, sender * rates.glue)
+    work = [ns * rates.glue for ns in vole_work(layout, n_r, n_s, rates)]
     rounds = math.ceil(n_voles / silent_vole.usable_outputs(layout.parameters))
     refills = math.ceil(rounds / silent_vole.ROUNDS_A_REFILL)
     needs = _cores(job, "exchange", *(w + sum(sends) / rates.tls_gb for w in work))
@@ -172,7 +159,7 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
         Stage("read, hash, spill", read),
         Stage("start", {"set-up": rates.start + 4 * job.latency}),
         Stage("exchange bins", needs),
-        _output(job, rates, 16 if job.broadcast else 4),
+        _output(job, rates),
     ]
     result = 8 if job.broadcast else 4
     in_bin = (
@@ -200,6 +187,26 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
     )
 
 
+def vole_work(
+    layout: Layout, n_receiver: int, n_sender: int, rates: Rates, *, load: bool = True
+) -> tuple[float, float]:
+    """Nanoseconds of CPU time of the kernels at (receiver, sender), on one core each; `load`: with reading the bins."""
+    n_voles = layout.n_outer * layout.n_voles
+    padded = layout.n_bins * layout.sender_bound
+    if layout.field == 64:
+        voles = rates.vole_receiver_64, rates.vole_sender_64
+        encode, decode, multiply = rates.encode_64, rates.decode_64, rates.multiply_64
+    else:
+        voles = rates.vole_receiver, rates.vole_sender
+        encode, decode, multiply = rates.encode, rates.decode, rates.multiply
+    tag = rates.blake3 if layout.security == "malicious" else rates.tag
+    own = (rates.load if load else 0.0) + decode + tag
+    return (
+        n_voles * voles[0] + n_receiver * (own + encode) + padded * rates.match,
+        n_voles * (voles[1] + multiply) + n_sender * (own + multiply) + padded * rates.sort,
+    )
+
+
 def _ecdh(job: Job, rates: Rates, why: str) -> Estimate:
     n_r, n_s = job.n_receiver, job.n_sender
     sends = ecdh_bytes(n_r, n_s, n_told=job.n_matched if job.broadcast else 0)
@@ -213,7 +220,7 @@ def _ecdh(job: Job, rates: Rates, why: str) -> Estimate:
         Stage("read, hash, group", _cores(job, "read", *(n * (rates.digest + 250) for n in (n_r, n_s)))),
         Stage("start", {"set-up": 0.1 + 4 * job.latency}),
         Stage("exchange", needs),
-        _output(job, rates, 16),
+        _output(job, rates),
     ]
     # Digests, row ids and starts, a permutation; tags of both at the receiver.
     own = tuple(_PROCESS_BYTES + 44 * n for n in (n_r, n_s))
@@ -228,11 +235,13 @@ def _check(job: Job, rates: Rates) -> Stage:
     return Stage("check the input", needs)
 
 
-def _output(job: Job, rates: Rates, result_bytes: int) -> Stage:
-    writes = [job.n_matched * rates.output] * 2 if job.broadcast else [job.n_matched * rates.output, 0.0]
+def _output(job: Job, rates: Rates) -> Stage:
+    each = rates.output_aligned if job.broadcast else rates.output
+    writes = [job.n_matched * each, job.n_matched * each if job.broadcast else 0.0]
     reads = [job.n_receiver * rates.scan, job.n_sender * rates.scan if job.broadcast else 0.0]
     needs = _cores(job, "output", writes[0] + reads[0], writes[1] + reads[1])
-    needs["disk"] = job.n_matched * (job.row_bytes + result_bytes) / rates.disk_write_mb / 1e6
+    parties = 2 if job.together and job.broadcast else 1
+    needs["disk"] = parties * job.n_matched * job.row_bytes / rates.disk_write_mb / 1e6
     return Stage("write output", needs)
 
 

@@ -36,21 +36,29 @@ class Rates:
     """The same with u in GF(2^64)."""
     vole_sender_64: float = 40.0
     encode: float = 75.0
-    """A key of the receiver: its value, its share of the table."""
+    """A key of the receiver: its value, its share of a table over GF(2^128)."""
+    encode_64: float = 70.0
+    """The same over GF(2^64)."""
     decode: float = 45.0
-    """A key of either party: decoded from a table."""
+    """A key of either party: decoded from a table of 16-byte elements."""
+    decode_64: float = 45.0
+    """The same of pairs over GF(2^64)."""
     tag: float = 15.0
     """A key: its tag from what was decoded, AES."""
     blake3: float = 80.0
     """The same with BLAKE3, for malicious security, value and tag together."""
     multiply: float = 8.0
-    """A column of a table times Delta at the sender."""
+    """A column of a table, or a value, times Delta at the sender."""
+    multiply_64: float = 8.0
+    """The same over GF(2^64)."""
     sort: float = 45.0
     """A tag, sorted in its bin."""
     match: float = 40.0
     """A tag of the sender compared with those of the receiver."""
     output: float = 350.0
-    """An output row of a few columns: gathered and written as Parquet."""
+    """An output row of a few columns in the order of the input: gathered and written as Parquet."""
+    output_aligned: float = 600.0
+    """The same in another order."""
     scan: float = 60.0
     """An input row that is read again for the output."""
     ecdh_own: float = 13_000.0
