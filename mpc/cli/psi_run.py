@@ -123,7 +123,9 @@ def psi_run(
     work_dir: Annotated[
         str | None, option("--work-dir", "Protocol vole: bins and ledger; the same command goes on from it.")
     ] = None,
-    bin_rows: Annotated[int | None, option("--bin-rows", "Protocol vole: rows of a bin, as the peer.")] = None,
+    bin_rows: Annotated[
+        int | None, option("--bin-rows", "Protocol vole: rows of a bin, as the peer.")
+    ] = None,
     workers: Annotated[
         int | None, option("--workers", "Protocol vole: processes that exchange bins, as the peer.")
     ] = None,

@@ -20,10 +20,12 @@ from crypsis.mpc.data.gather import gather_table
 from crypsis.mpc.data.grouping import KeyTable
 from crypsis.mpc.data.joins import (
     JoinPlan,
+    count_pairs,
     count_unmatched,
     join_size,
     matched_pairs,
     matched_rows,
+    pair_rows,
     plan_join,
     select_rows,
     unmatched_rows,
@@ -31,20 +33,25 @@ from crypsis.mpc.data.joins import (
 from crypsis.mpc.data.keys import digest_keys
 from crypsis.mpc.data.opening import open_source
 from crypsis.mpc.data.output import OutputInfo, check_output, write_output
+from crypsis.mpc.data.plans import FilePlan, IndexFile, RowMask, write_index
 from crypsis.mpc.data.sources import Source, TableSource
 
 __all__ = [
     "CsvOptions",
     "DatabaseSource",
     "DigestStream",
+    "FilePlan",
+    "IndexFile",
     "JoinPlan",
     "KeySpec",
     "KeyTable",
     "KeyType",
     "OutputInfo",
+    "RowMask",
     "Source",
     "TableSource",
     "check_output",
+    "count_pairs",
     "count_unmatched",
     "digest_keys",
     "digest_stream",
@@ -54,9 +61,11 @@ __all__ = [
     "matched_rows",
     "open_database",
     "open_source",
+    "pair_rows",
     "plan_join",
     "row_digests",
     "select_rows",
     "unmatched_rows",
+    "write_index",
     "write_output",
 ]

@@ -23,14 +23,16 @@ import pyarrow as pa
 
 from crypsis.errors import DataError
 from crypsis.mpc.data.joins import JoinPlan
-from crypsis.mpc.data.sources import Source, plain_schema
+from crypsis.mpc.data.plans import FilePlan, RowMask, in_memory
+from crypsis.mpc.data.sources import Source, changed_input, plain_schema
 
-_MIN_LIMIT: Final = 1 << 20
+MIN_LIMIT: Final = 1 << 20
 _MAX_WINDOW_BYTES: Final = 1 << 30  # keeps the 32-bit offsets of Arrow strings far from their end
 _COPIES: Final = 3  # a window in hand: as collected, as joined, as permuted
 _SLICE_ROWS: Final = 1 << 18
 
 RowIndex = npt.NDArray[Any]
+Plan = JoinPlan | RowMask | FilePlan
 Advance = Callable[[int], None]
 
 
@@ -52,6 +54,19 @@ def row_index(rows: JoinPlan | RowIndex, n_rows: int | None) -> RowIndex:
     return index
 
 
+def check_rows(rows: Plan | RowIndex, n_rows: int | None) -> None:
+    """Raises ValueError for a mask or a plan in files that was made for another number of rows than `n_rows`."""
+    made_for = (
+        rows.n_rows
+        if isinstance(rows, RowMask)
+        else rows.n_source_rows
+        if isinstance(rows, FilePlan)
+        else None
+    )
+    if made_for is not None and n_rows is not None and made_for != n_rows:
+        raise ValueError(f"the plan is for {made_for} rows, the source has {n_rows}")
+
+
 def output_schema(source: Source, columns: Sequence[str] | None, indicator: str | None) -> pa.Schema:
     """Columns of the output: those of the source (or `columns`), then the indicator."""
     names = list(columns) if columns is not None else source.schema.names
@@ -69,15 +84,17 @@ def output_schema(source: Source, columns: Sequence[str] | None, indicator: str 
     return pa.schema(fields)
 
 
-def check_indicator(rows: JoinPlan | RowIndex, indicator: str | None) -> None:
+def check_indicator(rows: Plan | RowIndex, indicator: str | None) -> None:
     """An indicator needs a JoinPlan: bare row ids do not tell which rows have a partner."""
-    if indicator is not None and not isinstance(rows, JoinPlan):
+    if indicator is not None and not isinstance(rows, JoinPlan | RowMask | FilePlan):
         raise TypeError("an indicator column needs the JoinPlan itself, not only its row ids")
 
 
-def with_indicator(batch: Any, rows: JoinPlan | RowIndex, start: int, indicator: str | None) -> Any:
+def with_indicator(
+    batch: Any, rows: JoinPlan | FilePlan | RowIndex, start: int, indicator: str | None
+) -> Any:
     """`batch` (a RecordBatch or Table holding output rows from `start`) with the bool column added."""
-    if indicator is None or not isinstance(rows, JoinPlan):
+    if indicator is None or not isinstance(rows, JoinPlan | FilePlan):
         return batch
     values = pa.array(rows.is_matched(start, start + batch.num_rows))
     return batch.append_column(pa.field(indicator, pa.bool_()), values)
@@ -85,7 +102,7 @@ def with_indicator(batch: Any, rows: JoinPlan | RowIndex, start: int, indicator:
 
 def gather_table(
     table: pa.Table,
-    rows: JoinPlan | RowIndex,
+    rows: Plan | RowIndex,
     *,
     columns: Sequence[str] | None = None,
     indicator: str | None = None,
@@ -94,6 +111,9 @@ def gather_table(
     named.
     """
     check_indicator(rows, indicator)
+    check_rows(rows, table.num_rows)
+    if isinstance(rows, RowMask | FilePlan):
+        rows = in_memory(rows)
     index = row_index(rows, table.num_rows)
     if columns is not None:
         table = table.select(list(columns))
@@ -130,6 +150,28 @@ def _take_column(column: pa.ChunkedArray, indices: pa.Array) -> pa.ChunkedArray:
     )
 
 
+def filtered(
+    source: Source, mask: RowMask, names: Sequence[str], indicator: str | None, advance: Advance
+) -> Iterator[pa.RecordBatch]:
+    """The rows of the source that `mask` keeps, in one pass, with the indicator column if one is named."""
+    start = 0
+    for batch in source.batches(names):
+        n = batch.num_rows
+        if start + n > mask.n_rows:
+            raise changed_input(mask.n_rows)
+        if indicator is not None:
+            batch = batch.append_column(pa.field(indicator, pa.bool_()), mask.partnered(start, n))
+        kept = mask.kept(start, n)
+        if kept is not None:
+            batch = batch.filter(kept)
+        start += n
+        advance(start)
+        if batch.num_rows:
+            yield batch
+    if start != mask.n_rows:
+        raise changed_input(mask.n_rows)
+
+
 def gather(
     source: Source,
     index: RowIndex,
@@ -141,19 +183,17 @@ def gather(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of the columns `names` of the rows `index`, in order; -1 gives a row of NULLs.
 
-    memory_limit  bytes of payload held at a time (besides 12 bytes a row for the order), at least 1 MiB
+    memory_limit  bytes of payload held at a time (besides 12 bytes a row for the order), at least MIN_LIMIT
     directory     where the temporary file goes, if one is needed
     advance       called with the number of source rows done after each batch of the source
     """
-    if memory_limit < _MIN_LIMIT:
-        raise ValueError(f"memory_limit must be at least {_MIN_LIMIT} bytes, got {memory_limit}")
     if _is_ascending(index):
         yield from _filter(source, index, names, advance)
         return
     order = np.argsort(index).astype(np.uint32 if len(index) < 1 << 32 else np.uint64)
     ascending = index[order]
     n_null = _first_at_least(ascending, 0)
-    per_row = _bytes_per_row(source, names)
+    per_row = bytes_per_row(source, names)
     budget = min(memory_limit // _COPIES, _MAX_WINDOW_BYTES)
     window_rows = max(int(budget / per_row), 1)
     chosen = _chosen(source, ascending[n_null:], order[n_null:], names, advance)
@@ -232,7 +272,7 @@ def _check_all_found(found: int, wanted: int) -> None:
         )
 
 
-def _bytes_per_row(source: Source, names: Sequence[str]) -> float:
+def bytes_per_row(source: Source, names: Sequence[str]) -> float:
     """Estimate from the first batch, and from the size of the files when the number of rows is known."""
     estimate = 1.0
     first = next(iter(source.batches(names)), None)

@@ -15,6 +15,7 @@ Rows with a NULL key have no partner. `difference` is full without inner.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -61,7 +62,7 @@ class JoinPlan:
         return np.arange(start, stop) < self.n_matched
 
 
-def _check(join: str, side: str | None = None) -> None:
+def check_join(join: str, side: str | None = None) -> None:
     if join not in JOINS:
         raise ValueError(f"join must be one of {', '.join(JOINS)}, not {join!r}")
     if side is not None and side not in SIDES:
@@ -72,7 +73,7 @@ def join_size(join: Join, matched_pairs: int, left_unmatched: int, right_unmatch
     """Rows of the aligned output; `matched_pairs` is the sum over matched keys of a*b. Same at both
     parties.
     """
-    _check(join)
+    check_join(join)
     size = matched_pairs if join != "difference" else 0
     if join in ("left", "full", "difference"):
         size += left_unmatched
@@ -130,7 +131,7 @@ def plan_join(
     Raises DataError when the output would exceed `max_output_rows` (default 16 times the own rows plus
     2^24), ValueError for wrong arguments.
     """
-    _check(join, own_side)
+    check_join(join, own_side)
     matched, peer_counts = _check_matched(keys, matched, peer_counts)
     if peer_unmatched_rows < 0:
         raise ValueError(f"peer_unmatched_rows must not be negative, got {peer_unmatched_rows}")
@@ -139,22 +140,16 @@ def plan_join(
     left, right = (
         (own_unmatched, peer_unmatched_rows) if own_side == "left" else (peer_unmatched_rows, own_unmatched)
     )
-    size = join_size(join, pairs, left, right)
-    limit = max_output_rows
-    if limit is None:
-        limit = DEFAULT_GROWTH * keys.n_rows + DEFAULT_EXTRA_ROWS
-    if size > limit:
-        raise DataError(
-            f"the join has {size} rows, more than max_output_rows={limit}: {len(matched)} matched keys give "
-            f"{pairs} pairs because duplicates multiply; "
-            "remove duplicate keys, switch alignment off, or raise the limit"
-        )
-    rows = np.empty(size, _row_type(keys.n_rows))
+    size = checked_size(
+        join_size(join, pairs, left, right), keys.n_rows, max_output_rows, n_keys=len(matched), n_pairs=pairs
+    )
+    rows = np.empty(size, row_type(keys.n_rows))
     n_matched = 0
     if join != "difference":
-        _fill_pairs(rows[:pairs], keys, matched, peer_counts, own_side)
-        n_matched = pairs
-    own = unmatched_rows(keys, matched) if _keeps_own(join, own_side) else None
+        for part in pair_rows(keys.starts, keys.rows, matched, peer_counts, own_side=own_side):
+            rows[n_matched : n_matched + len(part)] = part
+            n_matched += len(part)
+    own = unmatched_rows(keys, matched) if keeps_own(join, own_side) else None
     blocks = ("left", "right") if join in ("full", "difference") else (join,) if join in SIDES else ()
     position = n_matched
     for side in blocks:
@@ -163,6 +158,20 @@ def plan_join(
         rows[position:end] = block if block is not None else NULL_ROW
         position = end
     return JoinPlan(rows, n_matched)
+
+
+def checked_size(size: int, n_rows: int, max_output_rows: int | None, *, n_keys: int, n_pairs: int) -> int:
+    """`size`, the rows of an aligned output at a party of `n_rows` rows, if it is within `max_output_rows` (None: 16
+    times the own rows plus 2^24); else DataError, saying that `n_keys` matched keys give `n_pairs` pairs.
+    """
+    limit = DEFAULT_GROWTH * n_rows + DEFAULT_EXTRA_ROWS if max_output_rows is None else max_output_rows
+    if size > limit:
+        raise DataError(
+            f"the join has {size} rows, more than max_output_rows={limit}: {n_keys} matched keys give "
+            f"{n_pairs} pairs because duplicates multiply; "
+            "remove duplicate keys, switch alignment off, or raise the limit"
+        )
+    return size
 
 
 def _check_matched(keys: KeyTable, matched: Ints, peer_counts: Ints | None) -> tuple[Ints, Ints | None]:
@@ -196,30 +205,30 @@ def select_rows(keys: KeyTable, matched: Ints, *, join: Join = "inner", own_side
 
     Nothing of the peer's multiplicities or rows without partner shows in it.
     """
-    _check(join, own_side)
+    check_join(join, own_side)
     matched, _ = _check_matched(keys, matched, None)
     has_partner = _has_partner(keys, matched)
     if join == "difference":
         rows = _rows_where(~has_partner)
-    elif _keeps_own(join, own_side):
-        rows = np.arange(keys.n_rows, dtype=_row_type(keys.n_rows))
+    elif keeps_own(join, own_side):
+        rows = np.arange(keys.n_rows, dtype=row_type(keys.n_rows))
     else:
         rows = _rows_where(has_partner)
     indicator = has_partner[rows]
     return JoinPlan(rows, int(np.count_nonzero(indicator)), indicator)
 
 
-def _keeps_own(join: Join, own_side: Side) -> bool:
+def keeps_own(join: Join, own_side: Side) -> bool:
     """Whether own rows without partner are part of the result."""
     return join in (own_side, "full", "difference")
 
 
-def _row_type(n_rows: int) -> np.dtype[np.signedinteger[Any]]:
+def row_type(n_rows: int) -> np.dtype[np.signedinteger[Any]]:
     return np.dtype(np.int32 if n_rows < 1 << 31 else np.int64)
 
 
 def _rows_where(mask: npt.NDArray[np.bool_]) -> Rows:
-    return np.flatnonzero(mask).astype(_row_type(len(mask)), copy=False)
+    return np.flatnonzero(mask).astype(row_type(len(mask)), copy=False)
 
 
 def _has_partner(keys: KeyTable, matched: Ints) -> npt.NDArray[np.bool_]:
@@ -234,35 +243,69 @@ def _has_partner(keys: KeyTable, matched: Ints) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _fill_pairs(out: Rows, keys: KeyTable, matched: Ints, peer_counts: Ints | None, own_side: Side) -> None:
-    """Block 1, a limited number of output rows at a time."""
-    starts = keys.starts.astype(np.int64, copy=False) if keys.n_unique < len(keys.rows) else None
-    if starts is None and (peer_counts is None or not len(peer_counts) or int(peer_counts.max()) == 1):
-        for begin in range(0, len(matched), _CHUNK_ROWS):
-            out[begin : begin + _CHUNK_ROWS] = keys.rows[matched[begin : begin + _CHUNK_ROWS]]
-        return
-    begin = position = 0
-    while begin < len(matched):
+def pair_rows(
+    row_starts: Ints,
+    rows: Ints,
+    matched: Ints,
+    peer_counts: Ints | None = None,
+    *,
+    own_side: Side = "left",
+) -> Iterator[Ints]:
+    """Own row ids of block 1 of the aligned output, a limited number at a time: what a KeyTable, or one bin, gives.
+
+    row_starts, rows  the rows of key i are rows[row_starts[i]:row_starts[i + 1]], ascending (`KeyTable`,
+                      `crypsis.partition.group`)
+    matched           indices of matched keys in the order that both parties agreed on
+    peer_counts       rows that the peer has for each; None: one each
+
+    The concatenation over bins, in one order at both parties, is block 1. Yields arrays of the type of `rows`; their
+    total length is `count_pairs` of the same arguments, which is the caller's to check beforehand.
+    """
+    check_join("inner", own_side)
+    simple = len(row_starts) == len(rows) + 1 and (
+        peer_counts is None or not len(peer_counts) or int(peer_counts.max()) == 1
+    )
+    if not simple:
+        count_pairs(row_starts, matched, peer_counts)  # refuses what overflows 64 bits below
+    for begin in range(0, len(matched), _CHUNK_ROWS):
         part = matched[begin : begin + _CHUNK_ROWS]
-        first = starts[part] if starts is not None else part.astype(np.int64)
-        own = starts[part + 1] - first if starts is not None else np.ones(len(part), np.int64)
-        peer = (
-            np.ones(len(part), np.int64) if peer_counts is None else peer_counts[begin : begin + _CHUNK_ROWS]
+        if simple:  # all keys distinct at both parties
+            yield rows[part]
+            continue
+        first = row_starts[part].astype(np.int64)
+        own = row_starts[part + 1].astype(np.int64) - first
+        peer = np.ones_like(own)
+        if peer_counts is not None:
+            peer = peer_counts[begin : begin + _CHUNK_ROWS].astype(np.int64)
+        ends = np.cumsum(own * peer)
+        for start in range(0, int(ends[-1]), _CHUNK_ROWS):
+            yield rows[_pair_index(first, own, peer, ends, start, own_side)]
+
+
+def _pair_index(
+    first: Ints, own: Ints, peer: Ints, ends: Ints, start: int, own_side: Side
+) -> npt.NDArray[np.int64]:
+    """Indices to `rows` of the output rows start..start+_CHUNK_ROWS-1 of some keys, whose rows end at `ends`."""
+    stop = min(start + _CHUNK_ROWS, int(ends[-1]))
+    low = int(np.searchsorted(ends, start, side="right"))
+    high = int(np.searchsorted(ends, stop, side="left")) + 1
+    begins = ends[low:high] - own[low:high] * peer[low:high]
+    sizes = np.minimum(ends[low:high], stop) - np.maximum(begins, start)
+    key = np.repeat(np.arange(low, high), sizes)
+    place = np.arange(start, stop) - np.repeat(begins, sizes)  # among the own * peer rows of the key
+    index: npt.NDArray[np.int64] = first[key]
+    index += place // peer[key] if own_side == "left" else place % own[key]
+    return index
+
+
+def count_pairs(row_starts: Ints, matched: Ints, peer_counts: Ints | None = None) -> int:
+    """The sum over matched keys of (own rows) * (peer rows). Raises DataError beyond 2^62, which no disk holds."""
+    own = row_starts[matched + 1].astype(np.int64) - row_starts[matched].astype(np.int64)
+    if peer_counts is None:
+        return int(own.sum())
+    if float(np.dot(own.astype(np.float64), np.asarray(peer_counts, np.float64))) >= 2.0**62:
+        raise DataError(
+            "the join has more than 2^62 rows because duplicates multiply; remove duplicate keys or switch "
+            "alignment off"
         )
-        size = np.cumsum(own * peer)
-        n_keys = max(int(np.searchsorted(size, _CHUNK_ROWS, side="right")), 1)  # a huge key goes alone
-        first, own, peer = first[:n_keys], own[:n_keys], peer[:n_keys]
-        if own_side == "left":
-            index = np.repeat(_ranges(first, own), np.repeat(peer, own))
-        else:
-            index = _ranges(np.repeat(first, peer), np.repeat(own, peer))
-        out[position : position + len(index)] = keys.rows[index]
-        position += len(index)
-        begin += n_keys
-
-
-def _ranges(first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Concatenation of first[i], first[i]+1, ..., first[i]+lengths[i]-1 over all i."""
-    ends = np.cumsum(lengths)
-    shift = np.repeat(first - (ends - lengths), lengths)
-    return shift + np.arange(len(shift))
+    return int(np.dot(own, np.asarray(peer_counts).astype(np.int64)))

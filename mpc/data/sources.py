@@ -50,7 +50,6 @@ class FileStamp:
                 f"{self.path}: the file changed during the job; run the job again on a file at rest"
             )
 
-
     def hash_into(self, state: Any) -> None:
         """Adds the bytes of the file to a hash object. Raises DataError when it is no longer what it was."""
         self.check()
@@ -72,6 +71,13 @@ def file_error(path: str, error: OSError) -> DataError:
     if isinstance(error, IsADirectoryError):
         return DataError(f"{path}: is a directory, not a file")
     return DataError(f"{path}: cannot be read: {error.strerror or one_line(error)}")
+
+
+def changed_input(n_rows: int) -> DataError:
+    """For an input that does not have the `n_rows` rows any more that its keys were read from."""
+    return DataError(
+        f"the input had {n_rows} rows when its keys were read and has not now; run the job again on files at rest"
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -12,7 +12,6 @@ Files are readable by their owner only: whoever can list all ids can recognise t
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -25,11 +24,11 @@ import numpy.typing as npt
 from crypsis import partition
 from crypsis.errors import CorruptData, DataError
 from crypsis.mpc.data.grouping import DIGEST_BYTES
+from crypsis.mpc.data.storage import no_space, sync
 
 RECORD_BYTES: Final = 16
 MAX_BINS: Final = 4096
 MEMORY_BYTES: Final = 128 << 20
-NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _LIMIT_ROWS: Final = (1 << 32) - 1
 _ROW_BYTES: Final = DIGEST_BYTES + 4 + RECORD_BYTES  # a row as collected, and as grouped
@@ -170,10 +169,10 @@ class BinWriter:
         self._write()
         try:
             for number in range(self._n_bins):
-                _sync(self._partial(number), os.O_RDONLY)
+                sync(self._partial(number))
             for number in range(self._n_bins):
                 os.rename(self._partial(number), self._path(number))
-            _sync(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+            sync(self._directory)
         except OSError as error:
             self.discard()
             raise self._failure(error) from error
@@ -212,27 +211,11 @@ class BinWriter:
         return f"{self._path(number)}.partial"
 
     def _failure(self, error: OSError) -> DataError:
-        written = sum(self._counts) * RECORD_BYTES
-        if error.errno not in NO_SPACE:
-            return DataError(
-                f"{self._directory}: the spilled keys cannot be written: {error.strerror or error}; "
-                "check the work directory and its permissions"
-            )
         needed = f"{RECORD_BYTES} bytes a row are needed"
         if self._expected is not None:
             needed = f"{self._expected * RECORD_BYTES} bytes are needed for {self._expected} rows"
-        return DataError(
-            f"{self._directory}: no space left after {written} bytes of spilled keys ({error.strerror}); {needed}: "
-            "free some, or name a work directory on a larger disk"
-        )
-
-
-def _sync(path: str, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        written = sum(self._counts) * RECORD_BYTES
+        return no_space(self._directory, error, f"{written} bytes of spilled keys were written and {needed}")
 
 
 def read_bin(file: SpillFile) -> Bytes:

@@ -73,9 +73,7 @@ def public_digest(public: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(public, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def agree(
-    channel: Channel, options: PsiOptions, n_unique: int, more: dict[str, Any] | None = None
-) -> int:
+def agree(channel: Channel, options: PsiOptions, n_unique: int, more: dict[str, Any] | None = None) -> int:
     """Exchanges and compares the public configuration, `more` included; returns the peer's number of unique keys.
 
     Raises ConfigError naming the first field that differs, with both values, on both sides.

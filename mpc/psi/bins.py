@@ -5,16 +5,15 @@ The function `work` is what `crypsis.mpc.jobs` runs at both parties, in this pro
 `spec` (values that JSON has) is all it knows of the job; files are found in the work directory, which every worker of
 a party must see.
 
-A bin's result is a file of row ids in the work directory: without alignment uint32, the rows whose key the peer has;
-aligned int64, the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then
-the bin is reported done.
+A bin's result is a file of row ids in the work directory: without alignment the rows whose key the peer has, aligned
+the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then the bin is
+reported done.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +22,9 @@ import numpy.typing as npt
 
 from crypsis import partition
 from crypsis.errors import DataError, ProtocolAbort
-from crypsis.mpc.data.joins import Side, pair_rows
+from crypsis.mpc.data import count_pairs, pair_rows, write_index
+from crypsis.mpc.data.joins import Side
 from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
-from crypsis.mpc.jobs.workdir import write_durably
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
@@ -34,7 +33,6 @@ from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
-_MAX_COUNT = (1 << 32) - 1
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -60,7 +58,8 @@ class BinJob:
         spec = {name: getattr(self, name) for name in self.__dataclass_fields__}
         spec["layout"] = {name: getattr(layout, name) for name in layout.__dataclass_fields__}
         spec["spills"] = [
-            [spill.bin, spill.path, spill.n_records, spill.n_bytes, spill.sha256] for spill in self.spills.values()
+            [spill.bin, spill.path, spill.n_records, spill.n_bytes, spill.sha256]
+            for spill in self.spills.values()
         ]
         return spec
 
@@ -78,12 +77,12 @@ class _Loaded:
     """A bin in memory: its distinct keys, and its rows unless there are too many of them."""
 
     keys: KeyBins
-    n_records: int
-    counts: npt.NDArray[np.uint64]
-    groups: Any | None
+    groups: partition.Groups | None
 
 
-def work(channel: Channel, spec: dict[str, Any], bins: Iterator[int], done: Callable[[int, dict[str, Any]], None]) -> None:
+def work(
+    channel: Channel, spec: dict[str, Any], bins: Iterator[int], done: Callable[[int, dict[str, Any]], None]
+) -> None:
     """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
     job = BinJob.of(spec)
     crew = Crew(lambda error: channel.abort(type(error).__name__))
@@ -123,8 +122,7 @@ def _load(job: BinJob, bin: int) -> _Loaded:
     spill = job.spills[bin]
     if spill.n_records <= job.chunk_records:
         groups = partition.group(read_bin(spill), job.layout.inner, threads=job.threads)
-        counts = np.diff(groups.row_starts).astype(np.uint64)
-        return _Loaded(KeyBins(groups.keys, groups.starts), spill.n_records, counts, groups)
+        return _Loaded(KeyBins(groups.keys, groups.starts), groups)
     if job.aligned:
         raise DataError(
             f"{spill.path}: a bin of {spill.n_records} rows, most of them duplicates, does not fit the memory; raise "
@@ -141,8 +139,10 @@ def _load_distinct(job: BinJob, spill: SpillFile) -> _Loaded:
         groups = partition.group(np.concatenate([distinct, records]), job.layout.inner, threads=job.threads)
         distinct = groups.keys
     if groups is None:
-        raise DataError(f"{spill.path}: empty where {spill.n_records} rows were recorded; remove the work directory")
-    return _Loaded(KeyBins(groups.keys, groups.starts), spill.n_records, np.empty(0, np.uint64), None)
+        raise DataError(
+            f"{spill.path}: empty where {spill.n_records} rows were recorded; remove the work directory"
+        )
+    return _Loaded(KeyBins(groups.keys, groups.starts), None)
 
 
 def _record(
@@ -151,24 +151,17 @@ def _record(
     """Writes the bin's result; what the ledger is told of it."""
     result: dict[str, Any] = {"unique": len(loaded.keys.keys)}
     if matched is None:
-        return result | {"matched": None, "rows": 0, "own_rows": 0, "n_bytes": 0, "sha256": ""}
+        return result | {"matched": None, "rows": 0, "sha256": ""}
+    groups = loaded.groups
+    rows: Iterable[npt.NDArray[Any]]
     if job.aligned:
-        rows, own_rows = _aligned_rows(job, channel, loaded, matched)
-    elif loaded.groups is not None:
-        rows = _rows_of(loaded.groups, matched)
-        own_rows = len(rows)
+        rows = _aligned_rows(job, channel, loaded, matched)
+    elif groups is not None:
+        rows = [_rows_of(groups, matched)]
     else:
-        rows = np.concatenate([*_rows_again(job, job.spills[bin], loaded, matched), np.empty(0, np.uint32)])
-        own_rows = len(rows)
-    data = memoryview(rows).cast("B") if len(rows) else memoryview(b"")
-    write_durably(result_path(job.work_dir, bin), data)
-    return result | {
-        "matched": len(matched),
-        "rows": len(rows),
-        "own_rows": own_rows,
-        "n_bytes": data.nbytes,
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+        rows = _rows_again(job, job.spills[bin], loaded, matched)
+    file = write_index(result_path(job.work_dir, bin), rows)
+    return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256}
 
 
 def result_path(work_dir: str, bin: int) -> str:
@@ -176,7 +169,7 @@ def result_path(work_dir: str, bin: int) -> str:
     return os.path.join(work_dir, f"result-{bin:05d}.bin")
 
 
-def _rows_of(groups: Any, matched: Index) -> npt.NDArray[np.uint32]:
+def _rows_of(groups: partition.Groups, matched: Index) -> npt.NDArray[np.uint32]:
     """All rows of the matched keys."""
     if len(groups.rows) == len(groups.keys):
         rows: npt.NDArray[np.uint32] = groups.rows[matched]
@@ -203,17 +196,17 @@ def _rows_again(
 
 def _aligned_rows(
     job: BinJob, channel: Channel, loaded: _Loaded, matched: Index
-) -> tuple[npt.NDArray[np.int64], int]:
-    """The bin's part of the aligned output, and how many own rows are in it."""
-    own = loaded.counts[matched]
-    if len(own) and int(own.max()) > _MAX_COUNT:
-        raise DataError(f"one key has {int(own.max())} rows: at most {_MAX_COUNT} can be joined")
-    peer = _exchange_counts(job, channel, own.astype("<u4"))
+) -> Iterator[npt.NDArray[Any]]:
+    """The bin's part of the aligned output."""
     groups = loaded.groups
-    rows = pair_rows(
-        groups.row_starts, groups.rows, matched, peer, own_side=job.own_side, max_output_rows=job.max_output_rows
-    )
-    return rows.astype(np.int64, copy=False), int(own.sum())
+    peer = _exchange_counts(job, channel, np.diff(groups.row_starts)[matched].astype("<u4"))
+    n_pairs = count_pairs(groups.row_starts, matched, peer)
+    if n_pairs > job.max_output_rows:
+        raise DataError(
+            f"one bin of the join has {n_pairs} rows, more than max_output_rows={job.max_output_rows}, because duplicates "
+            "multiply; remove duplicate keys, switch alignment off, or raise the limit"
+        )
+    return pair_rows(groups.row_starts, groups.rows, matched, peer, own_side=job.own_side)
 
 
 def _exchange_counts(job: BinJob, channel: Channel, own: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

@@ -40,7 +40,10 @@ def choose(channel: Channel, config: JobConfig, n_rows: int) -> tuple[Protocol, 
     peer_rows = count_field(theirs, "rows", MAX_ROWS)
     peer_bandwidth = count_field(theirs, "bandwidth", _MAX_BANDWIDTH)
     wanted = theirs.get("protocol")
-    if wanted not in (*get_args(Protocol), "auto") or theirs.get("security") not in ("semi-honest", "malicious"):
+    if wanted not in (*get_args(Protocol), "auto") or theirs.get("security") not in (
+        "semi-honest",
+        "malicious",
+    ):
         raise ProtocolAbort(f"{channel.peer} sent protocol = {str(wanted)[:40]!r}; ended")
     if config.protocol != "auto":
         return config.protocol, "named in the configuration"

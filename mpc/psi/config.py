@@ -75,7 +75,9 @@ class JobConfig(PartyConfig):
         "auto", description="auto: the peer's choice, or by sizes and bandwidth; the report says why"
     )
     security: Security = Field("semi-honest", description="malicious needs protocol vole")
-    setting: Setting = Field("fast", description="of protocol vole: for fast lines, or for those below 100 Mbit/s")
+    setting: Setting = Field(
+        "fast", description="of protocol vole: for fast lines, or for those below 100 Mbit/s"
+    )
     bandwidth: _Text | None = Field(
         None, description="of the line between the parties, such as 100Mbps; for protocol auto"
     )
@@ -95,7 +97,8 @@ class JobConfig(PartyConfig):
         None, description="memory for gathering the payload alone, in MiB; default: an eighth of `memory`"
     )
     work_dir: _Text | None = Field(
-        None, description="protocol vole: where bins and ledger are kept; default: beside the output or the report"
+        None,
+        description="protocol vole: where bins and ledger are kept; default: beside the output or the report",
     )
     bin_rows: Annotated[int, Field(ge=1 << 10, le=1 << 26)] = Field(
         OUTER_ROWS, description="protocol vole: rows of a bin, the unit of resuming; both sides give the same"
@@ -103,7 +106,9 @@ class JobConfig(PartyConfig):
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="protocol vole: processes that exchange bins; both sides give the same"
     )
-    executor: Literal["local", "ray"] = Field("local", description="where workers run: on this machine, or on a Ray cluster")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="where workers run: on this machine, or on a Ray cluster"
+    )
     ray_address: _Text | None = Field(None, description="of the Ray cluster; default: one on this machine")
 
     @field_validator("memory")
@@ -125,7 +130,9 @@ class JobConfig(PartyConfig):
         if self.protocol == "ecdh" and self.security == "malicious":
             raise ValueError("security is malicious, and protocol ecdh is semi-honest: use protocol vole")
         if self.ray_address is not None and self.executor != "ray":
-            raise ValueError("ray_address is set, and executor is local: set executor to ray, or remove ray_address")
+            raise ValueError(
+                "ray_address is set, and executor is local: set executor to ray, or remove ray_address"
+            )
         if self.has_output and self.output is None:
             raise ValueError("output is missing: this party learns the intersection; say where it goes")
         if not self.has_output and self.output is not None:
@@ -168,10 +175,6 @@ class JobConfig(PartyConfig):
             return self.work_dir
         beside = self.output.path if self.output is not None else self.report_path
         return f"{beside}.work" if beside is not None else f"crypsis-{self.party}.work"
-
-    def make_executor(self) -> Executor:
-        """Where workers run."""
-        return executor_of(self.executor, self.workers, self.ray_address)
 
     def options(self, protocol: Protocol | None = None) -> PsiOptions:
         """The part that the protocol sees; `protocol` is what auto came to."""

@@ -30,7 +30,9 @@ from crypsis.mpc.jobs.around import (
     security_of,
     taken_places,
 )
+from crypsis.mpc.jobs.executors import Executor, InlineExecutor, ProcessExecutor
 from crypsis.mpc.jobs.identity import Identity, InputFile
+from crypsis.mpc.jobs.ray_executor import RayExecutor
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
@@ -155,7 +157,9 @@ def _identity(this: _Run) -> Identity:
     if config.output is not None:
         own["output"] = config.output.model_dump(mode="json", exclude={"overwrite"})
         own["output"]["path"] = os.path.abspath(config.output.path)
-    files = InputFile(path="\n".join(this.record.paths), n_bytes=this.record.n_bytes, sha256=this.record.sha256)
+    files = InputFile(
+        path="\n".join(this.record.paths), n_bytes=this.record.n_bytes, sha256=this.record.sha256
+    )
     return Identity(public=public, own=own, input=(files,))
 
 
@@ -201,8 +205,15 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
     with phases.phase("read and spill keys"):
         job.partition(this.source)
         job.agree_sizes(channel)
-    with phases.phase("exchange"):
-        job.exchange(hub, channel, config.make_executor(), config.workers)
+    with phases.phase("exchange"), _executor(config) as executor:
+        job.exchange(hub, executor, config.workers)
+
+
+def _executor(config: JobConfig) -> Executor:
+    """Where workers run. Raises BackendUnavailable without Ray, ConfigError where its cluster cannot be joined."""
+    if config.executor == "ray":
+        return RayExecutor(address=config.ray_address)
+    return InlineExecutor() if config.workers == 1 else ProcessExecutor()
 
 
 def _write(this: _Run, channel: Channel) -> None:
@@ -217,14 +228,15 @@ def _write(this: _Run, channel: Channel) -> None:
                 spilled.written()
 
     output = config.output
-    rows = plan_output(spilled, this.source, channel) if spilled is not None else this.outcome.rows
-    if output is None or rows is None:
+    if spilled is not None and spilled.stage == "complete":  # only the peer still needs to hear of it
         staged()
-    elif spilled is not None and spilled.is_written and os.path.lexists(output.path):
+        this.written, this.output_rows = spilled.output_record()
+    elif output is None:
         staged()
-        this.written = _record_of(output.path)
-        this.output_rows = spilled.output_rows
     else:
+        rows = plan_output(spilled, channel) if spilled is not None else this.outcome.rows
+        if rows is None:
+            raise ValueError("an output is configured for a party that learns nothing")
         begin = time.perf_counter()
         info = write_output(
             this.source,
@@ -234,7 +246,8 @@ def _write(this: _Run, channel: Channel) -> None:
             columns=output.columns,
             indicator=output.indicator,
             null_rep=output.null_rep,
-            overwrite=output.overwrite,
+            # What stands there once both parties had staged their outputs is ours, from a run that was killed then.
+            overwrite=output.overwrite or (spilled is not None and spilled.is_written),
             memory_limit=config.gather_bytes,
             progress=this.progress,
             before_commit=staged,
@@ -242,7 +255,11 @@ def _write(this: _Run, channel: Channel) -> None:
         waited = phases.seconds["wait for the peer's output"]
         phases.seconds["write output"] = time.perf_counter() - begin - waited
         this.output_rows = info.n_rows
-        this.written = FileRecord(paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes)
+        this.written = FileRecord(
+            paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
+        )
+        if spilled is not None:
+            spilled.record_output(this.written, info.n_rows)
     if spilled is not None:
         _forget(spilled, channel)
 
@@ -254,17 +271,11 @@ def _forget(job: SpilledJob, channel: Channel) -> None:
         send_json(channel, {"type": "in place"})
         recv_json(channel, "in place")
     except CrypsisError as error:
-        _log.warning("the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error)
+        _log.warning(
+            "the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error
+        )
         return
     job.destroy()
-
-
-def _record_of(path: str) -> FileRecord:
-    import hashlib
-
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(paths=[os.path.abspath(path)], sha256=digest, n_bytes=os.path.getsize(path))
 
 
 def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:

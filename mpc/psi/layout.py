@@ -158,10 +158,12 @@ class Layout:
         """Payload bytes that (sender, receiver) send in a session of n_outer outer bins for hellos, OTs and VOLEs."""
         sender = receiver = HELLO_BYTES
         n_voles = n_outer * self.n_voles
-        base_ots, refills = silent_vole.base_calls(n_voles, self.parameters, self.security, field=self.field)
+        refill = silent_vole.ROUNDS_A_REFILL * self.parameters.n_base(self.security)
+        first = self.field * silent_vole.N_TREES
+        taken = silent_vole.base_ots(n_voles, self.parameters, self.security, field=self.field)
         receiver += softspoken.setup_message_bytes(OT_K, self.security) + 32 * softspoken.DELTA_BITS
         sender += 64 * softspoken.DELTA_BITS
-        for n_items in [base_ots, *refills]:
+        for n_items in [first] + (taken - first) // refill * [refill]:
             receiver += softspoken.extension_bytes(n_items, OT_K, self.security)
         more = silent_vole.session_bytes(n_voles, self.parameters, self.security)
         return sender + more[0], receiver + more[1]

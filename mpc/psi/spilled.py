@@ -19,15 +19,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
-from crypsis.mpc.data import Source, digest_stream
+from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
 from crypsis.mpc.jobs.executors import Executor
 from crypsis.mpc.jobs.identity import Identity
@@ -37,9 +35,10 @@ from crypsis.mpc.jobs.workdir import WorkDir, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
+from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
 from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
@@ -181,12 +180,14 @@ class SpilledJob:
 
     def _check_rows(self, n_rows: int) -> None:
         if n_rows > MAX_OWN_ROWS:
-            raise DataError(f"the input has more than {MAX_OWN_ROWS} rows: split it, and run a job for each part")
+            raise DataError(
+                f"the input has more than {MAX_OWN_ROWS} rows: split it, and run a job for each part"
+            )
 
     def disk_bytes(self, n_rows: int) -> int:
-        """Most bytes that n_rows rows take in the work directory at one time: their records and, as a bin's result
-        replaces its records, the results."""
-        return 16 * n_rows + (8 if self.options.aligned else 4) * n_rows + (64 << 20)
+        """Most bytes that n_rows rows take in the work directory at one time: 16 a record, and 4 a result, which replaces
+        the records of its bin."""
+        return 20 * n_rows + (64 << 20)
 
     def agree_sizes(self, channel: Channel) -> None:
         """Tells each other how many rows have keys: what all sizes follow from."""
@@ -216,10 +217,10 @@ class SpilledJob:
             setting=self.options.setting,
         )
 
-    def exchange(self, hub: Hub, channel: Channel, executor: Executor, n_workers: int) -> None:
+    def exchange(self, hub: Hub, executor: Executor, n_workers: int) -> None:
         """Runs the bins that are not finished at both parties."""
         ledger = self._ledger()
-        todo = self._todo(channel)
+        todo = self._todo(hub.channel(0))
         n_outer = ledger.fact("n_outer")
         finished = self.finished_before = n_outer - len(todo)
         if finished:
@@ -259,7 +260,7 @@ class SpilledJob:
                     n_unique=result["unique"],
                     n_matched=result["matched"] or 0,
                     n_rows=result["rows"],
-                    n_bytes=result["n_bytes"],
+                    n_bytes=4 * result["rows"],
                     sha256=result["sha256"],
                 )
             )
@@ -295,7 +296,7 @@ class SpilledJob:
         n_outer = ledger.fact("n_outer")
         own = set(range(n_outer)) - set(ledger.todo())
         for result in ledger.results():
-            if result.name:
+            if result.name and self.stage != "complete":  # a complete job's results are spent
                 verify_file(
                     self.directory.file(result.name),
                     n_bytes=result.n_bytes,
@@ -308,7 +309,9 @@ class SpilledJob:
         text = recv_json(channel, "have").get("bins")
         if not _is_hex(text, ((n_outer + 7) // 8,)):
             raise ProtocolAbort(f"{channel.peer} sent a list of finished bins of another length; ended")
-        theirs = np.unpackbits(np.frombuffer(bytes.fromhex(str(text)), np.uint8), count=n_outer, bitorder="little")
+        theirs = np.unpackbits(
+            np.frombuffer(bytes.fromhex(str(text)), np.uint8), count=n_outer, bitorder="little"
+        )
         todo = [bin for bin in range(n_outer) if bin not in own or not theirs[bin]]
         names = {row.bin: row.name for row in ledger.spills()}
         for bin in todo:
@@ -323,27 +326,30 @@ class SpilledJob:
 
     # -- the output ------------------------------------------------------------------------------------------------------
 
-    def results(self) -> Iterator[npt.NDArray[Any]]:
-        """The finished bins' rows, in order of the bins."""
-        kind = np.int64 if self.options.aligned else np.uint32
-        for result in self._ledger().results():
-            if result.name and result.n_bytes:
-                yield np.fromfile(self.directory.file(result.name), kind)
+    def results(self) -> list[IndexFile]:
+        """The finished bins' files, in order of the bins."""
+        return [
+            IndexFile(self.directory.file(result.name), result.n_rows, "<u4", result.sha256)
+            for result in self._ledger().results()
+            if result.name
+        ]
 
     @property
     def is_written(self) -> bool:
         """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
         return self.stage in ("written", "complete")
 
-    @property
-    def output_rows(self) -> int | None:
-        """Rows of the output that is in place."""
-        rows: int | None = self._ledger().fact("output_rows")
-        return rows
+    def record_output(self, record: FileRecord, n_rows: int) -> None:
+        """Writes down what the output is."""
+        self._ledger().set_fact("output", asdict(record) | {"n_rows": n_rows})
 
-    def planned(self, output_rows: int) -> None:
-        """Writes down how many rows the output has."""
-        self._ledger().set_fact("output_rows", output_rows)
+    def output_record(self) -> tuple[FileRecord | None, int | None]:
+        """Of the output that an earlier run put in place, and its rows; None for a party without one."""
+        fact = self._ledger().fact("output")
+        if fact is None:
+            return None, None
+        n_rows = fact.pop("n_rows")
+        return FileRecord(**fact), n_rows
 
     def written(self) -> None:
         """Both parties' outputs are staged."""

@@ -79,6 +79,14 @@ class Hub(ABC):
             session.wait_connected()
         return session
 
+    def fresh_number(self) -> int:
+        """A number above all that this party has used. ChannelError when they are used up."""
+        with self._changed:
+            number = max((0, *self._open, *self._ended)) + 1
+        if number > MAX_SESSION:
+            raise ChannelError(f"all {MAX_SESSION} session numbers with party {self.peer!r} are used up")
+        return number
+
     def drop(self, number: int, reason: str) -> None:
         """Abort session `number`, also one that is still waiting for the peer, and never use it again."""
         with self._changed:

@@ -42,7 +42,9 @@ def finished_bins(scene: Scene, party: str) -> dict[int, tuple[int, int]]:
     if not path.exists():
         return {}
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT bin, attempts, finishes FROM bins WHERE state = 'finished'").fetchall()
+        rows = connection.execute(
+            "SELECT bin, attempts, finishes FROM bins WHERE state = 'finished'"
+        ).fetchall()
     return {bin: (attempts, finishes) for bin, attempts, finishes in rows}
 
 
@@ -69,7 +71,14 @@ def test_a_job_of_many_bins(scene: Scene) -> None:
     assert report["bins"]["finished_before"] == 0
     assert report["counts"]["unique_keys"] == 20_000
     assert report["counts"]["matched_keys"] == report["counts"]["output_rows"] == 10_000
-    assert {row["slug"] for row in report["backends"]} == {"hashing", "aes", "bitmatrix", "vole", "okvs", "partition"}
+    assert {row["slug"] for row in report["backends"]} == {
+        "hashing",
+        "aes",
+        "bitmatrix",
+        "vole",
+        "okvs",
+        "partition",
+    }
 
 
 def kill_one(scene: Scene, victim: str, after_s: float, **env: str) -> bool:
@@ -124,7 +133,9 @@ def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None
 def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
     prepare(scene, 30_000)
     with DroppingProxy(scene.port) as proxy:
-        scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=3, connect=f"127.0.0.1:{proxy.port}")
+        scene.config(
+            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=3, connect=f"127.0.0.1:{proxy.port}"
+        )
         parties = {party: scene.start(party) for party in PARTIES}
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3.bin")):
@@ -148,7 +159,9 @@ def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
 def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
     prepare(scene, 60_000, patience=120)
     with DroppingProxy(scene.port) as proxy:
-        scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=120, connect=f"127.0.0.1:{proxy.port}")
+        scene.config(
+            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=120, connect=f"127.0.0.1:{proxy.port}"
+        )
         parties = [scene.start(party) for party in PARTIES]
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5.bin")):
@@ -189,7 +202,12 @@ def test_changed_input_is_refused(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "word"),
-    [({"keys": ["bank_text"]}, "keys"), ({"bin_rows": 2048}, "bin_rows"), ({"join": "left"}, "join"), ({"security": "malicious"}, "security")],
+    [
+        ({"keys": ["bank_text"]}, "keys"),
+        ({"bin_rows": 2048}, "bin_rows"),
+        ({"join": "left"}, "join"),
+        ({"security": "malicious"}, "security"),
+    ],
 )
 def test_changed_configuration_is_refused(scene: Scene, fields: dict[str, Any], word: str) -> None:
     stopped(scene)
@@ -280,7 +298,10 @@ def test_the_same_work_directory_for_two_processes(scene: Scene) -> None:
         second = ended(scene.start("bank"))
     finally:
         ended(first, telco)
-    assert second.code in (4, 5)  # the directory is locked, or the port is taken, or the output is there already
+    assert second.code in (
+        4,
+        5,
+    )  # the directory is locked, or the port is taken, or the output is there already
 
 
 def test_other_bins_at_the_peer(scene: Scene) -> None:
@@ -333,7 +354,9 @@ def test_auto_says_why(scene: Scene) -> None:
         scene.config(party, protocol="auto")
     bank, telco = scene.run()
     succeeded(bank, telco)
-    reports = [json.loads((scene.folder / f"{party}.out.parquet.report.json").read_text()) for party in PARTIES]
+    reports = [
+        json.loads((scene.folder / f"{party}.out.parquet.report.json").read_text()) for party in PARTIES
+    ]
     assert reports[0]["protocol"]["name"] == reports[1]["protocol"]["name"]
     assert reports[0]["protocol"]["chosen"] == reports[1]["protocol"]["chosen"] != ""
 
@@ -349,7 +372,9 @@ def test_auto_gives_way_to_the_peer(scene: Scene) -> None:
 def test_one_way(scene: Scene) -> None:
     """Without broadcast the sender writes nothing and keeps its work directory beside its report."""
     prepare(scene, broadcast=False)
-    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, broadcast=False, output=None, report="telco.report.json")
+    scene.config(
+        "telco", protocol="vole", bin_rows=BIN_ROWS, broadcast=False, output=None, report="telco.report.json"
+    )
     succeeded(*scene.run())
     table = pq.read_table(scene.folder / "bank.out.parquet")
     assert table["bank_number"].to_pylist() == list(range(19_999, 9_999, -1))  # file order

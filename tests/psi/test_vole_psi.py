@@ -69,7 +69,18 @@ def check(receiver: np.ndarray, sender: np.ndarray, *, broadcast: bool = True, *
 @pytest.mark.parametrize("security", ["semi-honest", "malicious"])
 @pytest.mark.parametrize(
     ("n_receiver", "n_sender", "n_common"),
-    [(0, 0, 0), (0, 3, 0), (3, 0, 0), (1, 1, 1), (1, 1, 0), (2, 2, 1), (2, 2, 2), (1, 1000, 1), (1000, 1, 0), (300, 300, 300)],
+    [
+        (0, 0, 0),
+        (0, 3, 0),
+        (3, 0, 0),
+        (1, 1, 1),
+        (1, 1, 0),
+        (2, 2, 1),
+        (2, 2, 2),
+        (1, 1000, 1),
+        (1000, 1, 0),
+        (300, 300, 300),
+    ],
 )
 def test_tiny_sets(security: Any, n_receiver: int, n_sender: int, n_common: int) -> None:
     check(*sets(n_receiver, n_sender, n_common), security=security)
@@ -136,7 +147,9 @@ def bins_of(keys: np.ndarray, layout: Layout) -> list[tuple[int, KeyBins, np.nda
     """Outer bins by the last digest word, as spilling makes them."""
     from crypsis import partition
 
-    outer = keys[:, 12:].copy().view("<u4")[:, 0].astype(np.uint64) * np.uint64(layout.n_outer) >> np.uint64(32)
+    outer = keys[:, 12:].copy().view("<u4")[:, 0].astype(np.uint64) * np.uint64(layout.n_outer) >> np.uint64(
+        32
+    )
     made = []
     for bin in range(layout.n_outer):
         rows = np.flatnonzero(outer == bin)
@@ -172,7 +185,10 @@ def test_no_message_depends_on_the_data() -> None:
 
     def shapes(receiver: np.ndarray, sender: np.ndarray) -> Any:
         _, _, left, right, _ = run(receiver, sender, broadcast=True, inner_keys=500)
-        return [{stream: [len(m) for m in messages] for stream, messages in end.sent.items()} for end in (left, right)]
+        return [
+            {stream: [len(m) for m in messages] for stream, messages in end.sent.items()}
+            for end in (left, right)
+        ]
 
     receiver, sender = sets(4000, 4000, 4000)
     even = shapes(receiver, sender)

@@ -60,7 +60,9 @@ class Receiver(Session):
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
         wanted: Conveyor[int] = crew.conveyor(1 << 16)
-        each = max(layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.threads, 1)
+        each = max(
+            layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.threads, 1
+        )
         sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("encode", lambda: self._encode(bins, wanted, voles, sent))
@@ -162,7 +164,9 @@ class Receiver(Session):
             for message, (commitment, nonce) in zip(messages, sent.promised, strict=True):
                 opening = message[:NONCE_BYTES].tobytes()
                 if not secrets.compare_digest(self.commitment(opening), commitment):
-                    raise ProtocolAbort(f"{self.channel.peer} opened another value than it committed to; ended")
+                    raise ProtocolAbort(
+                        f"{self.channel.peer} opened another value than it committed to; ended"
+                    )
                 masks.append(xor(opening, nonce))
             messages = [message[NONCE_BYTES:] for message in messages]
             own = self.hash_tags(step.keys, own, masks, step.starts)
@@ -174,7 +178,9 @@ class Receiver(Session):
                 own, step.starts, peer.reshape(-1, layout.tag_bytes), peer_starts, threads=self.threads
             )
         except CorruptData as error:
-            raise ProtocolAbort(f"{self.channel.peer} sent tags that are not in order: {error}; ended") from error
+            raise ProtocolAbort(
+                f"{self.channel.peer} sent tags that are not in order: {error}; ended"
+            ) from error
         if self.broadcast:
             bits = np.zeros(len(messages) * bound, np.uint8)
             bits[places] = 1

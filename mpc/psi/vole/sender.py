@@ -133,7 +133,8 @@ class Sender(Session):
         )
         self.add_times_delta(decoded, self.values(keys), delta)
         masks = [
-            xor(opening, nonces[NONCE_BYTES * i : NONCE_BYTES * (i + 1)]) for i, opening in enumerate(openings)
+            xor(opening, nonces[NONCE_BYTES * i : NONCE_BYTES * (i + 1)])
+            for i, opening in enumerate(openings)
         ]
         return self.hash_tags(keys, decoded, masks, step.starts)
 

@@ -79,7 +79,6 @@ class Memory:
             made = self._made[name] = np.empty(size + size // 16, np.uint8)
         return made[:size].reshape(shape)
 
-
     def wipe(self) -> None:
         """Overwrites all of it: VOLEs, and what was decoded with them."""
         for made in self._made.values():
@@ -179,7 +178,9 @@ class Session(abc.ABC):
                 out=self.memory("values", n, BLOCK_BYTES),
                 threads=self.threads,
             )
-        values = aes.mmo(keys, key=_VALUE_KEY, out=self.memory("values", n, BLOCK_BYTES), threads=self.threads)
+        values = aes.mmo(
+            keys, key=_VALUE_KEY, out=self.memory("values", n, BLOCK_BYTES), threads=self.threads
+        )
         return values if self.layout.field == 128 else self._cut("short values", values, 8)
 
     def hash_tags(self, keys: Bytes, decoded: Bytes, masks: list[bytes], starts: Starts) -> Bytes:
