@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from crypsis.mpc.cli.bench import bench
+from crypsis.mpc.cli.plan import plan
 from crypsis.mpc.cli.psi_run import psi_run
 from crypsis.mpc.cli.query import query
 
@@ -29,6 +31,8 @@ demo = typer.Typer(help="Two parties on this machine, with generated data.", no_
 app.add_typer(psi, name="psi")
 app.add_typer(query, name="query")
 app.add_typer(demo, name="demo")
+app.add_typer(plan, name="plan")
+app.add_typer(bench, name="bench")
 psi.command("run", help=psi_run.__doc__)(psi_run)
 
 

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the `Rates` of this machine: each stage of a job by the functions that the job itself calls, on one core.
+
+Kernels are timed by the CPU time of this process, so that others on the machine disturb little; disk and line by the
+clock. Sizes are those of a bin. The whole takes well below a minute on an idle core.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crypsis import aes, bitmatrix, curve25519, hashing, okvs, partition
+from crypsis.mpc.data import JoinPlan, KeySpec, digest_stream, open_source, write_output
+from crypsis.mpc.data.spill import BinWriter, read_bin
+from crypsis.mpc.ot.silent_vole import SilentVoleReceiver, SilentVoleSender
+from crypsis.mpc.ot.softspoken import SoftSpokenReceiver, SoftSpokenSender
+from crypsis.mpc.psi import ecdh
+from crypsis.mpc.psi.layout import OT_K, Layout
+from crypsis.mpc.psi.matching import TagSet, match
+from crypsis.mpc.psi.options import PsiOptions, Role
+from crypsis.mpc.psi.predict import vole_work
+from crypsis.mpc.psi.rates import Rates
+from crypsis.mpc.psi.vole import intersect_digests
+from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.memory import memory_pair
+
+Bytes = npt.NDArray[np.uint8]
+Say = Callable[[str], None]
+
+_ROWS = 1 << 20
+_BINS = 4  # inner bins a kernel is timed on
+_LINE_BYTES = 128 << 20
+_DISK_BYTES = 256 << 20
+_LINE_MESSAGE = 1 << 20
+_SESSION = b"crypsis bench calibrate"
+
+
+def measure(
+    folder: str, *, rows: int = _ROWS, disk_bytes: int = _DISK_BYTES, say: Say | None = None
+) -> Rates:
+    """All rates, with temporary files in `folder` (on the disk that jobs will use). `rows`: fewer for a rough answer,
+    at least 2^14. `say` is told what is being measured."""
+    told = say or (lambda what: None)
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(dir=folder, prefix="crypsis-calibrate-") as name:
+        place = Path(name)
+        told("disk")
+        found |= _disk(place, disk_bytes)
+        told("read, hash, spill")
+        found |= _files(place, rows)
+        told("line")
+        found["tls_gb"] = _line(place, max(rows * 64, 8 << 20))
+    told("curve25519")
+    found |= _curve(max(rows >> 7, 512))
+    told("tables, tags")
+    layout = Layout(rows, rows)
+    found |= _tables(layout, min(_BINS, layout.inner))
+    for field in (128, 64):
+        told(f"VOLE in GF(2^{field})")
+        found |= _voles(field)
+    told("a whole exchange")
+    found |= _exchange(Rates(**found), rows)
+    return Rates(**found)
+
+
+@contextmanager
+def _timed(into: dict[str, float], name: str, n_items: int) -> Iterator[None]:
+    """Nanoseconds of this process's CPU time an item."""
+    begin = time.process_time()
+    yield
+    into[name] = max((time.process_time() - begin) / n_items * 1e9, 1e-3)
+
+
+def _best(name: str, n_items: int, function: Callable[[], Any], *, times: int = 3) -> dict[str, float]:
+    """The quickest of a few calls: the first meets cold memory."""
+    found: list[float] = []
+    for _ in range(times):
+        one: dict[str, float] = {}
+        with _timed(one, name, n_items):
+            function()
+        found.append(one[name])
+    return {name: min(found)}
+
+
+def _random(*shape: int) -> Bytes:
+    """Fast random bytes: for timing only."""
+    return np.random.default_rng().integers(0, 256, shape, dtype=np.uint8)
+
+
+def _disk(place: Path, n_bytes: int) -> dict[str, float]:
+    block = memoryview(secrets.token_bytes(1 << 20))
+    begin = time.perf_counter()
+    with (place / "disk").open("wb") as file:
+        for _ in range(n_bytes >> 20):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    wrote = time.perf_counter() - begin
+    with (place / "disk").open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not from memory
+        begin = time.perf_counter()
+        while file.read(1 << 20):
+            pass
+        read = time.perf_counter() - begin
+    (place / "disk").unlink()
+    return {"disk_write_mb": n_bytes / wrote / 1e6, "disk_read_mb": n_bytes / read / 1e6}
+
+
+def _files(place: Path, rows: int) -> dict[str, float]:
+    """Reading and spilling a Parquet file of 18-character ids with a number beside it, and writing half of it."""
+    found: dict[str, float] = {}
+    path = place / "input.parquet"
+    random = np.random.default_rng()
+    digits = pa.array(random.permutation(rows).astype(np.int64) + 10**17).cast(pa.string())
+    pq.write_table(pa.table({"id": digits, "amount": random.integers(0, 10**6, rows)}), path)
+    source = open_source(str(path))
+    n_bytes = path.stat().st_size
+    checked = _best("check", n_bytes, source.digest)["check"]
+    found["check_gb"] = 1 / checked
+    keys = [KeySpec("id", "string")]
+    blocks: list[tuple[Bytes, Any]] = []
+
+    def digests() -> None:
+        blocks.clear()
+        with closing(digest_stream(source, keys, threads=1)) as stream:
+            blocks.extend((block.copy(), ids.copy()) for block, ids in stream)
+
+    found |= _best("digest", rows, digests)
+    spilled = place / "spilled"
+    spilled.mkdir()
+    with _timed(found, "spill", rows), BinWriter(spilled, 4, threads=1) as writer:
+        for block, ids in blocks:
+            writer.add(block, ids)
+        files = writer.finish()
+    inner = max(rows // 4 // 50_000, 1)
+
+    def load() -> None:
+        for file in files:
+            partition.group(read_bin(file), inner, threads=1)
+
+    found |= _best("load", rows, load, times=2)
+    half = np.sort(random.permutation(rows)[: rows // 2]).astype(np.int32)
+    none = half[:1]
+
+    def write(name: str, wanted: npt.NDArray[np.int32]) -> float:
+        plan = JoinPlan(wanted, len(wanted))
+        return _best(
+            name, 1, lambda: write_output(source, plan, place / "output.parquet", overwrite=True), times=2
+        )[name]
+
+    found["scan"] = write("scan", none) / rows
+    for name, wanted in (("output", half), ("output_aligned", random.permutation(half))):
+        found[name] = max(write(name, wanted) / len(half) - found["scan"] * rows / len(half), 1.0)
+    return found
+
+
+def _line(place: Path, n_bytes: int) -> float:
+    """GB/s of CPU time of one end of a channel over loopback mutual TLS."""
+    from crypsis.mpc.transport import TlsFiles, open_channel
+    from crypsis.mpc.transport.certs import make_development_certificates
+    from crypsis.mpc.transport.ports import free_port
+
+    certificates = make_development_certificates(place / "certificates", ["alice", "bob"])
+    address = f"127.0.0.1:{free_port()}"
+    message = secrets.token_bytes(_LINE_MESSAGE)
+    count = max(n_bytes // len(message), 1)
+    used = 0.0
+
+    def end(party: str, peer: str) -> None:
+        nonlocal used
+        tls: TlsFiles = certificates[party]
+        side = {"listen": address} if party == "alice" else {"connect": address}
+        channel = open_channel(party=party, peer=peer, tls=tls, **side)
+        if party == "alice":
+            begin = time.process_time()
+            for _ in range(count):
+                channel.recv(1)
+            used = time.process_time() - begin
+        else:
+            for _ in range(count):
+                channel.send(1, message)
+        channel.close()
+
+    _both(lambda: end("alice", "bob"), lambda: end("bob", "alice"))
+    return 2 * count * len(message) / max(used, 1e-6) / 1e9
+
+
+def _curve(n: int) -> dict[str, float]:
+    options = PsiOptions(role="receiver", keys=(KeySpec("id"),), threads=1)
+    scalar = curve25519.random_scalar()
+    digests = _random(n, 16)
+    points = ecdh.hash_to_points(digests, options)
+    found = _best("ecdh_peer", n, lambda: curve25519.scalar_mult(scalar, points, threads=1))
+    mapped = _best("map", n, lambda: ecdh.hash_to_points(digests, options))["map"]
+    many = 128 * n
+    tags = [TagSet(many, 12), TagSet(many, 12)]
+    for one in tags:
+        one.append(_random(many, 12))
+    matched = _best("ecdh_match", 2 * many, lambda: match(*tags), times=1)
+    return found | matched | {"ecdh_own": found["ecdh_peer"] + mapped}
+
+
+def _tables(layout: Layout, n_bins: int) -> dict[str, float]:
+    """What is done with keys, tables and tags, in `n_bins` inner bins that are as full as they are on average."""
+    n = n_bins * layout.n_receiver // layout.inner
+    keys, _, starts = partition.by_bin(_random(n, 16), n_bins, threads=1)
+    found: dict[str, float] = {}
+    for field in (128, 64):
+        largest = max(int(np.diff(starts).max()), layout.receiver_bound)
+        found |= _table(keys, starts, okvs.parameters(largest, n_bins, field=field))
+    decoded = _random(n, 16)
+    found |= _best("tag", n, lambda: np.ascontiguousarray(aes.mmo(decoded, threads=1)[:, : layout.tag_bytes]))
+    found |= _best("blake3", n, lambda: _hash(keys, decoded))
+    tags = _random(n, layout.tag_bytes)
+    in_order, _ = partition.sort_tags(tags, starts, threads=1)
+    found |= _best("sort", n, lambda: partition.sort_tags(tags, starts, threads=1))
+    return found | _best("match", n, lambda: partition.match(tags, starts, in_order, starts, threads=1))
+
+
+def _table(keys: Bytes, starts: npt.NDArray[np.uint64], table: okvs.Parameters) -> dict[str, float]:
+    n, n_bins, width = len(keys), len(starts) - 1, table.value_bytes
+    suffix = "_64" if table.field == 64 else ""
+    seed = secrets.token_bytes(16)
+    fill = _random(n_bins, table.columns, width)
+    pairs = _random(n_bins, table.columns, 16)
+    out, decoded = np.empty_like(fill), np.empty((n, 16), np.uint8)
+    delta = _random(16)
+    multiply = bitmatrix.gf64_multiply if table.field == 64 else bitmatrix.gf128_multiply
+
+    def encode() -> None:
+        values = np.ascontiguousarray(aes.mmo(keys, threads=1)[:, :width])
+        okvs.encode(keys, starts, values, table, seed=seed, fill=fill, out=out, threads=1)
+
+    def decode() -> None:
+        okvs.decode(keys, starts, pairs, table, seed=seed, out=decoded, threads=1)
+
+    flat = fill.reshape(-1, width)
+    return (
+        _best(f"encode{suffix}", n, encode)
+        | _best(f"decode{suffix}", n, decode)
+        | _best(f"multiply{suffix}", len(flat), lambda: multiply(flat, delta, threads=1))
+    )
+
+
+def _hash(keys: Bytes, decoded: Bytes) -> None:
+    hashing.blake3(keys, digest_size=16, threads=1)
+    hashing.blake3(np.concatenate([decoded, keys], axis=1), digest_size=16, threads=1)
+
+
+def _voles(field: int) -> dict[str, float]:
+    """A refill's worth of VOLEs at either party; set-up not counted."""
+    left, right = memory_pair()
+    suffix = "" if field == 128 else "_64"
+    layout = Layout(1, 1)
+    n = 8 << layout.parameters.log_outputs
+    found: dict[str, float] = {}
+
+    def take(source: Any, name: str) -> None:
+        for _ in source.blocks(1 << layout.parameters.log_outputs):  # the set-up
+            pass
+        begin = time.thread_time()
+        for _ in source.blocks(n):
+            pass
+        found[name + suffix] = (time.thread_time() - begin) / n * 1e9
+
+    def receive() -> None:
+        base = SoftSpokenReceiver(left, session=_SESSION, k=OT_K, security="semi-honest", stream=1, threads=1)
+        with closing(base), closing(_source(SilentVoleReceiver, left, base, layout, field)) as source:
+            take(source, "vole_receiver")
+        left.close()
+
+    def send() -> None:
+        base = SoftSpokenSender(right, session=_SESSION, k=OT_K, security="semi-honest", stream=1, threads=1)
+        with closing(base), closing(_source(SilentVoleSender, right, base, layout, field)) as source:
+            take(source, "vole_sender")
+        right.close()
+
+    _both(receive, send)
+    return found
+
+
+def _source(kind: Any, channel: Any, base: Any, layout: Layout, field: int) -> Any:
+    return kind(
+        channel, base, session=_SESSION, parameters=layout.parameters, stream=1, threads=1, field=field
+    )
+
+
+def _exchange(rates: Rates, rows: int) -> dict[str, float]:
+    """A whole exchange in this process: its CPU time over that of its kernels, and how long it takes to get going."""
+    digests = _random(rows + rows // 2, 16)
+    found: dict[str, float] = {}
+    for name, n in (("start", 1000), ("glue", rows)):
+        layout = Layout(n, n)
+        left, right = memory_pair()
+
+        def run(channel: Channel, role: Role, first: int, layout: Layout = layout, n: int = n) -> None:
+            intersect_digests(channel, role, digests[first : first + n], layout, threads=1)
+            channel.close()
+
+        begin, used = time.perf_counter(), time.process_time()
+        _both(partial(run, left, "receiver", 0), partial(run, right, "sender", n // 2))
+        if name == "start":
+            found[name] = time.perf_counter() - begin
+            small = time.process_time() - used
+        else:
+            kernels = sum(vole_work(layout, n, n, rates, load=False)) / 1e9
+            found[name] = max((time.process_time() - used - small) / kernels, 0.5)
+    return found
+
+
+def _both(left: Callable[[], Any], right: Callable[[], Any]) -> None:
+    """Runs the two parties; raises the first error of either."""
+    with ThreadPoolExecutor(2, thread_name_prefix="crypsis-calibrate") as pool:
+        futures = [pool.submit(left), pool.submit(right)]
+        for future in futures:
+            future.result()
