@@ -47,6 +47,8 @@ _log = logging.getLogger("crypsis.psi")
 
 _JOB_BYTES = 16
 _SPILLS = "spills"
+SPOOL = "input"
+"""Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ class SpilledJob:
             if not complete:
                 raise
             # Nothing is lost: that job has ended, and this is another.
-            self.directory.clear()
+            self.directory.clear(keep=(SPOOL,))
             return
         self.ledger = ledger
 
@@ -94,7 +96,7 @@ class SpilledJob:
         if self.ledger is not None:
             self.ledger.close()
             self.ledger = None
-        self.directory.clear()
+        self.directory.clear(keep=(SPOOL,))
 
     # -- with the peer
 
@@ -387,10 +389,9 @@ class SpilledJob:
         }
 
     def close(self) -> None:
-        """Lets go of ledger and directory; what is in them stays."""
+        """Lets go of the ledger; what is in it stays."""
         if self.ledger is not None:
             self.ledger.close()
-        self.directory.close()
 
     def chunk_records(self, n_workers: int) -> int:
         """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins
