@@ -154,12 +154,12 @@ def _record(
         return result | {"matched": None, "rows": 0, "sha256": ""}
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
-    if job.aligned:
-        rows = _aligned_rows(job, channel, loaded, matched)
-    elif groups is not None:
-        rows = [_rows_of(groups, matched)]
-    else:
+    if groups is None:
         rows = _rows_again(job, job.spills[bin], loaded, matched)
+    elif job.aligned:
+        rows = _aligned_rows(job, channel, groups, matched)
+    else:
+        rows = [_rows_of(groups, matched)]
     file = write_index(result_path(job.work_dir, bin), rows)
     return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256}
 
@@ -195,10 +195,9 @@ def _rows_again(
 
 
 def _aligned_rows(
-    job: BinJob, channel: Channel, loaded: _Loaded, matched: Index
+    job: BinJob, channel: Channel, groups: partition.Groups, matched: Index
 ) -> Iterator[npt.NDArray[Any]]:
     """The bin's part of the aligned output."""
-    groups = loaded.groups
     peer = _exchange_counts(job, channel, np.diff(groups.row_starts)[matched].astype("<u4"))
     n_pairs = count_pairs(groups.row_starts, matched, peer)
     if n_pairs > job.max_output_rows:

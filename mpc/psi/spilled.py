@@ -110,7 +110,7 @@ class SpilledJob:
             {"type": "job", "job_id": known, "begun": begun, "nonce": nonce, "rows": min(n_rows, MAX_ROWS)},
         )
         theirs = recv_json(channel, "job")
-        peer_known, peer_nonce = theirs.get("job_id"), theirs.get("nonce")
+        peer_known, peer_nonce = theirs.get("job_id", ""), theirs.get("nonce", "")
         if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(peer_nonce, (_JOB_BYTES,)):
             raise ProtocolAbort(f"{channel.peer} sent a job without id and nonce; ended")
         peer_rows = count_field(theirs, "rows", MAX_ROWS)

@@ -2,8 +2,8 @@
 """VOLE-PSI [RS21, RR22]: one encoding from the receiver, one VOLE, one message of tags back, bin by bin.
 
 R has keys X, S has keys Y (16-byte digests, distinct, grouped by inner bin as `layout` says). V: keys to field
-elements, O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R: u,
-w; S: v). Of every outer bin, for each of its inner bins:
+elements, O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R:
+u, w; S: v). Of every outer bin, for each of its inner bins:
 
     S -> R    TAGS    malicious only: SHA-256(c_i), for all inner bins i                       32 bytes each
     R -> S    TABLE   the seed of the OKVS; malicious: a random d_i for all i                  16 bytes, 16 each

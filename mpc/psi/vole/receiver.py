@@ -79,9 +79,14 @@ class Receiver(Session):
 
     def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
         """Puts (u, w) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
-        layout, options = self.layout, {"stream": VOLE, "threads": self.threads}
+        layout = self.layout
         base = SoftSpokenReceiver(
-            self.channel, session=b"ots" + self.session, k=OT_K, security=layout.security, **options
+            self.channel,
+            session=b"ots" + self.session,
+            k=OT_K,
+            security=layout.security,
+            stream=VOLE,
+            threads=self.threads,
         )
         with closing(base):
             source = SilentVoleReceiver(
@@ -90,7 +95,8 @@ class Receiver(Session):
                 session=b"vole" + self.session,
                 parameters=layout.parameters,
                 field=layout.field,
-                **options,
+                stream=VOLE,
+                threads=self.threads,
             )
             with closing(source):
                 for number, n in enumerate(wanted):
@@ -138,7 +144,7 @@ class Receiver(Session):
         )
         np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
         for part in table:
-            self.channel.send(TABLE, part)
+            self.channel.send(TABLE, part.data)
         decoded = okvs.decode(
             keys,
             step.starts,
@@ -186,5 +192,5 @@ class Receiver(Session):
             bits = np.zeros(len(messages) * bound, np.uint8)
             bits[places] = 1
             for part in bits.reshape(len(messages), bound):
-                self.channel.send(RESULT, np.packbits(part, bitorder="little"))
+                self.channel.send(RESULT, np.packbits(part, bitorder="little").data)
         return index

@@ -155,7 +155,7 @@ class Session(abc.ABC):
         sizes = np.diff(starts.astype(np.int64))
         if int(sizes.max()) > self.keys_bound:
             raise DataError(
-                f"bin {outer}.{int(sizes.argmax())} has {int(sizes.max())} keys and its bound is {self.keys_bound}: the "
+                f"bin {outer}.{int(sizes.argmax())} has {int(sizes.max())} keys, its bound is {self.keys_bound}: the "
                 "rows announced were too few, or somebody chose keys to fill it; start the job anew, with a new work "
                 "directory, for other bins"
             )
