@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from crypsis.cuda import Device
     from cuda_on_cpu.device import ShimDevice
+    from postgres_server import PostgresServer
 
 # `make gpu-check` runs the `gpu` tests where Hypothesis need not be installed.
 if find_spec("hypothesis") is not None:
@@ -31,6 +33,20 @@ def shim_device(request: pytest.FixtureRequest) -> Iterator[ShimDevice]:
 
     with registered(ShimDevice(order=request.param)) as device:
         yield device
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; skips where there can be none."""
+    from postgres_server import NoServer, postgres_server
+
+    pytest.importorskip("adbc_driver_postgresql", reason="needs ADBC: pip install 'crypsis[postgres]'")
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except NoServer as error:
+            pytest.skip(str(error))
+        yield server
 
 
 @pytest.fixture

@@ -277,6 +277,38 @@ def test_products_of_every_count(backend: str) -> None:
 
 
 @every_backend
+def test_products_over_gf64_with_a_pair(backend: str) -> None:
+    for n in range(19):
+        a, pair, add = random_bytes(n, n, 8), random_bytes(200 + n, 16), random_bytes(300 + n, n, 16)
+        wanted = [reference.multiply(number(x), number(y), 64) for x in a for y in pair.reshape(2, 8)]
+        found = bitmatrix.gf64_multiply(a, pair, backend=backend)
+        assert [number(row) for row in found.reshape(-1, 8)] == wanted
+        assert np.array_equal(bitmatrix.gf64_multiply(a, pair.reshape(2, 8), backend=backend), found)
+        sums = bitmatrix.gf64_multiply(a, pair, add=add, backend=backend)
+        assert np.array_equal(sums, found ^ add)
+        assert bitmatrix.gf64_multiply(a, pair, add=add, out=add, backend=backend) is add
+        assert np.array_equal(add, sums)
+    a = np.stack([as_element(x % 2**64, 8) for x in EXTREMES])
+    for one in EXTREMES:
+        pair = as_element(one)
+        wanted = [reference.multiply(number(x), number(y), 64) for x in a for y in pair.reshape(2, 8)]
+        found = bitmatrix.gf64_multiply(a, pair, backend=backend).reshape(-1, 8)
+        assert [number(row) for row in found] == wanted
+
+
+@every_backend
+def test_products_are_added(backend: str) -> None:
+    for n in range(19):
+        a, b, add = random_bytes(n, 3, n, 16)
+        for factor in (b, random_bytes(n, 16)):
+            wanted = bitmatrix.gf128_multiply(a, factor, backend=backend) ^ add
+            assert np.array_equal(bitmatrix.gf128_multiply(a, factor, add=add, backend=backend), wanted)
+            own = add.copy()
+            bitmatrix.gf128_multiply(a, factor, add=own, out=own, backend=backend)
+            assert np.array_equal(own, wanted)
+
+
+@every_backend
 @pytest.mark.parametrize("m", [64, 128])
 def test_inner_products_of_every_count(backend: str, m: int) -> None:
     function = bitmatrix.gf128_inner_product if m == 128 else bitmatrix.gf64_inner_product
@@ -316,6 +348,11 @@ def test_large_batches_and_threads(backend: str) -> None:
         assert np.array_equal(
             bitmatrix.gf64_inner_product(a.reshape(2, n, 8), b.reshape(2, n, 8)[0], **options),
             bitmatrix.gf64_inner_product(a.reshape(2, n, 8), b.reshape(2, n, 8)[0], backend="portable"),
+        )
+        halves = a[:, :8].copy()
+        assert np.array_equal(
+            bitmatrix.gf64_multiply(halves, b[0], add=b, **options),
+            bitmatrix.gf64_multiply(halves, b[0], backend="portable") ^ b,
         )
         powers = bitmatrix.gf128_powers(a[0], n, **options)
         assert np.array_equal(powers[1:], bitmatrix.gf128_multiply(powers[:-1].copy(), a[0]))

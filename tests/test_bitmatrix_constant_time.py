@@ -9,7 +9,7 @@ from crypsis import backends
 from native_programs import Programs, build, needs_linux
 
 BACKENDS = backends.runnable("bitmatrix")
-OPERATIONS = ["transpose", "gf128_multiply", "inner_products", "gf128_powers", "gf2k"]
+OPERATIONS = ["transpose", "gf128_multiply", "gf64_multiply", "inner_products", "gf128_powers", "gf2k"]
 pytestmark = needs_linux
 
 

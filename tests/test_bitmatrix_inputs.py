@@ -20,6 +20,7 @@ def zeros(*shape: int) -> np.ndarray:
 CALLS: dict[str, Callable[..., Any]] = {
     "transpose": lambda **o: bitmatrix.transpose(zeros(16, 3), **o),
     "gf128_multiply": lambda **o: bitmatrix.gf128_multiply(zeros(24, 16)[:3], zeros(16), **o),
+    "gf64_multiply": lambda **o: bitmatrix.gf64_multiply(zeros(3, 8), zeros(16), **o),
     "gf128_inner_product": lambda **o: bitmatrix.gf128_inner_product(zeros(24, 5, 16), zeros(5, 16), **o),
     "gf64_inner_product": lambda **o: bitmatrix.gf64_inner_product(zeros(24, 5, 8), zeros(5, 8), **o),
     "gf128_powers": lambda **o: bitmatrix.gf128_powers(zeros(16), 4, **o),
@@ -75,6 +76,10 @@ def test_options_are_checked(call: Callable[..., Any]) -> None:
         (lambda: bitmatrix.gf128_multiply(zeros(3, 16), zeros(2, 16)), r"b has shape \(2, 16\)"),
         (lambda: bitmatrix.gf128_multiply(zeros(3, 16), zeros(1, 16)), r"b has shape \(1, 16\)"),
         (lambda: bitmatrix.gf128_multiply(zeros(16), zeros(16)), "a has shape"),
+        (lambda: bitmatrix.gf128_multiply(zeros(3, 16), zeros(16), add=zeros(2, 16)), "add has shape"),
+        (lambda: bitmatrix.gf64_multiply(zeros(3, 16), zeros(16)), r"elements has shape \(3, 16\)"),
+        (lambda: bitmatrix.gf64_multiply(zeros(3, 8), zeros(8)), r"pair has shape \(8,\)"),
+        (lambda: bitmatrix.gf64_multiply(zeros(3, 8), zeros(16), add=zeros(3, 8)), "add has shape"),
         (lambda: bitmatrix.gf128_inner_product(zeros(2, 3, 16), zeros(4, 16)), "a has shape"),
         (lambda: bitmatrix.gf128_inner_product(zeros(16), zeros(1, 16)), "a has shape"),
         (lambda: bitmatrix.gf64_inner_product(zeros(2, 16), zeros(2, 16)), r"b has shape \(2, 16\)"),
@@ -131,6 +136,10 @@ def test_outputs_that_overlap_an_input_are_refused() -> None:
         bitmatrix.gf128_multiply(elements[:8], zeros(16), out=elements[:8])
     with pytest.raises(ValueError, match="out overlaps b"):
         bitmatrix.gf128_multiply(zeros(8, 16), elements[0], out=elements[:8])
+    with pytest.raises(ValueError, match="out overlaps add"):
+        bitmatrix.gf128_multiply(zeros(8, 16), zeros(16), add=elements[1:9], out=elements[:8])
+    with pytest.raises(ValueError, match="out overlaps elements"):
+        bitmatrix.gf64_multiply(memory[:64].reshape(8, 8), zeros(16), out=elements[:8])
     with pytest.raises(ValueError, match="out overlaps x"):
         bitmatrix.gf128_powers(memory[16:32], 4, out=elements[:4])
     with pytest.raises(ValueError, match="out overlaps b"):

@@ -63,7 +63,9 @@ def test_failures_against_the_bound_over_many_seeds() -> None:
             n_tables = 40_000_000 // n // 4
             bound = n_tables * 2.0**-security
             sparse, dense = formula(n, security)
-            assert failures(okvs.insecure_parameters(n, sparse, dense), n, n_tables) <= bound + 4 * math.sqrt(bound)
+            assert failures(okvs.insecure_parameters(n, sparse, dense), n, n_tables) <= bound + 4 * math.sqrt(
+                bound
+            )
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_keys_given_twice(backend: str, field: int) -> None:
     table = okvs.encode(keys, bins(600), values, chosen, seed=SEED, backend=backend)
     assert np.array_equal(okvs.decode(keys, bins(600), table, chosen, seed=SEED, backend=backend), values)
     values[599] ^= 1
-    with pytest.raises(EncodeFailure, match="bin 1 of 600 keys .* distinct keys"):
+    with pytest.raises(EncodeFailure, match=r"bin 1 of 600 keys .* distinct keys"):
         okvs.encode(
             np.concatenate([keys[:3], keys]),
             bins(3, 600),
@@ -95,9 +95,7 @@ def test_one_key_many_times_ends_soon(backend: str) -> None:
         keys = np.repeat(random_bytes(3, 1, 16), n, axis=0)
         values = np.repeat(random_bytes(4, 1, 16), n, axis=0)
         table = okvs.encode(keys, bins(n), values, chosen, seed=SEED, backend=backend)
-        assert np.array_equal(
-            okvs.decode(keys, bins(n), table, chosen, seed=SEED, backend=backend), values
-        )
+        assert np.array_equal(okvs.decode(keys, bins(n), table, chosen, seed=SEED, backend=backend), values)
     for n in (okvs.MAX_CORE_ROWS + 1, okvs.MAX_ITEMS):
         keys, values = np.repeat(random_bytes(3, 1, 16), n, axis=0), random_bytes(4, n, 16)
         with pytest.raises(EncodeFailure, match=f"{n} rows are left after peeling, above 1024"):
@@ -112,9 +110,7 @@ def test_dense_columns_alone_and_one_row_too_many(backend: str, field: int) -> N
         chosen = okvs.insecure_parameters(6, 3, dense, field=field)
         keys, values = random_bytes(5, dense + 2, 16), random_bytes(6, dense + 2, chosen.value_bytes)
         for n in range(dense + 2):
-            table = okvs.encode(
-                keys[:n], bins(n), values[:n], chosen, seed=SEED, backend=backend
-            )
+            table = okvs.encode(keys[:n], bins(n), values[:n], chosen, seed=SEED, backend=backend)
             assert np.array_equal(
                 okvs.decode(keys[:n], bins(n), table, chosen, seed=SEED, backend=backend), values[:n]
             )
@@ -135,9 +131,7 @@ def test_cores_that_elimination_solves(backend: str) -> None:
         except EncodeFailure:
             continue
         solved += 1
-        assert np.array_equal(
-            okvs.decode(keys, bins(300), table, chosen, seed=SEED, backend=backend), values
-        )
+        assert np.array_equal(okvs.decode(keys, bins(300), table, chosen, seed=SEED, backend=backend), values)
     assert solved >= 3
 
 
@@ -194,14 +188,22 @@ GOOD: dict[str, Any] = {
         ({"keys": random_bytes(1, 5, 32)[:, ::2]}, ValueError, "keys is not C-contiguous"),
         ({"keys": random_bytes(1, 4, 16)}, ValueError, "values has shape"),
         ({"values": random_bytes(1, 5, 8)}, ValueError, r"values has shape \(5, 8\): give uint8\[5, 16\]"),
-        ({"starts": np.array([0, 5])}, TypeError, "starts is an array of int64: give a NumPy array of uint64"),
+        (
+            {"starts": np.array([0, 5])},
+            TypeError,
+            "starts is an array of int64: give a NumPy array of uint64",
+        ),
         ({"starts": np.zeros(0, np.uint64)}, ValueError, "starts has shape"),
         ({"starts": np.zeros((2, 2), np.uint64)}, ValueError, "starts has shape"),
         ({"starts": bins(2, 2)}, ValueError, "starts ends with 4: there are 5 keys"),
         ({"starts": bins(2, 4)}, ValueError, "starts ends with 6: there are 5 keys"),
         ({"starts": np.array([1, 5], np.uint64)}, ValueError, "starts begins with 1"),
         ({"starts": np.array([0, 4, 3, 5], np.uint64)}, ValueError, "starts falls from 4 to 3 at bin 1"),
-        ({"starts": np.array([0, 2**64 - 1, 5], np.uint64)}, ValueError, "bin 0 has 18446744073709551615 keys"),
+        (
+            {"starts": np.array([0, 2**64 - 1, 5], np.uint64)},
+            ValueError,
+            "bin 0 has 18446744073709551615 keys",
+        ),
         ({"parameters": (1, 2)}, TypeError, "parameters is tuple"),
         ({"parameters": okvs.parameters(2)}, ValueError, "bin 1 has 3 keys: the parameters are for 2"),
         ({"seed": "0" * 16}, TypeError, "seed is str"),
@@ -215,7 +217,9 @@ GOOD: dict[str, Any] = {
 def test_wrong_arguments(changed: dict[str, Any], error: type[Exception], message: str) -> None:
     given = GOOD | changed
     with pytest.raises(error, match=message):
-        okvs.encode(given.pop("keys"), given.pop("starts"), given.pop("values"), given.pop("parameters"), **given)
+        okvs.encode(
+            given.pop("keys"), given.pop("starts"), given.pop("values"), given.pop("parameters"), **given
+        )
 
 
 @pytest.mark.parametrize(
@@ -267,6 +271,10 @@ def test_parameters_below_the_formula_are_refused_but_under_their_name() -> None
     for sparse, dense in ((chosen.sparse - 1, chosen.dense), (chosen.sparse, chosen.dense - 1)):
         with pytest.raises(ValueError, match=r"use parameters\(\)"):
             okvs.Parameters(*given, sparse, dense)
-    for sparse, dense, message in ((2, 1, "sparse is 2"), (3, 0, "dense is 0"), (1 << 16, 1, "sparse is 65536")):
+    for sparse, dense, message in (
+        (2, 1, "sparse is 2"),
+        (3, 0, "dense is 0"),
+        (1 << 16, 1, "sparse is 65536"),
+    ):
         with pytest.raises(ValueError, match=message):
             okvs.insecure_parameters(10, sparse, dense)

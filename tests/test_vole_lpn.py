@@ -101,11 +101,49 @@ def test_expand_convolute_is_the_reference(backend, log_code, n, weight):
     assert np.array_equal(outs[1], alone)
 
 
-def test_a_large_code_is_the_same_everywhere():
+@pytest.mark.parametrize(
+    ("log_code", "n", "weight"), [(6, 40, 7), (7, 64, 21), (10, 513, 7), (9, 5, 1), (8, 77, 40)]
+)
+def test_expand_convolute_over_gf64_is_the_reference(backend, log_code, n, weight):
+    """Pairs are two codes of single elements; one vector of each kind at a time, or two of one kind."""
+    pairs, singles = random_blocks(1 << log_code), random_blocks(1 << log_code, 6)[:, :8].copy()
+
+    def expected(elements):
+        values = [int.from_bytes(row.tobytes(), "little") for row in elements]
+        out = lpn.expand_convolute(aes.encrypt, SEED.tobytes(), values, weight, n, 64)
+        return np.frombuffer(b"".join(v.to_bytes(8, "little") for v in out), np.uint8).reshape(-1, 8)
+
+    def code(*vectors, threads=1):
+        outs = [np.empty((n, vector.shape[1]), np.uint8) for vector in vectors]
+        second = (vectors[1].copy(), outs[1]) if len(vectors) == 2 else None
+        vole.expand_convolute(
+            SEED,
+            vectors[0].copy(),
+            outs[0],
+            weight=weight,
+            field=64,
+            second=second,
+            backend=backend,
+            threads=threads,
+        )
+        return outs
+
+    of_pairs = np.concatenate([expected(pairs[:, :8]), expected(pairs[:, 8:])], axis=1)
+    of_singles = expected(singles)
+    assert np.array_equal(code(pairs)[0], of_pairs)
+    assert np.array_equal(code(singles)[0], of_singles)
+    for vectors in ((pairs, singles), (singles, pairs), (pairs, pairs), (singles, singles)):
+        wanted = [of_pairs if vector is pairs else of_singles for vector in vectors]
+        assert all(map(np.array_equal, code(*vectors, threads=2), wanted))
+
+
+@pytest.mark.parametrize(("field", "width"), [(128, 16), (64, 16), (64, 8)])
+def test_a_large_code_is_the_same_everywhere(field, width):
     outs = []
     for backend in BACKENDS:
-        vector, out = random_blocks(1 << 14), np.empty((20_000, 16), np.uint8)
-        vole.expand_convolute(SEED, vector, out, weight=7, backend=backend, threads=2)
+        vector = random_blocks(1 << 14)[:, :width].copy()
+        out = np.empty((20_000, width), np.uint8)
+        vole.expand_convolute(SEED, vector, out, weight=7, field=field, backend=backend, threads=2)
         outs.append(out)
     assert all(np.array_equal(out, outs[0]) for out in outs)
 
@@ -134,6 +172,21 @@ def test_encoders_equal_their_dense_matrix():
     )
 
 
+def rank_over_bits(rows):
+    bits = np.unpackbits(rows, axis=1).astype(int)
+    rank = 0
+    for column in range(bits.shape[1]):
+        pivots = np.nonzero(bits[rank:, column])[0]
+        if not len(pivots):
+            continue
+        bits[[rank, rank + pivots[0]]] = bits[[rank + pivots[0], rank]]
+        others = np.nonzero(bits[:, column])[0]
+        others = others[others != rank]
+        bits[others] ^= bits[rank]
+        rank += 1
+    return rank
+
+
 def test_the_code_is_linear_over_the_field_and_not_over_bits_only():
     """Scaling commutes; and 16 noise values do not keep the outputs in the span of 16 bits' combinations, which would
     give the noise's places away to linear algebra [MK90]."""
@@ -146,18 +199,22 @@ def test_the_code_is_linear_over_the_field_and_not_over_bits_only():
     assert np.array_equal(scaled, bitmatrix.gf128_multiply(code(vector), factor))
     sparse = np.zeros((1 << 10, 16), np.uint8)
     sparse[::64] = random_blocks(16)
-    bits = np.unpackbits(code(sparse), axis=1).astype(int)
-    rank = 0
-    for column in range(128):
-        pivots = np.nonzero(bits[rank:, column])[0]
-        if not len(pivots):
-            continue
-        bits[[rank, rank + pivots[0]]] = bits[[rank + pivots[0], rank]]
-        others = np.nonzero(bits[:, column])[0]
-        others = others[others != rank]
-        bits[others] ^= bits[rank]
-        rank += 1
-    assert rank == 128
+    assert rank_over_bits(code(sparse)) == 128
+
+
+def test_the_code_is_linear_over_gf64_and_not_over_bits_only():
+    """The code of the single elements times a pair is the code of the pairs; and as above, with 8 noise values."""
+    singles, pair = random_blocks(64)[:, :8].copy(), random_blocks(1, 9)[0]
+
+    def code(x):
+        out = np.empty((300, x.shape[1]), np.uint8)
+        return vole.expand_convolute(SEED, x.copy(), out, weight=7, field=64)
+
+    scaled = code(bitmatrix.gf64_multiply(singles, pair))
+    assert np.array_equal(scaled, bitmatrix.gf64_multiply(code(singles), pair))
+    sparse = np.zeros((1 << 10, 8), np.uint8)
+    sparse[::128] = random_blocks(8)[:, :8]
+    assert rank_over_bits(code(sparse)) == 64
 
 
 @settings(max_examples=25, deadline=None)
@@ -175,12 +232,13 @@ def test_encoders_are_linear(first, second, backend):
     assert np.array_equal(primal(a) ^ primal(b), primal(a ^ b))
 
 
-def test_convolutions_reach_every_place():
+@pytest.mark.parametrize(("field", "width"), [(128, 16), (64, 8)])
+def test_convolutions_reach_every_place(field, width):
     """A single one near either end must not stay short: the two convolutions wrap around."""
     for place in (0, 500, 1023):
-        unit = np.zeros((1024, 16), np.uint8)
+        unit = np.zeros((1024, width), np.uint8)
         unit[place] = 1
-        vole.expand_convolute(SEED, unit, np.empty((1, 16), np.uint8), weight=7)
+        vole.expand_convolute(SEED, unit, np.empty((1, width), np.uint8), weight=7, field=field)
         assert min(unit[:512].any(axis=1).mean(), unit[512:].any(axis=1).mean()) > 0.95
 
 
@@ -209,6 +267,9 @@ def test_noise_trees(backend, depth):
     assert np.array_equal(leaves ^ other, np.where(noise.reshape(-1, 1), delta, 0))
     placed = vole.place_noise(places, seeds, depth, np.empty_like(leaves), backend=backend)
     assert np.array_equal(placed, np.where(noise[:, :, None], seeds[:, None], 0).reshape(-1, 16))
+    halves = seeds[:, :8].copy()
+    placed = vole.place_noise(places, halves, depth, np.empty((n << depth, 8), np.uint8), backend=backend)
+    assert np.array_equal(placed, np.where(noise[:, :, None], halves[:, None], 0).reshape(-1, 8))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 6, 10])
@@ -271,6 +332,11 @@ def test_wrong_arguments_of_the_primal_encoder(change, error):
         ({"weight": 7.0}, TypeError),
         ({"out": np.zeros(16, np.uint8)}, ValueError),
         ({"second": (np.zeros((32, 16), np.uint8), np.zeros((4, 16), np.uint8))}, ValueError),
+        ({"second": (np.zeros((64, 8), np.uint8), np.zeros((4, 8), np.uint8))}, ValueError),
+        ({"field": 32}, ValueError),
+        ({"vector": np.zeros((64, 8), np.uint8)}, ValueError),
+        ({"field": 64, "vector": np.zeros((64, 4), np.uint8)}, ValueError),
+        ({"field": 64, "out": np.zeros((4, 8), np.uint8)}, ValueError),
     ],
 )
 def test_wrong_arguments_of_the_dual_encoder(change, error):
@@ -279,7 +345,7 @@ def test_wrong_arguments_of_the_dual_encoder(change, error):
         "out": np.zeros((4, 16), np.uint8),
         "weight": 7,
     } | change
-    with pytest.raises(error, match=next(iter(change))):
+    with pytest.raises(error, match=list(change)[-1]):
         vole.expand_convolute(SEED, arguments.pop("vector"), arguments.pop("out"), **arguments)
 
 

@@ -255,6 +255,16 @@ class _Bitmatrix:
         self,
         a: npt.NDArray[np.uint8],
         b: npt.NDArray[np.uint8],
+        add: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.uint8],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def gf64_multiply(
+        self,
+        elements: npt.NDArray[np.uint8],
+        pair: npt.NDArray[np.uint8],
+        add: npt.NDArray[np.uint8] | None,
         out: npt.NDArray[np.uint8],
         backend: str,
         threads: int,
@@ -424,6 +434,7 @@ class _Vole:
         out: npt.NDArray[np.uint8],
         vector2: npt.NDArray[np.uint8] | None,
         out2: npt.NDArray[np.uint8] | None,
+        field: int,
         backend: str,
         threads: int,
     ) -> None: ...

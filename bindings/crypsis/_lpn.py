@@ -150,12 +150,14 @@ def place_noise(
 ) -> ByteArray:
     """out, uint8[n * 2^depth, 16]: zero but for values[i] (uint8[n, 16]) at positions[i] of piece i of 2^depth blocks.
 
-    Neither branch nor address depends on a position. Raises TypeError, ValueError, BackendUnavailable.
+    Values and blocks may have 8 bytes instead. Neither branch nor address depends on a position. Raises TypeError,
+    ValueError, BackendUnavailable.
     """
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
     positions = _positions(positions, depth)
-    values = _blocks("values", values, len(positions))
-    out = _written("out", out, (len(positions) << depth, _BLOCK))
+    width = _width("values", values)
+    values = _blocks("values", values, len(positions), width)
+    out = _written("out", out, (len(positions) << depth, width))
     _apart(positions=positions, values=values, out=out)
     _core.vole.place_noise(
         positions, values, depth, out, _arguments.backend(backend), _arguments.threads(threads)
@@ -214,6 +216,7 @@ def expand_convolute(
     out: ByteArray,
     *,
     weight: int,
+    field: int = 128,
     second: tuple[ByteArray, ByteArray] | None = None,
     backend: str | None = None,
     threads: int | None = None,
@@ -221,21 +224,26 @@ def expand_convolute(
     """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/LPN_NOTES.md defines it.
 
     seed: uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
-    weight: blocks of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. second: (vector, out) of the same
-    shapes, for the same code in less than twice the time. Constant-time in the blocks. The convolution runs on one
-    thread. Raises TypeError, ValueError, BackendUnavailable.
+    weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. field: 128, or 64: then a vector
+    and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single ones. second: (vector, out) of
+    as many rows, for the same code in less than twice the time. Constant-time in the elements. The convolution runs on
+    one thread. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
-    vector = _written("vector", vector, (_length(vector), _BLOCK))
+    if field not in (64, 128):
+        raise ValueError(f"field is {field!r}: use 128 or 64")
+    width = _width("vector", vector) if field == 64 else _BLOCK
+    vector = _written("vector", vector, (_length(vector), width))
     log_code = _log_of("vector", len(vector), MIN_LOG_CODE)
     weight = _arguments.integer("weight", weight, 1, MAX_EXPANDER_WEIGHT)
-    out = _written("out", out, (_length(out), _BLOCK))
+    out = _written("out", out, (_length(out), width))
     vector2, out2 = (None, None) if second is None else second
     if second is None:
         _apart(seed=seed, vector=vector, out=out)
     else:
-        vector2 = _written("second[0]", vector2, vector.shape)
-        out2 = _written("second[1]", out2, out.shape)
+        width = _width("second[0]", vector2) if field == 64 else _BLOCK
+        vector2 = _written("second[0]", vector2, (len(vector), width))
+        out2 = _written("second[1]", out2, (len(out), width))
         _apart(seed=seed, vector=vector, out=out, vector2=vector2, out2=out2)
     _core.vole.expand_convolute(
         seed,
@@ -245,6 +253,7 @@ def expand_convolute(
         out,
         vector2,
         out2,
+        field,
         _arguments.backend(backend),
         _arguments.threads(threads),
     )
@@ -285,10 +294,15 @@ def _seed(seed: Any) -> ByteArray:
     return np.ascontiguousarray(seed)
 
 
-def _blocks(name: str, value: Any, n: int | None = None) -> ByteArray:
+def _width(name: str, value: Any) -> int:
+    """Bytes of an element: 8 in rows of 8, else 16."""
+    return 8 if _arguments.array(name, value).shape[1:] == (8,) else _BLOCK
+
+
+def _blocks(name: str, value: Any, n: int | None = None, width: int = _BLOCK) -> ByteArray:
     value = _arguments.array(name, value)
-    if value.ndim != 2 or value.shape[1] != _BLOCK or (n is not None and len(value) != n):
-        raise ValueError(f"{name} has shape {value.shape}: give uint8[{'n' if n is None else n}, {_BLOCK}]")
+    if value.ndim != 2 or value.shape[1] != width or (n is not None and len(value) != n):
+        raise ValueError(f"{name} has shape {value.shape}: give uint8[{'n' if n is None else n}, {width}]")
     return np.ascontiguousarray(value)
 
 

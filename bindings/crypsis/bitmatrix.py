@@ -99,19 +99,50 @@ def unpack_bits(packed: Bytes, n_bits: int | None = None, *, out: Bytes | None =
 
 
 def gf128_multiply(
-    a: Bytes, b: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
+    a: Bytes,
+    b: Bytes,
+    *,
+    add: Bytes | None = None,
+    out: Bytes | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
 ) -> Bytes:
-    """Products in GF(2^128), `uint8[n, 16]`.
+    """Products in GF(2^128), `uint8[n, 16]`: a b, or add + a b.
 
     a: `uint8[n, 16]`. b: `uint8[n, 16]`, or `uint8[16]`, one factor for all (such as Delta). n may be 0; `a` and `b`
-    may be the same array.
+    may be the same array. add: `uint8[n, 16]`, summands; with the same array as `out`, products are added in place.
     """
     a, b = _elements("a", a, ELEMENT_BYTES), _array("b", b)
     if b.shape not in (a.shape, (ELEMENT_BYTES,)):
         raise ValueError(f"b has shape {b.shape}: give uint8[16], or {a.shape} as a has it")
-    result = _output(out, a.shape, a=a, b=b)
+    add = _summand(add, a.shape)
+    result = _output(out, a.shape, a=a, b=b, **_apart_from(out, add))
     # One factor and one element look alike below, where either reading has the same answer.
-    _core.bitmatrix.gf128_multiply(a, b, result, *_options(backend, threads))
+    _core.bitmatrix.gf128_multiply(a, b, add, result, *_options(backend, threads))
+    return result
+
+
+def gf64_multiply(
+    elements: Bytes,
+    pair: Bytes,
+    *,
+    add: Bytes | None = None,
+    out: Bytes | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Bytes:
+    """Each element of GF(2^64) times the two of `pair`: `uint8[n, 8]`, `uint8[16]` or `uint8[2, 8]` -> `uint8[n, 16]`.
+
+    Bytes 0 to 7 of a result are the product with the first of the pair, 8 to 15 that with the second. add: as for
+    `gf128_multiply`. n may be 0.
+    """
+    elements, pair = _elements("elements", elements, 8), _array("pair", pair)
+    if pair.shape not in ((16,), (2, 8)):
+        raise ValueError(f"pair has shape {pair.shape}: give uint8[16] or uint8[2, 8]")
+    shape = (len(elements), 16)
+    add = _summand(add, shape)
+    result = _output(out, shape, elements=elements, pair=pair, **_apart_from(out, add))
+    _core.bitmatrix.gf64_multiply(elements, pair, add, result, *_options(backend, threads))
     return result
 
 
@@ -317,6 +348,22 @@ def _check_range(name: str, values: Bytes, bound: int) -> None:
     """No value at or above `bound`; the message names no value, which may be secret."""
     if bound < 256 and values.size and values.max() >= bound:
         raise ValueError(f"{name} holds a value above {bound - 1}: give 0 to {bound - 1}")
+
+
+def _summand(add: Any, shape: tuple[int, ...]) -> Bytes | None:
+    if add is None:
+        return None
+    array = _array("add", add)
+    if array.shape != shape:
+        raise ValueError(f"add has shape {array.shape}: give uint8{list(shape)}")
+    return array
+
+
+def _apart_from(out: Any, add: Bytes | None) -> dict[str, Bytes]:
+    """`add` as an input of `_output` unless it is the very memory of `out`."""
+    if add is None or (isinstance(out, np.ndarray) and out.ctypes.data == add.ctypes.data):
+        return {}
+    return {"add": add}
 
 
 def _output(out: Bytes | None, shape: tuple[int, ...], **inputs: Bytes) -> Bytes:

@@ -5,12 +5,12 @@
     table = okvs.encode(keys, starts, values, chosen, seed=seed)
     values = okvs.decode(keys, starts, table, chosen, seed=seed)
 
-A table is a vector of field elements; the value of a key is the sum of three sparse columns and of a few dense ones times
-powers of an element r of the key. Decoding is linear: decode(a ^ b) = decode(a) ^ decode(b). Keys come in bins whose
-tables are independent and stay in a core's cache. csrc/okvs/NOTES.md has the exact definition and the probability of
-failure. Every backend gives the same bytes.
+A table is a vector of field elements; the value of a key is the sum of three sparse columns and of a few dense ones
+times powers of an element r of the key. Decoding is linear: decode(a ^ b) = decode(a) ^ decode(b). Keys come in bins
+whose tables are independent and stay in a core's cache. csrc/okvs/NOTES.md has the exact definition and the probability
+of failure. Every backend gives the same bytes.
 
-Not constant-time: addresses and branches depend on the keys. Give keyed digests of one's own items, and keep them local.
+Not constant-time: addresses and branches depend on the keys. Give keyed digests of one's own items; keep them local.
 """
 
 from __future__ import annotations
@@ -127,12 +127,12 @@ def encode(
     backend: str | None = None,
     threads: int | None = None,
 ) -> ByteArray:
-    """Tables that decode to `values` at `keys`: `uint8[n, 16]`, `uint8[n, field / 8]` -> `uint8[b, columns, field / 8]`.
+    """Tables that decode to `values` at `keys`: uint8[n, 16], uint8[n, field / 8] -> uint8[b, columns, field / 8].
 
     Bin i is keys[starts[i]:starts[i + 1]], at most n_items distinct keys; starts is uint64[b + 1] from 0 to n, b any
-    number of the n_bins. seed: 16 bytes, which the decoder needs too; independent of the keys. Columns that no key binds
-    are zero, or taken from `fill`, uint8[b, columns, field / 8]: random ones make the table of random values independent
-    of the keys. out may overlap no input; after an EncodeFailure its contents mean nothing.
+    number of the n_bins. seed: 16 bytes, which the decoder needs too; chosen independently of the keys. Columns that no
+    key binds are zero, or taken from `fill`, uint8[b, columns, field / 8]: with a random fill, a table of random values
+    tells nothing of the keys. out may overlap no input; after an EncodeFailure its contents mean nothing.
 
     Raises TypeError, ValueError, BackendUnavailable; EncodeFailure naming the bin, with probability below
     2^-statistical for all bins of distinct keys. Keys given twice raise it too, unless their values are equal. Not
@@ -234,9 +234,7 @@ def _seed(seed: Any) -> bytes:
     return seed
 
 
-def _output(
-    out: ByteArray | None, shape: tuple[int, ...], **inputs: npt.NDArray[Any] | None
-) -> ByteArray:
+def _output(out: ByteArray | None, shape: tuple[int, ...], **inputs: npt.NDArray[Any] | None) -> ByteArray:
     if out is None:
         return np.empty(shape, np.uint8)
     out = _arguments.output(out, shape)

@@ -3,6 +3,8 @@
 // again here.
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "arrays.h"
 #include "bitmatrix/bitmatrix.h"
 
@@ -35,15 +37,34 @@ void transpose(const ByteArray& bits, std::size_t n_rows, std::size_t n_columns,
   bitmatrix::transpose(bits.data(), n_rows, n_columns, to, {backend, threads});
 }
 
-void gf128_multiply(const ByteArray& a, const ByteArray& b, ByteArray& out, const std::string& backend,
-                    int threads) {
+const std::uint8_t* check_summand(const std::optional<ByteArray>& add, std::size_t n_bytes) {
+  if (!add) return nullptr;
+  check_size(*add, "add", n_bytes);
+  return add->data();
+}
+
+void gf128_multiply(const ByteArray& a, const ByteArray& b, const std::optional<ByteArray>& add,
+                    ByteArray& out, const std::string& backend, int threads) {
   const auto n = static_cast<std::size_t>(a.size()) / kElement;
   check_size(a, "a", n * kElement);
   check_size(out, "out", n * kElement);
   const bool broadcast = check_factor(b, n * kElement, kElement);
+  const std::uint8_t* const summand = check_summand(add, n * kElement);
   std::uint8_t* const to = out.mutable_data();
   const py::gil_scoped_release unlocked;
-  bitmatrix::gf128_multiply(a.data(), b.data(), broadcast, n, to, {backend, threads});
+  bitmatrix::gf128_multiply(a.data(), b.data(), broadcast, summand, n, to, {backend, threads});
+}
+
+void gf64_multiply(const ByteArray& elements, const ByteArray& pair, const std::optional<ByteArray>& add,
+                   ByteArray& out, const std::string& backend, int threads) {
+  const auto n = static_cast<std::size_t>(elements.size()) / 8;
+  check_size(elements, "elements", n * 8);
+  check_size(pair, "pair", kElement);
+  check_size(out, "out", n * kElement);
+  const std::uint8_t* const summand = check_summand(add, n * kElement);
+  std::uint8_t* const to = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  bitmatrix::gf64_multiply(elements.data(), pair.data(), summand, n, to, {backend, threads});
 }
 
 template <std::size_t kBytes, auto kFunction>
@@ -124,7 +145,10 @@ void bind_bitmatrix(py::module_& module) {
   module.def("backends", &bitmatrix::backends);
   module.def("transpose", &transpose, plain("bits"), py::arg("n_rows"), py::arg("n_columns"), plain("out"),
              backend, threads);
-  module.def("gf128_multiply", &gf128_multiply, plain("a"), plain("b"), plain("out"), backend, threads);
+  module.def("gf128_multiply", &gf128_multiply, plain("a"), plain("b"), plain("add"), plain("out"), backend,
+             threads);
+  module.def("gf64_multiply", &gf64_multiply, plain("elements"), plain("pair"), plain("add"), plain("out"),
+             backend, threads);
   module.def("gf128_inner_product", &inner_product<kElement, bitmatrix::gf128_inner_product>, plain("a"),
              plain("b"), plain("out"), backend, threads);
   module.def("gf64_inner_product", &inner_product<8, bitmatrix::gf64_inner_product>, plain("a"), plain("b"),

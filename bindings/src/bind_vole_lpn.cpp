@@ -63,7 +63,8 @@ void place_noise(const PositionArray& positions, const ByteArray& values, unsign
   const std::uint8_t* const from = values.data();
   std::uint8_t* const to = out.mutable_data();
   const py::gil_scoped_release release;
-  vole::place_noise({backend, threads}, at, from, n_trees, depth, to);
+  const auto width = static_cast<std::size_t>(out.shape(1));
+  vole::place_noise({backend, threads}, at, from, width, n_trees, depth, to);
 }
 
 void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArray& table, unsigned log_table,
@@ -88,15 +89,18 @@ void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned l
 
 void expand_convolute(const ByteArray& seed, ByteArray& vector, unsigned log_code, std::size_t weight,
                       ByteArray& out, std::optional<ByteArray> vector2, std::optional<ByteArray> out2,
-                      const std::string& backend, int threads) {
+                      int field, const std::string& backend, int threads) {
   const auto n_out = static_cast<std::size_t>(out.shape(0));
   const std::uint8_t* const key = seed.data();
-  std::uint8_t* const x = vector.mutable_data();
-  std::uint8_t* const to = out.mutable_data();
-  vole::SecondVector second;
-  if (vector2 && out2) second = {vector2->mutable_data(), out2->mutable_data()};
+  const vole::CodeVector first{vector.mutable_data(), out.mutable_data(),
+                               static_cast<std::size_t>(out.shape(1))};
+  vole::CodeVector second;
+  if (vector2 && out2) {
+    second = {vector2->mutable_data(), out2->mutable_data(), static_cast<std::size_t>(out2->shape(1))};
+  }
+  const auto chosen = field == 128 ? vole::CodeField::k128 : vole::CodeField::k64;
   const py::gil_scoped_release release;
-  vole::expand_convolute({backend, threads}, key, x, log_code, weight, n_out, to, second);
+  vole::expand_convolute({backend, threads}, chosen, key, log_code, weight, n_out, first, second);
 }
 
 std::size_t measure_gather(const ByteArray& table, unsigned log_table, std::size_t n_rows,
@@ -129,8 +133,8 @@ void bind_vole_lpn(py::module_& module) {
   module.def("primal_positions", &primal_positions, array("seed"), py::arg("first_row"), py::arg("log_table"),
              array("positions"), py::arg("backend"));
   module.def("expand_convolute", &expand_convolute, array("seed"), array("vector"), py::arg("log_code"),
-             py::arg("weight"), array("out"), array("vector2"), array("out2"), py::arg("backend"),
-             py::arg("threads"));
+             py::arg("weight"), array("out"), array("vector2"), array("out2"), py::arg("field"),
+             py::arg("backend"), py::arg("threads"));
   module.def("measure_gather", &measure_gather, array("table"), py::arg("log_table"), py::arg("n_rows"),
              py::arg("repeats"), py::arg("backend"));
 }

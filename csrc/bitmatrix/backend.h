@@ -11,9 +11,9 @@ namespace {
 
 template <class T, class G>
 constexpr Impl make_impl(std::string_view name, FeatureSet needs) {
-  return {{name, needs},         transpose_tiles<T>, gf128_multiply<G>, gf128_inner_product<G>,
-          gf64_inner_product<G>, gf128_powers<G>,    gf2k_multiply,     gf2k_multiply_sliced,
-          pack_elements,         unpack_elements};
+  return {{name, needs},          transpose_tiles<T>,    gf128_multiply<G>, gf64_multiply<G>,
+          gf128_inner_product<G>, gf64_inner_product<G>, gf128_powers<G>,   gf2k_multiply,
+          gf2k_multiply_sliced,   pack_elements,         unpack_elements};
 }
 
 }  // namespace

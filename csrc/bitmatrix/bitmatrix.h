@@ -30,9 +30,9 @@ void transpose(const std::uint8_t* bits, std::size_t n_rows, std::size_t n_colum
 // integer is the coefficient of x^i.
 inline constexpr std::size_t kElementBytes = 16;
 
-// out[i] = a[i] b[i], or a[i] b[0] where `broadcast`.
-void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, bool broadcast, std::size_t n,
-                    std::uint8_t* out, const Options& options);
+// out[i] = a[i] b[i], or a[i] b[0] where `broadcast`; plus summand[i] unless that is nullptr. `summand` may be `out`.
+void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, bool broadcast, const std::uint8_t* summand,
+                    std::size_t n, std::uint8_t* out, const Options& options);
 
 // out[r] = sum over i of a[r n + i] b[i], for n_rows rows of n elements.
 void gf128_inner_product(const std::uint8_t* a, std::size_t n_rows, std::size_t n, const std::uint8_t* b,
@@ -44,6 +44,10 @@ void gf128_powers(const std::uint8_t* x, std::size_t n, std::uint8_t* out, const
 // The same over GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), elements of 8 bytes.
 void gf64_inner_product(const std::uint8_t* a, std::size_t n_rows, std::size_t n, const std::uint8_t* b,
                         std::uint8_t* out, const Options& options);
+
+// out[i] = (a[i] pair[0], a[i] pair[1]) over GF(2^64): elements of 8 bytes to two of them; summand as above.
+void gf64_multiply(const std::uint8_t* a, const std::uint8_t* pair, const std::uint8_t* summand,
+                   std::size_t n, std::uint8_t* out, const Options& options);
 
 // GF(2^k), k = 1 to 8, by the polynomials in small_field.h. Elements in bytes (the bits above k are ignored):
 // out[i] = a[i] b[i], or a[i] b[0] where `broadcast`.

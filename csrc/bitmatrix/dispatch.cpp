@@ -87,13 +87,23 @@ void transpose(const std::uint8_t* bits, std::size_t n_rows, std::size_t n_colum
                [&](std::size_t begin, std::size_t end) { impl.transpose_tiles(matrix, begin, end); });
 }
 
-void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, bool broadcast, std::size_t n,
-                    std::uint8_t* out, const Options& options) {
+void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, bool broadcast, const std::uint8_t* summand,
+                    std::size_t n, std::uint8_t* out, const Options& options) {
   const Impl& impl = select(options);
   const int threads = resolve_threads(options.threads);
   parallel_for(n, kGrainElements, threads, [&](std::size_t begin, std::size_t end) {
-    impl.gf128_multiply(a + 16 * begin, broadcast ? b : b + 16 * begin, broadcast ? 0 : 1, end - begin,
-                        out + 16 * begin);
+    impl.gf128_multiply(a + 16 * begin, broadcast ? b : b + 16 * begin, broadcast ? 0 : 1,
+                        summand == nullptr ? nullptr : summand + 16 * begin, end - begin, out + 16 * begin);
+  });
+}
+
+void gf64_multiply(const std::uint8_t* a, const std::uint8_t* pair, const std::uint8_t* summand,
+                   std::size_t n, std::uint8_t* out, const Options& options) {
+  const Impl& impl = select(options);
+  const int threads = resolve_threads(options.threads);
+  parallel_for(n, kGrainElements, threads, [&](std::size_t begin, std::size_t end) {
+    impl.gf64_multiply(a + 8 * begin, pair, summand == nullptr ? nullptr : summand + 16 * begin, end - begin,
+                       out + 16 * begin);
   });
 }
 

@@ -18,17 +18,34 @@ struct Padded {
   Padded(const std::uint8_t* from, std::size_t n_bytes) { std::memcpy(bytes, from, n_bytes); }
 };
 
+// out[at, at + 16 kLanes) = product, plus what is there in `summand` unless that is nullptr. `summand` may be `out`.
 template <class G>
-void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, std::size_t b_step, std::size_t n,
-                    std::uint8_t* out) {
+[[gnu::always_inline]] inline void put_sum(typename G::Vector product, const std::uint8_t* summand,
+                                           std::size_t at, std::uint8_t* out) {
+  G::store(out + at, summand == nullptr ? product : G::add(product, G::load(summand + at)));
+}
+template <class G>
+[[gnu::always_inline]] inline void put_last_sum(typename G::Vector product, const std::uint8_t* summand,
+                                                std::size_t at, std::size_t n_bytes, std::uint8_t* out) {
+  Padded<G> sum(summand == nullptr ? out : summand + at, summand == nullptr ? 0 : n_bytes);
+  const WipeGuard wipe(sum);
+  put_sum<G>(product, sum.bytes, 0, sum.bytes);
+  std::memcpy(out + at, sum.bytes, n_bytes);
+}
+
+template <class G>
+void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, std::size_t b_step,
+                    const std::uint8_t* summand, std::size_t n, std::uint8_t* out) {
   constexpr std::size_t kBytes = 16 * G::kLanes;
   const std::size_t n_bytes = 16 * n, whole = n_bytes - n_bytes % kBytes, rest = n_bytes - whole;
   if (b_step == 0) {
     const typename G::Vector factor = G::broadcast(b);
-    for (std::size_t at = 0; at < whole; at += kBytes) G::store(out + at, G::mul(G::load(a + at), factor));
+    for (std::size_t at = 0; at < whole; at += kBytes) {
+      put_sum<G>(G::mul(G::load(a + at), factor), summand, at, out);
+    }
   } else {
     for (std::size_t at = 0; at < whole; at += kBytes) {
-      G::store(out + at, G::mul(G::load(a + at), G::load(b + at)));
+      put_sum<G>(G::mul(G::load(a + at), G::load(b + at)), summand, at, out);
     }
   }
   if (rest == 0) return;
@@ -37,8 +54,23 @@ void gf128_multiply(const std::uint8_t* a, const std::uint8_t* b, std::size_t b_
   Padded<G> factors(b_step == 0 ? b : b + whole, b_step == 0 ? 16 : rest);
   const WipeGuard wipe_factors(factors);
   const typename G::Vector factor = b_step == 0 ? G::broadcast(b) : G::load(factors.bytes);
-  G::store(last.bytes, G::mul(G::load(last.bytes), factor));
-  std::memcpy(out + whole, last.bytes, rest);
+  put_last_sum<G>(G::mul(G::load(last.bytes), factor), summand, whole, rest, out);
+}
+
+// Each element of GF(2^64) times the two of `pair`.
+template <class G>
+void gf64_multiply(const std::uint8_t* a, const std::uint8_t* pair, const std::uint8_t* summand,
+                   std::size_t n, std::uint8_t* out) {
+  constexpr std::size_t kBytes = 16 * G::kLanes;
+  const std::size_t n_bytes = 16 * n, whole = n_bytes - n_bytes % kBytes, rest = n_bytes - whole;
+  const typename G::Vector factors = G::broadcast(pair);
+  for (std::size_t at = 0; at < whole; at += kBytes) {
+    put_sum<G>(G::mul64(G::load_low(a + at / 2), factors), summand, at, out);
+  }
+  if (rest == 0) return;
+  Padded<G> last(a + whole / 2, rest / 2);
+  const WipeGuard wipe(last);
+  put_last_sum<G>(G::mul64(G::load_low(last.bytes), factors), summand, whole, rest, out);
 }
 
 // Calls add(a vector, b vector) over both arrays of n_bytes, zeros after the end.

@@ -68,6 +68,20 @@ struct Gf128Pclmul {
   [[gnu::always_inline]] static void accumulate64(Sum64& sum, __m128i a, __m128i b) {
     sum.value = add(sum.value, add(_mm_clmulepi64_si128(a, b, 0x00), _mm_clmulepi64_si128(a, b, 0x11)));
   }
+  [[gnu::always_inline]] static __m128i load_low(const std::uint8_t* from) {
+    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  }
+  [[gnu::always_inline]] static __m128i mul64(__m128i a, __m128i b) {
+    const __m128i first = _mm_clmulepi64_si128(a, b, 0x00), second = _mm_clmulepi64_si128(a, b, 0x10);
+    const __m128i low = _mm_unpacklo_epi64(first, second), high = _mm_unpackhi_epi64(first, second);
+    // high (x^4 + x^3 + x + 1), and once more what that has above x^63.
+    const __m128i above =
+        add(_mm_srli_epi64(high, 63), add(_mm_srli_epi64(high, 61), _mm_srli_epi64(high, 60)));
+    const __m128i folded = add(high, above);
+    const __m128i shifted =
+        add(_mm_slli_epi64(folded, 1), add(_mm_slli_epi64(folded, 3), _mm_slli_epi64(folded, 4)));
+    return add(add(low, folded), shifted);
+  }
   [[gnu::always_inline]] static std::uint64_t reduce64(const Sum64& sum) {
     const __m128i r = _mm_set_epi64x(0, 0x1b);  // x^64 = x^4 + x^3 + x + 1
     const __m128i once = _mm_clmulepi64_si128(sum.value, r, 0x01);

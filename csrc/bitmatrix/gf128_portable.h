@@ -9,7 +9,9 @@
 //   Sum, of products that are not reduced yet: Sum() is zero; accumulate(sum, a, b) adds a b, any number of
 //     times; reduce(sum) is the Vector of the lanes' sums; reduce_lanes(sum, out16) adds the lanes too
 // and, over GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), a Vector seen as 2 kLanes elements of 8 bytes:
-//   Sum64; accumulate64(sum, a, b); reduce64(sum) is the 64-bit sum of all products.
+//   Sum64; accumulate64(sum, a, b); reduce64(sum) is the 64-bit sum of all products;
+//   load_low(from): kLanes elements of 8 bytes, each in the lower half of a lane, the upper one undefined;
+//   mul64(a, b): (a_low b_low, a_low b_high) in each lane.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -76,6 +78,10 @@ struct Gf128Portable {
 
   static void accumulate64(Sum64& sum, Vector a, Vector b) {
     sum.value ^= carryless(a.low, b.low) ^ carryless(a.high, b.high);
+  }
+  static Vector load_low(const std::uint8_t* from) { return {load_le64(from), 0}; }
+  static Vector mul64(Vector a, Vector b) {
+    return {reduce64({carryless(a.low, b.low)}), reduce64({carryless(a.low, b.high)})};
   }
   static std::uint64_t reduce64(const Sum64& sum) {
     const auto times_1b = [](std::uint64_t h) {  // x^64 = x^4 + x^3 + x + 1

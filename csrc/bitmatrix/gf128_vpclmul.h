@@ -71,6 +71,20 @@ struct Gf128Vpclmul {
   [[gnu::always_inline]] static void accumulate64(Sum64& sum, __m512i a, __m512i b) {
     sum.value = add3(sum.value, _mm512_clmulepi64_epi128(a, b, 0x00), _mm512_clmulepi64_epi128(a, b, 0x11));
   }
+  [[gnu::always_inline]] static __m512i load_low(const std::uint8_t* from) {
+    const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    return _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), _mm512_castsi256_si512(four));
+  }
+  [[gnu::always_inline]] static __m512i mul64(__m512i a, __m512i b) {  // as in gf128_pclmul.h
+    const __m512i first = _mm512_clmulepi64_epi128(a, b, 0x00), second = _mm512_clmulepi64_epi128(a, b, 0x10);
+    const __m512i low = _mm512_unpacklo_epi64(first, second), high = _mm512_unpackhi_epi64(first, second);
+    const __m512i above =
+        add3(_mm512_srli_epi64(high, 63), _mm512_srli_epi64(high, 61), _mm512_srli_epi64(high, 60));
+    const __m512i folded = add(high, above);
+    const __m512i shifted =
+        add3(_mm512_slli_epi64(folded, 1), _mm512_slli_epi64(folded, 3), _mm512_slli_epi64(folded, 4));
+    return add3(low, folded, shifted);
+  }
   [[gnu::always_inline]] static std::uint64_t reduce64(const Sum64& sum) {
     return Gf128Pclmul::reduce64(Gf128Pclmul::Sum64{add_lanes(sum.value)});
   }

@@ -36,9 +36,11 @@ inline constexpr std::size_t kPlaneBytes = 64;
 struct Impl : Backend {
   void (*transpose_tiles)(const Matrix& matrix, std::size_t begin, std::size_t end);
 
-  // b_step: 1, or 0 for the same element throughout.
-  void (*gf128_multiply)(const std::uint8_t* a, const std::uint8_t* b, std::size_t b_step, std::size_t n,
-                         std::uint8_t* out);
+  // b_step: 1, or 0 for the same element throughout. summand: added to the products; nullptr, `out` or apart from it.
+  void (*gf128_multiply)(const std::uint8_t* a, const std::uint8_t* b, std::size_t b_step,
+                         const std::uint8_t* summand, std::size_t n, std::uint8_t* out);
+  void (*gf64_multiply)(const std::uint8_t* a, const std::uint8_t* pair, const std::uint8_t* summand,
+                        std::size_t n, std::uint8_t* out);
   // Of one row; the reduced sum to out, 16 (8) bytes.
   void (*gf128_inner_product)(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, std::uint8_t* out);
   void (*gf64_inner_product)(const std::uint8_t* a, const std::uint8_t* b, std::size_t n, std::uint8_t* out);

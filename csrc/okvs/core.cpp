@@ -21,7 +21,9 @@ struct Field {
   int bits;
   std::size_t bytes() const { return static_cast<std::size_t>(bits) / 8; }
 
-  Element load(const std::uint8_t* from) const { return {load_le64(from), bits == 128 ? load_le64(from + 8) : 0}; }
+  Element load(const std::uint8_t* from) const {
+    return {load_le64(from), bits == 128 ? load_le64(from + 8) : 0};
+  }
   void store(std::uint8_t* to, Element a) const {
     store_le64(to, a.low);
     if (bits == 128) store_le64(to + 8, a.high);
@@ -45,8 +47,8 @@ bool is_zero(Element a) {
 }
 
 [[noreturn]] void fail(const Bin& bin, const std::string& why) {
-  throw EncodeFailure("bin " + std::to_string(bin.number) + " of " + std::to_string(bin.n) + " keys has no table: " + why +
-                      "; give distinct keys, or another seed");
+  throw EncodeFailure("bin " + std::to_string(bin.number) + " of " + std::to_string(bin.n) +
+                      " keys has no table: " + why + "; give distinct keys, or another seed");
 }
 
 class Core {
@@ -64,7 +66,8 @@ class Core {
     impl.hash(keys.element, some.data(), n, elements.data());
 
     for (const Columns c : columns) {
-      for (unsigned shift = 0; shift < 48; shift += 16) places_.push_back(static_cast<std::uint16_t>(c >> shift));
+      for (unsigned shift = 0; shift < 48; shift += 16)
+        places_.push_back(static_cast<std::uint16_t>(c >> shift));
     }
     std::sort(places_.begin(), places_.end());
     places_.erase(std::unique(places_.begin(), places_.end()), places_.end());
@@ -76,9 +79,10 @@ class Core {
       Row& row = rows_[i];
       row.bits.resize(n_words_);
       for (unsigned shift = 0; shift < 48; shift += 16) {
-        const auto place = static_cast<std::size_t>(
-            std::lower_bound(places_.begin(), places_.end(), static_cast<std::uint16_t>(columns[i] >> shift)) -
-            places_.begin());
+        const auto place =
+            static_cast<std::size_t>(std::lower_bound(places_.begin(), places_.end(),
+                                                      static_cast<std::uint16_t>(columns[i] >> shift)) -
+                                     places_.begin());
         row.bits[place / 64] |= std::uint64_t{1} << (place % 64);
       }
       row.value = field_.load(bin.values + field_.bytes() * rows[i]);
@@ -117,7 +121,8 @@ class Core {
           return true;
         }
         for (std::size_t i = w; i < n_words_; ++i) row.bits[i] ^= pivot->bits[i];
-        for (std::size_t j = 0; j < row.dense.size(); ++j) row.dense[j] = Field128::add(row.dense[j], pivot->dense[j]);
+        for (std::size_t j = 0; j < row.dense.size(); ++j)
+          row.dense[j] = Field128::add(row.dense[j], pivot->dense[j]);
         row.value = Field128::add(row.value, pivot->value);
       }
     }
@@ -197,7 +202,8 @@ class Core {
 void solve_core(const Impl& impl, const HashKeys& keys, const Shape& shape, const Bin& bin,
                 const std::vector<std::uint16_t>& rows) {
   if (rows.size() > kMaxCoreRows) {
-    fail(bin, std::to_string(rows.size()) + " rows are left after peeling, above " + std::to_string(kMaxCoreRows));
+    fail(bin,
+         std::to_string(rows.size()) + " rows are left after peeling, above " + std::to_string(kMaxCoreRows));
   }
   Core(impl, keys, shape, bin, rows).solve();
 }

@@ -22,8 +22,8 @@ const Impl& select(std::string_view backend) {
 
 void check_range(const char* name, std::size_t value, std::size_t low, std::size_t high) {
   if (value < low || value > high) {
-    throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ": give " + std::to_string(low) +
-                                " to " + std::to_string(high));
+    throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + ": give " +
+                                std::to_string(low) + " to " + std::to_string(high));
   }
 }
 
@@ -90,7 +90,8 @@ void encode(const Call& call, const Shape& shape, const std::uint8_t* seed, cons
   check(shape, bins);
   const Impl& impl = select(call.backend);
   const HashKeys keys = hash_keys(seed);
-  const std::size_t n_bytes = static_cast<std::size_t>(shape.field) / 8, table_bytes = n_bytes * shape.columns();
+  const std::size_t n_bytes = static_cast<std::size_t>(shape.field) / 8,
+                    table_bytes = n_bytes * shape.columns();
   parallel_for(bins.n_bins, grain_bins(bins), call.threads, [&](std::size_t begin, std::size_t end) {
     Scratch scratch(shape);
     for (std::size_t i = begin; i < end; ++i) {
@@ -125,7 +126,8 @@ void decode(const Call& call, const Shape& shape, std::size_t width, const std::
         std::memcpy(dense.elements[j], element, width);
         std::memcpy(dense.elements[j] + 16 - width, element, width);
       }
-      impl.decode(keys, kind, shape.sparse, dense, bins.keys + kKeyBytes * first, n, own, out + width * first);
+      impl.decode(keys, kind, shape.sparse, dense, bins.keys + kKeyBytes * first, n, own,
+                  out + width * first);
     }
   });
 }

@@ -20,7 +20,8 @@ struct Isa {
   }
   static void columns(const std::uint8_t* hashes, std::uint32_t sparse, Columns* out) {
     for (std::size_t i = 0; i < kStep; ++i) {
-      const std::uint64_t low = bitmatrix::load_le64(hashes + 16 * i), high = bitmatrix::load_le64(hashes + 16 * i + 8);
+      const std::uint64_t low = bitmatrix::load_le64(hashes + 16 * i),
+                          high = bitmatrix::load_le64(hashes + 16 * i + 8);
       const auto scaled = [](std::uint64_t word, std::uint64_t n) { return (word & 0xffffffff) * n >> 32; };
       const std::uint64_t a = scaled(low, sparse);
       std::uint64_t b = scaled(low >> 32, sparse - 1), c = scaled(high, sparse - 2);

@@ -32,13 +32,15 @@ struct Rows {
     alignas(64) std::uint8_t bytes[kStep * 16];
   };
 
-  [[gnu::always_inline]] static void hash_step(const RoundKeys& keys, const std::uint8_t* from, std::uint8_t* to) {
+  [[gnu::always_inline]] static void hash_step(const RoundKeys& keys, const std::uint8_t* from,
+                                               std::uint8_t* to) {
     constexpr int kTogether = Blocks::kTogether;
     constexpr std::size_t kBytes = Blocks::kBlocks * 16;
     static_assert(kStep * 16 % (kBytes * kTogether) == 0);
     for (std::size_t at = 0; at < kStep * 16; at += kBytes * kTogether) {
       Blocks x[kTogether];
-      for (int i = 0; i < kTogether; ++i) x[i] = Blocks::load(from + at + static_cast<std::size_t>(i) * kBytes);
+      for (int i = 0; i < kTogether; ++i)
+        x[i] = Blocks::load(from + at + static_cast<std::size_t>(i) * kBytes);
       Isa::encrypt(keys, x);
       for (int i = 0; i < kTogether; ++i) {
         const std::size_t place = at + static_cast<std::size_t>(i) * kBytes;
@@ -67,8 +69,8 @@ struct Rows {
     });
   }
 
-  static void columns(const aes::KeySchedule& key, std::size_t sparse, const std::uint8_t* keys, std::size_t n,
-                      Columns* out) {
+  static void columns(const aes::KeySchedule& key, std::size_t sparse, const std::uint8_t* keys,
+                      std::size_t n, Columns* out) {
     columns(RoundKeys(key), sparse, keys, n, out);
   }
   static void columns(const RoundKeys& key, std::size_t sparse, const std::uint8_t* keys, std::size_t n,
@@ -95,8 +97,8 @@ struct Rows {
 
   // Horner's rule on kChains vectors side by side, as the products of one wait for each other.
   template <Width W>
-  [[gnu::always_inline]] static void add_step(const Dense& dense, const std::uint8_t* hashes, const std::uint8_t* in,
-                                              std::uint8_t* out) {
+  [[gnu::always_inline]] static void add_step(const Dense& dense, const std::uint8_t* hashes,
+                                              const std::uint8_t* in, std::uint8_t* out) {
     constexpr std::size_t kVector = 16 * G::kLanes, kVectors = kStep * bytes_of(W) / kVector;
     constexpr std::size_t kChains = kVectors < 4 ? kVectors : 4;
     for (std::size_t v = 0; v < kVectors; v += kChains) {
@@ -108,7 +110,8 @@ struct Rows {
         } else if constexpr (W == Width::kTwo64) {
           r[c] = Isa::twice(G::load(hashes + (v + c) * kVector));
         } else {
-          r[c] = Isa::lows(G::load(hashes + 2 * (v + c) * kVector), G::load(hashes + (2 * (v + c) + 1) * kVector));
+          r[c] = Isa::lows(G::load(hashes + 2 * (v + c) * kVector),
+                           G::load(hashes + (2 * (v + c) + 1) * kVector));
         }
         sum[c] = G::broadcast(dense.elements[dense.n - 1]);
       }
@@ -153,8 +156,8 @@ struct Rows {
     }
   }
 
-  static void add_dense(const aes::KeySchedule& key, Width width, const Dense& dense, const std::uint8_t* keys,
-                        std::size_t n, const std::uint8_t* in, std::uint8_t* out) {
+  static void add_dense(const aes::KeySchedule& key, Width width, const Dense& dense,
+                        const std::uint8_t* keys, std::size_t n, const std::uint8_t* in, std::uint8_t* out) {
     const RoundKeys round_keys(key);
     with_width(width, [&]<Width W>() { add_dense<W>(round_keys, dense, keys, n, in, out); });
   }
@@ -176,7 +179,8 @@ struct Rows {
   }
 
   static void decode(const HashKeys& keys, Width width, std::size_t sparse, const Dense& dense,
-                     const std::uint8_t* key_rows, std::size_t n, const std::uint8_t* table, std::uint8_t* out) {
+                     const std::uint8_t* key_rows, std::size_t n, const std::uint8_t* table,
+                     std::uint8_t* out) {
     const RoundKeys columns_key(keys.columns), element_key(keys.element);
     with_width(width, [&]<Width W>() {
       constexpr std::size_t kBytes = bytes_of(W);

@@ -3,6 +3,7 @@
 #pragma once
 #include "vole/expand_convolute.h"
 #include "vole/half_trees.h"
+#include "vole/lanes_portable.h"
 #include "vole/lpn_kernels.h"
 #include "vole/noise_leaves.h"
 #include "vole/primal_lpn.h"
@@ -11,11 +12,19 @@ namespace crypsis::vole {
 namespace {
 
 template <class Isa>
-inline constexpr LpnKernels kLpnKernels{HalfTrees<Isa>::expand,           HalfTrees<Isa>::reconstruct,
-                                        NoiseLeaves<Isa>::clear_low_bits, NoiseLeaves<Isa>::place,
-                                        NoiseLeaves<Isa>::indicate,       PrimalLpn<Isa>::encode,
-                                        PrimalLpn<Isa>::positions,        PrimalLpn<Isa>::measure,
-                                        ExpandConvolute<Isa>::convolute,  ExpandConvolute<Isa>::expand};
+using Field128 = ExpandConvolute<Isa, typename Isa::Wide, typename Isa::Lane>;
+template <class Isa>
+using Pairs64 = ExpandConvolute<Isa, typename Isa::Pairs, typename Isa::Lane>;
+template <class Isa>
+using Singles64 = ExpandConvolute<Isa, typename Isa::Singles, Lane64>;
+
+template <class Isa>
+inline constexpr LpnKernels kLpnKernels{
+    HalfTrees<Isa>::expand,    HalfTrees<Isa>::reconstruct, NoiseLeaves<Isa>::clear_low_bits,
+    NoiseLeaves<Isa>::place,   NoiseLeaves<Isa>::indicate,  PrimalLpn<Isa>::encode,
+    PrimalLpn<Isa>::positions, PrimalLpn<Isa>::measure,     Field128<Isa>::convolute,
+    Pairs64<Isa>::convolute,   Singles64<Isa>::convolute,   Field128<Isa>::expand,
+    Singles64<Isa>::expand};
 
 }  // namespace
 }  // namespace crypsis::vole

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The expand-convolute encoder [RRT23] for any instruction set. `Isa` gives Blocks, RoundKeys and encrypt for the public
-// code, Lane (one block), and Wide: a register of Wide::kBlocks blocks for the convolution.
+// The expand-convolute encoder [RRT23] for any instruction set and element. `Isa` gives Blocks, RoundKeys and encrypt for
+// the public code; `Wide` is a register of Wide::kBlocks elements of Wide::kElement bytes for the convolution, `Lane` one
+// element: a block of GF(2^128), a pair of GF(2^64), or one element of GF(2^64).
 //
-// Convolution over GF(2^128): block i is added to those of the next 24 blocks that its tap word names, and X times block i
-// to block i + 25, for i from left to right; what falls off the end is added at the beginning. (The X is what makes it a
-// code over the field: with bits alone the outputs' span gives the noise away, LPN_NOTES.md.) A register holds a group of neighbours. What
-// a block adds to a group is that block in every place, masked; the masks are a table with all 2^kBlocks of them, since
-// the taps are public.
+// Convolution: element i is added to those of the next 24 that its tap word names, and X times element i to element
+// i + 25, for i from left to right; what falls off the end is added at the beginning. (The X is what makes it a code over
+// the field: with bits alone the outputs' span gives the noise away, LPN_NOTES.md.) A register holds a group of neighbours.
+// What an element adds to a group is that element in every place, masked; the masks are a table with all 2^kBlocks of
+// them, since the taps are public.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -27,17 +28,46 @@ namespace {
 inline constexpr std::size_t kRandomTaps = 24;
 inline constexpr std::size_t kReach = kRandomTaps + 1;
 
-template <class Isa>
+template <class Isa, class Wide, class Lane>
 struct ExpandConvolute {
-  using Lane = typename Isa::Lane;
-  using Wide = typename Isa::Wide;
   static constexpr std::size_t kLanes = Wide::kBlocks;
+  static constexpr std::size_t kElement = Wide::kElement;
   static constexpr std::size_t kGroups = (kLanes - 1 + kReach) / kLanes;  // later groups that a group reaches
   static constexpr std::size_t kTapGroups = (kLanes - 1 + kRandomTaps) / kLanes;  // those by its random taps
   static_assert(kLanes == 1 || kReach % kLanes == 1);
   static constexpr std::size_t kSpill = (kGroups + 1) * kLanes;
   static constexpr std::size_t kBatch =
       512;  // tap words, or rows of the expander times their weight rounded up
+
+  struct Masks {
+    static constexpr std::size_t kBytes = kLanes * kElement;
+    alignas(64) std::uint8_t bytes[std::size_t{1} << kLanes][kBytes];
+    Masks() {
+      for (std::size_t m = 0; m < std::size_t{1} << kLanes; ++m) {
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+          std::memset(bytes[m] + lane * kElement, (m >> lane) & 1 ? 0xff : 0, kElement);
+        }
+      }
+    }
+    Wide lanes(std::size_t set) const { return Wide::load(bytes[set]); }
+    Wide of(const std::uint64_t* word, std::size_t group) const {
+      if constexpr (kLanes == 4 || kLanes == 8) {
+        static_assert(std::endian::native == std::endian::little && kBytes % 8 == 0);
+        const auto* const own = reinterpret_cast<const std::uint8_t*>(word);
+        std::size_t at;
+        if constexpr (kLanes == 4) {
+          at = own[group] * (kBytes / 8);
+        } else {
+          std::uint16_t offset;
+          std::memcpy(&offset, own + 2 * group, sizeof offset);
+          at = offset;
+        }
+        return Wide::load(&bytes[0][0] + at);
+      } else {
+        return Wide::load(bytes[(*word >> (group * kLanes)) & ((std::size_t{1} << kLanes) - 1)]);
+      }
+    }
+  };
 
   // What `n_words` tap words say, prepared for `mask`: bit s of a word is place s of the block's group and the later ones.
   struct Taps {
@@ -50,34 +80,14 @@ struct ExpandConvolute {
       for (std::size_t i = 0; i < kBatch; ++i) {
         std::uint64_t word = Isa::little_endian(drawn[i]);
         word = (word & kRandom) << (i % kLanes + 1);
-        if constexpr (kLanes ==
-                      4) {  // each nibble to a byte, times 8: an address in steps that the loads have
-          word = (word | word << 16) & 0x0000ffff0000ffffU;
+        // An address in the table of masks for each group: a byte in steps that the loads have, or 16 bits.
+        if constexpr (kLanes == 4 || kLanes == 8) word = (word | word << 16) & 0x0000ffff0000ffffU;
+        if constexpr (kLanes == 8) word = ((word | word << 8) & 0x00ff00ff00ff00ffU) * Masks::kBytes;
+        if constexpr (kLanes == 4) {
           word = (word | word << 8) & 0x00ff00ff00ff00ffU;
           word = ((word | word << 4) & 0x0f0f0f0f0f0f0f0fU) << 3;
         }
         words[i] = word;
-      }
-    }
-  };
-
-  struct Masks {
-    alignas(64) std::uint8_t bytes[std::size_t{1} << kLanes][kLanes * kBlockBytes];
-    Masks() {
-      for (std::size_t m = 0; m < std::size_t{1} << kLanes; ++m) {
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-          std::memset(bytes[m] + lane * kBlockBytes, (m >> lane) & 1 ? 0xff : 0, kBlockBytes);
-        }
-      }
-    }
-    Wide lanes(std::size_t set) const { return Wide::load(bytes[set]); }
-    Wide of(const std::uint64_t* word, std::size_t group) const {
-      if constexpr (kLanes == 4) {
-        static_assert(std::endian::native == std::endian::little && sizeof bytes[0] == 64);
-        const std::size_t eighths = reinterpret_cast<const std::uint8_t*>(word)[group];
-        return Wide::load(&bytes[0][0] + eighths * 8);
-      } else {
-        return Wide::load(bytes[(*word >> (group * kLanes)) & ((std::size_t{1} << kLanes) - 1)]);
       }
     }
   };
@@ -92,25 +102,25 @@ struct ExpandConvolute {
     void open(std::uint8_t* const (&x)[V]) {
       if constexpr (kHeld) {
         for (std::size_t v = 0; v < V; ++v) {
-          for (std::size_t g = 0; g < kGroups; ++g) held[v][g] = Wide::load(x[v] + g * kLanes * kBlockBytes);
+          for (std::size_t g = 0; g < kGroups; ++g) held[v][g] = Wide::load(x[v] + g * kLanes * kElement);
         }
       }
     }
     Wide at(std::uint8_t* const (&x)[V], std::size_t v, std::size_t g) const {
       if (kHeld && g < kGroups) return held[v][g];
-      return Wide::load(x[v] + g * kLanes * kBlockBytes);
+      return Wide::load(x[v] + g * kLanes * kElement);
     }
     void put(std::uint8_t* const (&x)[V], std::size_t v, std::size_t g, Wide sum) {
       if constexpr (kHeld) {
         held[v][g - 1] = sum;
       } else {
-        sum.store(x[v] + g * kLanes * kBlockBytes);
+        sum.store(x[v] + g * kLanes * kElement);
       }
     }
     void close(std::uint8_t* const (&x)[V]) const {
       if constexpr (kHeld) {
         for (std::size_t v = 0; v < V; ++v) {
-          for (std::size_t g = 0; g < kGroups; ++g) held[v][g].store(x[v] + g * kLanes * kBlockBytes);
+          for (std::size_t g = 0; g < kGroups; ++g) held[v][g].store(x[v] + g * kLanes * kElement);
         }
       }
     }
@@ -120,16 +130,16 @@ struct ExpandConvolute {
   template <std::size_t V>
   static void run(const Masks& masks, const std::uint64_t* taps, std::size_t n_blocks,
                   const std::array<std::uint8_t*, V>& vectors, std::size_t first) {
-    constexpr std::size_t kStep = kLanes * kBlockBytes;
+    constexpr std::size_t kStep = kLanes * kElement;
     std::uint8_t* x[V];
     Window<V> window;
-    for (std::size_t v = 0; v < V; ++v) x[v] = vectors[v] + first * kBlockBytes;
+    for (std::size_t v = 0; v < V; ++v) x[v] = vectors[v] + first * kElement;
     window.open(x);
     for (std::size_t i = 0; i < n_blocks; i += kLanes) {
       Wide source[V][kLanes];
       Wide group[V];
       for (std::size_t v = 0; v < V; ++v) group[v] = window.at(x, v, 0);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (std::size_t lane = 0; lane < kLanes; ++lane) {
         for (std::size_t v = 0; v < V; ++v) source[v][lane] = group[v].broadcast(lane);
         if (lane + 1 == kLanes) break;
@@ -145,7 +155,7 @@ struct ExpandConvolute {
       for (std::size_t g = 1; g <= kGroups; ++g) {
         Wide sum[V];
         for (std::size_t v = 0; v < V; ++v) sum[v] = window.at(x, v, g);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (std::size_t lane = 0; lane < kLanes && g <= kTapGroups; ++lane) {
           const Wide mask = masks.of(taps + i + lane, g);
           for (std::size_t v = 0; v < V; ++v) sum[v].add_masked(source[v][lane], mask);
@@ -169,7 +179,7 @@ struct ExpandConvolute {
     const typename Isa::RoundKeys keys(key);
     const Masks masks;
     Taps taps;
-    alignas(64) std::uint8_t end[V][2 * 32 * kBlockBytes] = {};
+    alignas(64) std::uint8_t end[V][2 * 32 * kElement] = {};
     const WipeGuard wipe(end);
     static_assert(kSpill <= 32 + kLanes && 32 % kLanes == 0);
     const std::size_t inside = n - 32;
@@ -180,15 +190,15 @@ struct ExpandConvolute {
       const std::size_t stop = std::min(at + kBatch, n);
       run<V>(masks, taps.words, std::min(stop, inside) - at, x, at);
       if (stop < n) continue;
-      for (std::size_t v = 0; v < V; ++v) std::memcpy(end[v], x[v] + inside * kBlockBytes, 32 * kBlockBytes);
+      for (std::size_t v = 0; v < V; ++v) std::memcpy(end[v], x[v] + inside * kElement, 32 * kElement);
       run<V>(masks, taps.words + (inside - at), 32, ends, 0);
-      for (std::size_t v = 0; v < V; ++v) std::memcpy(x[v] + inside * kBlockBytes, end[v], 32 * kBlockBytes);
+      for (std::size_t v = 0; v < V; ++v) std::memcpy(x[v] + inside * kElement, end[v], 32 * kElement);
     }
     for (std::size_t v = 0; v < V; ++v) {
       for (std::size_t i = 0; i < kReach; ++i) {
-        Lane sum = Lane::load(x[v] + i * kBlockBytes);
-        sum ^= Lane::load(end[v] + (32 + i) * kBlockBytes);
-        sum.store(x[v] + i * kBlockBytes);
+        Lane sum = Lane::load(x[v] + i * kElement);
+        sum ^= Lane::load(end[v] + (32 + i) * kElement);
+        sum.store(x[v] + i * kElement);
       }
     }
   }
@@ -221,10 +231,10 @@ struct ExpandConvolute {
       const std::size_t stop = std::min(kRows, n_rows - done);
       for (std::size_t i = 0; i < stop; ++i) {
         const std::uint32_t* const at = words + i * weight;
-        Lane sum = Lane::load(table + std::size_t{at[0]} * kBlockBytes);
+        Lane sum = Lane::load(table + std::size_t{at[0]} * kElement);
 #pragma GCC unroll 8
-        for (std::size_t j = 1; j < weight; ++j) sum ^= Lane::load(table + std::size_t{at[j]} * kBlockBytes);
-        sum.store(out + (done + i) * kBlockBytes);
+        for (std::size_t j = 1; j < weight; ++j) sum ^= Lane::load(table + std::size_t{at[j]} * kElement);
+        sum.store(out + (done + i) * kElement);
       }
     }
   }

@@ -31,6 +31,12 @@ void check_first_row(std::uint64_t first_row) {
   }
 }
 
+void check_width(std::size_t width) {
+  if (width != 8 && width != kBlockBytes) {
+    throw std::invalid_argument("width is " + std::to_string(width) + ": use 8 or 16");
+  }
+}
+
 std::size_t grain_trees(unsigned depth) {
   return std::max<std::size_t>(1, kGrain >> depth);
 }
@@ -120,13 +126,28 @@ void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, cons
 }
 
 void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,
-                 std::size_t n_trees, unsigned depth, std::uint8_t* out) {
+                 std::size_t width, std::size_t n_trees, unsigned depth, std::uint8_t* out) {
   check_range("depth", depth, 1, kMaxTreeDepth);
+  check_width(width);
   const Impl& impl = select(call.backend);
   parallel_for(n_trees, grain_trees(depth), call.threads, [=, &impl](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      impl.lpn.indicate(out + (i << depth) * kBlockBytes, std::size_t{1} << depth, positions[i],
-                        values + i * kBlockBytes);
+      std::uint8_t* const own = out + (i << depth) * width;
+      if (width == kBlockBytes) {
+        impl.lpn.indicate(own, std::size_t{1} << depth, positions[i], values + i * kBlockBytes);
+        continue;
+      }
+      // Half as many blocks, and the value in one half of a block.
+      std::uint64_t block[2];
+      const WipeGuard wipe(block);
+      std::memcpy(block, values + i * width, width);
+      const std::uint64_t odd = 0 - (positions[i] & 1);
+      block[1] = block[0] & odd;
+      block[0] &= ~odd;
+      std::uint8_t bytes[kBlockBytes];
+      const WipeGuard wipe_bytes(bytes);
+      std::memcpy(bytes, block, sizeof bytes);
+      impl.lpn.indicate(own, std::size_t{1} << (depth - 1), positions[i] >> 1, bytes);
     }
   });
 }
@@ -150,22 +171,36 @@ void primal_positions(const LpnCall& call, const std::uint8_t* seed, std::uint64
   select(call.backend).lpn.positions(schedule_of(seed), first_row, n_rows, log_table, positions);
 }
 
-void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_t* vector, unsigned log_code,
-                      std::size_t weight, std::size_t n_out, std::uint8_t* out, const SecondVector& second) {
+void expand_convolute(const LpnCall& call, CodeField field, const std::uint8_t* seed, unsigned log_code,
+                      std::size_t weight, std::size_t n_out, const CodeVector& first,
+                      const CodeVector& second) {
   check_range("log_code", log_code, kMinLogCode, kMaxLogTable);
   check_range("weight", weight, 1, kMaxExpanderWeight);
+  for (const CodeVector& one : {first, second}) {
+    check_width(one.width);
+    if (field == CodeField::k128) check_range("width", one.width, kBlockBytes, kBlockBytes);
+  }
   const Impl& impl = select(call.backend);
   const std::size_t n = std::size_t{1} << log_code;
-  // Each block needs the one before: one thread.
-  impl.lpn.convolute(part_of(seed, 1), vector, second.vector, n);
-  impl.lpn.convolute(part_of(seed, 2), vector, second.vector, n);
+  const auto convolute_of = [&](const CodeVector& one) {
+    if (field == CodeField::k128) return impl.lpn.convolute;
+    return one.width == kBlockBytes ? impl.lpn.convolute_pairs : impl.lpn.convolute_singles;
+  };
+  // Each element needs the one before: one thread.
+  for (const std::uint8_t part : {std::uint8_t{1}, std::uint8_t{2}}) {
+    const aes::KeySchedule key = part_of(seed, part);
+    const bool both = second.vector != nullptr && second.width == first.width;
+    convolute_of(first)(key, first.vector, both ? second.vector : nullptr, n);
+    if (second.vector != nullptr && !both) convolute_of(second)(key, second.vector, nullptr, n);
+  }
   const aes::KeySchedule key = part_of(seed, 3);
   parallel_for(n_out, kGrain, call.threads, [=, &impl, &key](std::size_t begin, std::size_t end) {
     // One vector after the other: both at once would not fit a second-level cache.
-    impl.lpn.expand(key, weight, begin, end - begin, vector, log_code, out + begin * kBlockBytes);
-    if (second.vector == nullptr) return;
-    impl.lpn.expand(key, weight, begin, end - begin, second.vector, log_code,
-                    second.out + begin * kBlockBytes);
+    for (const CodeVector& one : {first, second}) {
+      if (one.vector == nullptr) continue;
+      const auto expand = one.width == kBlockBytes ? impl.lpn.expand : impl.lpn.expand_singles;
+      expand(key, weight, begin, end - begin, one.vector, log_code, one.out + begin * one.width);
+    }
   });
 }
 

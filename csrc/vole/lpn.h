@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "vole/vole.h"
+
 namespace crypsis::vole {
 
 inline constexpr std::size_t kPrimalWeight = 10;  // ones in a row of the primal matrix [YWL+20, section 5]
@@ -42,9 +44,10 @@ void expand_correlated(const LpnCall& call, const std::uint8_t* seeds, const std
 void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, const std::uint64_t* positions,
                             std::size_t n_trees, unsigned depth, std::uint8_t* leaves);
 
-// out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions.
+// out[i][0, 2^depth) for tree i: zero but for values[i] at positions[i]. Constant-time in the positions. Values of
+// `width` bytes, 8 or 16.
 void place_noise(const LpnCall& call, const std::uint64_t* positions, const std::uint8_t* values,
-                 std::size_t n_trees, unsigned depth, std::uint8_t* out);
+                 std::size_t width, std::size_t n_trees, unsigned depth, std::uint8_t* out);
 
 // out[i] ^= the xor of ten blocks of table[0, 2^log_table), for rows first_row + i of the matrix; first_row is a
 // multiple of kPrimalRowGroup. `bits` may be nullptr; else it gets the lowest bits of out, packed. The positions of a row are drawn independently: two may be the same, and cancel.
@@ -53,14 +56,18 @@ void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t 
                    const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
 
 // Expand-convolute [RRT23]: vector[0, 2^log_code) is convoluted twice in place, then out[i], n_out of them, is the xor
-// of `weight` of its blocks. LPN_NOTES.md has the definition. The same with second.vector into second.out unless they are
-// nullptr: what two vectors cost together is less than twice.
-struct SecondVector {
+// of `weight` of its elements. LPN_NOTES.md has the definition. Over GF(2^128), elements of 16 bytes; over GF(2^64),
+// elements of 8 bytes or, width 16, pairs of them. The same code for two vectors: what they cost together is less than twice.
+enum class CodeField : std::uint8_t { k128, k64 };
+struct CodeVector {
   std::uint8_t* vector = nullptr;
   std::uint8_t* out = nullptr;
+  std::size_t width = kBlockBytes;
 };
-void expand_convolute(const LpnCall& call, const std::uint8_t* seed, std::uint8_t* vector, unsigned log_code,
-                      std::size_t weight, std::size_t n_out, std::uint8_t* out, const SecondVector& second);
+// second.vector may be nullptr.
+void expand_convolute(const LpnCall& call, CodeField field, const std::uint8_t* seed, unsigned log_code,
+                      std::size_t weight, std::size_t n_out, const CodeVector& first,
+                      const CodeVector& second);
 
 // The positions of rows [first_row, first_row + n_rows) of the primal matrix, and of the expander: for tests of their
 // distribution. positions[n_rows][10 or weight].

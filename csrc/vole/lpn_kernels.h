@@ -26,11 +26,16 @@ struct LpnKernels {
   std::size_t (*measure)(const aes::KeySchedule& key, const std::uint8_t* table, unsigned log_table,
                          std::size_t n_rows, std::size_t repeats);
   // One pass over first[0, n) in place, and over `second` unless it is nullptr; n is a power of two of at least
-  // 2^kMinLogCode.
-  void (*convolute)(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n);
-  // Rows [first_row, first_row + n_rows), first_row a multiple of four; out[0] is the first of them.
-  void (*expand)(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row, std::size_t n_rows,
-                 const std::uint8_t* table, unsigned log_code, std::uint8_t* out);
+  // 2^kMinLogCode. Elements of GF(2^128), pairs of GF(2^64), elements of GF(2^64).
+  using Convolute = void (*)(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second,
+                             std::size_t n);
+  Convolute convolute, convolute_pairs, convolute_singles;
+  // Rows [first_row, first_row + n_rows), first_row a multiple of four; out[0] is the first of them. Elements of 16
+  // bytes, and of 8.
+  using Expand = void (*)(const aes::KeySchedule& key, std::size_t weight, std::size_t first_row,
+                          std::size_t n_rows, const std::uint8_t* table, unsigned log_code,
+                          std::uint8_t* out);
+  Expand expand, expand_singles;
 };
 
 }  // namespace crypsis::vole

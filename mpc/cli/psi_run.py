@@ -18,6 +18,9 @@ _PLACES = {
     "tls_key": "tls.key",
     "input_path": "input.path",
     "input_format": "input.format",
+    "input_query": "input.query",
+    "input_uri": "input.uri",
+    "input_uri_env": "input.uri_env",
     "csv_delimiter": "input.csv.delimiter",
     "csv_header": "input.csv.header",
     "csv_column_name": "input.csv.column_names",
@@ -59,6 +62,15 @@ def psi_run(
         list[str] | None, option("--input", "File, directory or glob; may be repeated.")
     ] = None,
     input_format: Annotated[str | None, option("--input-format", "auto, csv, parquet or arrow.")] = None,
+    input_query: Annotated[
+        str | None, option("--input-query", "Instead of files: a SELECT to a PostgreSQL database.")
+    ] = None,
+    input_uri: Annotated[
+        str | None, option("--input-uri", "Its postgresql://user@host:5432/database, without a password.")
+    ] = None,
+    input_uri_env: Annotated[
+        str | None, option("--input-uri-env", "Environment variable that holds the URI, with a password.")
+    ] = None,
     csv_delimiter: Annotated[str | None, option("--csv-delimiter", "One character.")] = None,
     csv_header: Annotated[
         bool | None, option("--csv-header/--no-csv-header", "Whether the first record names the columns.")

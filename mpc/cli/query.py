@@ -30,6 +30,15 @@ _Insecure = Annotated[
 ]
 _Input = Annotated[list[str] | None, option("--input", "File, directory or glob; may be repeated.")]
 _InputFormat = Annotated[str | None, option("--input-format", "auto, csv, parquet or arrow.")]
+_InputQuery = Annotated[
+    str | None, option("--input-query", "Instead of files: a SELECT to a PostgreSQL database.")
+]
+_InputUri = Annotated[
+    str | None, option("--input-uri", "Its postgresql://user@host:5432/database, without a password.")
+]
+_InputUriEnv = Annotated[
+    str | None, option("--input-uri-env", "Environment variable that holds the URI, with a password.")
+]
 _CsvDelimiter = Annotated[str | None, option("--csv-delimiter", "One character.")]
 _CsvHeader = Annotated[
     bool | None, option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
@@ -74,6 +83,9 @@ def query_serve(
     insecure: _Insecure = None,
     input_path: _Input = None,
     input_format: _InputFormat = None,
+    input_query: _InputQuery = None,
+    input_uri: _InputUri = None,
+    input_uri_env: _InputUriEnv = None,
     csv_delimiter: _CsvDelimiter = None,
     csv_header: _CsvHeader = None,
     csv_column_name: _CsvColumnName = None,
@@ -133,6 +145,9 @@ def query_ask(
     insecure: _Insecure = None,
     input_path: _Input = None,
     input_format: _InputFormat = None,
+    input_query: _InputQuery = None,
+    input_uri: _InputUri = None,
+    input_uri_env: _InputUriEnv = None,
     csv_delimiter: _CsvDelimiter = None,
     csv_header: _CsvHeader = None,
     csv_column_name: _CsvColumnName = None,

@@ -146,7 +146,7 @@ def _checked(query: str) -> str:
     """The query without what stands around it."""
     if not isinstance(query, str):
         raise TypeError(f"query must be a string, not {type(query).__name__}")
-    text = query.strip().rstrip(";").rstrip()
+    text = query.strip("; \t\r\n")
     start = _COMMENTS.match(text)
     if not _READS.match(text, start.end() if start is not None else 0) or "\0" in text:
         raise DataError("the query is no SELECT; only SELECT, WITH, VALUES and TABLE can be an input")
@@ -285,10 +285,10 @@ def _fetch(query: str, uri: DatabaseUri, spool: _Spool, progress: Progress | Non
     with _closing(connection, errors), _closing(connection.cursor(), errors) as cursor:
         try:
             cursor.execute(_READ_ONLY)
-            cursor.execute(query)
+            cursor.execute(query + "\n")  # the driver puts it in brackets, and it may end in a comment
             reader = cursor.fetch_record_batch()
         except errors as error:
-            raise DataError(f"the query failed at {uri.place}: {_told(error, uri)}") from None
+            raise DataError(f"the query failed at {uri.place}: {_told(error, uri)}; correct it") from None
         check_names(reader.schema.names)
         schema, types = spooled_schema(reader.schema), type_names(reader.schema)
         n_rows = 0
@@ -314,8 +314,12 @@ def _received(reader: pa.RecordBatchReader, uri: DatabaseUri) -> Iterator[pa.Rec
             return
         except (OSError, pa.ArrowException) as error:
             told = _told(error, uri, values=False)
+            if "PGRES_FATAL_ERROR" in str(error):
+                raise DataError(
+                    f"the query failed at {uri.place} after {n_rows} rows: {told}; correct it"
+                ) from None
             raise DataError(
-                f"the query failed at {uri.place} after {n_rows} rows: {told}; run the job again"
+                f"the connection to {uri.place} was lost after {n_rows} rows ({told}); run the job again"
             ) from None
         n_rows += batch.num_rows
         yield batch
@@ -356,5 +360,5 @@ def _told(error: BaseException, uri: DatabaseUri, *, values: bool = True) -> str
     text = re.sub(r"^(?:.*: )?[A-Z]+:  ", "", text) if "failed: " not in text else text
     text = uri.without_secrets(text).strip().rstrip(".")
     if not values or (state or "").startswith("22"):
-        text = re.sub(r'".*"', '"..."', text)
+        text = re.sub(r"[\"«»„“”].*[\"«»„“”]", '"..."', text)
     return f"{text} (SQLSTATE {state})" if state else text

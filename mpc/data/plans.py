@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crypsis.errors import CorruptData, DataError
 from crypsis.mpc.data.joins import (
@@ -119,7 +120,7 @@ class RowMask:
     def kept(self, start: int, n: int) -> pa.BooleanArray | None:
         """Whether each of the rows start..start+n-1 is written; None: all of them."""
         if self.join == "difference":
-            return pa.compute.invert(self.partnered(start, n))
+            return pc.invert(self.partnered(start, n))
         return None if keeps_own(self.join, self.own_side) else self.partnered(start, n)
 
     def unpartnered_rows(self) -> Iterator[npt.NDArray[np.int64]]:
@@ -240,14 +241,10 @@ class NullRows:
 
 @dataclass(frozen=True, eq=False)
 class LoneRows:
-    """The rows of `mask` without partner, ascending."""
+    """The `n_rows` rows of `mask` without partner, ascending; the mask must not change any more."""
 
     mask: RowMask
-
-    @property
-    def n_rows(self) -> int:
-        """How many."""
-        return self.mask.n_rows - self.mask.n_partnered
+    n_rows: int
 
 
 Part = IndexFile | NullRows | LoneRows
@@ -291,7 +288,7 @@ class FilePlan:
         join, own_side = mask.join, mask.own_side
         matched = list(pieces) if join != "difference" else []
         n_matched = sum(piece.n_rows for piece in matched)
-        own = LoneRows(mask)
+        own = LoneRows(mask, mask.n_rows - mask.n_partnered)
         peer = NullRows(peer_unmatched_rows)
         left, right = (own, peer) if own_side == "left" else (peer, own)
         size = join_size(join, n_matched, left.n_rows, right.n_rows)
@@ -325,7 +322,7 @@ class FilePlan:
                 yield position, rows
                 position += len(rows)
             if position != end:
-                raise CorruptData("the mask changed while the output was written; run the job again")
+                raise CorruptData("the mask has changed since the plan was made; run the job again")
 
     def is_matched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         """bool[stop - start]: the indicator column of the output rows start..stop-1."""

@@ -6,17 +6,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from crypsis.errors import CrypsisError, DataError
-from crypsis.mpc.data import Source, open_source
+from crypsis.mpc.data import DatabaseSource, Source, open_database, open_source
 from crypsis.mpc.data.encode import check_key_type
 from crypsis.mpc.jobs.config import PartyConfig
 from crypsis.mpc.psi.job import timed_phase
 from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.transport import Channel, ChannelOptions, Hub, TlsFiles, open_channel, open_hub
 
 _log = logging.getLogger("crypsis.jobs")
@@ -36,9 +38,30 @@ class Phases:
             yield
 
 
-def open_input(config: PartyConfig) -> Source:
-    """The input, its key columns there, and the keys' types possible. Raises DataError."""
-    source = open_source(config.input.path, format=config.input.format, csv=config.csv_options())
+def open_input(
+    config: PartyConfig,
+    *,
+    spool_directory: str | None = None,
+    reuse: bool = False,
+    progress: Progress | None = None,
+) -> Source:
+    """The input, its key columns there, and the keys' types possible. Raises DataError, and ConfigError for an
+    environment variable that is not set.
+
+    spool_directory  where the result of a query is kept while the job runs; default: beside the output, or where
+                     temporary files go
+    reuse            keep it there by name, or use the one that is there: see `open_database`
+    """
+    if config.input.query is not None:
+        source: Source = open_database(
+            config.input.query,
+            config.input.database_uri(),
+            spool_directory or _spool_directory(config),
+            reuse=reuse,
+            progress=progress,
+        )
+    else:
+        source = open_source(config.input.path or [], format=config.input.format, csv=config.csv_options())
     names = [key.name for key in config.keys]
     source.require_columns(names)
     first = next(iter(source.key_batches(names)), None)
@@ -47,8 +70,28 @@ def open_input(config: PartyConfig) -> Source:
             try:
                 check_key_type(field.type, key.type, key.name)
             except DataError as error:
-                raise DataError(f"{source.files[0]}: {error}") from error
+                raise DataError(f"{source.title}: {error}") from error
     return source
+
+
+def _spool_directory(config: PartyConfig) -> str:
+    output = getattr(config, "output", None)
+    return os.path.dirname(os.path.abspath(output.path)) if output is not None else tempfile.gettempdir()
+
+
+def input_record(source: Source) -> FileRecord:
+    """What the report says of the input: its files, or the query and where it went, without credentials."""
+    if isinstance(source, DatabaseSource):
+        return FileRecord(
+            paths=[],
+            sha256=source.digest(),
+            n_bytes=source.n_bytes,
+            query=source.query,
+            database=source.place,
+        )
+    return FileRecord(
+        paths=[os.path.abspath(file) for file in source.files], sha256=source.digest(), n_bytes=source.n_bytes
+    )
 
 
 def taken_places(config: PartyConfig, source: Source, config_file: str | None) -> dict[str, str]:

@@ -10,19 +10,32 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Hashable
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from crypsis.errors import ConfigError
+from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.data import CsvOptions, KeySpec
+from crypsis.mpc.data.database_uri import DatabaseUri
 
 KeyType = Literal["string", "int", "bytes", "date"]
 Format = Literal["auto", "csv", "parquet", "arrow"]
 HashName = Literal["sha256", "sm3", "blake3"]
 NullPolicy = Literal["ignore", "error"]
+
+# With the rest of the word it stands in: in what is shown, nothing after it can be told from a password.
+_DATABASE_URI = re.compile(r"postgres(?:ql)?:/.*", re.DOTALL | re.IGNORECASE)
 
 _Text = Annotated[str, Field(min_length=1)]
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
@@ -36,9 +49,9 @@ def refuse_twice(names: list[str]) -> None:
 
 
 class JobModel(BaseModel):
-    """Strict and frozen; no field that is not declared."""
+    """Strict and frozen; no field that is not declared. Errors do not quote what was given: it may hold a password."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class TlsConfig(JobModel):
@@ -62,13 +75,71 @@ class CsvConfig(JobModel):
 
 
 class InputConfig(JobModel):
-    """One's own table."""
+    """One's own table: files, or a query to a database."""
 
-    path: _Text | Annotated[list[_Text], Field(min_length=1)] = Field(
-        description="a file, a directory, a glob, or a list of them; their order defines the row order"
+    path: _Text | Annotated[list[_Text], Field(min_length=1)] | None = Field(
+        None, description="a file, a directory, a glob, or a list of them; their order defines the row order"
     )
     format: Format = Field("auto", description="auto: by the suffix")
     csv: CsvConfig | None = None
+    query: _Text | None = Field(None, description="instead of path: a SELECT to a PostgreSQL database")
+    uri: SecretStr | None = Field(None, description="with query: postgresql://user@host:5432/database")
+    uri_env: _Text | None = Field(
+        None, description="with query, instead of uri: the environment variable that holds it"
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _no_uri(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for path in [value] if isinstance(value, str) else value or []:
+            if _DATABASE_URI.search(path):
+                raise ValueError(
+                    "is a database, not a file; give input.query, and input.uri or input.uri_env"
+                )
+        return value
+
+    @field_validator("uri")
+    @classmethod
+    def _well_formed(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                DatabaseUri.parse(value.get_secret_value())
+            except DataError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.path is None) == (self.query is None):
+            raise ValueError(
+                "give path or query, not both"
+                if self.path is not None
+                else "give path (files) or query (a database)"
+            )
+        if self.query is None:
+            if self.uri is not None or self.uri_env is not None:
+                raise ValueError("uri and uri_env belong to a query; add query, or remove them")
+            return self
+        if (self.uri is None) == (self.uri_env is None):
+            raise ValueError(
+                "a query needs exactly one of uri (postgresql://user@host:5432/database) and uri_env (the environment "
+                "variable that holds it, for a password's sake)"
+            )
+        if self.format != "auto" or self.csv is not None:
+            raise ValueError("format and csv belong to files, not to a query; remove them")
+        return self
+
+    def database_uri(self) -> str:
+        """Where the query goes. Raises ConfigError where the environment variable is not set."""
+        if self.uri is not None:
+            return self.uri.get_secret_value()
+        uri = os.environ.get(self.uri_env or "")
+        if not uri:
+            raise ConfigError(
+                f"input.uri_env: the environment variable {self.uri_env!r} is not set; export it as "
+                "postgresql://user:password@host:5432/database"
+            )
+        return uri
 
 
 class KeyConfig(JobModel):
@@ -310,6 +381,8 @@ def _merged(raw: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
             below = result.get(name)
             if name in ("input", "output") and isinstance(below, (str, list)):
                 below = {"path": below}
+            if name == "input" and isinstance(below, dict):
+                below = _without_other_kind(below, value)
             result[name] = _merged(below if isinstance(below, dict) else {}, value)
         else:
             result[name] = value
@@ -325,6 +398,19 @@ def _merged(raw: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _without_other_kind(given: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The input of the file without what the flags replace by another kind of input, or another way to name the
+    database."""
+    dropped: set[str] = set()
+    if "path" in flags:
+        dropped |= {"query", "uri", "uri_env"}
+    if "query" in flags:
+        dropped |= {"path", "format", "csv"}
+    if "uri" in flags or "uri_env" in flags:
+        dropped |= {"uri", "uri_env"}
+    return {name: value for name, value in given.items() if name not in dropped}
+
+
 def _told(problem: dict[str, Any], schema_command: str) -> str:
     """One line for one of pydantic's findings: field, value, remedy."""
     # The branches of a union are no part of the file: drop their names from the place.
@@ -335,9 +421,11 @@ def _told(problem: dict[str, Any], schema_command: str) -> str:
     ]
     field = ".".join(parts)
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
-    shown = _shown(value)
+    shown = "***" if parts[-1:] == ["uri"] else _shown(value)
     if kind == "value_error":
         reason = str(context["error"])
+        if isinstance(value, dict):  # about several fields together, which the reason names
+            return f"{field}: {reason}" if field else reason
         return f"{field}: {shown}: {reason}" if field else reason
     if kind == "missing":
         return f"{field} is missing; add it"
@@ -351,8 +439,17 @@ def _told(problem: dict[str, Any], schema_command: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(_without_uri(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _without_uri(value: Any) -> Any:
+    """`value` without what stands under `uri` in it, or looks like the URI of a database."""
+    if isinstance(value, str):
+        return _DATABASE_URI.sub("postgresql://***", value)
+    if isinstance(value, dict):
+        return {name: "***" if name == "uri" else _without_uri(item) for name, item in value.items()}
+    return [_without_uri(item) for item in value] if isinstance(value, list) else value
 
 
 def _kind(value: Any) -> str:

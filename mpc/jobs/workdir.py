@@ -185,13 +185,13 @@ class WorkDir:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(inside)
 
-    def clear(self) -> None:
-        """Deletes everything but the mark and the lock: the next job begins afresh."""
+    def clear(self, *, keep: tuple[str, ...] = ()) -> None:
+        """Deletes everything but the mark, the lock and what `keep` names: the next job begins afresh."""
         for name in [
             LEDGER_FILE,
             *os.listdir(self.path),
         ]:  # without its ledger nothing of the rest is believed
-            if name in (MARK, LOCK):
+            if name in (MARK, LOCK, *keep):
                 continue
             inside = os.path.join(self.path, name)
             if os.path.isdir(inside) and not os.path.islink(inside):

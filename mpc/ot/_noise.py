@@ -3,6 +3,7 @@
 
 The sender has Delta and ends with v_i for every place i; the receiver has the noise e, zero but for one place
 alpha_l in each tree l, where it is beta_l, and ends with w_i = v_i + e_i Delta in GF(2^128). For `ferret` beta_l = 1.
+Without the check nothing here multiplies: the pairs over GF(2^64) of `silent_vole` pass as blocks.
 
 A tree of depth d takes d correlated OTs, q and t = q + r Delta, whose random bits r name the side away from the path
 to alpha: so alpha needs no message. K_(i,s) is the sum of the nodes of side s in level i.
@@ -55,8 +56,9 @@ CHALLENGE_BYTES = 2 * BLOCK_BYTES
 HASH_BYTES = 32
 _HUGE_PAGE = 2 << 20
 
-# X^i as field elements: how 128 bits, or 128 correlated OTs, become one element.
+# X^i as field elements: how 128 bits, or 128 correlated OTs, become one element, and 64 of them a pair over GF(2^64).
 _UNITS: Bytes = bitmatrix.gf128_powers(np.array([2] + [0] * 15, np.uint8), CHECK_OTS)
+_UNITS64: Bytes = np.ascontiguousarray(_UNITS[:64, :8])
 
 
 class Wire:
@@ -127,6 +129,12 @@ def round_bytes(n_trees: int, depth: int, *, correlated: bool, checked: bool) ->
 def pack_elements(blocks: Bytes) -> Bytes:
     """One field element of each 128 neighbours: sum of X^i blocks[128 j + i]; uint8[128 n, 16] -> uint8[n, 16]."""
     return bitmatrix.gf128_inner_product(blocks.reshape(-1, CHECK_OTS, BLOCK_BYTES), _UNITS)
+
+
+def pack_pairs(blocks: Bytes) -> Bytes:
+    """The same over GF(2^64), in each half of 64 neighbours: uint8[64 n, 16] -> uint8[n, 16]."""
+    halves = blocks.reshape(-1, 64, 2, 8).transpose(0, 2, 1, 3).reshape(-1, 64, 8)
+    return bitmatrix.gf64_inner_product(halves, _UNITS64).reshape(-1, BLOCK_BYTES)
 
 
 def send_noise(

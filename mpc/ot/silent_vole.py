@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Silent VOLE over GF(2^128) from the dual LPN assumption: S has Delta and v_i, R has u_i and w_i = v_i + Delta u_i.
+"""Silent VOLE over GF(2^128), or GF(2^64), from dual LPN: S has Delta and v_i, R has u_i and w_i = v_i + Delta u_i.
 
 u_i is pseudorandom in all of GF(2^128) (X^128 + X^7 + X^2 + X + 1, bit j of the little-endian block is X^j), as
 VOLE-PSI [RS21, RR22] needs it. A round makes n = 2^log_outputs of them from noise of weight t in N = 2n places:
@@ -18,13 +18,27 @@ their places [MK90]. Two convolutions run one after the other, each wrapping rou
 places all lie near the end stays short (csrc/vole/LPN_NOTES.md). The code is drawn by AES in counter mode, under a key
 that is the hash of the session and the round.
 
+field=64, semi-honest only: u_i is in GF(2^64) (X^64 + X^4 + X^3 + X + 1); v_i, w_i and Delta are pairs of such elements
+in 16 bytes, w = v + u Delta in both halves. beta is in GF(2^64), from 64 correlated OTs; the trees are the same, and
+the fixed tap of the code multiplies by X of GF(2^64), in both halves. Dual LPN over GF(2^64) hides u:
+
+    - Tests by parity checks: over a large field a place of noise that is hit makes the result random, so a check of
+      relative weight d tells with (1 - d)^t. Elimination finds checks of d = 1/2 at rate 1/2: 2^-128 for t = 128. The
+      rows of the code itself are dense: 25 places on, X adds a degree, and few of N places are zero (a test counts).
+    - The attack on codes over bits interleaves the bits of u, and needs as many of them as errors. Seen over bits, a
+      noise value with its multiples by X^j is 64 errors, 8192 in all, against 64 bits of u; over GF(2^64) u is a single
+      word. A test takes the rank of u over bits, which is full with a few noise values.
+    - Delta keeps its 128 bits. But the check of the trees, made in GF(2^64), would miss a lie with t 2^(3 d) / 2^64 =
+      2^-27 at d = 10: malicious parties get field=128 only.
+
 Assumes    dual LPN for that code with regular noise: t = 128 for pseudo-distance 0.25 and 128 bits
            (128 / -log2(1 - 2 * 0.25)), any n [RRT23]. weight 7 is the paper's fast choice, 21 the conservative one.
            AES as an ideal cipher, SHA-256 as a random oracle. Semi-honest or malicious as `base` is; the check as for
            `ferret`.
 Leaks      the number of items, in whole rounds.
 Bytes      t (32 d + 16) + 32 a round of n - t VOLEs, d = log_outputs - 6: 0.66 a VOLE at 2^16, 0.05 at 2^20; malicious
-           96 more a round. `base` adds d t + 128 correlated OTs a round, and 128 t once. `session_bytes` is exact.
+           96 more a round. `base` adds d t + 128 correlated OTs a round (d t semi-honest), and 128 t once (64 t for
+           field=64). `session_bytes` and `base_ots` are exact.
 Rounds     as for `ferret`: none after `base` when semi-honest, one a round when malicious.
 Cost       of a VOLE, all three vectors: 12 steps of the convolution, 3 * weight random reads in 32 n bytes, 8 AES
            blocks for the trees, 8 for the code at weight 7.
@@ -46,6 +60,7 @@ from crypsis.mpc.ot._noise import (
     aligned_empty,
     check_security,
     pack_elements,
+    pack_pairs,
     receive_noise,
     round_bytes,
     send_noise,
@@ -53,6 +68,7 @@ from crypsis.mpc.ot._noise import (
 from crypsis.mpc.ot.correlation import (
     BLOCK_BYTES,
     MALICIOUS,
+    SEMI_HONEST,
     Bytes,
     CotReceiver,
     CotSender,
@@ -67,6 +83,7 @@ ASSUMES = (
 )
 
 N_TREES = 128
+FIELDS = (128, 64)
 FAST_WEIGHT, CONSERVATIVE_WEIGHT = 7, 21
 ROUNDS_A_REFILL = 16
 """Rounds whose correlated OTs are taken from `base` at a time."""
@@ -124,11 +141,23 @@ def session_bytes(n_items: int, parameters: DualParameters, security: str) -> tu
     return rounds * sender, rounds * receiver
 
 
-def base_ots(n_items: int, parameters: DualParameters, security: str) -> int:
+def base_ots(n_items: int, parameters: DualParameters, security: str, *, field: int = 128) -> int:
     """Correlated OTs that the first call of `blocks` takes from `base`: exact."""
     rounds = -(-n_items // usable_outputs(parameters))
     refills = -(-rounds // ROUNDS_A_REFILL)
-    return CHECK_OTS * parameters.n_trees + refills * ROUNDS_A_REFILL * parameters.n_base(security)
+    return field * parameters.n_trees + refills * ROUNDS_A_REFILL * parameters.n_base(security)
+
+
+def check_field(field: int, security: str) -> int:
+    """128, or 64 where parties are semi-honest; ValueError."""
+    if field not in FIELDS or not isinstance(field, int):
+        raise ValueError(f"field is {field!r}: use 128 or 64")
+    if field == 64 and security != SEMI_HONEST:
+        raise ValueError(
+            f"field is 64 and security {security!r}: use field=128, or security={SEMI_HONEST!r}, as the check of the "
+            "trees fails with 2^-64 only in that field"
+        )
+    return field
 
 
 class _SilentVole(CotSource):
@@ -140,6 +169,7 @@ class _SilentVole(CotSource):
         base: CotSource,
         session: bytes,
         parameters: DualParameters,
+        field: int,
         security: str | None,
         stream: int,
         threads: int | None,
@@ -148,9 +178,12 @@ class _SilentVole(CotSource):
         if not isinstance(parameters, DualParameters):
             raise TypeError(f"parameters is {type(parameters).__name__}: give DualParameters()")
         self.security = check_security(security, base.security)
+        self.field = check_field(field, self.security)
         self.parameters = parameters
         row = (parameters.log_outputs, parameters.weight, parameters.n_trees)
         text = b"%s %d %d %d %s " % (_VERSION, *row, self.security.encode())
+        if field != 128:
+            text += b"field %d " % field
         self.session = hashlib.sha256(text + base.session + session).digest()
         self._wire = Wire(channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads)
         self._n_base = parameters.n_base(self.security)
@@ -159,13 +192,16 @@ class _SilentVole(CotSource):
         self._pooled = 0
         self._left = 0
 
-    def _memory(self, n_vectors: int) -> tuple[list[Bytes], list[Bytes]]:
-        """Vectors of N blocks, and of n."""
-        n = 1 << self.parameters.log_outputs
-        self._raw = aligned_empty(3 * n_vectors * n * BLOCK_BYTES).reshape(-1, BLOCK_BYTES)
-        noise = [self._raw[2 * i * n : 2 * (i + 1) * n] for i in range(n_vectors)]
-        outputs = [self._raw[(2 * n_vectors + i) * n :][:n] for i in range(n_vectors)]
-        return noise, outputs
+    def _memory(self, *widths: int) -> tuple[list[Bytes], list[Bytes]]:
+        """Vectors of N elements and of n, of so many bytes an element."""
+        n, at = 1 << self.parameters.log_outputs, 0
+        self._raw = aligned_empty(3 * n * sum(widths))
+        pieces = []
+        for rows in (2 * n, n):
+            for width in widths:
+                pieces.append(self._raw[at : at + rows * width].reshape(rows, width))
+                at += rows * width
+        return pieces[: len(widths)], pieces[len(widths) :]
 
     def _encode(self, noise: list[Bytes], outputs: list[Bytes]) -> None:
         number = self._wire.n_rounds.to_bytes(8, "little")
@@ -175,9 +211,14 @@ class _SilentVole(CotSource):
             noise[0],
             outputs[0],
             weight=self.parameters.weight,
+            field=self.field,
             second=None if len(noise) == 1 else (noise[1], outputs[1]),
             threads=self._wire.threads,
         )
+
+    def _pack(self, blocks: Bytes) -> Bytes:
+        """Elements, or pairs of them, of as many correlated OTs each as an element has bits."""
+        return pack_elements(blocks) if self.field == 128 else pack_pairs(blocks)
 
     def _next_ots(self) -> slice:
         """Where in the pool this round's correlated OTs are; the caller has filled it."""
@@ -200,7 +241,8 @@ class SilentVoleSender(_SilentVole):
 
     channel, stream: where the rounds run. base: a `CotSender` whose peer is the base of the other party; nothing else
     may use it meanwhile. session: 1 to 255 bytes, the same at both parties and new each time. security: by default the
-    base's. Nothing is sent before the first `blocks`.
+    base's. field: 128, or 64 with security="semi-honest" (the module says what that is). Nothing is sent before the
+    first `blocks`. Raises ValueError, TypeError.
     """
 
     def __init__(
@@ -210,15 +252,16 @@ class SilentVoleSender(_SilentVole):
         *,
         session: bytes,
         parameters: DualParameters | None = None,
+        field: int = 128,
         security: str | None = None,
         stream: int = 0,
         threads: int | None = None,
     ) -> None:
         parameters = DualParameters() if parameters is None else parameters
-        super().__init__(channel, base, session, parameters, security, stream, threads)
+        super().__init__(channel, base, session, parameters, field, security, stream, threads)
         self._base = base
         self.delta = base.delta.copy()
-        (self._noise,), (self._v,) = self._memory(1)
+        (self._noise,), (self._v,) = self._memory(BLOCK_BYTES)
         self._gamma: Bytes | None = None
 
     def blocks(self, n_items: int) -> Iterator[Bytes]:
@@ -244,7 +287,7 @@ class SilentVoleSender(_SilentVole):
     def _round(self) -> None:
         n_trees = self.parameters.n_trees
         if self._gamma is None:
-            self._gamma = pack_elements(_collect(self._base.blocks(CHECK_OTS * n_trees)))
+            self._gamma = self._pack(_collect(self._base.blocks(self.field * n_trees)))
         else:
             self._gamma[:] = self._v[:n_trees]
         if not self._pooled:
@@ -280,19 +323,20 @@ class SilentVoleReceiver(_SilentVole):
         *,
         session: bytes,
         parameters: DualParameters | None = None,
+        field: int = 128,
         security: str | None = None,
         stream: int = 0,
         threads: int | None = None,
     ) -> None:
         parameters = DualParameters() if parameters is None else parameters
-        super().__init__(channel, base, session, parameters, security, stream, threads)
+        super().__init__(channel, base, session, parameters, field, security, stream, threads)
         self._base = base
-        (self._noise, self._e), (self._w, self._u) = self._memory(2)
+        (self._noise, self._e), (self._w, self._u) = self._memory(BLOCK_BYTES, self.field // 8)
         self._pool_bits = np.empty(len(self._pool), np.uint8)
         self._known: tuple[Bytes, Bytes] | None = None
 
     def blocks(self, n_items: int) -> Iterator[tuple[Bytes, Bytes]]:
-        """The next n_items >= 1 VOLEs in pieces: (u, w), both uint8[m, 16]. Otherwise as at the sender."""
+        """The next n_items >= 1 VOLEs in pieces: (u, w), uint8[m, field / 8] and uint8[m, 16]; as at the sender."""
         n_items = check_items(n_items)
         self._check_alive()
         return self._run(n_items)
@@ -311,8 +355,8 @@ class SilentVoleReceiver(_SilentVole):
     def _round(self) -> None:
         n_trees = self.parameters.n_trees
         if self._known is None:
-            bits, t = _collect_chosen(self._base.blocks(CHECK_OTS * n_trees))
-            self._known = np.packbits(bits, bitorder="little").reshape(-1, BLOCK_BYTES), pack_elements(t)
+            bits, t = _collect_chosen(self._base.blocks(self.field * n_trees))
+            self._known = np.packbits(bits, bitorder="little").reshape(n_trees, -1), self._pack(t)
         else:
             self._known[0][:] = self._u[:n_trees]
             self._known[1][:] = self._w[:n_trees]

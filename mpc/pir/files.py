@@ -23,6 +23,7 @@ from crypsis.mpc.data.sinks import OutputFile, check_form, write_batches
 from crypsis.mpc.jobs.around import (
     Phases,
     dial,
+    input_record,
     open_input,
     public_reason,
     refuse_taken,
@@ -53,7 +54,7 @@ def serve_files(
     options, own = config.options(), config.owner_options()
     with phases.phase("check input"):
         _check_kernels(config)
-        source = open_input(config)
+        source = open_input(config, progress=progress)
         taken = taken_places(config, source, config_file)
         if config.ledger is not None:
             refuse_taken("ledger", config.ledger, taken)
@@ -63,7 +64,7 @@ def serve_files(
         if config.report_path is not None:
             refuse_taken("report", config.report_path, taken)
             check_report_place(config.report_path)
-        record = _record(source)
+        record = input_record(source)
     with phases.phase("prepare the list"):
         prepared = prepare_list(source, options, own, progress=progress)
     with phases.phase("wait for the peer"):
@@ -119,9 +120,9 @@ def ask_files(
     output = config.output
     with phases.phase("check input and output"):
         _check_kernels(config)
-        source = open_input(config)
+        source = open_input(config, progress=progress)
         _check_output(config, source, config_file)
-        record = _record(source)
+        record = input_record(source)
     with phases.phase("wait for the peer"):
         channel = dial(config)
 
@@ -187,14 +188,6 @@ def _check_kernels(config: QueryConfig) -> None:
         hashing.digest(config.hash, np.zeros((1, 16), np.uint8), threads=1)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def _record(source: Source) -> FileRecord:
-    return FileRecord(
-        paths=[os.path.abspath(file) for file in source.files],
-        sha256=source.digest(),
-        n_bytes=source.n_bytes,
-    )
 
 
 def _check_output(config: AskConfig, source: Source, config_file: str | None) -> None:

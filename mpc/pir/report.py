@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import resource
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,8 +86,8 @@ class QueryReport:
                 "blocked_receive_seconds": round(stats.blocked_recv_s, 6),
             },
             "security": self.security,
-            "input": asdict(self.input),
-            "output": asdict(self.output) if self.output is not None else None,
+            "input": self.input.as_dict(),
+            "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a worker does with outer bins: load one, exchange it, write which of its rows matched.
 
-The function `work` is what `crypsis.mpc.jobs` runs at both parties, in this process, in others or on other machines. Its
-`spec` (values that JSON has) is all it knows of the job; files are found in the work directory, which every worker of
-a party must see.
+The function `work` is what `crypsis.mpc.jobs` runs at both parties, in this process, in others or on other machines.
+Its `spec` (values that JSON has) is all it knows of the job; files are found in the work directory, which every worker
+of a party must see.
 
 A bin's result is a file of row ids in the work directory: without alignment the rows whose key the peer has, aligned
 the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then the bin is
@@ -154,12 +154,12 @@ def _record(
         return result | {"matched": None, "rows": 0, "sha256": ""}
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
-    if job.aligned:
-        rows = _aligned_rows(job, channel, loaded, matched)
-    elif groups is not None:
-        rows = [_rows_of(groups, matched)]
-    else:
+    if groups is None:
         rows = _rows_again(job, job.spills[bin], loaded, matched)
+    elif job.aligned:
+        rows = _aligned_rows(job, channel, groups, matched)
+    else:
+        rows = [_rows_of(groups, matched)]
     file = write_index(result_path(job.work_dir, bin), rows)
     return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256}
 
@@ -195,23 +195,22 @@ def _rows_again(
 
 
 def _aligned_rows(
-    job: BinJob, channel: Channel, loaded: _Loaded, matched: Index
+    job: BinJob, channel: Channel, groups: partition.Groups, matched: Index
 ) -> Iterator[npt.NDArray[Any]]:
     """The bin's part of the aligned output."""
-    groups = loaded.groups
     peer = _exchange_counts(job, channel, np.diff(groups.row_starts)[matched].astype("<u4"))
     n_pairs = count_pairs(groups.row_starts, matched, peer)
     if n_pairs > job.max_output_rows:
         raise DataError(
-            f"one bin of the join has {n_pairs} rows, more than max_output_rows={job.max_output_rows}, because duplicates "
-            "multiply; remove duplicate keys, switch alignment off, or raise the limit"
+            f"one bin of the join has {n_pairs} rows, more than max_output_rows={job.max_output_rows}, because "
+            "duplicates multiply; remove duplicate keys, switch alignment off, or raise the limit"
         )
     return pair_rows(groups.row_starts, groups.rows, matched, peer, own_side=job.own_side)
 
 
 def _exchange_counts(job: BinJob, channel: Channel, own: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The peer's rows for each matched key. Message by message, the receiver first: both sides sending at once could fill
-    both windows and wait for ever."""
+    """The peer's rows for each matched key. Message by message, the receiver first: both sides sending at once could
+    fill both windows and wait for ever."""
     peer = np.empty(len(own), np.uint32)
     for begin in range(0, len(own), _COUNTS_PER_MESSAGE):
         part = own[begin : begin + _COUNTS_PER_MESSAGE]

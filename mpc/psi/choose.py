@@ -9,7 +9,7 @@ that are named and differ are left to the comparison of configurations, which sa
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.data import Source
@@ -39,7 +39,7 @@ def choose(channel: Channel, config: JobConfig, n_rows: int) -> tuple[Protocol, 
     theirs = recv_json(channel, "plan")
     peer_rows = count_field(theirs, "rows", MAX_ROWS)
     peer_bandwidth = count_field(theirs, "bandwidth", _MAX_BANDWIDTH)
-    wanted = theirs.get("protocol")
+    wanted: Protocol | Literal["auto"] = theirs.get("protocol", "")
     if wanted not in (*get_args(Protocol), "auto") or theirs.get("security") not in (
         "semi-honest",
         "malicious",

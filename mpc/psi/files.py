@@ -23,6 +23,7 @@ from crypsis.mpc.data import Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
+    input_record,
     open_input,
     open_link,
     public_reason,
@@ -42,7 +43,7 @@ from crypsis.mpc.psi.job import PsiOutcome, run
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
-from crypsis.mpc.psi.spilled import SpilledJob
+from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
@@ -85,17 +86,15 @@ def run_job(
     with ExitStack() as stack:
         with phases.phase("check input and output"):
             _check_kernels(config)
-            source = open_input(config)
-            record = FileRecord(
-                paths=[os.path.abspath(file) for file in source.files],
-                sha256=source.digest(),
-                n_bytes=source.n_bytes,
-            )
+            work = _work_directory(config)
+            if work is not None:
+                stack.callback(work.close)
+            source = _open_input(config, work, progress)
+            record = input_record(source)
             this = _Run(config, source, record, phases, progress, config.options())
-            if config.protocol != "ecdh":
-                this.spilled = _resumable(this)
-                if this.spilled is not None:
-                    stack.callback(lambda: this.spilled.close() if this.spilled is not None else None)
+            if work is not None:
+                this.spilled = _open_job(this, work)
+                stack.callback(this.spilled.close)
             _check_places(config, source, config_file, resumed=this.spilled)
         with phases.phase("wait for the peer"):
             hub = open_link(config)
@@ -111,6 +110,8 @@ def run_job(
             else:
                 this.outcome = run(source, channel, this.options, progress=progress)
             _write(this, channel)
+            if protocol != "vole" and this.spilled is not None and not this.spilled.stage:
+                this.spilled.destroy()  # it held the result of the query only
         except BaseException as error:
             hub.abort(public_reason(config, error))
             raise
@@ -163,38 +164,44 @@ def _identity(this: _Run) -> Identity:
     return Identity(public=public, own=own, input=(files,))
 
 
-def _open_work(this: _Run) -> SpilledJob:
+def _work_directory(config: JobConfig) -> WorkDir | None:
+    """The work directory now, where an earlier run left it, or where the result of a query has to be kept."""
+    if config.protocol == "ecdh":
+        return None
+    if config.input.query is None and not os.path.isdir(config.work_path):
+        return None
+    return WorkDir.open(config.work_path)
+
+
+def _open_input(config: JobConfig, work: WorkDir | None, progress: Progress | None) -> Source:
+    """The input; the result of a query is read once in the life of a job that goes on."""
+    if work is None or config.input.query is None:
+        return open_input(config, progress=progress)
+    return open_input(config, spool_directory=work.directory(SPOOL), reuse=True, progress=progress)
+
+
+def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
     config = this.config
     job = SpilledJob(
-        directory=WorkDir.open(config.work_path),
+        directory=work,
         identity=_identity(this),
         options=this.options,
         bin_rows=config.bin_rows,
         memory=config.memory_bytes,
         progress=this.progress,
     )
-    try:
-        job.open()
-    except BaseException:
-        job.close()
-        raise
-    return job
-
-
-def _resumable(this: _Run) -> SpilledJob | None:
-    """The job that an earlier run of the same command left, if any."""
-    if not os.path.isdir(this.config.work_path):
-        return None
-    job = _open_work(this)
+    job.open()
     if job.stage:
-        _log.info("%s: begun before; at stage %s", this.config.work_path, job.stage)
+        _log.info("%s: begun before; at stage %s", work.path, job.stage)
     return job
 
 
 def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack: ExitStack) -> None:
     config, phases = this.config, this.phases
     if this.spilled is None:
-        this.spilled = _open_work(this)
+        work = WorkDir.open(config.work_path)
+        stack.callback(work.close)
+        this.spilled = _open_job(this, work)
         stack.callback(this.spilled.close)
     job = this.spilled
     job.options = this.options

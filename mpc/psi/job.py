@@ -142,7 +142,8 @@ def run(
 def _exchange(
     keys: KeyTable, channel: Channel, options: PsiOptions, n_peer: int, progress: Progress | None
 ) -> Positions | None:
-    """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the digests."""
+    """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the
+    digests."""
     if options.protocol == "ecdh":
         return ecdh.EcdhPsi(channel, options, n_peer, progress).run(keys).own
     is_receiver = options.role == "receiver"

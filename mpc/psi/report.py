@@ -33,11 +33,21 @@ _PACKAGES = ("crypsis", "numpy", "pyarrow", "grpcio")
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """Files that went in or came out: SHA-256 over their bytes in order, and their size together."""
+    """Files that went in or came out: SHA-256 over their bytes in order, and their size together.
+
+    For a query, its text and its database (without credentials) instead of paths; digest and size are those of its
+    result as Parquet.
+    """
 
     paths: list[str]
     sha256: str
     n_bytes: int
+    query: str | None = None
+    database: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON values, of a query's fields only those it has."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +125,8 @@ class RunReport:
                 "blocked_receive_seconds": round(stats.blocked_recv_s, 6),
             },
             "security": self.security,
-            "input": asdict(self.input),
-            "output": asdict(self.output) if self.output is not None else None,
+            "input": self.input.as_dict(),
+            "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A VOLE-PSI job between files in bounded memory, which goes on where it stopped: a party's driver.
 
-    new          read the input once; every row's digest and id go to the file of its outer bin     (ledger: partitioned)
-    partitioned  workers of both parties exchange the bins, each bin's result is a file             (ledger: exchanged)
-    exchanged    the rows that matched go to the output, which both parties put in place together   (ledger: written)
-    written      the work directory keeps the ledger only                                           (ledger: complete)
+    stage        what is done then                                                               next stage
+    new          read the input once; every row's digest and id go to the file of its outer bin  partitioned
+    partitioned  workers of both parties exchange the bins, each bin's result is a file          exchanged
+    exchanged    rows that matched go to the output, which both parties put in place together    written
+    written      the work directory keeps the ledger only                                        complete
 
 A bin is finished when both parties have its result on the disk; at the start of every run they tell each other which
 ones they have, and what only one of them has is done again. Nothing else has to be remembered of the other party, so
 either, or both, may be killed at any time.
 
 Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, {"type": "sizes"} after,
-{"type": "have"} before the bins, {"type": "totals"} before an aligned output. The configuration has been compared before.
+{"type": "have"} before the bins, {"type": "totals"} before an aligned output. The configuration has been compared
+before.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ _log = logging.getLogger("crypsis.psi")
 
 _JOB_BYTES = 16
 _SPILLS = "spills"
+SPOOL = "input"
+"""Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class SpilledJob:
     layout: Layout | None = None
     finished_before: int = 0
 
-    # -- before the peer is met ------------------------------------------------------------------------------------------
+    # -- before the peer is met
 
     def open(self) -> None:
         """Takes up the ledger, if there is one. Raises ConfigError, DataError where it is of another job, of another
@@ -78,7 +82,7 @@ class SpilledJob:
             if not complete:
                 raise
             # Nothing is lost: that job has ended, and this is another.
-            self.directory.clear()
+            self.directory.clear(keep=(SPOOL,))
             return
         self.ledger = ledger
 
@@ -92,9 +96,9 @@ class SpilledJob:
         if self.ledger is not None:
             self.ledger.close()
             self.ledger = None
-        self.directory.clear()
+        self.directory.clear(keep=(SPOOL,))
 
-    # -- with the peer ---------------------------------------------------------------------------------------------------
+    # -- with the peer
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
@@ -106,7 +110,7 @@ class SpilledJob:
             {"type": "job", "job_id": known, "begun": begun, "nonce": nonce, "rows": min(n_rows, MAX_ROWS)},
         )
         theirs = recv_json(channel, "job")
-        peer_known, peer_nonce = theirs.get("job_id"), theirs.get("nonce")
+        peer_known, peer_nonce = theirs.get("job_id", ""), theirs.get("nonce", "")
         if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(peer_nonce, (_JOB_BYTES,)):
             raise ProtocolAbort(f"{channel.peer} sent a job without id and nonce; ended")
         peer_rows = count_field(theirs, "rows", MAX_ROWS)
@@ -117,8 +121,8 @@ class SpilledJob:
             mine = f"job {known[:8]}" if begun else "no job yet"
             other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
             raise ConfigError(
-                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties the "
-                "work directories of one run, or remove them both to start over"
+                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
+                "the work directories of one run, or remove them both to start over"
             )
         self.start_over()
         nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
@@ -185,8 +189,8 @@ class SpilledJob:
             )
 
     def disk_bytes(self, n_rows: int) -> int:
-        """Most bytes that n_rows rows take in the work directory at one time: 16 a record, and 4 a result, which replaces
-        the records of its bin."""
+        """Most bytes that n_rows rows take in the work directory at one time: 16 a record, and 4 a result, which
+        replaces the records of its bin."""
         return 20 * n_rows + (64 << 20)
 
     def agree_sizes(self, channel: Channel) -> None:
@@ -199,12 +203,13 @@ class SpilledJob:
         peer = count_field(theirs, "n_keyed", MAX_OWN_ROWS)
         if count_field(theirs, "n_outer", MAX_OUTER) != n_outer:
             raise ConfigError(
-                f"{channel.peer} has {theirs['n_outer']} bins and {n_outer} are here: remove both work directories to start over"
+                f"{channel.peer} has {theirs['n_outer']} bins and {n_outer} are here: remove both work directories to "
+                "start over"
             )
         if ledger.fact("n_peer", peer) != peer:
             raise ConfigError(
-                f"{channel.peer} had {ledger.fact('n_peer')} rows with keys when the job was begun and has {peer} now: its input "
-                "changed; remove both work directories to start over"
+                f"{channel.peer} had {ledger.fact('n_peer')} rows with keys when the job was begun and has {peer} now: "
+                "its input changed; remove both work directories to start over"
             )
         ledger.set_fact("n_peer", peer)
         outcome.n_peer_unique = peer
@@ -320,11 +325,12 @@ class SpilledJob:
             path = os.path.join(self.directory.file(_SPILLS), names[bin])
             if not os.path.exists(path):
                 raise DataError(
-                    f"{path}: is gone, and {channel.peer} has not finished bin {bin}: remove both work directories to start over"
+                    f"{path}: is gone, and {channel.peer} has not finished bin {bin}: remove both work directories to "
+                    "start over"
                 )
         return todo
 
-    # -- the output ------------------------------------------------------------------------------------------------------
+    # -- the output
 
     def results(self) -> list[IndexFile]:
         """The finished bins' files, in order of the bins."""
@@ -383,14 +389,13 @@ class SpilledJob:
         }
 
     def close(self) -> None:
-        """Lets go of ledger and directory; what is in them stays."""
+        """Lets go of the ledger; what is in it stays."""
         if self.ledger is not None:
             self.ledger.close()
-        self.directory.close()
 
     def chunk_records(self, n_workers: int) -> int:
-        """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins at
-        a time."""
+        """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins
+        at a time."""
         return max(self.memory // (256 * n_workers), 1 << 16)
 
     def max_output_rows(self) -> int:

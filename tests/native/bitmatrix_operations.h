@@ -40,8 +40,11 @@ struct Secret {
     impl->transpose_tiles(wide, 0, bitmatrix::tile_count(wide));
     impl->transpose_tiles(narrow, 0, bitmatrix::tile_count(narrow));
   } else if (operation == "gf128_multiply") {
-    impl->gf128_multiply(a, a + 16 * 7, 1, 7, out);
-    impl->gf128_multiply(a, a + 16 * 7, 0, 7, out);
+    impl->gf128_multiply(a, a + 16 * 7, 1, nullptr, 7, out);
+    impl->gf128_multiply(a, a + 16 * 7, 0, a + 16 * 14, 7, out);
+  } else if (operation == "gf64_multiply") {
+    impl->gf64_multiply(a, a + 8 * 15, nullptr, 15, out);
+    impl->gf64_multiply(a, a + 8 * 15, a + 16 * 15, 15, out);
   } else if (operation == "inner_products") {
     impl->gf128_inner_product(a, a + 16 * 7, 7, out);
     impl->gf64_inner_product(a, a + 8 * 15, 15, out);

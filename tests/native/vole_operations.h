@@ -90,9 +90,13 @@ inline void random_keys(std::string_view backend, const Secret& secret, Buffers&
 inline void expand_convolute(std::string_view backend, const std::uint8_t* code, const Secret& secret,
                              Buffers& out) {
   std::memcpy(out.vector, secret.bytes, sizeof out.vector);
-  const vole::SecondVector both{out.vector[1], out.small + 600 * kBlock};
-  vole::expand_convolute({backend, 1}, code, out.vector[0], 7, 7, 50, out.small, {});
-  vole::expand_convolute({backend, 1}, code, out.vector[0], 7, 7, 50, out.small, both);
+  const vole::CodeVector first{out.vector[0], out.small, kBlock};
+  const vole::CodeVector other{out.vector[1], out.small + 600 * kBlock, kBlock};
+  const vole::CodeVector single{out.vector[1], out.small + 600 * kBlock, 8};
+  vole::expand_convolute({backend, 1}, vole::CodeField::k128, code, 7, 7, 50, first, {});
+  vole::expand_convolute({backend, 1}, vole::CodeField::k128, code, 7, 7, 50, first, other);
+  vole::expand_convolute({backend, 1}, vole::CodeField::k64, code, 7, 7, 50, first, {});
+  vole::expand_convolute({backend, 1}, vole::CodeField::k64, code, 7, 7, 50, first, single);
 }
 
 // Runs `operation` on the secret; false if there is no such operation.
@@ -132,7 +136,8 @@ inline void expand_convolute(std::string_view backend, const std::uint8_t* code,
     vole::expand_correlated(call, data, secret.bytes, kTrees, kDepth, out.rows, out.small);
     vole::reconstruct_correlated(call, data, positions, kTrees, kDepth, out.rows);
   } else if (operation == "place_noise") {
-    vole::place_noise(call, positions, data, kTrees, kDepth, out.rows);
+    vole::place_noise(call, positions, data, kBlock, kTrees, kDepth, out.rows);
+    vole::place_noise(call, positions, data, 8, kTrees, kDepth, out.rows);
   } else if (operation == "primal_encode") {
     std::memcpy(out.small, secret.bytes + kSecretBytes / 2, sizeof out.small);
     vole::primal_encode(call, code, 4, 37, data, 6, out.small, out.rows);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer of VOLE-PSI that does not follow the protocol: whatever it sends, the honest party ends with a named error or a
-right answer, never with a wrong one it could have noticed."""
+"""A peer of VOLE-PSI that does not follow the protocol: whatever it sends, the honest party ends with a named error or
+a right answer, never with a wrong one it could have noticed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VOLE-PSI against the plain intersection: sizes round bin edges, both securities and settings, who learns what, the exact
-bytes, and that no message depends on the data."""
+"""VOLE-PSI against the plain intersection: sizes round bin edges, both securities and settings, who learns what, the
+exact bytes, and that no message depends on the data."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_many_outer_bins_in_one_session(security: Any) -> None:
 
 
 def test_no_message_depends_on_the_data() -> None:
-    """Full against no overlap, and keys crowded in one place against even ones: the same messages, byte for byte in size."""
+    """Full against no overlap, and keys crowded in one place against even ones: messages of the same sizes."""
 
     def shapes(receiver: np.ndarray, sender: np.ndarray) -> Any:
         _, _, left, right, _ = run(receiver, sender, broadcast=True, inner_keys=500)

@@ -44,12 +44,12 @@ def part(seed: bytes, number: int) -> bytes:
     return bytes([seed[0] ^ number]) + seed[1:]
 
 
-def times_x(a: int) -> int:
-    """X a in GF(2^128)."""
-    return (a << 1 & (1 << 128) - 1) ^ 0x87 * (a >> 127)
+def times_x(a: int, field: int = 128) -> int:
+    """X a in GF(2^128) or GF(2^64)."""
+    return (a << 1 & (1 << field) - 1) ^ {128: 0x87, 64: 0x1B}[field] * (a >> field - 1)
 
 
-def convolute(aes: Aes, key: bytes, x: list[int]) -> list[int]:
+def convolute(aes: Aes, key: bytes, x: list[int], field: int = 128) -> list[int]:
     """One pass: block i is added to i + j for each bit j - 1 of its tap word, and X times it to i + 25."""
     n = len(x)
     taps = words(stream(aes, key, 4 * n), 4)
@@ -58,7 +58,7 @@ def convolute(aes: Aes, key: bytes, x: list[int]) -> list[int]:
         for j in range(1, RANDOM_TAPS + 1):
             if taps[i] >> (j - 1) & 1:
                 y[i + j] ^= y[i]
-        y[i + RANDOM_TAPS + 1] ^= times_x(y[i])
+        y[i + RANDOM_TAPS + 1] ^= times_x(y[i], field)
     for i in range(RANDOM_TAPS + 1):
         y[i] ^= y[n + i]
     return y[:n]
@@ -70,8 +70,10 @@ def expander_rows(aes: Aes, seed: bytes, n_out: int, weight: int, log_code: int)
     return [[word & mask for word in flat[i * weight : (i + 1) * weight]] for i in range(n_out)]
 
 
-def expand_convolute(aes: Aes, seed: bytes, vector: list[int], weight: int, n_out: int) -> list[int]:
-    x = convolute(aes, part(seed, 2), convolute(aes, part(seed, 1), vector))
+def expand_convolute(
+    aes: Aes, seed: bytes, vector: list[int], weight: int, n_out: int, field: int = 128
+) -> list[int]:
+    x = convolute(aes, part(seed, 2), convolute(aes, part(seed, 1), vector, field), field)
     out = []
     for row in expander_rows(aes, seed, n_out, weight, len(vector).bit_length() - 1):
         total = 0

@@ -2,8 +2,8 @@
 """Write okvs.json: `PYTHONPATH=tests python tests/vectors/make_okvs.py`.
 
 Inputs come from SHAKE-128 of a label, answers from tests/reference/okvs.py: no published vectors exist, every
-implementation of the papers has columns and order of its own. The file fixes ours: parties of different versions agree on
-it or compute nonsense.
+implementation of the papers has columns and order of its own. The file fixes ours: parties of different versions agree
+on it or compute nonsense.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def case(name: str, n: int, sparse: int, dense: int, field: int, filled: bool) -
 
 def main() -> None:
     answers = {
-        "source": "inputs: SHAKE-128 of 'crypsis okvs <label> seed|keys|values|fill'; answers: tests/reference/okvs.py; "
-        "written by tests/vectors/make_okvs.py; numbers in big-endian hexadecimal",
+        "source": "inputs: SHAKE-128 of 'crypsis okvs <label> seed|keys|values|fill'; answers: "
+        "tests/reference/okvs.py; written by tests/vectors/make_okvs.py; numbers in big-endian hexadecimal",
         "cases": [case(*given) for given in CASES],
     }
     PATH.write_text(json.dumps(answers, indent=1) + "\n")

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """VOLE-PSI [RS21, RR22]: one encoding from the receiver, one VOLE, one message of tags back, bin by bin.
 
-R has keys X, S has keys Y (16-byte digests, distinct, grouped by inner bin as `layout` says). V: keys to field elements,
-O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R: u, w; S: v).
-Of every outer bin, for each of its inner bins:
+R has keys X, S has keys Y (16-byte digests, distinct, grouped by inner bin as `layout` says). V: keys to field
+elements, O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R:
+u, w; S: v). Of every outer bin, for each of its inner bins:
 
-    S -> R    TAGS    malicious only: SHA-256(c_i), for all inner bins i                            32 bytes each
-    R -> S    TABLE   the seed of the OKVS; malicious: a random d_i for all i                       16 bytes, 16 each
-    R -> S    TABLE   P + u, P the OKVS [GPR+21, RR22] with P(x) = V(x) for R's keys x of the bin   `layout.table_bytes`
+    S -> R    TAGS    malicious only: SHA-256(c_i), for all inner bins i                       32 bytes each
+    R -> S    TABLE   the seed of the OKVS; malicious: a random d_i for all i                  16 bytes, 16 each
+    R -> S    TABLE   P + u, P the OKVS [GPR+21, RR22] with P(x) = V(x) for R's keys x         `layout.table_bytes`
     S                 K = v + (P + u) Delta = w + P Delta
     S -> R    TAGS    malicious: c_i; then O(K(y) + V(y) Delta + c_i + d_i, y) for S's keys y of the bin, padded with
-                      random tags to the bound, ascending                                           `layout.tags_bytes`
+                      random tags to the bound, ascending                                      `layout.tags_bytes`
     R                 compares with O(w(x) + c_i + d_i, x): w(x) = K(x) + P(x) Delta, so tags of common keys are equal
-    R -> S    RESULT  with broadcast: a bit a tag, whether it matched                               `layout.result_bytes`
+    R -> S    RESULT  with broadcast: a bit a tag, whether it matched                          `layout.result_bytes`
 
 P(x), K(x), w(x) are decodings, linear in the table. For y not in X, P(y) + V(y) is not zero, and S's tag hides behind
 (P(y) + V(y)) Delta. Field: GF(2^128); semi-honest with up to 2^24 keys of S, u, P and V are in GF(2^64) and Delta, v, w
@@ -75,8 +75,8 @@ __all__ = [
 
 SLUGS = ("hashing", "aes", "bitmatrix", "vole", "okvs", "partition")
 _BELOW = (
-    "dual LPN (expand-convolute codes, regular noise); computational Diffie-Hellman in Ristretto255; AES as an ideal cipher, "
-    "SHA-256 and BLAKE3 as random oracles"
+    "dual LPN (expand-convolute codes, regular noise); computational Diffie-Hellman in Ristretto255; AES as an ideal "
+    "cipher, SHA-256 and BLAKE3 as random oracles"
 )
 ASSUMES = {security: f"{security} parties; {_BELOW}" for security in ("semi-honest", "malicious")}
 LEAKS = (
@@ -94,10 +94,12 @@ def open_session(
     broadcast: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """One party's session on a channel, of which streams 1 to 4 are used: `run` takes outer bins and gives what matched.
+    """One party's session on a channel, of which streams 1 to 4 are used: `run` takes outer bins and gives what
+    matched.
 
-    session: public bytes, the same at both parties; fresh randomness of both is added. threads: those of the process if
-    None. Both parties give the same outer bins in the same order. Raises ConfigError where the peer's layout is another.
+    session: public bytes, the same at both parties; fresh randomness of both is added. threads: those of the process
+    if None. Both parties give the same outer bins in the same order. Raises ConfigError where the peer's layout is
+    another.
     """
     kind = Receiver if role == "receiver" else Sender
     return kind(channel, layout, session=session, broadcast=broadcast, threads=threads)
@@ -113,8 +115,8 @@ def intersect_digests(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Index | None:
-    """Which rows of `digests`, uint8[n, 16] and distinct, the peer has too: indices in an order that both parties share;
-    None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged."""
+    """Which rows of `digests`, uint8[n, 16] and distinct, the peer has too: indices in an order that both parties
+    share; None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged."""
     keys, order, starts = partition.by_bin(digests, layout.inner, threads=threads)
     session = open_session(channel, role, layout, broadcast=broadcast, threads=threads)
     ((_, matched),) = session.run([(0, KeyBins(keys, starts))], progress)

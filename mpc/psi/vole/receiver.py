@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The receiver of VOLE-PSI: a thread makes VOLEs, one encodes and sends, the caller's matches the tags that come back."""
+"""The receiver of VOLE-PSI: a thread makes VOLEs, one encodes and sends, the caller's matches the tags that come
+back."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ _WAITING_BYTES = 32 << 20
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
-    """A step that was sent. own: its tags; malicious, what they will be hashes of, with `promised`, the sender's commitment
-    and one's own nonce of each bin."""
+    """A step that was sent. own: its tags; malicious, what they will be hashes of, with `promised`, the sender's
+    commitment and one's own nonce of each bin."""
 
     step: Step
     own: Bytes
@@ -78,9 +79,14 @@ class Receiver(Session):
 
     def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
         """Puts (u, w) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
-        layout, options = self.layout, {"stream": VOLE, "threads": self.threads}
+        layout = self.layout
         base = SoftSpokenReceiver(
-            self.channel, session=b"ots" + self.session, k=OT_K, security=layout.security, **options
+            self.channel,
+            session=b"ots" + self.session,
+            k=OT_K,
+            security=layout.security,
+            stream=VOLE,
+            threads=self.threads,
         )
         with closing(base):
             source = SilentVoleReceiver(
@@ -89,7 +95,8 @@ class Receiver(Session):
                 session=b"vole" + self.session,
                 parameters=layout.parameters,
                 field=layout.field,
-                **options,
+                stream=VOLE,
+                threads=self.threads,
             )
             with closing(source):
                 for number, n in enumerate(wanted):
@@ -137,7 +144,7 @@ class Receiver(Session):
         )
         np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
         for part in table:
-            self.channel.send(TABLE, part)
+            self.channel.send(TABLE, part.data)
         decoded = okvs.decode(
             keys,
             step.starts,
@@ -185,5 +192,5 @@ class Receiver(Session):
             bits = np.zeros(len(messages) * bound, np.uint8)
             bits[places] = 1
             for part in bits.reshape(len(messages), bound):
-                self.channel.send(RESULT, np.packbits(part, bitorder="little"))
+                self.channel.send(RESULT, np.packbits(part, bitorder="little").data)
         return index

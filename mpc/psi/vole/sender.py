@@ -63,9 +63,14 @@ class Sender(Session):
 
     def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
         """Puts (v, Delta) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
-        layout, options = self.layout, {"stream": VOLE, "threads": self.threads}
+        layout = self.layout
         base = SoftSpokenSender(
-            self.channel, session=b"ots" + self.session, k=OT_K, security=layout.security, **options
+            self.channel,
+            session=b"ots" + self.session,
+            k=OT_K,
+            security=layout.security,
+            stream=VOLE,
+            threads=self.threads,
         )
         with closing(base):
             source = SilentVoleSender(
@@ -74,7 +79,8 @@ class Sender(Session):
                 session=b"vole" + self.session,
                 parameters=layout.parameters,
                 field=layout.field,
-                **options,
+                stream=VOLE,
+                threads=self.threads,
             )
             with closing(source):
                 for number, n in enumerate(wanted):
@@ -155,7 +161,7 @@ class Sender(Session):
         )
         for i in range(len(step)):
             part = in_order[i * bound : (i + 1) * bound]
-            self.channel.send(TAGS, openings[i] + part.tobytes() if openings else part)
+            self.channel.send(TAGS, openings[i] + part.tobytes() if openings else part.data)
         return order
 
     def _result(self, step: Step, order: Index) -> Index:

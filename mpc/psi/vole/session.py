@@ -50,8 +50,8 @@ Matches = Iterator[tuple[int, Index | None]]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Inner bins [first, last) of an outer bin, worked on together, one a thread: its keys begin at `begin`, and those of
-    bin first + i at starts[i]."""
+    """Inner bins [first, last) of an outer bin, worked on together, one a thread: its keys begin at `begin`, and those
+    of bin first + i at starts[i]."""
 
     outer: int
     first: int
@@ -114,8 +114,8 @@ class Session(abc.ABC):
         peer = bytes(self.channel.recv(self.receives))
         if len(peer) != HELLO_BYTES or peer[:32] != hashlib.sha256(text).digest():
             raise ConfigError(
-                f"{self.channel.peer} has other bins, sizes or security for this exchange than {layout}: give both parties "
-                "the same options and the same version"
+                f"{self.channel.peer} has other bins, sizes or security for this exchange than {layout}: give both "
+                "parties the same options and the same version"
             )
         parts = (own, peer[32:]) if self.sends == TABLE else (peer[32:], own)
         return hashlib.sha256(VERSION + b"".join(parts) + session).digest()
@@ -155,9 +155,9 @@ class Session(abc.ABC):
         sizes = np.diff(starts.astype(np.int64))
         if int(sizes.max()) > self.keys_bound:
             raise DataError(
-                f"bin {outer}.{int(sizes.argmax())} has {int(sizes.max())} keys and its bound is {self.keys_bound}: the rows "
-                "announced were too few, or somebody chose keys to fill it; start the job anew, with a new work directory, for "
-                "other bins"
+                f"bin {outer}.{int(sizes.argmax())} has {int(sizes.max())} keys, its bound is {self.keys_bound}: the "
+                "rows announced were too few, or somebody chose keys to fill it; start the job anew, with a new work "
+                "directory, for other bins"
             )
         steps = []
         for first in range(0, inner, self.threads):
