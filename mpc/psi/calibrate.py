@@ -183,8 +183,8 @@ def _line(place: Path, n_bytes: int) -> float:
     def end(party: str, peer: str) -> None:
         nonlocal used
         tls: TlsFiles = certificates[party]
-        side = {"listen": address} if party == "alice" else {"connect": address}
-        channel = open_channel(party=party, peer=peer, tls=tls, **side)
+        listen, connect = (address, None) if party == "alice" else (None, address)
+        channel = open_channel(party=party, peer=peer, tls=tls, listen=listen, connect=connect)
         if party == "alice":
             begin = time.process_time()
             for _ in range(count):

@@ -82,8 +82,8 @@ def recommend(
         chosen = "vole" if vole_ps < ecdh_ps else "ecdh"
     line = "" if bandwidth is not None else ", assumed"
     return chosen, (
-        f"vole about {_told(vole_ps)} s and {_megabytes(sum(vole))} MB, ecdh about {_told(ecdh_ps)} s and "
-        f"{_megabytes(sum(ecdh))} MB, for {n_receiver} and {n_sender} rows on {_CORES} cores each and a line of "
+        f"vole exchanges in about {_told(vole_ps)} s with {_megabytes(sum(vole))} MB, ecdh in about {_told(ecdh_ps)} s "
+        f"with {_megabytes(sum(ecdh))} MB, at {n_receiver} and {n_sender} rows, {_CORES} cores each and a line of "
         f"{rate / 1e6:g} Mbit/s{line}"
     )
 

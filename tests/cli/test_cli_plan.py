@@ -31,7 +31,7 @@ def test_the_table_tells_time_traffic_memory_disk_and_whose_constants(crypsis: C
         "1,000,000,000 rows at the receiver",
         "16 cores each",
         "1,000 Mbit/s, 10 ms",
-        "protocol vole: vole about",
+        "protocol vole: vole exchanges in about",
         "read, hash, spill",
         "exchange bins",
         "line to sender",

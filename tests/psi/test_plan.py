@@ -43,8 +43,8 @@ def test_the_faster_protocol_is_recommended(
     chosen, why = recommend(receiver, sender, bandwidth)
     assert chosen == protocol
     assert "\n" not in why
-    assert "vole about" in why
-    assert "ecdh about" in why
+    assert "vole exchanges in about" in why
+    assert "ecdh in about" in why
     assert (why.endswith("assumed")) == (bandwidth is None)
 
 
@@ -114,7 +114,7 @@ def exchange(job: Job, of: Rates | None = None) -> Any:
 
 def test_what_binds_the_exchange() -> None:
     assert exchange(replace(JOB, cores=1, bandwidth=10**11)).bound in ("receiver's cores", "sender's cores")
-    assert exchange(replace(JOB, cores=64, bandwidth=10**7)).bound == "line to sender"
+    assert exchange(replace(JOB, cores=64, bandwidth=10**7, n_sender=10**6)).bound == "line to sender"
     assert exchange(replace(JOB, cores=64, bandwidth=10**7, n_receiver=10**5)).bound == "line to receiver"
     assert exchange(JOB, Rates(disk_read_mb=0.1)).bound == "disk"
     assert exchange(replace(JOB, together=True, cores=1, bandwidth=10**11)).bound == "cores"
@@ -132,7 +132,7 @@ def test_more_is_slower_and_better_is_faster() -> None:
     assert predict(replace(JOB, together=True), Rates()).seconds > base
     assert predict(replace(JOB, security="malicious"), Rates()).seconds > base
     assert predict(replace(JOB, broadcast=True), Rates()).seconds > base
-    assert predict(replace(JOB, bandwidth=10**11), Rates()).seconds < base
+    assert predict(replace(JOB, bandwidth=10**7), Rates()).seconds > base
     assert predict(replace(JOB, matched=0), Rates()).seconds < base
     assert predict(replace(JOB, protocol="ecdh"), Rates()).seconds > 10 * base
 
