@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ def finished_bins(scene: Scene, party: str) -> dict[int, tuple[int, int]]:
     path = work_dir(scene, party) / "ledger.sqlite"
     if not path.exists():
         return {}
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
             "SELECT bin, attempts, finishes FROM bins WHERE state = 'finished'"
         ).fetchall()
@@ -226,13 +228,11 @@ def test_what_may_change_may_change(scene: Scene) -> None:
 
 def test_work_directories_of_two_jobs(scene: Scene) -> None:
     stopped(scene)
-    kept = scene.folder / "kept"
-    work_dir(scene, "bank").rename(kept)
+    for party in PARTIES:
+        work_dir(scene, party).rename(scene.folder / f"{party}.kept")
     stopped(scene)
-    for path in sorted(work_dir(scene, "bank").iterdir(), reverse=True):
-        path.unlink() if path.is_file() else [p.unlink() for p in path.iterdir()] and path.rmdir()
-    work_dir(scene, "bank").rmdir()
-    kept.rename(work_dir(scene, "bank"))
+    shutil.rmtree(work_dir(scene, "bank"))
+    (scene.folder / "bank.kept").rename(work_dir(scene, "bank"))
     bank, telco = scene.run()
     for party in (bank, telco):
         assert "work directories" in party.error(2)
