@@ -2,6 +2,7 @@
 #include "okvs/solve.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "common/wipe.h"
@@ -36,6 +37,8 @@ void add_rows(const Impl& impl, const aes::KeySchedule& key, std::size_t sparse,
   secure_wipe(columns, sizeof columns);
 }
 
+constexpr std::size_t kPeelAhead = 4;
+
 // Takes rows that are alone in a column, first come first served, until none is; returns their number. A record is the
 // column's word with the column in place of the count.
 std::size_t peel(std::uint64_t* state, std::size_t sparse, std::uint16_t* queue, std::uint64_t* records) {
@@ -45,6 +48,10 @@ std::size_t peel(std::uint64_t* state, std::size_t sparse, std::uint16_t* queue,
     tail += (state[column] >> kCountShift) == 1;
   }
   for (; head < tail; ++head) {
+    // The words that a later column will change; after the queue's end stand columns of another bin, which does no harm.
+    const std::uint64_t later = state[queue[head + kPeelAhead]];
+    __builtin_prefetch(state + (later & 0xffff));
+    __builtin_prefetch(state + ((later >> 16) & 0xffff));
     const std::uint64_t column = queue[head], word = state[column];
     if (word >> kCountShift != 1) continue;  // its last row went by another column
     const std::uint64_t next = word & 0xffff, last = (word >> 16) & 0xffff;
@@ -96,9 +103,11 @@ void substitute(const std::uint64_t* records, std::size_t n_records, const std::
 
 }  // namespace
 
+// The queue: one place after all columns is written to, and kPeelAhead more are read. The state: columns summed by xor
+// stay below the power of two, where there is memory to fetch ahead.
 Scratch::Scratch(const Shape& shape)
-    : state(shape.sparse),
-      queue(shape.sparse + 2),  // one place more than there are columns is written to
+    : state(std::bit_ceil(shape.sparse)),
+      queue(shape.sparse + 1 + kPeelAhead),
       records(shape.n_items),
       values(shape.n_items * static_cast<std::size_t>(shape.field) / 8) {}
 
@@ -114,7 +123,7 @@ void encode_bin(const Impl& impl, const HashKeys& keys, const Shape& shape, cons
   const Width width = shape.field == 128 ? Width::k128 : Width::k64;
   const std::size_t n_bytes = bytes_of(width), table_bytes = shape.columns() * n_bytes;
   std::uint64_t* const records = scratch.records.data();
-  std::fill(scratch.state.begin(), scratch.state.end(), 0);
+  std::fill_n(scratch.state.data(), shape.sparse, 0);
   add_rows(impl, keys.columns, shape.sparse, bin, scratch.state.data());
   const std::size_t n_records = peel(scratch.state.data(), shape.sparse, scratch.queue.data(), records);
 
