@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypsis._core_okvs import Okvs as _Okvs
+
 class BackendStatus:
     @property
     def slug(self) -> str: ...
@@ -492,6 +494,7 @@ class _Vole:
         threads: int,
     ) -> None: ...
 
+<<<<<<< HEAD
 class _Partition:
     """A submodule; arrays are C-contiguous and checked by partition.py."""
 
@@ -579,6 +582,8 @@ class _Okvs:
         threads: int,
     ) -> None: ...
 
+=======
+>>>>>>> okvs
 aes: _Aes
 bigint: _Bigint
 bitmatrix: _Bitmatrix

@@ -2,6 +2,7 @@
 #include "okvs/solve.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "common/wipe.h"
@@ -36,6 +37,8 @@ void add_rows(const Impl& impl, const aes::KeySchedule& key, std::size_t sparse,
   secure_wipe(columns, sizeof columns);
 }
 
+constexpr std::size_t kPeelAhead = 4;
+
 // Takes rows that are alone in a column, first come first served, until none is; returns their number. A record is the
 // column's word with the column in place of the count.
 std::size_t peel(std::uint64_t* state, std::size_t sparse, std::uint16_t* queue, std::uint64_t* records) {
@@ -45,6 +48,10 @@ std::size_t peel(std::uint64_t* state, std::size_t sparse, std::uint16_t* queue,
     tail += (state[column] >> kCountShift) == 1;
   }
   for (; head < tail; ++head) {
+    // The words that a later column will change; after the queue's end stand columns of another bin, which does no harm.
+    const std::uint64_t later = state[queue[head + kPeelAhead]];
+    __builtin_prefetch(state + (later & 0xffff));
+    __builtin_prefetch(state + ((later >> 16) & 0xffff));
     const std::uint64_t column = queue[head], word = state[column];
     if (word >> kCountShift != 1) continue;  // its last row went by another column
     const std::uint64_t next = word & 0xffff, last = (word >> 16) & 0xffff;
@@ -94,29 +101,57 @@ void substitute(const std::uint64_t* records, std::size_t n_records, const std::
   }
 }
 
+struct Memory {
+  std::vector<std::uint64_t> state, records;
+  std::vector<std::uint16_t> queue;
+  std::vector<std::uint8_t> values;
+};
+thread_local Memory memory;
+
+// At least n elements, the new ones zero.
+template <class T>
+void grow(std::vector<T>& vector, std::size_t n) {
+  if (vector.size() < n) vector.resize(n);
+}
+
 }  // namespace
 
+// The queue: one place after all columns is written to, and kPeelAhead more are read. The state: columns summed by xor
+// stay below the power of two, where there is memory to fetch ahead.
 Scratch::Scratch(const Shape& shape)
-    : state(shape.sparse),
-      queue(shape.sparse + 2),  // one place more than there are columns is written to
-      records(shape.n_items),
-      values(shape.n_items * static_cast<std::size_t>(shape.field) / 8) {}
+    : state_(memory.state),
+      queue_(memory.queue),
+      records_(memory.records),
+      values_(memory.values),
+      n_state_(std::bit_ceil(shape.sparse)),
+      n_queue_(shape.sparse + 1 + kPeelAhead),
+      n_records_(shape.n_items) {
+  grow(state_, n_state_);
+  grow(queue_, n_queue_);
+  grow(records_, n_records_);
+}
 
 Scratch::~Scratch() {
-  secure_wipe(state.data(), state.size() * sizeof state[0]);
-  secure_wipe(queue.data(), queue.size() * sizeof queue[0]);
-  secure_wipe(records.data(), records.size() * sizeof records[0]);
-  secure_wipe(values.data(), values.size());
+  secure_wipe(state_.data(), n_state_ * sizeof state_[0]);
+  secure_wipe(queue_.data(), n_queue_ * sizeof queue_[0]);
+  secure_wipe(records_.data(), n_records_ * sizeof records_[0]);
+  secure_wipe(values_.data(), n_values_);
+}
+
+std::uint8_t* Scratch::values(std::size_t n_bytes) {
+  n_values_ = n_bytes;
+  grow(values_, n_bytes);
+  return values_.data();
 }
 
 void encode_bin(const Impl& impl, const HashKeys& keys, const Shape& shape, const Bin& bin,
                 Scratch& scratch) {
   const Width width = shape.field == 128 ? Width::k128 : Width::k64;
   const std::size_t n_bytes = bytes_of(width), table_bytes = shape.columns() * n_bytes;
-  std::uint64_t* const records = scratch.records.data();
-  std::fill(scratch.state.begin(), scratch.state.end(), 0);
-  add_rows(impl, keys.columns, shape.sparse, bin, scratch.state.data());
-  const std::size_t n_records = peel(scratch.state.data(), shape.sparse, scratch.queue.data(), records);
+  std::uint64_t* const records = scratch.records();
+  std::fill_n(scratch.state(), shape.sparse, 0);
+  add_rows(impl, keys.columns, shape.sparse, bin, scratch.state());
+  const std::size_t n_records = peel(scratch.state(), shape.sparse, scratch.queue(), records);
 
   if (bin.fill == nullptr) {
     std::memset(bin.table, 0, table_bytes);
@@ -134,8 +169,9 @@ void encode_bin(const Impl& impl, const HashKeys& keys, const Shape& shape, cons
       std::memcpy(given.elements[j], dense + j * n_bytes, n_bytes);
       std::memcpy(given.elements[j] + 16 - n_bytes, dense + j * n_bytes, n_bytes);
     }
-    impl.add_dense(keys.element, width, given, bin.keys, bin.n, bin.values, scratch.values.data());
-    values = scratch.values.data();
+    std::uint8_t* const rest = scratch.values(shape.n_items * n_bytes);
+    impl.add_dense(keys.element, width, given, bin.keys, bin.n, bin.values, rest);
+    values = rest;
   }
   if (width == Width::k128) {
     substitute<16>(records, n_records, values, bin.table);

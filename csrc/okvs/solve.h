@@ -10,7 +10,8 @@
 
 namespace crypsis::okvs {
 
-// Memory of one thread; it holds what follows from the keys and values, and wipes it.
+// Memory that a thread keeps for its next call: fresh pages would cost a bin's encoding half its time. It holds what
+// follows from keys and values only while a Scratch lives, one at a time in a thread: the destructor wipes it.
 class Scratch {
  public:
   explicit Scratch(const Shape& shape);
@@ -18,10 +19,18 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  std::vector<std::uint64_t> state;    // a word a sparse column: see solve.cpp
-  std::vector<std::uint16_t> queue;    // columns that had one row left
-  std::vector<std::uint64_t> records;  // a word a peeled row
-  std::vector<std::uint8_t> values;    // of the rows, less the dense columns' part
+  std::uint64_t* state() { return state_.data(); }      // a word a sparse column: see solve.cpp
+  std::uint16_t* queue() { return queue_.data(); }      // columns that had one row left
+  std::uint64_t* records() { return records_.data(); }  // a word a peeled row
+  // Of the rows, less the dense columns' part; n_bytes is the same in every call.
+  std::uint8_t* values(std::size_t n_bytes);
+
+ private:
+  std::vector<std::uint64_t>& state_;
+  std::vector<std::uint16_t>& queue_;
+  std::vector<std::uint64_t>& records_;
+  std::vector<std::uint8_t>& values_;
+  std::size_t n_state_, n_queue_, n_records_, n_values_ = 0;  // in use, all else is zero
 };
 
 struct Bin {
