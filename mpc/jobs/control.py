@@ -38,8 +38,8 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "finish": (),
     "finished": (),
 }
-FROM_LEADER = frozenset({"start", "open", "assign", "lost", "complete", "finish"})
-FROM_FOLLOWER = frozenset({"start", "done", "lost", "finished"})
+FROM_LEADER = frozenset({"open", "assign", "lost", "complete", "finish"})
+FROM_FOLLOWER = frozenset({"done", "lost", "finished"})
 
 Said = list[Any]
 

@@ -280,15 +280,13 @@ class Leader(Driver):
                 why = f"at party {self.hub.peer!r}: {control.printable(values[1])}"
                 _log.warning("worker pair %d was lost %s", values[0], why)
                 self.lost(values[0], why)
-        elif word == "done":
+        else:  # done
             number, bin_number = values
             pair = self.pairs[number]
             if bin_number not in pair.assigned or bin_number in pair.there:
                 raise ProtocolAbort(f"the peer's worker {number} has done bin {bin_number}, which it has not")
             pair.there.add(bin_number)
             self._check_complete(pair, bin_number)
-        else:
-            raise ProtocolAbort(f"the peer's driver said {word!r} twice")
 
     def done_here(self, number: int, pair: Pair, bin_number: int) -> None:
         self._check_complete(pair, bin_number)
@@ -348,7 +346,7 @@ class Follower(Driver):
             why = f"at party {self.hub.peer!r}: {control.printable(values[1])}"
             _log.warning("worker pair %d was lost %s", values[0], why)
             self.lost(values[0], why)
-        elif word == "assign":
+        else:  # assign
             number, bin_number = values
             if (
                 bin_number not in self.todo
@@ -359,8 +357,6 @@ class Follower(Driver):
             self.reported.discard(bin_number)
             self.pairs[number].assigned[bin_number] = None
             self.pairs[number].task.assign(bin_number)
-        else:
-            raise ProtocolAbort(f"the peer's driver said {word!r} twice")
 
     def _complete(self, bin_number: int) -> None:
         for pair in self.pairs.values():
