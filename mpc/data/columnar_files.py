@@ -69,7 +69,11 @@ class ParquetSource(FileSource):
     format_name = "parquet"
 
     def __init__(
-        self, paths: Sequence[str], columns: Sequence[str] | None, *, partitions: Sequence[Partition] | None = None
+        self,
+        paths: Sequence[str],
+        columns: Sequence[str] | None,
+        *,
+        partitions: Sequence[Partition] | None = None,
     ) -> None:
         self._partitions = dict(zip(paths, partitions or [()] * len(paths), strict=True))
         self._schemas: dict[str, pa.Schema] = {}
@@ -137,7 +141,9 @@ class ParquetSource(FileSource):
 
 
 def _constant(value: str | None, n_rows: int) -> pa.Array:
-    return pa.nulls(n_rows, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), n_rows)
+    return (
+        pa.nulls(n_rows, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), n_rows)
+    )
 
 
 class IpcSource(FileSource):

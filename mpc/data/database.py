@@ -87,7 +87,10 @@ class DatabaseSource(ParquetSource):
         self.close()
         (path,) = self.files
         if os.path.basename(path) == SPOOL:
-            for name in (RECORD, SPOOL):  # a spool without a record is written anew, a record without a spool is an error
+            for name in (
+                RECORD,
+                SPOOL,
+            ):  # a spool without a record is written anew, a record without a spool is an error
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(os.path.dirname(path), name))
 
@@ -123,7 +126,11 @@ def open_database(
     if reuse and os.path.lexists(os.path.join(directory, RECORD)):
         return _reused(directory, text, target.place)
     try:
-        return _kept(directory, text, target, progress) if reuse else _nameless(directory, text, target, progress)
+        return (
+            _kept(directory, text, target, progress)
+            if reuse
+            else _nameless(directory, text, target, progress)
+        )
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise DataError(
@@ -225,7 +232,9 @@ def _reused(directory: str, query: str, place: str) -> DatabaseSource:
             )
     source = DatabaseSource(path, query=query, place=place, types=types, sha256=sha256)
     if ParquetSource.digest(source) != sha256:
-        raise CorruptData(f"{path}: is not what the query gave: its SHA-256 differs from the record's; {anew}")
+        raise CorruptData(
+            f"{path}: is not what the query gave: its SHA-256 differs from the record's; {anew}"
+        )
     return source
 
 
@@ -270,7 +279,9 @@ def _fetch(query: str, uri: DatabaseUri, spool: _Spool, progress: Progress | Non
         connection = driver.connect(uri.text)
     except errors as error:
         # The driver's own text, chained, would show with --debug and may hold the password: `from None`.
-        raise DataError(f"{uri.place}: {_told(error, uri)}; check the URI, user and password, and the server") from None
+        raise DataError(
+            f"{uri.place}: {_told(error, uri)}; check the URI, user and password, and the server"
+        ) from None
     with _closing(connection, errors), _closing(connection.cursor(), errors) as cursor:
         try:
             cursor.execute(_READ_ONLY)
@@ -304,7 +315,9 @@ def _received(reader: pa.RecordBatchReader, uri: DatabaseUri) -> Iterator[pa.Rec
         except (OSError, pa.ArrowException) as error:
             told = _told(error, uri, values=False)
             if "PGRES_FATAL_ERROR" in str(error):
-                raise DataError(f"the query failed at {uri.place} after {n_rows} rows: {told}; correct it") from None
+                raise DataError(
+                    f"the query failed at {uri.place} after {n_rows} rows: {told}; correct it"
+                ) from None
             raise DataError(
                 f"the connection to {uri.place} was lost after {n_rows} rows ({told}); run the job again"
             ) from None

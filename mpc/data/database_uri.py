@@ -59,7 +59,9 @@ class DatabaseUri:
         named = {name: unquote(value) for name, _, value in options}
         secrets = [match["password"] or "", *(value for name, _, value in options if name in _SECRET_OPTIONS)]
         if re.search("@", match["options"] or ""):
-            raise DataError("the database's URI has an @ after the host; write @ as %40, / as %2F and ? as %3F")
+            raise DataError(
+                "the database's URI has an @ after the host; write @ as %40, / as %2F and ? as %3F"
+            )
         joint = "&" if match["options"] else ("" if match["options"] == "" else "?")
         extra = "" if "connect_timeout" in named else f"{joint}connect_timeout={_CONNECT_SECONDS}"
         host = hosts or named.get("host", "") or "(default)"

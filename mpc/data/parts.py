@@ -73,7 +73,10 @@ def below(root: str) -> list[Part]:
     inside = os.path.join(root, "")
     paths = sorted(_walk(root, (os.path.realpath(root),)))
     return current(
-        [Part(path, partition_of(os.path.dirname(path.removeprefix(inside)).split(os.sep), path)) for path in paths]
+        [
+            Part(path, partition_of(os.path.dirname(path.removeprefix(inside)).split(os.sep), path))
+            for path in paths
+        ]
     )
 
 

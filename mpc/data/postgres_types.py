@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What PostgreSQL's types become in a spooled query result: plain Arrow types that Parquet holds.
 
-    int2, int4, int8, text, varchar, bytea, date, bool, float4, float8, timestamp, arrays    as ADBC gives them
-    uuid                          text as PostgreSQL writes it: 36 characters, lower case
-    numeric, json, jsonb          text as PostgreSQL writes it
-    inet, interval, xml, ...      refused: cast to text in the query
+int2, int4, int8, text, varchar, bytea, date, bool, float4, float8, timestamp, arrays    as ADBC gives them
+uuid                          text as PostgreSQL writes it: 36 characters, lower case
+numeric, json, jsonb          text as PostgreSQL writes it
+inet, interval, xml, ...      refused: cast to text in the query
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def _uuid_text(column: pa.Array) -> pa.Array:
     text[:, _DIGITS[0::2]] = _HEX[data >> 4]
     text[:, _DIGITS[1::2]] = _HEX[data & 15]
     offsets = np.arange(n_rows + 1, dtype=np.int64) * 36
-    whole = pa.LargeStringArray.from_buffers(n_rows, pa.py_buffer(offsets), pa.py_buffer(text)).cast(pa.string())
+    whole = pa.LargeStringArray.from_buffers(n_rows, pa.py_buffer(offsets), pa.py_buffer(text)).cast(
+        pa.string()
+    )
     if not column.null_count:
         return whole
     return pa.compute.if_else(column.is_valid(), whole, pa.scalar(None, pa.string()))

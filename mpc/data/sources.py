@@ -50,7 +50,6 @@ class FileStamp:
                 f"{self.path}: the file changed during the job; run the job again on a file at rest"
             )
 
-
     def hash_into(self, state: Any) -> None:
         """Adds the bytes of the file to a hash object. Raises DataError when it is no longer what it was."""
         self.check()

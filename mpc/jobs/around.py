@@ -82,7 +82,11 @@ def input_record(source: Source) -> FileRecord:
     """What the report says of the input: its files, or the query and where it went, without credentials."""
     if isinstance(source, DatabaseSource):
         return FileRecord(
-            paths=[], sha256=source.digest(), n_bytes=source.n_bytes, query=source.query, database=source.place
+            paths=[],
+            sha256=source.digest(),
+            n_bytes=source.n_bytes,
+            query=source.query,
+            database=source.place,
         )
     return FileRecord(
         paths=[os.path.abspath(file) for file in source.files], sha256=source.digest(), n_bytes=source.n_bytes

@@ -15,7 +15,15 @@ from collections.abc import Hashable
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.data import CsvOptions, KeySpec
@@ -85,7 +93,9 @@ class InputConfig(JobModel):
     def _no_uri(cls, value: str | list[str] | None) -> str | list[str] | None:
         for path in [value] if isinstance(value, str) else value or []:
             if _DATABASE_URI.search(path):
-                raise ValueError("is a database, not a file; give input.query, and input.uri or input.uri_env")
+                raise ValueError(
+                    "is a database, not a file; give input.query, and input.uri or input.uri_env"
+                )
         return value
 
     @field_validator("uri")
@@ -102,7 +112,9 @@ class InputConfig(JobModel):
     def _one_kind(self) -> Self:
         if (self.path is None) == (self.query is None):
             raise ValueError(
-                "give path or query, not both" if self.path is not None else "give path (files) or query (a database)"
+                "give path or query, not both"
+                if self.path is not None
+                else "give path (files) or query (a database)"
             )
         if self.query is None:
             if self.uri is not None or self.uri_env is not None:

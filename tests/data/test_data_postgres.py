@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -22,7 +23,8 @@ from crypsis.errors import BackendUnavailable, CorruptData, DataError
 from crypsis.mpc.data import KeySpec, TableSource, digest_keys, open_database, write_output
 from crypsis.mpc.data import database as database_module
 from crypsis.mpc.data.database_uri import DatabaseUri
-from crypsis.mpc.data.postgres_types import check_key
+from crypsis.mpc.data.postgres_types import _NO_KEYS, check_key
+from docs.pages import ROOT, blocks
 from postgres_server import PASSWORD, QUOTED
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
@@ -72,17 +74,47 @@ def test_types_and_nulls(shop, tmp_path):
     source = open_database(f"select {', '.join(names)} from every order by i2", shop.uri, tmp_path)
     text = pa.string()
     assert dict(zip(source.schema.names, source.schema.types, strict=True)) == {
-        **{"i2": pa.int16(), "i4": pa.int32(), "i8": pa.int64(), "t": text, "v": text, "u": text, "b": pa.binary()},
-        **{"d": pa.date32(), "n": text, "ts": pa.timestamp("us"), "tz": pa.timestamp("us", tz="UTC"), "j": text},
-        **{"js": text, "bo": pa.bool_(), "f8": pa.float64(), "c": text, "a": pa.list_(pa.int32()), "e": text},
+        "i2": pa.int16(),
+        "i4": pa.int32(),
+        "i8": pa.int64(),
+        "t": text,
+        "v": text,
+        "u": text,
+        "b": pa.binary(),
+        "d": pa.date32(),
+        "n": text,
+        "ts": pa.timestamp("us"),
+        "tz": pa.timestamp("us", tz="UTC"),
+        "j": text,
+        "js": text,
+        "bo": pa.bool_(),
+        "f8": pa.float64(),
+        "c": text,
+        "a": pa.list_(pa.int32()),
+        "e": text,
     }
     first, nulls = rows(source)
     assert nulls == dict.fromkeys(names)
     as_text = {**first, "d": str(first["d"]), "ts": str(first["ts"]), "tz": first["tz"].isoformat()}
     assert as_text == {
-        **{"i2": -1, "i4": 2, "i8": 3, "t": 'x,"y"', "v": "é", "u": UUID, "b": b"\x00\xff", "d": "2026-02-28"},
-        **{"n": "12.50", "ts": "2026-02-28 10:00:00.500000", "tz": "2026-02-28T09:00:00+00:00", "j": '{"a": 1}'},
-        **{"js": '{"a":  1}', "bo": True, "f8": 1.5, "c": "ab   ", "a": [1, 2], "e": "family"},
+        "i2": -1,
+        "i4": 2,
+        "i8": 3,
+        "t": 'x,"y"',
+        "v": "é",
+        "u": UUID,
+        "b": b"\x00\xff",
+        "d": "2026-02-28",
+        "n": "12.50",
+        "ts": "2026-02-28 10:00:00.500000",
+        "tz": "2026-02-28T09:00:00+00:00",
+        "j": '{"a": 1}',
+        "js": '{"a":  1}',
+        "bo": True,
+        "f8": 1.5,
+        "c": "ab   ",
+        "a": [1, 2],
+        "e": "family",
     }
     assert rows(source) == [first, nulls]  # a second pass
 
@@ -100,7 +132,15 @@ def test_keys_equal_those_of_files(shop, tmp_path):
             "e": ["family"],
         }
     )
-    kinds = {"u": "string", "t": "string", "i4": "int", "d": "date", "b": "bytes", "v": "string", "e": "string"}
+    kinds = {
+        "u": "string",
+        "t": "string",
+        "i4": "int",
+        "d": "date",
+        "b": "bytes",
+        "v": "string",
+        "e": "string",
+    }
     for name, kind in kinds.items():
         here, there = (digest_keys(s, [KeySpec(name, kind)]) for s in (source, TableSource(table)))
         assert here.digests.tobytes() == there.digests.tobytes()
@@ -131,7 +171,9 @@ def test_keys_that_do_not_compare_are_refused(shop, tmp_path, column, words):
 
 
 def test_what_the_remedies_suggest_works(shop, tmp_path):
-    query = "select (n * 100)::bigint as n, j ->> 'a' as j, c::text as c, '10.0.0.1'::inet::text as r from every"
+    query = (
+        "select (n * 100)::bigint as n, j ->> 'a' as j, c::text as c, '10.0.0.1'::inet::text as r from every"
+    )
     keys = digest_keys(open_database(query, shop.uri, tmp_path), [KeySpec(name) for name in "njcr"])
     there = TableSource(pa.table({"n": [1250], "j": ["1"], "c": ["ab"], "r": ["10.0.0.1/32"]}))
     assert keys.digests.tobytes() == digest_keys(there, [KeySpec(name) for name in "njcr"]).digests.tobytes()
@@ -159,7 +201,10 @@ def test_the_spool_has_no_name_and_goes_with_the_source(shop, tmp_path):
         assert source.digest() == hashlib.sha256(file.read()).hexdigest()
     assert told[-1] == ("query the database", 200_000, 0)
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
-    assert (source.query, source.place) == ("select * from customers", f"postgresql://127.0.0.1:{shop.port}/shop")
+    assert (source.query, source.place) == (
+        "select * from customers",
+        f"postgresql://127.0.0.1:{shop.port}/shop",
+    )
     assert source.locate(6) == "the query's result: row 7"
     write_output(source, np.array([5, 0]), tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "id,name\n6,customer-6\n1,customer-1\n"
@@ -182,7 +227,11 @@ def test_a_kept_spool_is_used_again(shop, tmp_path):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
     record = json.loads((tmp_path / "query.json").read_text())
     assert record["query"] == query
-    assert record["sha256"] == hashlib.sha256((tmp_path / "query.parquet").read_bytes()).hexdigest() == once.digest()
+    assert (
+        record["sha256"]
+        == hashlib.sha256((tmp_path / "query.parquet").read_bytes()).hexdigest()
+        == once.digest()
+    )
     for secret in (PASSWORD, QUOTED, "admin"):
         assert secret not in (tmp_path / "query.json").read_text()
         assert secret.encode() not in (tmp_path / "query.parquet").read_bytes()
@@ -243,7 +292,11 @@ print(source.n_rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - befor
 
 def limited(*arguments):
     done = subprocess.run(
-        [sys.executable, "-P", "-c", LIMITED, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-P", "-c", LIMITED, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.stderr == ""
     return done
@@ -312,7 +365,10 @@ def test_queries_that_are_right(shop, tmp_path, query):
         ("select id, 1 from customers", ["column 2", "no name", "AS"]),
         ("select", ["no columns"]),
         ("select 'secret-value'::int as id", ['integer: "..."']),
-        ("select (case when i = 190000 then 'v\"alue' else '1' end)::int as id from generate_series(1, 200000) i", ['"..."']),
+        (
+            "select (case when i = 190000 then 'v\"alue' else '1' end)::int as id from generate_series(1, 200000) i",
+            ['"..."'],
+        ),
         ("select 1 / (190000 - i) as id from generate_series(1, 200000) i", ["division by zero", "correct"]),
     ],
 )
@@ -331,9 +387,20 @@ def test_queries_that_are_wrong(shop, tmp_path, query, words):
 
 def test_wrong_credentials_and_servers(shop, tmp_path):
     place = f"postgresql://127.0.0.1:{shop.port}/shop"
-    fails("select 1 as id", shop.uri.replace("w%40rd", "word"), tmp_path, place, "password authentication failed")
+    fails(
+        "select 1 as id",
+        shop.uri.replace("w%40rd", "word"),
+        tmp_path,
+        place,
+        "password authentication failed",
+    )
     fails("select 1 as id", shop.uri.replace("/shop", "/none"), tmp_path, 'database "none" does not exist')
-    fails("select 1 as id", "postgresql://a:hunter2@127.0.0.1:1/shop", tmp_path, "port 1 failed: Connection refused")
+    fails(
+        "select 1 as id",
+        "postgresql://a:hunter2@127.0.0.1:1/shop",
+        tmp_path,
+        "port 1 failed: Connection refused",
+    )
     fails("select 1 as id", shop.uri + "?sslmode=verify-full", tmp_path, "SSL")
     fails("select 1 as id", shop.uri + "?colour=blue", tmp_path, "colour")
 
@@ -366,7 +433,9 @@ def test_uris_that_cannot_be_understood_are_not_quoted(tmp_path, uri):
 
 
 def test_messages_are_cleared_of_passwords():
-    uri = DatabaseUri.parse("postgresql://me:pa%24%24word@h1:1,[::1]:2/a%20b?sslpassword=tiger2&connect_timeout=9")
+    uri = DatabaseUri.parse(
+        "postgresql://me:pa%24%24word@h1:1,[::1]:2/a%20b?sslpassword=tiger2&connect_timeout=9"
+    )
     assert uri.place == "postgresql://h1:1,[::1]:2/a b"
     assert uri.text.endswith("connect_timeout=9")
     assert "pa" not in repr(uri)
@@ -389,7 +458,9 @@ def test_a_connection_lost_in_the_middle(shop, tmp_path):
 
     def end():
         flowing.wait(60)
-        shop.run("select pg_terminate_backend(pid) from pg_stat_activity where query like 'COPY (select i as lost%'")
+        shop.run(
+            "select pg_terminate_backend(pid) from pg_stat_activity where query like 'COPY (select i as lost%'"
+        )
 
     for reuse in (False, True):
         flowing.clear()
@@ -401,7 +472,9 @@ def test_a_connection_lost_in_the_middle(shop, tmp_path):
             killer.join(60)
 
         query = "select i as lost, repeat('x', 200) as t from generate_series(1, 2000000) i"
-        text = fails(query, shop.uri, tmp_path, "was lost after", "run the job again", reuse=reuse, progress=progress)
+        text = fails(
+            query, shop.uri, tmp_path, "was lost after", "run the job again", reuse=reuse, progress=progress
+        )
         assert int(text.split("lost after ")[1].split()[0]) > 0
 
 
@@ -410,7 +483,14 @@ def test_an_interrupted_query_leaves_nothing(shop, tmp_path):
         raise KeyboardInterrupt
 
     for reuse in (False, True):
-        fails("select * from customers", shop.uri, tmp_path, error=KeyboardInterrupt, reuse=reuse, progress=interrupt)
+        fails(
+            "select * from customers",
+            shop.uri,
+            tmp_path,
+            error=KeyboardInterrupt,
+            reuse=reuse,
+            progress=interrupt,
+        )
 
 
 def test_without_adbc(tmp_path, monkeypatch):
@@ -424,3 +504,28 @@ def test_without_adbc(tmp_path, monkeypatch):
 def test_the_spool_is_plain_parquet(shop, tmp_path):
     open_database("select u, n, j from every", shop.uri, tmp_path, reuse=True)
     assert pq.read_table(tmp_path / "query.parquet")["u"].to_pylist() == [UUID, None]
+
+
+def test_the_example_of_the_document(postgres, tmp_path):
+    page = ROOT / "docs" / "inputs.md"
+    postgres.run(
+        "create schema document; "
+        "create table document.customers as select * from (values ('ada', 10), ('bo', 20), ('chen', 30), ('bo', 40)) as t(id, income)"
+    )
+    (example,) = blocks(page, "py")
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", example.text],
+        cwd=tmp_path,
+        env=os.environ | {"CUSTOMERS_DATABASE": postgres.uri + "?options=-csearch_path%3Ddocument"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+    # The types that the page lists as keys are those of the code, and so are those it refuses.
+    table = re.findall(r"^\| (`.*?`)[^|]* \| [^|]* \| ([^|]*) \|$", page.read_text(), re.MULTILINE)
+    refused = {
+        name for names, use in table if use.startswith("refused:") for name in re.findall(r"`(\w+)", names)
+    }
+    assert refused == {"char" if name == "bpchar" else name for name in _NO_KEYS}
