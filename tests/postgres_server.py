@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PostgreSQL server of the tests' own, from Debian's package: in a temporary folder, on a free port, with passwords."""
+"""A PostgreSQL server of the tests' own: in a temporary folder, on a free port, with passwords."""
 
 from __future__ import annotations
 
