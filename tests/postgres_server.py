@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PostgreSQL server of the tests' own, from Debian's package: in a temporary folder, on a free port, with passwords."""
+"""A PostgreSQL server of the tests' own: in a temporary folder, on a free port, with passwords."""
 
 from __future__ import annotations
 
@@ -44,7 +44,17 @@ class PostgresServer:
 
     def run(self, sql: str, database: str = "shop") -> str:
         """What psql prints for `sql`, unaligned and without headers."""
-        command = [self._tools / "psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "admin", "-d", database]
+        command = [
+            self._tools / "psql",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-U",
+            "admin",
+            "-d",
+            database,
+        ]
         done = subprocess.run(
             [*command, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql],
             env={**_clean(), "PGPASSWORD": PASSWORD},
@@ -59,12 +69,16 @@ class PostgresServer:
 
 
 def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C.UTF-8"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {
+        "LC_ALL": "C.UTF-8"
+    }
 
 
 def _tools() -> Path:
     """Where the server's programs are: Debian's folders, the newest first, then the path."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: p.parent.name.zfill(4), reverse=True)
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: p.parent.name.zfill(4), reverse=True
+    )
     found = shutil.which("initdb")
     folders += [Path(found).resolve().parent] if found else []
     for folder in folders:
@@ -83,7 +97,9 @@ def _unprivileged() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    raise NoServer("needs a user other than root to run PostgreSQL's server as: neither postgres nor nobody exists")
+    raise NoServer(
+        "needs a user other than root to run PostgreSQL's server as: neither postgres nor nobody exists"
+    )
 
 
 @contextmanager
@@ -117,7 +133,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             made.run("create database shop", database="postgres")
             yield made
         finally:
-            server.send_signal(signal.SIGINT)  # the fast way: does not wait for clients
+            server.send_signal(signal.SIGQUIT)  # at once: nothing here is kept
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:
@@ -137,5 +153,7 @@ def _wait(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:
             return
         except RuntimeError as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {error}; {(server.folder / 'log').read_text()[-500:]}") from error
+                raise RuntimeError(
+                    f"the server did not start: {error}; {(server.folder / 'log').read_text()[-500:]}"
+                ) from error
         time.sleep(0.1)

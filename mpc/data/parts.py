@@ -67,8 +67,8 @@ def partition_of(folders: Sequence[str], path: str) -> Partition:
 def below(root: str) -> list[Part]:
     """The data files in `root` and in its directories at any depth, in the order of their paths.
 
-    Hidden names and empty files are passed over, and what a Delta log has removed. Raises DataError for a directory that
-    cannot be read, that contains itself through a link, or whose rows are not simply those of its files.
+    Hidden names and empty files are passed over, and what a Delta log has removed. Raises DataError for a directory
+    that cannot be read, that contains itself through a link, or whose rows are not simply those of its files.
     """
     inside = os.path.join(root, "")
     paths = sorted(_walk(root, (os.path.realpath(root),)))

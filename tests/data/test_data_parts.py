@@ -270,7 +270,13 @@ def test_a_delta_table_is_read_as_its_log_says(tmp_path):
         part(table / f"day={day}" / f"{name}.parquet", [name])
     (table / "_delta_log").mkdir()
     assert len(ids(table)) == 4  # a log without versions says nothing
-    log(table, 0, {"protocol": {}}, {"add": {"path": "day=1/a%20b.parquet"}}, {"add": {"path": "day=1/old.parquet"}})
+    log(
+        table,
+        0,
+        {"protocol": {}},
+        {"add": {"path": "day=1/a%20b.parquet"}},
+        {"add": {"path": "day=1/old.parquet"}},
+    )
     log(table, 1, {"remove": {"path": "day=1/old.parquet"}}, {"add": {"path": "day=2/c.parquet"}})
     expected = [{"id": "a b", "day": "1"}, {"id": "c", "day": "2"}]
     assert read(open_source(table)) == expected
