@@ -27,7 +27,7 @@ void check_range(const char* name, std::size_t value, std::size_t low, std::size
   }
 }
 
-void check(const Shape& shape, const Bins& bins) {
+void check(const Shape& shape, const Bins& bins, std::uint64_t most) {
   check_range("n_items", shape.n_items, 0, kMaxItems);
   check_range("dense", shape.dense, 1, kMaxDense);
   check_range("sparse", shape.sparse, kMinSparse, kMaxColumns - shape.dense);
@@ -42,9 +42,9 @@ void check(const Shape& shape, const Bins& bins) {
                                   std::to_string(i) + ": give bins one after the other");
     }
     const std::uint64_t n = bins.starts[i + 1] - bins.starts[i];
-    if (n > shape.n_items) {
+    if (n > most) {
       throw std::invalid_argument("bin " + std::to_string(i) + " has " + std::to_string(n) +
-                                  " keys: the parameters are for " + std::to_string(shape.n_items));
+                                  " keys: the parameters are for " + std::to_string(most));
     }
   }
   if (bins.starts[bins.n_bins] != bins.n_keys) {
@@ -87,7 +87,7 @@ std::span<const Impl* const> compiled() {
 
 void encode(const Call& call, const Shape& shape, const std::uint8_t* seed, const Bins& bins,
             const std::uint8_t* values, const std::uint8_t* fill, std::uint8_t* out) {
-  check(shape, bins);
+  check(shape, bins, shape.n_items);
   const Impl& impl = select(call.backend);
   const HashKeys keys = hash_keys(seed);
   const std::size_t n_bytes = static_cast<std::size_t>(shape.field) / 8,
@@ -109,7 +109,7 @@ void encode(const Call& call, const Shape& shape, const std::uint8_t* seed, cons
 
 void decode(const Call& call, const Shape& shape, std::size_t width, const std::uint8_t* seed,
             const Bins& bins, const std::uint8_t* table, std::uint8_t* out) {
-  check(shape, bins);
+  check(shape, bins, bins.n_keys);
   if (width != 16 && (width != 8 || shape.field != 64)) {
     throw std::invalid_argument("rows have " + std::to_string(width) + " bytes: give field / 8, or 16");
   }

@@ -2,6 +2,7 @@
 // A backend's table from its way to store lines, T; each ISA file includes this once.
 #pragma once
 #include "partition/bins.h"
+#include "partition/match.h"
 #include "partition/scatter.h"
 
 namespace crypsis::partition {

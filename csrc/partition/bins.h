@@ -79,57 +79,5 @@ std::size_t group_bin(const GroupBin& bin, const BinScratch& scratch) {
   return n_keys;
 }
 
-inline void sort_tag_entries(const TagBin& bin, const BinScratch& scratch) {
-  sort_entries([=](std::size_t i) { return tag_entry(bin.tags + bin.width * i, bin.width, i); }, bin.n, 0,
-               ~std::uint64_t{0}, scratch);
-  if (bin.width > 12) sort_runs(scratch.entries, bin.n, bin);
-}
-
-void sort_bin(const TagBin& bin, std::uint8_t* out, std::uint32_t* order, const BinScratch& scratch) {
-  sort_tag_entries(bin, scratch);
-  for (std::size_t i = 0; i < bin.n; ++i) {
-    const auto index = static_cast<std::uint32_t>(scratch.entries[i]);
-    copy_tag(out + bin.width * i, bin.tags + bin.width * index, bin.width);
-    order[i] = static_cast<std::uint32_t>(bin.first + index);
-  }
-}
-
-// Own tags sorted, then one pass over both.
-MatchResult match_bin(const TagBin& own, const TagBin& peer, std::uint32_t* own_index,
-                      std::uint32_t* peer_index, const BinScratch& scratch) {
-  MatchResult result;
-  const auto own_value = [&](std::size_t i) {
-    return tag_value(own.tags + own.width * static_cast<std::uint32_t>(scratch.entries[i]), own.width);
-  };
-  sort_tag_entries(own, scratch);
-  const Entry* const entries = scratch.entries;
-  for (std::size_t i = 1; i < own.n; ++i) {
-    if ((entries[i] ^ entries[i - 1]) >> 32 != 0 || own_value(i) != own_value(i - 1)) continue;
-    result.fault = Fault::kOwnEqual;
-    result.first = own.first + static_cast<std::uint32_t>(entries[i - 1]);
-    result.second = own.first + static_cast<std::uint32_t>(entries[i]);
-    return result;
-  }
-  Entry last = 0;
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < peer.n; ++i) {
-    const Entry value = tag_value(peer.tags + peer.width * i, peer.width);
-    if (i != 0 && value <= last) {
-      result.fault = Fault::kPeerOrder;
-      result.first = peer.first + i - 1;
-      result.second = peer.first + i;
-      return result;
-    }
-    last = value;
-    while (at < own.n && entries[at] >> 32 < value >> 32) ++at;
-    while (at < own.n && entries[at] >> 32 == value >> 32 && own_value(at) < value) ++at;
-    if (at < own.n && entries[at] >> 32 == value >> 32 && own_value(at) == value) {
-      own_index[result.n_pairs] = static_cast<std::uint32_t>(own.first + static_cast<std::uint32_t>(entries[at]));
-      peer_index[result.n_pairs++] = static_cast<std::uint32_t>(peer.first + i);
-    }
-  }
-  return result;
-}
-
 }  // namespace
 }  // namespace crypsis::partition

@@ -61,6 +61,12 @@ struct Aligned {
   void operator()(std::uint8_t* memory) const { ::operator delete(memory, std::align_val_t{kLineBytes}); }
 };
 
+using Bytes = std::unique_ptr<std::uint8_t, Aligned>;
+
+Bytes allocate_lines(std::size_t n_lines) {
+  return Bytes(static_cast<std::uint8_t*>(::operator new(n_lines * kLineBytes, std::align_val_t{kLineBytes})));
+}
+
 // A stable distribution of n rows to bins, in chunks for threads: every chunk counts, then places its rows behind
 // those of the chunks before it. count(begin, n, counts), place(begin, n, cursors).
 template <class Count, class Place>
@@ -89,28 +95,35 @@ void distribute(std::size_t n, std::size_t n_bins, int threads, std::uint64_t* s
   starts[n_bins] = total;
   const bool in_lines = n_bins > kMinLineBins && n_bins <= kMaxLineBins;
   each([&](std::size_t first, std::size_t some, std::uint64_t* cursors) {
-    std::unique_ptr<std::uint8_t, Aligned> lines;
+    Bytes lines;
     std::unique_ptr<std::uint64_t[]> begin;
     if (in_lines) {
-      lines.reset(static_cast<std::uint8_t*>(::operator new(n_bins * kLineBytes, std::align_val_t{kLineBytes})));
+      lines = allocate_lines(n_bins);
       begin = std::make_unique_for_overwrite<std::uint64_t[]>(n_bins);
     }
     place(first, some, Cursors{cursors, begin.get(), lines.get()});
   });
 }
 
-// Calls body(bin, scratch) for every bin, on threads. sizes(bin): the entries it needs space for.
-template <class Sizes, class Body>
-void for_bins(std::size_t n_bins, std::size_t n, int threads, const Sizes& sizes, const Body& body) {
+// Calls body(bin, scratch) for every bin, on threads. n: rows in all; size(bin): of them there. Memory that a
+// kernel does not touch costs nothing.
+template <class Size, class Body>
+void for_bins(std::size_t n_bins, std::size_t n, int threads, bool of_tags, const Size& size, const Body& body) {
   const std::size_t average = n / n_bins + 1;
-  parallel_for(n_bins, std::max<std::size_t>(1, kGrainRows / average), threads,
-               [&](std::size_t begin, std::size_t end) {
-                 std::size_t most = 0;
-                 for (std::size_t b = begin; b < end; ++b) most = std::max<std::size_t>(most, sizes(b));
-                 const auto entries = std::make_unique_for_overwrite<Entry[]>(most);
-                 const auto counts = std::make_unique_for_overwrite<std::uint32_t[]>(bucket_count(most) + 1);
-                 for (std::size_t b = begin; b < end; ++b) body(b, BinScratch{entries.get(), counts.get()});
-               });
+  parallel_for(
+      n_bins, std::max<std::size_t>(1, kGrainRows / average), threads, [&](std::size_t begin, std::size_t end) {
+        std::size_t most = 0;
+        for (std::size_t b = begin; b < end; ++b) most = std::max<std::size_t>(most, size(b));
+        const auto entries = std::make_unique_for_overwrite<Entry[]>(most);
+        const auto counts = std::make_unique_for_overwrite<std::uint32_t[]>(of_tags ? 0 : bucket_count(most) + 1);
+        const std::size_t n_buckets = of_tags ? std::size_t{1} << line_bits(most) : 0;
+        const Bytes lines = allocate_lines(2 * n_buckets);
+        const auto filled = std::make_unique_for_overwrite<std::uint8_t[]>(n_buckets);
+        const auto sorted = std::make_unique_for_overwrite<std::int32_t[]>(of_tags ? most + kLanes : 0);
+        const BinScratch scratch{entries.get(), counts.get(), reinterpret_cast<std::int32_t*>(lines.get()),
+                                 filled.get(), sorted.get()};
+        for (std::size_t b = begin; b < end; ++b) body(b, scratch);
+      });
 }
 
 // The least le64 of a key in the bin.
@@ -174,7 +187,7 @@ std::size_t group(const std::uint8_t* records, std::size_t n, std::size_t n_bins
   row_starts[0] = 0;
   const auto n_keys = std::make_unique_for_overwrite<std::size_t[]>(n_bins);
   for_bins(
-      n_bins, n, options.threads, [&](std::size_t b) { return starts[b + 1] - starts[b]; },
+      n_bins, n, options.threads, false, [&](std::size_t b) { return starts[b + 1] - starts[b]; },
       [&](std::size_t b, const BinScratch& scratch) {
         const std::uint64_t low = lowest_of_bin(b, n_bins), first = starts[b];
         const std::uint64_t span = lowest_of_bin(b + 1, n_bins) - 1 - low;
@@ -204,7 +217,7 @@ void sort_tags(const std::uint8_t* tags, std::size_t n, std::size_t width, const
   check_starts("starts", starts, n_bins, n);
   const Impl& impl = select(options);
   for_bins(
-      n_bins, n, options.threads, [&](std::size_t b) { return starts[b + 1] - starts[b]; },
+      n_bins, n, options.threads, true, [&](std::size_t b) { return starts[b + 1] - starts[b]; },
       [&](std::size_t b, const BinScratch& scratch) {
         const std::size_t first = starts[b];
         impl.sort_bin({tags + width * first, starts[b + 1] - first, width, first}, out + width * first,
@@ -232,7 +245,7 @@ MatchResult match(const Tags& own, const Tags& peer, std::size_t width, std::siz
     space += std::min(own.starts[b + 1] - own.starts[b], peer.starts[b + 1] - peer.starts[b]);
   }
   for_bins(
-      n_bins, own.n + peer.n, options.threads,
+      n_bins, own.n + peer.n, options.threads, true,
       [&](std::size_t b) { return own.starts[b + 1] - own.starts[b]; },
       [&](std::size_t b, const BinScratch& scratch) {
         results[b] = impl.match_bin(bin_of(own, b), bin_of(peer, b), own_index + places[b],

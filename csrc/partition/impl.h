@@ -27,10 +27,18 @@ struct Cursors {
   std::uint8_t* lines;   // n_bins lines of kLineBytes, aligned to kLineBytes; null: write every row by itself
 };
 
+// Lanes of a line of tags' leading bits, and the fill of one that holds more.
+inline constexpr std::size_t kLanes = kLineBytes / sizeof(std::int32_t);
+inline constexpr std::uint8_t kOverflow = kLanes + 1;
+
 // Scratch of one thread, for bins of at most the size it was made for.
 struct BinScratch {
-  Entry* entries;
-  std::uint32_t* counts;  // bucket_count(n) + 1
+  Entry* entries;         // as many as a bin has
+  std::uint32_t* counts;  // group_bin: bucket_count(n) + 1
+  // sort_bin, match_bin: 2^line_bits(n) buckets
+  std::int32_t* lines;   // two lines each, aligned to kLineBytes
+  std::uint8_t* filled;  // one each
+  std::int32_t* sorted;  // sort_bin: n + kLanes
 };
 
 // Buckets that a bin of n entries is distributed to: two entries each, on average, or up to four.
@@ -41,6 +49,13 @@ constexpr unsigned bucket_bits(std::size_t n) {
 }
 constexpr std::size_t bucket_count(std::size_t n) {
   return std::size_t{1} << bucket_bits(n);
+}
+
+// Four to eight tags a bucket of kLanes.
+constexpr unsigned line_bits(std::size_t n) {
+  unsigned bits = 0;
+  while (bits < 28 && n >> bits >= 8) ++bits;
+  return bits;
 }
 
 // One bin of group(): n records at `records`, whose place takes the keys.

@@ -15,7 +15,7 @@ from crypsis.mpc.psi import vole
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.vole import intersect_digests
 
-from .pair import both
+from .pair import WAIT_S, both, recorded_pair, spawn
 
 N = 400
 RNG = np.random.default_rng(7)
@@ -39,11 +39,18 @@ class Nth:
 
 def run(security: Any, *, broadcast: bool = True, **tampers: Any) -> tuple[Any, Any, Layout]:
     layout = Layout(N, N, inner_keys=200, security=security)
-    futures = both(
-        lambda c: intersect_digests(c, "receiver", RECEIVER, layout, broadcast=broadcast, threads=1),
-        lambda c: intersect_digests(c, "sender", SENDER, layout, broadcast=broadcast, threads=1),
-        **tampers,
-    )
+    channels = recorded_pair(**tampers)
+
+    def party(role: Any, keys: np.ndarray, channel: Any) -> Any:
+        with channel:
+            return intersect_digests(channel, role, keys, layout, broadcast=broadcast, threads=1)
+
+    futures = [
+        spawn(lambda: party("receiver", RECEIVER, channels[0])),
+        spawn(lambda: party("sender", SENDER, channels[1])),
+    ]
+    for future in futures:
+        future.exception(WAIT_S)
     return futures[0], futures[1], layout
 
 
@@ -70,8 +77,8 @@ SHORTER: dict[str, Callable[[bytes], list[bytes]]] = {
     [
         ("receiver", vole.TABLE, 1),
         ("receiver", vole.TABLE, 2),
+        ("sender", vole.TAGS, 0),
         ("sender", vole.TAGS, 1),
-        ("sender", vole.TAGS, 2),
         ("receiver", vole.RESULT, 0),
         ("sender", vole.VOLE, 1),
         ("receiver", vole.VOLE, 1),
@@ -91,7 +98,7 @@ def test_tags_out_of_order(security: str) -> None:
         width = Layout(N, N, inner_keys=200, security=security).tag_bytes  # type: ignore[arg-type]
         return [raw[: -2 * width] + raw[-width:] + raw[-2 * width : -width]]
 
-    receiver, _, _ = run(security, sender=Nth(vole.TAGS, 2, swapped))
+    receiver, _, _ = run(security, sender=Nth(vole.TAGS, 1, swapped))
     error = receiver.exception()
     assert isinstance(error, ProtocolAbort)
     assert "not in order" in str(error)
@@ -103,19 +110,19 @@ def test_a_tag_sent_twice(security: str) -> None:
         width = Layout(N, N, inner_keys=200, security=security).tag_bytes  # type: ignore[arg-type]
         return [raw[:-width] + raw[-2 * width : -width]]
 
-    receiver, _, _ = run(security, sender=Nth(vole.TAGS, 2, twice))
+    receiver, _, _ = run(security, sender=Nth(vole.TAGS, 1, twice))
     assert isinstance(receiver.exception(), ProtocolAbort)
 
 
 def test_an_opening_that_is_not_what_was_committed_to() -> None:
-    receiver, _, _ = run("malicious", sender=Nth(vole.TAGS, 2, flip(0)))
+    receiver, _, _ = run("malicious", sender=Nth(vole.TAGS, 1, flip(0)))
     error = receiver.exception()
     assert isinstance(error, ProtocolAbort)
     assert "committed" in str(error)
 
 
 def test_a_commitment_that_is_changed_later() -> None:
-    receiver, _, _ = run("malicious", sender=Nth(vole.TAGS, 1, flip(3)))
+    receiver, _, _ = run("malicious", sender=Nth(vole.COMMITMENTS, 0, flip(3)))
     assert isinstance(receiver.exception(), ProtocolAbort)
 
 

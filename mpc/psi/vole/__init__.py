@@ -5,7 +5,7 @@ R has keys X, S has keys Y (16-byte digests, distinct, grouped by inner bin as `
 elements, O: the hash of a tag, both below. A session has S's secret Delta and any number of VOLEs w = v + u Delta (R:
 u, w; S: v). Of every outer bin, for each of its inner bins:
 
-    S -> R    TAGS    malicious only: SHA-256(c_i), for all inner bins i                       32 bytes each
+    S -> R    COMMITMENTS   malicious only: SHA-256(c_i), for all inner bins i                 32 bytes each
     R -> S    TABLE   the seed of the OKVS; malicious: a random d_i for all i                  16 bytes, 16 each
     R -> S    TABLE   P + u, P the OKVS [GPR+21, RR22] with P(x) = V(x) for R's keys x         `layout.table_bytes`
     S                 K = v + (P + u) Delta = w + P Delta
@@ -43,6 +43,7 @@ from crypsis.mpc.psi.vole.receiver import Receiver
 from crypsis.mpc.psi.vole.sender import Sender
 from crypsis.mpc.psi.vole.session import (
     BLOCK_BYTES,
+    COMMITMENTS,
     RESULT,
     TABLE,
     TAGS,
@@ -58,6 +59,7 @@ from crypsis.mpc.transport import Channel
 
 __all__ = [
     "ASSUMES",
+    "COMMITMENTS",
     "LEAKS",
     "RESULT",
     "SLUGS",
@@ -94,7 +96,7 @@ def open_session(
     broadcast: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """One party's session on a channel, of which streams 1 to 4 are used: `run` takes outer bins and gives what
+    """One party's session on a channel, of which streams 1 to 4 and 6 are used: `run` takes outer bins and gives what
     matched.
 
     session: public bytes, the same at both parties; fresh randomness of both is added. threads: those of the process

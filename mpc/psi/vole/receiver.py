@@ -20,6 +20,7 @@ from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
     BLOCK_BYTES,
+    COMMITMENTS,
     RESULT,
     TABLE,
     TAGS,
@@ -159,7 +160,7 @@ class Receiver(Session):
         return _Sent(step, self.hash_tags(keys, decoded, [], step.starts))
 
     def _commitments(self) -> list[bytes]:
-        raw = self.message(TAGS, "commitments", COMMITMENT_BYTES * self.layout.inner).tobytes()
+        raw = self.message(COMMITMENTS, "commitments", COMMITMENT_BYTES * self.layout.inner).tobytes()
         return [raw[i : i + COMMITMENT_BYTES] for i in range(0, len(raw), COMMITMENT_BYTES)]
 
     def _match(self, sent: _Sent) -> Index:

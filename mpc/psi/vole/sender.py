@@ -18,6 +18,7 @@ from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
     BLOCK_BYTES,
+    COMMITMENTS,
     RESULT,
     TABLE,
     TAGS,
@@ -106,7 +107,7 @@ class Sender(Session):
             openings: list[bytes] = []
             if self.malicious:
                 openings = [secrets.token_bytes(NONCE_BYTES) for _ in range(layout.inner)]
-                self.channel.send(TAGS, b"".join(map(self.commitment, openings)))
+                self.channel.send(COMMITMENTS, b"".join(map(self.commitment, openings)))
             size = SEED_BYTES + NONCE_BYTES * len(openings)
             head = self.message(TABLE, "a seed and nonces", size).tobytes()
             seed, nonces = head[:SEED_BYTES], head[SEED_BYTES:]

@@ -21,7 +21,7 @@ from crypsis.mpc.psi.layout import HELLO_BYTES, Layout
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.transport import Channel
 
-VOLE, TABLE, TAGS, RESULT = 1, 2, 3, 4  # streams
+VOLE, TABLE, TAGS, RESULT, COMMITMENTS = 1, 2, 3, 4, 6  # streams
 BLOCK_BYTES = 16
 AHEAD = 3
 """Steps that a thread may be ahead of the one that takes up its results."""
