@@ -26,7 +26,12 @@ import pyarrow.parquet as pq
 from crypsis import aes, bitmatrix, curve25519, hashing, okvs, partition
 from crypsis.mpc.data import JoinPlan, KeySpec, digest_stream, open_source, write_output
 from crypsis.mpc.data.spill import BinWriter, read_bin
-from crypsis.mpc.ot.silent_vole import SilentVoleReceiver, SilentVoleSender
+from crypsis.mpc.ot.silent_vole import (
+    ROUNDS_A_REFILL,
+    SilentVoleReceiver,
+    SilentVoleSender,
+    usable_outputs,
+)
 from crypsis.mpc.ot.softspoken import SoftSpokenReceiver, SoftSpokenSender
 from crypsis.mpc.psi import ecdh
 from crypsis.mpc.psi.layout import OT_K, Layout
@@ -266,7 +271,7 @@ def _voles(field: int) -> dict[str, float]:
     left, right = memory_pair()
     suffix = "" if field == 128 else "_64"
     layout = Layout(1, 1)
-    n = 8 << layout.parameters.log_outputs
+    n = ROUNDS_A_REFILL * usable_outputs(layout.parameters)
     found: dict[str, float] = {}
 
     def take(source: Any, name: str) -> None:
