@@ -494,7 +494,6 @@ class _Vole:
         threads: int,
     ) -> None: ...
 
-<<<<<<< HEAD
 class _Partition:
     """A submodule; arrays are C-contiguous and checked by partition.py."""
 
@@ -582,8 +581,6 @@ class _Okvs:
         threads: int,
     ) -> None: ...
 
-=======
->>>>>>> okvs
 aes: _Aes
 bigint: _Bigint
 bitmatrix: _Bitmatrix
