@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,36 @@ def test_vectors(backend: str) -> None:
 
 # Differential, sizes around every edge: a line is 4 rows, a bucket sorts alone above 24, chunks are 2^14 rows.
 
-EDGES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 24, 25, 26, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257, 1000]
+EDGES = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    23,
+    24,
+    25,
+    26,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    127,
+    128,
+    129,
+    255,
+    257,
+    1000,
+]
 
 
 @every_backend
@@ -298,7 +328,12 @@ small_keys = st.lists(st.binary(min_size=1, max_size=1), max_size=60)
 
 
 @given(
-    digests=st.lists(st.sampled_from([bytes([i % 3, 0, 0, 0, 0, 0, 0, i, 0, 0, 0, i % 2, i, 1, 2, i]) for i in range(256)]), max_size=90),
+    digests=st.lists(
+        st.sampled_from(
+            [bytes([i % 3, 0, 0, 0, 0, 0, 0, i, 0, 0, 0, i % 2, i, 1, 2, i]) for i in range(256)]
+        ),
+        max_size=90,
+    ),
     n_bins=st.integers(1, 80),
 )
 @settings(max_examples=60)
@@ -331,6 +366,6 @@ def test_matches_are_the_intersection(data: st.DataObject, width: int, n_bins: i
     for backend in BACKENDS:
         check_match(own, own_starts, peer, peer_starts, backend=backend)
         shuffled = own.copy()
-        for begin, end in zip(own_starts, own_starts[1:], strict=False):
+        for begin, end in pairwise(own_starts):
             shuffled[begin:end] = shuffled[begin:end][::-1]
         check_match(shuffled, own_starts, peer, peer_starts, backend=backend)

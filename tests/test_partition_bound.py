@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""partition.bin_bound: exact against fractions, bracketed by inequalities and by simulation where those are too large."""
+"""partition.bin_bound: exact against fractions, by inequalities and simulation where those are too large."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def test_vectors() -> None:
 @given(n=st.integers(0, 120), n_bins=st.integers(1, 300), statistical=st.integers(1, 60))
 @settings(max_examples=60)
 def test_small_sizes_against_fractions(n: int, n_bins: int, statistical: int) -> None:
-    assert partition.bin_bound(n, n_bins, statistical=statistical) == reference.bin_bound(n, n_bins, statistical)
+    assert partition.bin_bound(n, n_bins, statistical=statistical) == reference.bin_bound(
+        n, n_bins, statistical
+    )
 
 
 def test_ties_hold() -> None:
@@ -61,7 +63,16 @@ def test_the_two_ways_meet_where_one_ends() -> None:
             assert partition.bin_bound(n, n_bins) == _bin_bound.by_integers(n, n_bins, 40)
 
 
-LARGE = [(2**20, 21), (2**24, 340), (10**9, 477), (10**9, 20_480), (2**33, 2**18), (2**33, 2**24), (2**33, 2), (10_000, 2**24)]
+LARGE = [
+    (2**20, 21),
+    (2**24, 340),
+    (10**9, 477),
+    (10**9, 20_480),
+    (2**33, 2**18),
+    (2**33, 2**24),
+    (2**33, 2),
+    (10_000, 2**24),
+]
 
 
 @pytest.mark.parametrize(("n", "n_bins"), LARGE)
@@ -73,7 +84,11 @@ def test_large_sizes_between_bounds(n: int, n_bins: int) -> None:
 
     def log_term(k: int) -> float:  # log P[X = k], to about 1e-4 by the size of its terms
         return (
-            math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
+            math.lgamma(n + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(n - k + 1)
+            + k * math.log(p)
+            + (n - k) * math.log1p(-p)
         )
 
     def log_chernoff(k: int) -> float:  # log of exp(-n KL(k / n, p)), at least log P[X >= k]

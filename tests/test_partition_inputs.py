@@ -63,20 +63,35 @@ def test_options_are_checked(call: Callable[..., Any]) -> None:
         (lambda: partition.records(zeros(3, 12), 2), "digests has shape"),
         (lambda: partition.records(zeros(3, 16), -1), "n_bins is -1"),
         (lambda: partition.records(zeros(3, 16), 2, first_row=-1), "first_row is -1"),
-        (lambda: partition.records(zeros(3, 16), 2, first_row=2**32 - 3), "at most 4294967295 rows, split the input"),
+        (
+            lambda: partition.records(zeros(3, 16), 2, first_row=2**32 - 3),
+            "at most 4294967295 rows, split the input",
+        ),
         (lambda: partition.records(zeros(3, 16), 2, rows=np.zeros(2, np.uint32)), r"rows has shape \(2,\)"),
-        (lambda: partition.records(zeros(1, 16), 2, rows=np.zeros(1, np.uint32), first_row=1), "give one of them"),
+        (
+            lambda: partition.records(zeros(1, 16), 2, rows=np.zeros(1, np.uint32), first_row=1),
+            "give one of them",
+        ),
         (lambda: partition.group(zeros(3, 17), 2), "records has shape"),
         (lambda: partition.group(zeros(3, 16), 0), "n_bins is 0"),
-        (lambda: partition.group(zeros(3, 16), 2, out=partition.group_buffers(2)), r"need group_buffers\(3\)"),
+        (
+            lambda: partition.group(zeros(3, 16), 2, out=partition.group_buffers(2)),
+            r"need group_buffers\(3\)",
+        ),
         (lambda: partition.group_buffers(-1), "capacity is -1"),
         (lambda: partition.sort_tags(zeros(3, 7), starts(0, 3)), r"width 8 to 16"),
         (lambda: partition.sort_tags(zeros(3, 17), starts(0, 3)), "tags has shape"),
         (lambda: partition.sort_tags(zeros(3, 9), starts(3)), "starts has shape"),
-        (lambda: partition.sort_tags(zeros(3, 9), starts(0, 2)), "starts goes from 0 to 2: it goes from 0 to the 3"),
+        (
+            lambda: partition.sort_tags(zeros(3, 9), starts(0, 2)),
+            "starts goes from 0 to 2: it goes from 0 to the 3",
+        ),
         (lambda: partition.sort_tags(zeros(3, 9), starts(1, 3)), "starts goes from 1 to 3"),
         (lambda: partition.sort_tags(zeros(3, 9), starts(0, 2, 1, 3)), r"starts\[2\] is 1 after 2"),
-        (lambda: partition.sort_tags(zeros(3, 9), starts(0, 2**63, 3)), r"starts\[2\] is 3 after 9223372036854775808"),
+        (
+            lambda: partition.sort_tags(zeros(3, 9), starts(0, 2**63, 3)),
+            r"starts\[2\] is 3 after 9223372036854775808",
+        ),
         (
             lambda: partition.match(zeros(1, 9), starts(0, 1), zeros(1, 10), starts(0, 1)),
             "own has tags of 9 bytes and peer of 10",
@@ -85,8 +100,14 @@ def test_options_are_checked(call: Callable[..., Any]) -> None:
             lambda: partition.match(zeros(1, 9), starts(0, 1), zeros(1, 9), starts(0, 1, 1)),
             r"own_starts has shape \(2,\) and peer_starts \(3,\)",
         ),
-        (lambda: partition.match(zeros(1, 9), starts(0, 2), zeros(1, 9), starts(0, 1)), "own_starts goes from 0 to 2"),
-        (lambda: partition.match(zeros(1, 9), starts(0, 1), zeros(1, 9), starts(0, 0)), "peer_starts goes from"),
+        (
+            lambda: partition.match(zeros(1, 9), starts(0, 2), zeros(1, 9), starts(0, 1)),
+            "own_starts goes from 0 to 2",
+        ),
+        (
+            lambda: partition.match(zeros(1, 9), starts(0, 1), zeros(1, 9), starts(0, 0)),
+            "peer_starts goes from",
+        ),
     ],
 )
 def test_bad_values(call: Callable[[], Any], message: str) -> None:
@@ -94,7 +115,9 @@ def test_bad_values(call: Callable[[], Any], message: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("bad", [[1, 2], b"0123456789abcdef", np.zeros((2, 16)), None, np.zeros((2, 16), np.int8)])
+@pytest.mark.parametrize(
+    "bad", [[1, 2], b"0123456789abcdef", np.zeros((2, 16)), None, np.zeros((2, 16), np.int8)]
+)
 def test_bad_types(bad: Any) -> None:
     for call in (
         lambda value: partition.by_bin(value, 2),
@@ -119,7 +142,7 @@ def test_bad_outputs() -> None:
     order = np.zeros(4, np.uint32)
     with pytest.raises(TypeError, match=r"out is an array of uint8: give a tuple of arrays \(keys, order\)"):
         partition.by_bin(zeros(4, 16), 2, out=zeros(4, 16))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="keys of out has shape|out has shape"):
+    with pytest.raises(ValueError, match="keys of out has shape"):
         partition.by_bin(zeros(4, 16), 2, out=(zeros(5, 16), order))
     with pytest.raises(TypeError, match="order of out is an array of uint8"):
         partition.by_bin(zeros(4, 16), 2, out=(zeros(4, 16), zeros(4)))  # type: ignore[arg-type]

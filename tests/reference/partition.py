@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import comb
 
 
@@ -42,7 +42,9 @@ def group(records: list[bytes], n_bins: int) -> tuple[list[bytes], list[int], li
     rows_of: dict[bytes, list[int]] = {}
     for record in records:
         rows_of.setdefault(record[:12], []).append(int.from_bytes(record[12:], "little"))
-    digests = sorted(rows_of, key=lambda d: (int.from_bytes(d[:8], "little"), int.from_bytes(d[8:], "little")))
+    digests = sorted(
+        rows_of, key=lambda d: (int.from_bytes(d[:8], "little"), int.from_bytes(d[8:], "little"))
+    )
     starts = starts_of([inner_bin(digest, n_bins) for digest in digests], n_bins)
     row_starts = [0, *accumulate(len(rows_of[digest]) for digest in digests)]
     rows = [row for digest in digests for row in sorted(rows_of[digest])]
@@ -52,7 +54,7 @@ def group(records: list[bytes], n_bins: int) -> tuple[list[bytes], list[int], li
 def sort_tags(tags: list[bytes], starts: list[int]) -> tuple[list[bytes], list[int]]:
     """(tags ascending in each bin, the index of each)."""
     order: list[int] = []
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         order += sorted(range(begin, end), key=lambda i: tags[i])
     return [tags[i] for i in order], order
 

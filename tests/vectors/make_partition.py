@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write partition.json: `PYTHONPATH=tests python tests/vectors/make_partition.py`.
 
-Nothing is published for these functions: their definitions are ours. Inputs come from SHAKE-128 of a label, answers from
-tests/reference; bin bounds from exact fractions.
+Nothing is published for these functions: their definitions are ours. Inputs come from SHAKE-128 of a label, answers
+from tests/reference; bin bounds from exact fractions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ def main() -> None:
     sorted_tags, tag_order = reference.sort_tags(tags, tag_starts)
     peer, _ = reference.sort_tags(tags[2:5] + stream("peer", 3, 10) + tags[9:14], [0, 6, 6, 11])
     bounds = []
-    for n, n_bins, statistical in ((0, 3, 40), (10, 1, 40), (41, 2, 40), (100, 7, 40), (500, 3, 40), (300, 1000, 20)):
+    for n, n_bins, statistical in (
+        (0, 3, 40),
+        (10, 1, 40),
+        (41, 2, 40),
+        (100, 7, 40),
+        (500, 3, 40),
+        (300, 1000, 20),
+    ):
         bound = reference.bin_bound(n, n_bins, statistical)
         bounds.append({"n_items": n, "n_bins": n_bins, "statistical": statistical, "bound": bound})
     vectors = {
