@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -365,6 +366,6 @@ def test_matches_are_the_intersection(data: st.DataObject, width: int, n_bins: i
     for backend in BACKENDS:
         check_match(own, own_starts, peer, peer_starts, backend=backend)
         shuffled = own.copy()
-        for begin, end in zip(own_starts, own_starts[1:], strict=False):
+        for begin, end in pairwise(own_starts):
             shuffled[begin:end] = shuffled[begin:end][::-1]
         check_match(shuffled, own_starts, peer, peer_starts, backend=backend)

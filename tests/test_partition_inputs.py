@@ -142,7 +142,7 @@ def test_bad_outputs() -> None:
     order = np.zeros(4, np.uint32)
     with pytest.raises(TypeError, match=r"out is an array of uint8: give a tuple of arrays \(keys, order\)"):
         partition.by_bin(zeros(4, 16), 2, out=zeros(4, 16))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="keys of out has shape|out has shape"):
+    with pytest.raises(ValueError, match="keys of out has shape"):
         partition.by_bin(zeros(4, 16), 2, out=(zeros(5, 16), order))
     with pytest.raises(TypeError, match="order of out is an array of uint8"):
         partition.by_bin(zeros(4, 16), 2, out=(zeros(4, 16), zeros(4)))  # type: ignore[arg-type]

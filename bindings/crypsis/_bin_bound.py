@@ -43,24 +43,28 @@ def bin_bound(n_items: int, n_bins: int, statistical: int) -> int:
     if n_bins == 1 or n_items == 0:
         return n_items
     if n_items <= EXACT_BELOW:
-        return _by_integers(n_items, n_bins, statistical)
-    # P[X > m] >= 1 / 2 for m below the mean, since no median is further from it than 1: too much.
-    low, high = n_items // n_bins - 1, n_items
-    step = 1 + math.isqrt(n_items // n_bins)
+        return by_integers(n_items, n_bins, statistical)
+    return by_fraction(n_items, n_bins, statistical)
+
+
+def by_fraction(n: int, n_bins: int, statistical: int) -> int:
+    """n_bins >= 2. One more than the smallest m where that is a tie."""
+    # P[X > m] >= 1 / 2 for m below the mean by 1, which no median is further from: too much.
+    low, step = max(-1, n // n_bins - 1), 1 + math.isqrt(n // n_bins)
     with localcontext(Context(prec=DIGITS, Emin=-(10**15), Emax=10**15)):
-        while low + step < high and not _holds(n_items, n_bins, low + step, statistical):
+        while low + step < n and not _holds(n, n_bins, low + step, statistical):
             low, step = low + step, 2 * step
-        high = min(high, low + step)
+        high = min(n, low + step)
         while high - low > 1:
             middle = (low + high) // 2
-            if _holds(n_items, n_bins, middle, statistical):
+            if _holds(n, n_bins, middle, statistical):
                 high = middle
             else:
                 low = middle
     return high
 
 
-def _by_integers(n: int, n_bins: int, statistical: int) -> int:
+def by_integers(n: int, n_bins: int, statistical: int) -> int:
     """Terms C(n, k) (n_bins - 1)^(n - k) of n_bins^n P[X = k], summed from k = n downwards."""
     most = n_bins**n
     term, total, k = 1, 0, n

@@ -158,7 +158,7 @@ def records(
     digests = _rows("digests", digests)
     n = len(digests)
     first_row = _arguments.integer("first_row", first_row, 0, MAX_ROWS)
-    inputs = {"digests": digests}
+    inputs: dict[str, npt.NDArray[Any]] = {"digests": digests}
     if rows is not None:
         rows = _array("rows", rows, np.uint32)
         if rows.shape != (n,):
@@ -256,9 +256,9 @@ def match(
 ) -> Matches:
     """The pairs of equal tags in the same bin, by index in peer: uint8[n, width], uint8[m, width] -> `Matches`.
 
-    width: 8 to 16; own_starts, peer_starts: uint64[n_bins + 1] each. Own tags are in any order and distinct in each bin;
-    peer tags are what came over the wire, strictly ascending by their bytes in each bin. Raises CorruptData that names
-    the bin and the two tags where they are not.
+    width: 8 to 16; own_starts, peer_starts: uint64[n_bins + 1] each. Own tags are in any order and distinct in each
+    bin; peer tags are what came over the wire, strictly ascending by their bytes in each bin. Raises CorruptData that
+    names the bin and the two tags where they are not. There is no `out`: how many pairs there are is not known before.
     """
     own, peer = _tags("own", own), _tags("peer", peer)
     if own.shape[1] != peer.shape[1]:

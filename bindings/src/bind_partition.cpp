@@ -57,8 +57,8 @@ void records(const ByteArray& digests, const std::optional<Indices>& rows, std::
   partition::records(digests.data(), given, first_row, n, n_bins, to, starts_to, {backend, threads});
 }
 
-std::size_t group(const ByteArray& records, ByteArray& keys, Starts& starts, Indices& row_starts, Indices& rows,
-                  const std::string& backend, int threads) {
+std::size_t group(const ByteArray& records, ByteArray& keys, Starts& starts, Indices& row_starts,
+                  Indices& rows, const std::string& backend, int threads) {
   const std::size_t n = check_rows(records, "records", kRowBytes), n_bins = bins_of(starts, "starts");
   check_length(keys, "keys", length(records));
   check_length(row_starts, "row_starts", n + 1);
@@ -99,8 +99,8 @@ std::tuple<std::size_t, int, std::size_t, std::size_t, std::size_t> match(
   const auto width = static_cast<std::size_t>(own.shape(1));
   const py::gil_scoped_release unlocked;
   const partition::MatchResult result =
-      partition::match({own.data(), n_own, own_starts.data()}, {peer.data(), n_peer, peer_starts.data()}, width,
-                       n_bins, own_to, peer_to, {backend, threads});
+      partition::match({own.data(), n_own, own_starts.data()}, {peer.data(), n_peer, peer_starts.data()},
+                       width, n_bins, own_to, peer_to, {backend, threads});
   return {result.n_pairs, static_cast<int>(result.fault), result.bin, result.first, result.second};
 }
 
@@ -111,7 +111,8 @@ void bind_partition(py::module_& module) {
   const auto backend = py::arg("backend");
   const auto threads = py::arg("threads");
   module.def("backends", &partition::backends);
-  module.def("by_bin", &by_bin, plain("keys"), plain("out"), plain("order"), plain("starts"), backend, threads);
+  module.def("by_bin", &by_bin, plain("keys"), plain("out"), plain("order"), plain("starts"), backend,
+             threads);
   module.def("records", &records, plain("digests"), plain("rows"), py::arg("first_row"), plain("out"),
              plain("starts"), backend, threads);
   module.def("group", &group, plain("records"), plain("keys"), plain("starts"), plain("row_starts"),

@@ -22,8 +22,9 @@ constexpr std::array<const Impl*, 1> kCompiled{&portable};
 
 // A thread is worth starting for some tens of microseconds of work.
 constexpr std::size_t kGrainRows = 1 << 14;
-// Up to so many bins their open lines stay in the first cache by themselves.
-constexpr std::size_t kMinLineBins = 64;
+// Rows of more bins than this are collected in lines; to fewer bins they are stored one by one, which is faster while
+// the places written to stay in the first cache. An order beside the rows doubles those.
+constexpr std::size_t kMinLineBins = 64, kMinLineBinsOrdered = 16;
 
 const Impl& select(const Options& options) {
   return select_backend<Impl>("partition", "", compiled(), options.backend, [](const Impl&) { return true; });
@@ -44,7 +45,8 @@ void check_starts(const char* name, const std::uint64_t* starts, std::size_t n_b
   };
   if (starts[0] != 0) throw std::invalid_argument(at(0) + ": starts begin with 0");
   for (std::size_t b = 0; b < n_bins; ++b) {
-    if (starts[b + 1] < starts[b]) throw std::invalid_argument(at(b + 1) + " after " + at(b) + ": starts ascend");
+    if (starts[b + 1] < starts[b])
+      throw std::invalid_argument(at(b + 1) + " after " + at(b) + ": starts ascend");
   }
   if (starts[n_bins] != n) {
     throw std::invalid_argument(at(n_bins) + ": the last start is the number of tags, " + std::to_string(n));
@@ -64,14 +66,15 @@ struct Aligned {
 using Bytes = std::unique_ptr<std::uint8_t, Aligned>;
 
 Bytes allocate_lines(std::size_t n_lines) {
-  return Bytes(static_cast<std::uint8_t*>(::operator new(n_lines * kLineBytes, std::align_val_t{kLineBytes})));
+  return Bytes(
+      static_cast<std::uint8_t*>(::operator new(n_lines * kLineBytes, std::align_val_t{kLineBytes})));
 }
 
 // A stable distribution of n rows to bins, in chunks for threads: every chunk counts, then places its rows behind
 // those of the chunks before it. count(begin, n, counts), place(begin, n, cursors).
 template <class Count, class Place>
-void distribute(std::size_t n, std::size_t n_bins, int threads, std::uint64_t* starts, const Count& count,
-                const Place& place) {
+void distribute(std::size_t n, std::size_t n_bins, std::size_t min_line_bins, int threads,
+                std::uint64_t* starts, const Count& count, const Place& place) {
   const auto team = static_cast<std::size_t>(resolve_threads(threads));
   // The counters of all chunks are less work than the rows.
   const std::size_t most = std::max<std::size_t>(1, n / std::max(kGrainRows, 4 * n_bins));
@@ -93,7 +96,7 @@ void distribute(std::size_t n, std::size_t n_bins, int threads, std::uint64_t* s
     for (std::size_t c = 0; c < n_chunks; ++c) total += std::exchange(next[c * n_bins + b], total);
   }
   starts[n_bins] = total;
-  const bool in_lines = n_bins > kMinLineBins && n_bins <= kMaxLineBins;
+  const bool in_lines = n_bins > min_line_bins && n_bins <= kMaxLineBins;
   each([&](std::size_t first, std::size_t some, std::uint64_t* cursors) {
     Bytes lines;
     std::unique_ptr<std::uint64_t[]> begin;
@@ -108,14 +111,17 @@ void distribute(std::size_t n, std::size_t n_bins, int threads, std::uint64_t* s
 // Calls body(bin, scratch) for every bin, on threads. n: rows in all; size(bin): of them there. Memory that a
 // kernel does not touch costs nothing.
 template <class Size, class Body>
-void for_bins(std::size_t n_bins, std::size_t n, int threads, bool of_tags, const Size& size, const Body& body) {
+void for_bins(std::size_t n_bins, std::size_t n, int threads, bool of_tags, const Size& size,
+              const Body& body) {
   const std::size_t average = n / n_bins + 1;
   parallel_for(
-      n_bins, std::max<std::size_t>(1, kGrainRows / average), threads, [&](std::size_t begin, std::size_t end) {
+      n_bins, std::max<std::size_t>(1, kGrainRows / average), threads,
+      [&](std::size_t begin, std::size_t end) {
         std::size_t most = 0;
         for (std::size_t b = begin; b < end; ++b) most = std::max<std::size_t>(most, size(b));
         const auto entries = std::make_unique_for_overwrite<Entry[]>(most);
-        const auto counts = std::make_unique_for_overwrite<std::uint32_t[]>(of_tags ? 0 : bucket_count(most) + 1);
+        const auto counts =
+            std::make_unique_for_overwrite<std::uint32_t[]>(of_tags ? 0 : bucket_count(most) + 1);
         const std::size_t n_buckets = of_tags ? std::size_t{1} << line_bits(most) : 0;
         const Bytes lines = allocate_lines(2 * n_buckets);
         const auto filled = std::make_unique_for_overwrite<std::uint8_t[]>(n_buckets);
@@ -142,7 +148,7 @@ void by_bin(const std::uint8_t* keys, std::size_t n, std::size_t n_bins, std::ui
   check_sizes(n, n_bins);
   const Impl& impl = select(options);
   distribute(
-      n, n_bins, options.threads, starts,
+      n, n_bins, kMinLineBinsOrdered, options.threads, starts,
       [&](std::size_t first, std::size_t some, std::uint64_t* counts) {
         impl.count_keys(keys + kRowBytes * first, some, n_bins, counts);
       },
@@ -161,7 +167,7 @@ void records(const std::uint8_t* digests, const std::uint32_t* rows, std::uint32
   }
   const Impl& impl = select(options);
   distribute(
-      n, n_bins, options.threads, starts,
+      n, n_bins, kMinLineBins, options.threads, starts,
       [&](std::size_t first, std::size_t some, std::uint64_t* counts) {
         impl.count_digests(digests + kRowBytes * first, some, n_bins, counts);
       },
@@ -177,7 +183,7 @@ std::size_t group(const std::uint8_t* records, std::size_t n, std::size_t n_bins
   check_sizes(n, n_bins);
   const Impl& impl = select(options);
   distribute(
-      n, n_bins, options.threads, starts,
+      n, n_bins, kMinLineBins, options.threads, starts,
       [&](std::size_t first, std::size_t some, std::uint64_t* counts) {
         impl.count_keys(records + kRowBytes * first, some, n_bins, counts);
       },
@@ -234,7 +240,8 @@ MatchResult match(const Tags& own, const Tags& peer, std::size_t width, std::siz
   check_starts("peer_starts", peer.starts, n_bins, peer.n);
   const Impl& impl = select(options);
   const auto bin_of = [&](const Tags& tags, std::size_t b) {
-    return TagBin{tags.tags + width * tags.starts[b], tags.starts[b + 1] - tags.starts[b], width, tags.starts[b]};
+    return TagBin{tags.tags + width * tags.starts[b], tags.starts[b + 1] - tags.starts[b], width,
+                  tags.starts[b]};
   };
   // Bin b writes its pairs at places[b], where there is space for as many as it can have.
   const auto places = std::make_unique_for_overwrite<std::size_t[]>(n_bins);

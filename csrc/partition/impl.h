@@ -62,9 +62,9 @@ constexpr unsigned line_bits(std::size_t n) {
 struct GroupBin {
   std::uint8_t* records;
   std::size_t n;
-  std::uint64_t low, span;    // le64(record[0:8]) - low is at most span
-  std::uint32_t first;        // position of its first row in `rows`
-  std::uint32_t* row_ends;    // of each key, absolute
+  std::uint64_t low, span;  // le64(record[0:8]) - low is at most span
+  std::uint32_t first;      // position of its first row in `rows`
+  std::uint32_t* row_ends;  // of each key, absolute
   std::uint32_t* rows;
 };
 
@@ -77,7 +77,8 @@ struct TagBin {
 struct Impl : Backend {
   // counts[bin] += 1 for each row: by le64(row[0:8]), by le32(row[12:16]).
   void (*count_keys)(const std::uint8_t* keys, std::size_t n, std::size_t n_bins, std::uint64_t* counts);
-  void (*count_digests)(const std::uint8_t* digests, std::size_t n, std::size_t n_bins, std::uint64_t* counts);
+  void (*count_digests)(const std::uint8_t* digests, std::size_t n, std::size_t n_bins,
+                        std::uint64_t* counts);
   // order: null, or takes first + i.
   void (*scatter_keys)(const std::uint8_t* keys, std::size_t n, std::size_t n_bins, const Cursors& cursors,
                        std::uint8_t* out, std::uint32_t first, std::uint32_t* order);

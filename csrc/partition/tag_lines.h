@@ -8,16 +8,37 @@
 namespace crypsis::partition {
 namespace {
 
-using Lanes = std::int32_t __attribute__((vector_size(kLineBytes)));
+// A line as registers of this ISA; GCC breaks wider vectors into single elements.
+#if defined(__AVX512F__)
+inline constexpr std::size_t kPartBytes = 64;
+#elif defined(__AVX2__)
+inline constexpr std::size_t kPartBytes = 32;
+#else
+inline constexpr std::size_t kPartBytes = 16;
+#endif
+using Part = std::int32_t __attribute__((vector_size(kPartBytes)));
+inline constexpr std::size_t kParts = kLineBytes / kPartBytes, kPartLanes = kLanes / kParts;
+
+inline constexpr struct {
+  alignas(kLineBytes) std::int32_t lane[kLanes] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  alignas(kLineBytes) std::int32_t bit[kLanes] = {1,       1 << 1,  1 << 2,  1 << 3, 1 << 4,  1 << 5,
+                                                  1 << 6,  1 << 7,  1 << 8,  1 << 9, 1 << 10, 1 << 11,
+                                                  1 << 12, 1 << 13, 1 << 14, 1 << 15};
+} kOfLanes;
+
+// By reference: how a vector is returned depends on the ISA.
+inline void load_part(const std::int32_t* line, std::size_t part, Part& to) {
+  std::memcpy(&to, line + kPartLanes * part, sizeof to);
+}
 
 struct TagLines {
   unsigned bits;           // 2^bits buckets, by the leading bits of a tag
   std::size_t n_overflow;  // tags of buckets that overflowed, sorted in scratch.entries
 
-  std::size_t bucket(Entry value) const { return static_cast<std::size_t>(value >> 1 >> (127 - bits)); }
+  std::size_t bucket(std::uint64_t high) const { return high >> 1 >> (63 - bits); }
   // The 32 bits below, turned so that their order is that of signed integers, which every ISA compares.
-  std::int32_t print(Entry value) const {
-    return static_cast<std::int32_t>(static_cast<std::uint32_t>(value >> (96 - bits)) ^ 0x80000000u);
+  std::int32_t print(std::uint64_t high) const {
+    return static_cast<std::int32_t>(static_cast<std::uint32_t>(high << bits >> 32) ^ 0x80000000u);
   }
 };
 
@@ -33,13 +54,13 @@ inline Entry value_at(const TagBin& bin, std::size_t index) {
   return tag_value(bin.tags + bin.width * index, bin.width);
 }
 
-inline Entry value_of(const TagBin& bin, Entry e) {
-  return value_at(bin, static_cast<std::uint32_t>(e));
+// Its leading 64 bits.
+inline std::uint64_t high_at(const TagBin& bin, std::size_t index) {
+  return __builtin_bswap64(load64(bin.tags + bin.width * index));
 }
 
-// By reference: how a vector is returned depends on the ISA.
-inline void load_lanes(const std::int32_t* line, Lanes& lanes) {
-  std::memcpy(&lanes, __builtin_assume_aligned(line, kLineBytes), sizeof lanes);
+inline Entry value_of(const TagBin& bin, Entry e) {
+  return value_at(bin, static_cast<std::uint32_t>(e));
 }
 
 // Bit i: lane i of the line equals `print`; of the first `count` lanes only.
@@ -47,14 +68,15 @@ inline std::uint32_t equal_lanes(const std::int32_t* line, std::int32_t print, s
 #if defined(__AVX512F__)
   const std::uint32_t equal = _mm512_cmpeq_epi32_mask(_mm512_load_si512(line), _mm512_set1_epi32(print));
 #else
-  constexpr Lanes kBits = {1,      1 << 1, 1 << 2,  1 << 3,  1 << 4,  1 << 5,  1 << 6,  1 << 7,
-                           1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15};
-  Lanes bits;
-  load_lanes(line, bits);
-  bits = (bits == print) & kBits;
-  std::uint64_t words[kLineBytes / 8];
+  Part bits = {};
+  for (std::size_t p = 0; p < kParts; ++p) {
+    Part lanes, bit;
+    load_part(line, p, lanes);
+    load_part(kOfLanes.bit, p, bit);
+    bits |= (lanes == print) & bit;
+  }
+  std::uint64_t words[kPartBytes / 8], all = 0;
   std::memcpy(words, &bits, sizeof bits);
-  std::uint64_t all = 0;
   for (const std::uint64_t word : words) all |= word;
   const auto equal = static_cast<std::uint32_t>(all | all >> 32);
 #endif
@@ -68,9 +90,9 @@ inline TagLines fill_lines(const TagBin& bin, const BinScratch& scratch, const S
   const std::size_t n_buckets = std::size_t{1} << lines.bits;
   std::memset(scratch.filled, 0, n_buckets);
   for (std::size_t i = 0; i < bin.n; ++i) {
-    const Entry value = value_at(bin, i);
-    const std::size_t b = lines.bucket(value);
-    const std::int32_t print = lines.print(value);
+    const std::uint64_t high = high_at(bin, i);
+    const std::size_t b = lines.bucket(high);
+    const std::int32_t print = lines.print(high);
     const std::uint8_t count = scratch.filled[b];
     seen(b, print, count, i);
     if (count < kLanes) [[likely]] {
@@ -99,25 +121,24 @@ inline TagLines fill_lines(const TagBin& bin, const BinScratch& scratch, const S
 // whole lines are written, so kLanes values.
 inline void sort_line(const std::int32_t* prints, const std::int32_t* indices, std::uint8_t count,
                       std::int32_t* sorted) {
-  constexpr Lanes kLane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   // Distinct by their lane in the low bits; those behind `count` are the greatest.
-  Lanes key;
-  load_lanes(prints, key);
-  const Lanes behind = kLane >= static_cast<std::int32_t>(count);
-  key = (((key & ~behind) | (behind & INT32_MAX)) & ~15) | kLane;
   alignas(kLineBytes) std::int32_t keys[kLanes], places[kLanes];
-  std::memcpy(keys, &key, sizeof key);
-  Lanes place = {};
+  Part key[kParts], place[kParts] = {};
+  for (std::size_t p = 0; p < kParts; ++p) {
+    Part lane;
+    load_part(kOfLanes.lane, p, lane);
+    load_part(prints, p, key[p]);
+    const Part behind = lane >= static_cast<std::int32_t>(count);
+    key[p] = (((key[p] & ~behind) | (behind & INT32_MAX)) & ~15) | lane;
+  }
+  std::memcpy(keys, key, sizeof key);
   constexpr std::size_t kHalf = kLanes / 2;  // most lines hold no more
-  for (std::size_t i = 0; i < kHalf; ++i) place -= key > keys[i];
-  if (count > kHalf) {
-    for (std::size_t i = kHalf; i < kLanes; ++i) place -= key > keys[i];
+  const std::size_t end = count > kHalf ? kLanes : kHalf;
+  for (std::size_t i = 0; i < end; ++i) {
+    for (std::size_t p = 0; p < kParts; ++p) place[p] -= key[p] > keys[i];
   }
-  std::memcpy(places, &place, sizeof place);
-  for (std::size_t i = 0; i < kHalf; ++i) sorted[places[i]] = indices[i];
-  if (count > kHalf) {
-    for (std::size_t i = kHalf; i < kLanes; ++i) sorted[places[i]] = indices[i];
-  }
+  std::memcpy(places, place, sizeof place);
+  for (std::size_t i = 0; i < end; ++i) sorted[places[i]] = indices[i];
 }
 
 void sort_bin(const TagBin& bin, std::uint8_t* out, std::uint32_t* order, const BinScratch& scratch) {
@@ -134,7 +155,7 @@ void sort_bin(const TagBin& bin, std::uint8_t* out, std::uint32_t* order, const 
     }
     for (; overflow < lines.n_overflow; ++overflow) {
       const Entry e = scratch.entries[overflow];
-      if (lines.bucket(e) != b) break;
+      if (lines.bucket(high_of(e)) != b) break;
       sorted[at++] = static_cast<std::int32_t>(e);
     }
   }
@@ -149,7 +170,8 @@ void sort_bin(const TagBin& bin, std::uint8_t* out, std::uint32_t* order, const 
     copy_tag(out + bin.width * i, bin.tags + bin.width * index, bin.width);
     order[i] = static_cast<std::uint32_t>(bin.first + index);
   }
-  if (ascending) [[likely]] return;
+  if (ascending) [[likely]]
+    return;
   for (std::size_t i = 1; i < bin.n; ++i) {
     const std::int32_t index = sorted[i];
     const Entry value = value_at(bin, static_cast<std::uint32_t>(index));

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import comb
 
 
@@ -54,7 +54,7 @@ def group(records: list[bytes], n_bins: int) -> tuple[list[bytes], list[int], li
 def sort_tags(tags: list[bytes], starts: list[int]) -> tuple[list[bytes], list[int]]:
     """(tags ascending in each bin, the index of each)."""
     order: list[int] = []
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         order += sorted(range(begin, end), key=lambda i: tags[i])
     return [tags[i] for i in order], order
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write partition.json: `PYTHONPATH=tests python tests/vectors/make_partition.py`.
 
-Nothing is published for these functions: their definitions are ours. Inputs come from SHAKE-128 of a label, answers from
-tests/reference; bin bounds from exact fractions.
+Nothing is published for these functions: their definitions are ours. Inputs come from SHAKE-128 of a label, answers
+from tests/reference; bin bounds from exact fractions.
 """
 
 from __future__ import annotations

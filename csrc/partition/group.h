@@ -68,7 +68,8 @@ std::size_t group_bin(const GroupBin& bin, const BinScratch& scratch) {
   const Entry* const entries = scratch.entries;
   std::size_t n_keys = 0;
   Entry last = ~entries[0];
-  for (std::size_t i = 0; i < bin.n; ++i) {  // a key is written again for each of its rows, the last end counts
+  for (std::size_t i = 0; i < bin.n;
+       ++i) {  // a key is written again for each of its rows, the last end counts
     const Entry e = entries[i];
     n_keys += (e ^ last) >> 32 != 0;
     last = e;
