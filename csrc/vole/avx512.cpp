@@ -3,6 +3,7 @@
 #include "aes/blocks_vaes512.h"
 #include "bitmatrix/gf128_vpclmul.h"
 #include "bitmatrix/transpose_avx512.h"
+#include "vole/convolution_gfni.h"
 #include "vole/encoders.h"
 #include "vole/impl.h"
 #include "vole/lanes_avx512.h"
@@ -53,6 +54,6 @@ const Impl avx512{
     Kernel::columns_to_rows,
     Kernel::hash_columns,
     RandomKeys<Isa>::keys,
-    kLpnKernels<Isa>};
+    kLpnKernels<Isa, ConvolutionsGfni<Isa>>};
 
 }  // namespace crypsis::vole

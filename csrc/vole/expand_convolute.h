@@ -203,12 +203,14 @@ struct ExpandConvolute {
     }
   }
 
-  static void convolute(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second,
+  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* first, std::uint8_t* second,
                         std::size_t n) {
-    if (second == nullptr) {
-      convolute_all<1>(key, {first}, n);
-    } else {
-      convolute_all<2>(key, {first, second}, n);
+    for (const aes::KeySchedule& key : keys) {
+      if (second == nullptr) {
+        convolute_all<1>(key, {first}, n);
+      } else {
+        convolute_all<2>(key, {first, second}, n);
+      }
     }
   }
 

@@ -182,16 +182,18 @@ void expand_convolute(const LpnCall& call, CodeField field, const std::uint8_t* 
   }
   const Impl& impl = select(call.backend);
   const std::size_t n = std::size_t{1} << log_code;
-  const auto convolute_of = [&](const CodeVector& one) {
-    if (field == CodeField::k128) return impl.lpn.convolute;
-    return one.width == kBlockBytes ? impl.lpn.convolute_pairs : impl.lpn.convolute_singles;
-  };
+  const aes::KeySchedule keys[2] = {part_of(seed, 1), part_of(seed, 2)};
+  const bool alike = first.width == second.width;
   // Each element needs the one before: one thread.
-  for (const std::uint8_t part : {std::uint8_t{1}, std::uint8_t{2}}) {
-    const aes::KeySchedule key = part_of(seed, part);
-    const bool both = second.vector != nullptr && second.width == first.width;
-    convolute_of(first)(key, first.vector, both ? second.vector : nullptr, n);
-    if (second.vector != nullptr && !both) convolute_of(second)(key, second.vector, nullptr, n);
+  if (field == CodeField::k128) {
+    impl.lpn.convolute(keys, first.vector, second.vector, n);
+  } else if (second.vector == nullptr || alike) {
+    const bool pairs = first.width == kBlockBytes;
+    (pairs ? impl.lpn.convolute_pairs : impl.lpn.convolute_singles)(keys, first.vector, second.vector, n);
+  } else {
+    const bool pairs_first = first.width == kBlockBytes;
+    impl.lpn.convolute_mixed(keys, (pairs_first ? first : second).vector,
+                             (pairs_first ? second : first).vector, n);
   }
   const aes::KeySchedule key = part_of(seed, 3);
   parallel_for(n_out, kGrain, call.threads, [=, &impl, &key](std::size_t begin, std::size_t end) {
