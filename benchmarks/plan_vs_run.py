@@ -82,6 +82,10 @@ def main() -> None:
     table = compared(estimate, result)
     for stage, (planned, took) in table.items():
         print(f"{stage:<20} planned {planned:8.2f} s   took {took:8.2f} s   ratio {planned / took:5.2f}")
+    planned_cpu = job.cores * sum(stage.needs.get("cores", 0.0) for stage in estimate.stages)
+    print(
+        f"CPU seconds of both: planned {planned_cpu:.2f}, took {sum(result['cpu_seconds']):.2f} with imports"
+    )
     sent = [estimate.receiver_sends, estimate.sender_sends]
     print(f"payload bytes planned {sent}, sent {result['payload_bytes']}")
     extra = {
@@ -89,6 +93,7 @@ def main() -> None:
         "ratio": estimate.seconds / result["seconds"],
         "planned_payload_bytes": sent,
         "payload_bytes": result["payload_bytes"],
+        "planned_cpu_seconds": planned_cpu,
         "cpu_seconds": result["cpu_seconds"],
         "rates": rates.Calibration(known, "").as_json()["rates"],
         "load_average": os.getloadavg()[0],
