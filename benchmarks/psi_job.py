@@ -64,12 +64,17 @@ class Job:
         if self.broadcast or party == "alice":
             config["output"] = {"path": str(out / f"{party}.parquet"), "overwrite": True}
         if config.get("work_dir"):  # one each
-            config["work_dir"] = str(Path(config["work_dir"]) / party)
+            config["work_dir"] = str(Path(config["work_dir"]).resolve() / party)
         return config
 
 
 def run(alice: Path, bob: Path, out: Path, job: Job) -> dict[str, Any]:
     """Runs the job; the reports of both parties are read back."""
+    alice, bob, out = (
+        alice.resolve(),
+        bob.resolve(),
+        out.resolve(),
+    )  # a path in a file is relative to that file
     out.mkdir(parents=True, exist_ok=True)
     if job.fields.get("work_dir"):
         Path(job.fields["work_dir"]).mkdir(parents=True, exist_ok=True)

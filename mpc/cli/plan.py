@@ -36,6 +36,9 @@ def plan_psi(
     broadcast: Annotated[
         bool, typer.Option("--broadcast/--no-broadcast", help="Both parties learn it.")
     ] = False,
+    align: Annotated[
+        bool, typer.Option("--align/--no-align", help="With broadcast: outputs line up.")
+    ] = True,
     matched: Annotated[
         float, typer.Option("--matched", min=0, max=1, help="Share of the smaller party's rows that match.")
     ] = 0.5,
@@ -100,6 +103,7 @@ def plan_psi(
         security=security,  # type: ignore[arg-type]
         setting=setting,  # type: ignore[arg-type]
         broadcast=broadcast,
+        align=align,
         matched=matched,
         bin_rows=bin_rows or OUTER_ROWS,
         workers=workers,
@@ -187,9 +191,7 @@ def show(job: Job, estimate: Estimate, known: Calibration) -> None:
     sizes.add_row("disk beside input and output", *(size(n) for n in estimate.disk))
     console.print(sizes)
     rests = known.what + (f", {known.cpu}, {known.date}" if known.cpu else "")
-    console.print(
-        f"Times rest on {rests}. Traffic is exact for distinct keys.", highlight=False, markup=False
-    )
+    console.print(f"Times rest on {rests}. Traffic is exact for these rows.", highlight=False, markup=False)
     if known.cpu is None:
         console.print(
             "`crypsis bench calibrate` measures this machine in less than a minute.", highlight=False

@@ -22,19 +22,24 @@ from crypsis.mpc.psi.matching import tag_bytes
 from crypsis.mpc.psi.options import Protocol, Security
 
 POINT_BYTES: Final = 32
+POSITION_BYTES: Final = 4
+COUNT_BYTES: Final = 4
 
 # Of `recommend`: picoseconds a key on one core, beyond what both protocols do (reading, writing).
-_VOLE_RECEIVER_PS: Final = 350_000  # encode, decode, 1.4 VOLEs, tag, match
-_VOLE_SENDER_PS: Final = 300_000  # 1.4 VOLEs and products for each key of the receiver, decode, tag, sort
-_ECDH_OWN_PS: Final = 13_000_000  # hash, map to the curve, multiply
-_ECDH_PEER_PS: Final = 9_000_000  # multiply
-_VOLE_SET_UP_PS: Final = 250_000_000_000  # base OTs, trees, imports of the first round
+_VOLE_RECEIVER_PS: Final = (300_000, 70_000)  # at the receiver, a key of (receiver, sender)
+_VOLE_SENDER_PS: Final = (80_000, 90_000)  # at the sender
+_ECDH_OWN_PS: Final = 8_700_000  # a key of one's own: to the curve, multiplied, matched
+_ECDH_PEER_PS: Final = 7_800_000
+_VOLE_SET_UP_PS: Final = 200_000_000_000  # base OTs, trees
 _CORES: Final = 4  # of a party
 _BANDWIDTH: Final = 1_000_000_000  # bits a second, where nothing is said
 
 
-def vole_bytes(layout: Layout, *, broadcast: bool = False, sessions: int = 1) -> tuple[int, int]:
-    """Payload bytes that (receiver, sender) send for all outer bins, shared evenly by `sessions` workers."""
+def vole_bytes(
+    layout: Layout, *, broadcast: bool = False, sessions: int = 1, n_counted: int = 0
+) -> tuple[int, int]:
+    """Payload bytes that (receiver, sender) send for all outer bins, shared evenly by `sessions` workers; n_counted:
+    matched keys of an aligned join, whose rows are counted. Without control messages, about a kilobyte."""
     receiver = layout.n_outer * layout.receiver_bytes(broadcast=broadcast)
     sender = layout.n_outer * layout.sender_bytes()
     for number in range(sessions):
@@ -42,14 +47,16 @@ def vole_bytes(layout: Layout, *, broadcast: bool = False, sessions: int = 1) ->
         if bins:
             more = layout.vole_bytes(bins)
             sender, receiver = sender + more[0], receiver + more[1]
-    return receiver, sender
+    return receiver + COUNT_BYTES * n_counted, sender + COUNT_BYTES * n_counted
 
 
-def ecdh_bytes(n_receiver: int, n_sender: int, *, n_told: int = 0) -> tuple[int, int]:
-    """Payload bytes that (receiver, sender) send; n_told: matched keys, with broadcast."""
+def ecdh_bytes(n_receiver: int, n_sender: int, *, n_told: int = 0, n_counted: int = 0) -> tuple[int, int]:
+    """Payload bytes that (receiver, sender) send; n_told: matched keys, with broadcast; n_counted: the same where the
+    join is aligned."""
+    counts = COUNT_BYTES * n_counted
     return (
-        POINT_BYTES * n_receiver + 4 * n_told,
-        POINT_BYTES * n_sender + tag_bytes(n_receiver, n_sender) * n_receiver,
+        POINT_BYTES * n_receiver + POSITION_BYTES * n_told + counts,
+        POINT_BYTES * n_sender + tag_bytes(n_receiver, n_sender) * n_receiver + counts,
     )
 
 
@@ -67,8 +74,7 @@ def recommend(
     vole = vole_bytes(Layout(n_receiver, n_sender, n_outer))
     ecdh = ecdh_bytes(n_receiver, n_sender)
     vole_work = max(
-        _VOLE_RECEIVER_PS * n_receiver,
-        _VOLE_SENDER_PS * (n_receiver + n_sender) // 2,
+        each[0] * n_receiver + each[1] * n_sender for each in (_VOLE_RECEIVER_PS, _VOLE_SENDER_PS)
     )
     ecdh_work = max(
         _ECDH_OWN_PS * n_receiver + _ECDH_PEER_PS * n_sender,

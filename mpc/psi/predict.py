@@ -45,6 +45,7 @@ class Job:
     security: Security = "semi-honest"
     setting: Setting = "fast"
     broadcast: bool = False
+    align: bool = True
     matched: float = 0.5
     memory: int = 2 << 30
     bin_rows: int = OUTER_ROWS
@@ -67,6 +68,11 @@ class Job:
                 raise ConfigError(f"{name} is {value}: use {low} to {high}")
         if self.protocol == "ecdh" and self.security == "malicious":
             raise ConfigError("security is malicious, and protocol ecdh is semi-honest: use protocol vole")
+
+    @property
+    def aligned(self) -> bool:
+        """Both parties write outputs that line up row by row."""
+        return self.broadcast and self.align
 
     @property
     def n_matched(self) -> int:
@@ -144,7 +150,12 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
     n_r, n_s = job.n_receiver, job.n_sender
     n_outer = outer_bins(max(n_r, n_s), job.bin_rows)
     layout = Layout(n_r, n_s, n_outer, job.security, job.setting, INNER_KEYS)
-    sends = vole_bytes(layout, broadcast=job.broadcast, sessions=min(job.workers, n_outer))
+    sends = vole_bytes(
+        layout,
+        broadcast=job.broadcast,
+        sessions=min(job.workers, n_outer),
+        n_counted=job.n_matched if job.aligned else 0,
+    )
     n_voles = layout.n_outer * layout.n_voles
     work = [ns * rates.glue for ns in vole_work(layout, n_r, n_s, rates)]
     rounds = math.ceil(n_voles / silent_vole.usable_outputs(layout.parameters))
@@ -161,7 +172,7 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
         Stage("exchange bins", needs),
         _output(job, rates),
     ]
-    result = 8 if job.broadcast else 4
+    result = 8 if job.aligned else 4
     in_bin = (
         2 * job.workers * min(max(n_r, n_s) // n_outer + 1, max(job.memory // (256 * job.workers), 1 << 16))
     )
@@ -209,7 +220,9 @@ def vole_work(
 
 def _ecdh(job: Job, rates: Rates, why: str) -> Estimate:
     n_r, n_s = job.n_receiver, job.n_sender
-    sends = ecdh_bytes(n_r, n_s, n_told=job.n_matched if job.broadcast else 0)
+    sends = ecdh_bytes(
+        n_r, n_s, n_told=job.n_matched if job.broadcast else 0, n_counted=job.n_matched if job.aligned else 0
+    )
     receiver = n_r * rates.ecdh_own + n_s * rates.ecdh_peer + (n_r + n_s) * rates.ecdh_match
     sender = n_s * rates.ecdh_own + n_r * rates.ecdh_peer
     needs = _cores(job, "ecdh", *(w + sum(sends) / rates.tls_gb for w in (receiver, sender))) | _line(
@@ -236,7 +249,7 @@ def _check(job: Job, rates: Rates) -> Stage:
 
 
 def _output(job: Job, rates: Rates) -> Stage:
-    each = rates.output_aligned if job.broadcast else rates.output
+    each = rates.output_aligned if job.aligned else rates.output
     writes = [job.n_matched * each, job.n_matched * each if job.broadcast else 0.0]
     reads = [job.n_receiver * rates.scan, job.n_sender * rates.scan if job.broadcast else 0.0]
     needs = _cores(job, "output", writes[0] + reads[0], writes[1] + reads[1])

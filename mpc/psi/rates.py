@@ -22,62 +22,62 @@ class Rates:
     """Nanoseconds on one core, unless another unit is named. The defaults are those of the reference machine:
     a Xeon with AVX-512, VAES and SHA-NI at about 2.2 GHz, Parquet with 18-character ids."""
 
-    digest: float = 130.0
+    digest: float = 128.0
     """A row: read from Parquet, hashed to its digest."""
-    spill: float = 60.0
+    spill: float = 42.0
     """A row: sent to its outer bin, written."""
-    load: float = 75.0
+    load: float = 57.0
     """A row: its bin read back, verified, grouped."""
-    vole_receiver: float = 45.0
+    vole_receiver: float = 104.0
     """A VOLE in GF(2^128) at the receiver."""
-    vole_sender: float = 40.0
+    vole_sender: float = 55.0
     """A VOLE in GF(2^128) at the sender."""
-    vole_receiver_64: float = 40.0
+    vole_receiver_64: float = 99.0
     """The same with u in GF(2^64)."""
-    vole_sender_64: float = 40.0
-    encode: float = 75.0
+    vole_sender_64: float = 48.0
+    encode: float = 48.0
     """A key of the receiver: its value, its share of a table over GF(2^128)."""
-    encode_64: float = 70.0
+    encode_64: float = 48.0
     """The same over GF(2^64)."""
-    decode: float = 45.0
+    decode: float = 13.0
     """A key of either party: decoded from a table of 16-byte elements."""
-    decode_64: float = 45.0
+    decode_64: float = 12.5
     """The same of pairs over GF(2^64)."""
-    tag: float = 15.0
+    tag: float = 14.0
     """A key: its tag from what was decoded, AES."""
-    blake3: float = 80.0
+    blake3: float = 76.0
     """The same with BLAKE3, for malicious security, value and tag together."""
-    multiply: float = 8.0
+    multiply: float = 2.0
     """A column of a table, or a value, times Delta at the sender."""
-    multiply_64: float = 8.0
+    multiply_64: float = 1.8
     """The same over GF(2^64)."""
-    sort: float = 45.0
+    sort: float = 30.0
     """A tag, sorted in its bin."""
-    match: float = 40.0
+    match: float = 52.0
     """A tag of the sender compared with those of the receiver."""
-    output: float = 350.0
+    output: float = 265.0
     """An output row of a few columns in the order of the input: gathered and written as Parquet."""
-    output_aligned: float = 600.0
+    output_aligned: float = 485.0
     """The same in another order."""
-    scan: float = 60.0
+    scan: float = 118.0
     """An input row that is read again for the output."""
-    ecdh_own: float = 13_000.0
+    ecdh_own: float = 8_500.0
     """An item of one's own in ECDH: hashed, mapped to the curve, multiplied."""
-    ecdh_peer: float = 8_500.0
+    ecdh_peer: float = 7_600.0
     """An item of the peer: multiplied."""
-    ecdh_match: float = 600.0
+    ecdh_match: float = 190.0
     """An item sorted and matched."""
-    tls_gb: float = 1.0
+    tls_gb: float = 0.58
     """GB/s that one core sends or receives through mutual TLS."""
-    check_gb: float = 1.2
+    check_gb: float = 0.85
     """GB/s that one core hashes of an input file before the job."""
-    disk_write_mb: float = 700.0
+    disk_write_mb: float = 1_000.0
     """MB/s to the disk."""
-    disk_read_mb: float = 1000.0
+    disk_read_mb: float = 1_000.0
     """MB/s from it."""
-    glue: float = 1.15
+    glue: float = 1.25
     """CPU time of a whole exchange over the sum of its kernels."""
-    start: float = 0.5
+    start: float = 0.2
     """Seconds before the first bin: base OTs, trees, processes."""
 
     def __post_init__(self) -> None:

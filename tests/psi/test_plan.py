@@ -75,12 +75,15 @@ def test_bytes_are_those_of_the_layout() -> None:
     both = [layout.vole_bytes(bins) for bins in (1, 2)]
     assert two[0] == 3 * layout.receiver_bytes(broadcast=True) + both[0][1] + both[1][1]
     assert two[1] == 3 * layout.sender_bytes() + both[0][0] + both[1][0]
+    counted = vole_bytes(layout, broadcast=True, n_counted=10)
+    assert counted == (receiver + 40, sender + 40)
     assert vole_bytes(layout, sessions=3)[1] == vole_bytes(layout, sessions=7)[1]
 
 
 def test_bytes_of_ecdh() -> None:
     assert ecdh_bytes(1000, 500) == (32_000, 16_000 + 8 * 1000)
     assert ecdh_bytes(1000, 500, n_told=7) == (32_028, 24_000)
+    assert ecdh_bytes(1000, 500, n_told=7, n_counted=7) == (32_056, 24_028)
 
 
 def test_a_key_costs_what_the_paper_says() -> None:
