@@ -37,8 +37,6 @@ Progress = Callable[[str, int, int], None]
 
 def can_be_mended(error: BaseException) -> bool:
     """Whether another worker may succeed where one failed with `error`."""
-    if isinstance(error, PeerAborted):  # the peer ended this session; what it means, its driver says
-        return True
     hopeless = (ConfigError, DataError, BackendUnavailable, ProtocolAbort)
     return isinstance(error, Exception) and not isinstance(error, hopeless)
 
@@ -49,6 +47,7 @@ class Pair:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.thread: threading.Thread | None = None
+        self.ended = False  # together with its session, which the peer ended
         self.assigned: dict[int, None] = {}  # not complete, oldest first
         self.here: set[int] = set()  # of those, done by this party's worker
         self.there: set[int] = set()  # of those, done by the peer's (known to the leader)
@@ -157,17 +156,18 @@ class Driver:
 
     def _serve(self, task: Task) -> None:
         """One worker from beginning to end, in a thread of its own."""
-        error: BaseException | None = None
         try:
             task.on_cancel(lambda: self.hub.drop(task.number, "the worker pair was ended"))
             channel = self.hub.channel(task.number)
             self.executor.run(channel, task)
             task.check_ended()
             channel.close()
-        except BaseException as caught:
-            error = caught
+        except BaseException as error:
+            # First the event: what the peer's driver says when it sees the session end comes after it.
+            self.events.put(("ended", task.number, error))
             self.hub.drop(task.number, f"a worker of party {self.hub.party!r} was lost")
-        self.events.put(("ended", task.number, error))
+        else:
+            self.events.put(("ended", task.number, None))
 
     def end(self, number: int, reason: str) -> None:
         """End this party's worker now; returns when it no longer runs."""
@@ -188,7 +188,12 @@ class Driver:
             del self.pairs[number]
             self.past.add(number)
             return
-        error = error or WorkerLost(f"worker {number}: its function returned too early")
+        if error is None:  # it returned in order, but nobody had told it that there are no more bins
+            raise ProtocolAbort(f"worker pair {number} ended before the bins did")
+        if isinstance(error, PeerAborted):
+            # The peer's driver ended the session. It says on its own stream why, and what is to be done.
+            self.pairs[number].ended = True
+            return
         if not can_be_mended(error):
             raise error
         _log.warning("worker %d was lost: %s: %s", number, type(error).__name__, error)
@@ -203,8 +208,11 @@ class Driver:
     def finish(self) -> None:
         """There are no more bins: workers end in order."""
         self.finishing = True
-        for pair in self.pairs.values():
-            pair.task.finish()
+        for number, pair in list(self.pairs.items()):
+            if pair.ended:
+                self.end(number, "it has ended")
+            else:
+                pair.task.finish()
 
     def complete(self, bin_number: int) -> None:
         """Both parties have done a bin."""

@@ -36,21 +36,23 @@ class Kind(IntEnum):
     """What a message is; the first group goes from worker to driver, the second one back."""
 
     SEND = 1  # stream, payload: for the peer
-    RECV = 2  # stream: the next message is wanted
-    DONE = 3  # {"bin", "result"}
-    CLOSE = 4
-    ABORT = 5  # the reason
-    STATS = 6
-    ENDED = 7  # {} in order, or {"error", "text", "traceback"}
+    RECV = 2  # stream: its messages are wanted, as they come
+    TAKEN = 3  # stream, {"cost"}: the worker has taken so much of what came on it
+    DONE = 4  # {"bin", "result"}
+    CLOSE = 5  # {"taken": messages taken, per stream}
+    ABORT = 6  # the reason
+    STATS = 7
+    ENDED = 8  # {"taken"} in order, or {"error", "text", "traceback"}
 
     START = 16  # {"work", "spec", "party", "peer", "max_message_bytes"}
     ACK = 17  # stream: the oldest SEND on it was taken by the channel
-    MESSAGE = 18  # stream, payload: what RECV asked for
-    BIN = 19  # {"bin"}
-    LAST = 20  # no more bins
-    ERROR = 21  # {"error", "text"}: the channel has failed
-    CLOSED = 22  # CLOSE and everything before it is done
-    STATS_ARE = 23  # the counters of the driver's channel
+    MESSAGE = 18  # stream, payload: from the peer
+    NO_MORE = 19  # stream, {"error", "text"}: why no message comes on it any more
+    BIN = 20  # {"bin"}
+    LAST = 21  # no more bins
+    ERROR = 22  # {"error", "text"}: the channel has failed
+    CLOSED = 23  # CLOSE and everything before it is done
+    STATS_ARE = 24  # the counters of the driver's channel
 
 
 class LinkClosed(CrypsisError):
@@ -99,9 +101,9 @@ class Link:
         except OSError as error:
             raise LinkClosed(f"the link is closed ({error.strerror or error})") from None
 
-    def send_json(self, kind: Kind, **fields: object) -> None:
+    def send_json(self, kind: Kind, *, stream: int = 0, **fields: object) -> None:
         """Send one message that is a JSON object."""
-        self.send(kind, json.dumps(fields, separators=(",", ":")).encode())
+        self.send(kind, json.dumps(fields, separators=(",", ":")).encode(), stream=stream)
 
     def recv(self) -> Message:
         """Wait for one message. LinkClosed when the other end has gone or does not speak this language."""

@@ -2,8 +2,9 @@
 """The driver's end of a worker elsewhere: moves messages between the worker's link and the channel to the peer.
 
 Each stream has two threads of its own, one that sends and one that receives, made when the worker first uses
-it. So a stream whose window is full holds up neither the link nor another stream. What waits here is bounded:
-a worker has at most RELAY_BYTES (or one message) outstanding on a stream, and asks for each message it takes.
+it. So a stream whose window is full holds up neither the link nor another stream. What is on its way is
+bounded, per stream and direction, by RELAY_BYTES and one message: a worker waits for what it sent to be taken by
+the channel, and the relay waits for the worker to take what it was brought.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from crypsis import errors
-from crypsis.errors import CrypsisError
+from crypsis.errors import CrypsisError, ProtocolAbort
 from crypsis.mpc.jobs.link import Kind, Link, LinkClosed, Message
 from crypsis.mpc.jobs.task import Task, WorkerError
 from crypsis.mpc.transport import MAX_STREAMS, Channel
@@ -26,7 +27,10 @@ from crypsis.mpc.transport.engine import PeerAborted
 _log = logging.getLogger("crypsis.jobs")
 
 RELAY_BYTES = 4 << 20
-"""What a worker may have on its way to the channel, per stream, beyond the channel's own window."""
+"""What may be on its way between worker and channel, per stream and direction, beyond the channel's window."""
+
+MESSAGE_COST = 256
+"""What a message counts for beyond its payload, so that empty ones are bounded as well."""
 
 
 def error_named(name: str, text: str) -> CrypsisError:
@@ -37,13 +41,23 @@ def error_named(name: str, text: str) -> CrypsisError:
     return WorkerError(f"{name}: {text}")
 
 
+class _Incoming:
+    """What of one stream was brought to the worker."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.held = 0  # cost of what the worker has not taken
+        self.brought = 0  # messages
+        self.over = False
+
+
 class Relay:
     """Serves one worker. `run` returns when it has ended in order."""
 
     def __init__(self, link: Link, channel: Channel, task: Task) -> None:
         self._link, self._channel, self._task = link, channel, task
         self._outgoing: dict[int, queue.SimpleQueue[memoryview | None]] = {}
-        self._wanted: dict[int, queue.SimpleQueue[bool]] = {}
+        self._incoming: dict[int, _Incoming] = {}
         self._failed = threading.Event()
 
     def run(self) -> None:
@@ -70,8 +84,10 @@ class Relay:
         finally:
             for outgoing in self._outgoing.values():
                 outgoing.put(None)
-            for wanted in self._wanted.values():
-                wanted.put(False)
+            for incoming in self._incoming.values():
+                with incoming.changed:
+                    incoming.over = True
+                    incoming.changed.notify_all()
 
     def _thread(self, function: Callable[[], None]) -> None:
         def run() -> None:
@@ -101,15 +117,20 @@ class Relay:
                 self._thread(lambda: self._send(stream))
             self._outgoing[stream].put(message.payload)
         elif message.kind == Kind.RECV:
-            if stream not in self._wanted:
-                self._wanted[stream] = queue.SimpleQueue()
+            if stream not in self._incoming:
+                self._incoming[stream] = _Incoming()
                 self._thread(lambda: self._recv(stream))
-            self._wanted[stream].put(True)
+        elif message.kind == Kind.TAKEN:
+            incoming = self._incoming[stream]
+            with incoming.changed:
+                incoming.held -= message.json()["cost"]
+                incoming.changed.notify_all()
         elif message.kind == Kind.DONE:
             report = message.json()
             self._task.done(report["bin"], report["result"])
         elif message.kind == Kind.CLOSE:
-            self._thread(self._close)
+            taken = message.json()["taken"]
+            self._thread(lambda: self._close(taken))
         elif message.kind == Kind.ABORT:
             self._channel.abort(bytes(message.payload).decode())
         elif message.kind == Kind.STATS:
@@ -130,17 +151,44 @@ class Relay:
             self._link.send(Kind.ACK, stream=stream)
 
     def _recv(self, stream: int) -> None:
-        wanted = self._wanted[stream]
-        while wanted.get():
-            self._link.send(Kind.MESSAGE, self._channel.recv(stream), stream=stream)
+        incoming = self._incoming[stream]
+        while True:
+            with incoming.changed:
+                incoming.changed.wait_for(lambda: incoming.held < RELAY_BYTES or incoming.over)
+                if incoming.over:
+                    return
+            try:
+                payload = self._channel.recv(stream)
+            except ProtocolAbort:  # the session has failed as a whole
+                raise
+            except CrypsisError as error:
+                # Of this stream only: messages of others may be left when the peer has closed.
+                self._link.send_json(Kind.NO_MORE, stream=stream, error=type(error).__name__, text=str(error))
+                return
+            with incoming.changed:
+                incoming.held += payload.nbytes + MESSAGE_COST
+                incoming.brought += 1
+            self._link.send(Kind.MESSAGE, payload, stream=stream)
 
-    def _close(self) -> None:
+    def _close(self, taken: list[int]) -> None:
+        self._check_read(taken)
         self._channel.close()
         self._link.send(Kind.CLOSED)
 
+    def _check_read(self, taken: list[int]) -> None:
+        """What the channel would notice if the worker's end were its own."""
+        for stream, incoming in self._incoming.items():
+            unread = incoming.brought - taken[stream]
+            if unread > 0:
+                problem = (
+                    f"party {self._channel.party!r} closed with {unread} unread messages on stream {stream}"
+                )
+                self._channel.abort(problem)
+                raise ProtocolAbort(problem)
+
     def _ended(self, message: Message) -> None:
         report = message.json()
-        if report:
-            if "traceback" in report:
-                _log.info("worker %d: %s", self._task.number, json.dumps(report["traceback"]))
+        if "error" in report:
+            _log.info("worker %d: %s", self._task.number, json.dumps(report["traceback"]))
             raise error_named(str(report["error"]), str(report["text"]))
+        self._check_read(report["taken"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from crypsis.errors import ChannelError, CrypsisError
 from crypsis.mpc.jobs.link import Kind, Link, LinkClosed, Message
-from crypsis.mpc.jobs.relay import RELAY_BYTES, error_named
+from crypsis.mpc.jobs.relay import MESSAGE_COST, RELAY_BYTES, error_named
 from crypsis.mpc.transport import MAX_STREAMS, Channel, ChannelStats
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ class RelayChannel(Channel):
         self._sending = [threading.Lock() for _ in range(MAX_STREAMS)]
         self._receiving = [threading.Lock() for _ in range(MAX_STREAMS)]
         self._outstanding: list[deque[int]] = [deque() for _ in range(MAX_STREAMS)]  # sizes, oldest first
-        self._arrived: list[memoryview | None] = [None] * MAX_STREAMS
+        self._arrived: list[deque[memoryview]] = [deque() for _ in range(MAX_STREAMS)]
         self._asked = [False] * MAX_STREAMS
+        self._taken = [0] * MAX_STREAMS  # messages
+        self._uncredited = [0] * MAX_STREAMS  # their cost since the driver last heard of it
+        self._no_more: list[CrypsisError | None] = [None] * MAX_STREAMS
         self._error: CrypsisError | None = None
         self._closed = False
         self._counts = _NO_STATS  # as the application sees them
@@ -55,7 +58,10 @@ class RelayChannel(Channel):
             if message.kind == Kind.ACK:
                 self._outstanding[stream].popleft()
             elif message.kind == Kind.MESSAGE:
-                self._arrived[stream] = message.payload
+                self._arrived[stream].append(message.payload)
+            elif message.kind == Kind.NO_MORE:
+                report = message.json()
+                self._no_more[stream] = error_named(report["error"], report["text"])
             elif message.kind == Kind.CLOSED:
                 self._closed = True
             elif message.kind == Kind.STATS_ARE:
@@ -80,6 +86,12 @@ class RelayChannel(Channel):
             while not self._closed and any(self._outstanding):
                 self._raise_if_failed()
                 self._changed.wait()
+
+    @property
+    def taken(self) -> list[int]:
+        """How many messages the application has received, per stream."""
+        with self._lock:
+            return list(self._taken)
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
@@ -127,15 +139,22 @@ class RelayChannel(Channel):
             with self._lock:
                 self._check_open()
                 asked, self._asked[stream] = self._asked[stream], True
-            if not asked:  # a call that was interrupted may have asked already
+            if not asked:
                 self._link.send(Kind.RECV, stream=stream)
             with self._changed:
                 started = time.monotonic()
-                while (message := self._arrived[stream]) is None:
+                while not self._arrived[stream]:
                     self._check_open()
+                    no_more = self._no_more[stream]
+                    if no_more is not None:
+                        raise type(no_more)(*no_more.args)
                     self._changed.wait()
-                self._arrived[stream] = None
-                self._asked[stream] = False
+                message = self._arrived[stream].popleft()
+                self._taken[stream] += 1
+                self._uncredited[stream] += message.nbytes + MESSAGE_COST
+                credit = self._uncredited[stream]
+                if credit >= RELAY_BYTES // 4:
+                    self._uncredited[stream] = 0
                 counts = self._counts
                 self._counts = replace(
                     counts,
@@ -145,14 +164,17 @@ class RelayChannel(Channel):
                     blocked_recv_s=counts.blocked_recv_s + time.monotonic() - started,
                 )
                 self._last_was_send = False
-                return message
+            if credit >= RELAY_BYTES // 4:
+                with suppress(LinkClosed):  # the message is here all the same
+                    self._link.send_json(Kind.TAKEN, stream=stream, cost=credit)
+            return message
 
     def close(self) -> None:
         with self._lock:
             if self._closed:
                 return
         self.flush()
-        self._link.send(Kind.CLOSE)
+        self._link.send_json(Kind.CLOSE, taken=self.taken)
         with self._changed:
             while not self._closed:
                 self._raise_if_failed()

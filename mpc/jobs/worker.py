@@ -59,10 +59,11 @@ def serve(link: Link, *, on_lost: Callable[[], None]) -> None:
         link.send_json(Kind.DONE, bin=number, result=result)
 
     threading.Thread(target=read, name="crypsis link", daemon=True).start()
-    report: dict[str, str] = {}
+    report: dict[str, Any] = {}
     try:
         function_named(fields["work"])(channel, fields["spec"], due(), done)
         channel.flush()
+        report = {"taken": channel.taken}
     except BaseException as error:
         # The text stays inside this party: it goes to its own driver's log.
         report = {

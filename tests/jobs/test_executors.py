@@ -186,7 +186,7 @@ def test_a_worker_that_kills_itself_at_each_attempt(hubs: tuple[Hub, Hub]) -> No
 @executors
 def test_a_worker_that_fails_at_each_attempt(hubs: tuple[Hub, Hub], executor: Callable[[], Executor]) -> None:
     run = Run(hubs, [2], executor=executor, n_workers=1, alice={"spec": {"trap": {"how": "raise", "bin": 2}}})
-    with pytest.raises(WorkerLost, match=r"bin 2 lost its workers 3 times.*(4711|KeyError)"):
+    with pytest.raises(WorkerLost, match=r"bin 2 lost its workers 3 times.*4711"):
         run.futures["alice"].result(60)
     with pytest.raises(ProtocolAbort) as caught:
         run.futures["bob"].result(60)

@@ -181,6 +181,37 @@ def test_a_worker_aborts_and_a_worker_closes(worker: Make) -> None:
     two.relay.result(10)
 
 
+def test_what_is_left_unread_is_noticed(worker: Make) -> None:
+    def do(channel: Channel) -> None:
+        assert channel.recv(0) == b"one"
+        time.sleep(0.3)
+
+    one = worker(do)
+    one.peer.send(0, b"one")
+    one.peer.send(0, b"two")
+    with pytest.raises(ProtocolAbort, match="closed with 1 unread messages on stream 0"):
+        one.relay.result(10)
+
+
+def test_a_peer_that_closes_leaves_what_it_sent(worker: Make) -> None:
+    def do(channel: Channel) -> None:
+        waiting = spawn(channel.recv, 1)
+        with pytest.raises(ChannelError, match="no message is left on stream 1"):
+            waiting.result(10)
+        assert channel.recv(0) == b"one"
+        assert channel.recv(0) == b"two"
+        with pytest.raises(ChannelError, match="no message is left on stream 0"):
+            channel.recv(0)
+        channel.close()
+
+    one = worker(do)
+    one.peer.send(0, b"one")
+    one.peer.send(0, b"two")
+    closing = spawn(one.peer.close)
+    one.relay.result(10)
+    closing.result(10)
+
+
 def test_errors_cross_the_link_as_what_they_are(worker: Make) -> None:
     def cheated(channel: Channel) -> None:
         raise ProtocolAbort("bin 3: the peer's tags are not sorted")
