@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from crypsis.errors import DataError
 from crypsis.mpc.data.sources import one_line
 
-GROUP_ROWS: Final = 1 << 18
+GROUP_ROWS: Final = 1 << 20
 GROUP_BYTES: Final = 64 << 20
+_SAMPLE_ROWS: Final = 1 << 16
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -177,10 +178,50 @@ def _grouped(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[p
 def _writer(file: OutputFile, schema: pa.Schema, format: str, null_rep: str) -> Any:
     if format == "csv":
         return _CsvWriter(file, schema, null_rep)
-    sink = pa.PythonFile(file, mode="w")
     if format == "parquet":
-        return pq.ParquetWriter(sink, schema)
-    return pa.ipc.new_file(sink, schema)
+        return _ParquetWriter(file, schema)
+    return pa.ipc.new_file(pa.PythonFile(file, mode="w"), schema)
+
+
+class _ParquetWriter:
+    """Parquet, with dictionaries for the columns that seem to repeat themselves.
+
+    Arrow's writer begins every row group of every column with a dictionary and gives up when it is large: for ids that
+    is a fifth of the time of writing, for nothing. The first table tells.
+    """
+
+    def __init__(self, file: OutputFile, schema: pa.Schema) -> None:
+        self._sink = pa.PythonFile(file, mode="w")
+        self._schema = schema
+        self._writer: Any = None
+
+    def write_table(self, table: pa.Table) -> None:
+        """Appends `table` as one row group."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=_repetitive(table))
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+
+    def close(self) -> None:
+        """Writes the footer; a file without rows has one too."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._sink, self._schema)
+        self._writer.close()
+
+
+def _repetitive(table: pa.Table) -> list[str] | bool:
+    """The columns of which at most half of the first values are distinct; True: all, or no more is known."""
+    sample = table.slice(0, _SAMPLE_ROWS)
+    if sample.num_rows < _SAMPLE_ROWS // 16 or any(pa.types.is_nested(t) for t in table.schema.types):
+        return True
+    names = []
+    for name, column in zip(sample.column_names, sample.columns, strict=True):
+        try:
+            n_distinct = pc.count_distinct(column).as_py()
+        except pa.ArrowNotImplementedError:  # a type that Arrow cannot compare
+            n_distinct = 0
+        if n_distinct <= sample.num_rows // 2:
+            names.append(name)
+    return names
 
 
 class _CsvWriter:

@@ -25,6 +25,7 @@ from crypsis.mpc.data import (
     open_source,
     write_output,
 )
+from crypsis.mpc.data import sinks as sinks_module
 
 N = 5000
 TABLE = pa.table(
@@ -206,3 +207,35 @@ def test_progress(tmp_path):
     calls = []
     write_output(TableSource(TABLE), np.arange(N), tmp_path / "o.arrow", progress=lambda *a: calls.append(a))
     assert calls == [("write output", N, N)]
+
+
+def test_parquet_dictionaries_are_for_columns_that_repeat(tmp_path):
+    n = 20_000
+    table = pa.table(
+        {
+            "id": [f"{i:018d}" for i in range(n)],
+            "a.b": pa.array([i % 9 for i in range(n)], pa.int64()),
+            "none": pa.nulls(n, pa.string()),
+        }
+    )
+    nested = table.append_column("l", pa.array([[1]] * n))
+    for name, part, expected in (
+        ("flat", table, {"id": False, "a.b": True}),
+        ("few", table.slice(0, 100), {"id": True, "a.b": True}),
+        ("nested", nested, {"id": True, "a.b": True}),
+        ("only", table.select(["id"]), {"id": False}),
+    ):
+        path = tmp_path / f"{name}.parquet"
+        write_output(TableSource(part), np.arange(len(part)), path)
+        group = pq.ParquetFile(path).metadata.row_group(0)
+        columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+        assert {c: columns[c].has_dictionary_page for c in expected} == expected
+        assert pq.read_table(path).equals(part)
+    incomparable = table.append_column("nothing", pa.nulls(n))
+    assert sinks_module._repetitive(incomparable) == ["a.b", "none", "nothing"]
+
+
+def test_no_rows_are_a_whole_file(tmp_path):
+    for suffix in ("parquet", "arrow"):
+        write_output(TableSource(TABLE), np.empty(0, np.int64), tmp_path / f"o.{suffix}")
+        assert open_source(tmp_path / f"o.{suffix}").schema == TABLE.schema

@@ -90,7 +90,7 @@ def test_a_stream_of_digests_goes_to_bins_and_back(tmp_path):
 
 def test_many_bins_need_few_descriptors(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 24, hard))
     try:
         files = spill(tmp_path, random_digests(20_000), np.arange(20_000, dtype=np.uint32), 600)
     finally:
