@@ -47,7 +47,8 @@ class DatabaseSource(ParquetSource):
     """The spooled result of a query; `open_database` makes it.
 
     `query` and `place` (server and database, without credentials) are for reports. `close` gives the spool's disk space
-    back if it has no name; `remove` also removes a named one. The source cannot be read after either.
+    back if it has no name; `remove` also removes a named one. The source cannot be read after either. A spool without a
+    name is read through this process's descriptor: workers that are other processes need one with a name.
     """
 
     def __init__(self, path: str, *, query: str, place: str, types: dict[str, str], sha256: str) -> None:
