@@ -77,7 +77,7 @@ class Crew:
         self._lock = threading.Lock()
         self.error: BaseException | None = None
 
-    def conveyor(self, capacity: int) -> Conveyor[T]:  # type: ignore[type-var]
+    def conveyor(self, capacity: int) -> Conveyor[T]:
         """A conveyor that ends with the crew."""
         made: Conveyor[T] = Conveyor(capacity)
         self._conveyors.append(made)  # type: ignore[arg-type]
