@@ -362,6 +362,12 @@ class Follower(Driver):
                 or any(bin_number in pair.assigned for pair in self.pairs.values())
             ):
                 raise ProtocolAbort(f"the peer's driver gave out bin {bin_number}, which is not to be done")
+            # What a protocol promises holds for one attempt: a leader could ask for another with other input each time.
+            self.given[bin_number] += 1
+            if self.given[bin_number] > MAX_FAILURES:
+                raise ProtocolAbort(
+                    f"the peer's driver gave out bin {bin_number} more than {MAX_FAILURES} times; ended"
+                )
             self.reported.discard(bin_number)
             self.pairs[number].assigned[bin_number] = None
             self.pairs[number].task.assign(bin_number)
@@ -379,6 +385,7 @@ class Follower(Driver):
 
     def begin(self) -> None:
         self.reported: set[int] = set()
+        self.given: Counter[int] = Counter()
 
     def done_here(self, number: int, pair: Pair, bin_number: int) -> None:
         self.reported.add(bin_number)

@@ -78,6 +78,10 @@ LEADER_SAYS: list[tuple[list[list[Any]], str]] = [
     ([["open", 1], ["assign", 1, 99]], "bin 99, which is not to be done"),
     ([["open", 1], ["assign", 1, 0], ["assign", 1, 0]], "bin 0, which is not to be done"),
     ([["complete", 0]], "completed bin 0, which was not done here"),
+    (
+        [said for k in range(1, 5) for said in (["open", k], ["assign", k, 0], ["lost", k, "x"])],
+        "gave out bin 0 more than 3 times",
+    ),
     ([["start", {}]], "its role does not have"),
     ([["open", "1"]], "value out of range"),
     ([["open", -1]], "value out of range"),
