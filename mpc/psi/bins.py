@@ -8,6 +8,9 @@ of a party must see.
 A bin's result is a file of row ids in the work directory: without alignment the rows whose key the peer has, aligned
 the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then the bin is
 reported done.
+
+Whoever exchanges a bin again may come with other keys. Honest parties do not; against a malicious one attempts are
+counted in the work directory, for the whole life of the job, and come to an end.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from crypsis.errors import DataError, ProtocolAbort
 from crypsis.mpc.data import count_pairs, pair_rows, write_index
 from crypsis.mpc.data.joins import Side
 from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
+from crypsis.mpc.jobs.workdir import write_durably
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
@@ -33,6 +37,9 @@ from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
+MAX_ATTEMPTS = 6
+"""At a bin of a malicious job, over all runs of it; two may be in work when a run is interrupted."""
+
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -120,6 +127,8 @@ def work(
 
 def _load(job: BinJob, bin: int) -> _Loaded:
     spill = job.spills[bin]
+    if job.layout.security == "malicious":
+        count_attempt(job.work_dir, bin)
     if spill.n_records <= job.chunk_records:
         groups = partition.group(read_bin(spill), job.layout.inner, threads=job.threads)
         return _Loaded(KeyBins(groups.keys, groups.starts), groups)
@@ -129,6 +138,18 @@ def _load(job: BinJob, bin: int) -> _Loaded:
             "`memory`, or switch alignment off"
         )
     return _load_distinct(job, spill)
+
+
+def count_attempt(work_dir: str, bin: int) -> None:
+    """Writes down that keys of the bin are about to be used once more. Raises DataError for more than MAX_ATTEMPTS."""
+    path = os.path.join(work_dir, f"attempts-{bin:05d}")
+    n_before = os.path.getsize(path) if os.path.exists(path) else 0  # a byte each
+    if n_before >= MAX_ATTEMPTS:
+        raise DataError(
+            f"bin {bin} was begun {n_before} times: a malicious peer that breaks off tests other keys each time; find "
+            "out why the runs ended, then remove both work directories to start over"
+        )
+    write_durably(path, bytes(n_before + 1))
 
 
 def _load_distinct(job: BinJob, spill: SpillFile) -> _Loaded:

@@ -11,13 +11,17 @@ A bin is finished when both parties have its result on the disk; at the start of
 ones they have, and what only one of them has is done again. Nothing else has to be remembered of the other party, so
 either, or both, may be killed at any time.
 
-Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, {"type": "sizes"} after,
-{"type": "have"} before the bins, {"type": "totals"} before an aligned output. The configuration has been compared
-before.
+Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, with a commitment to
+one's nonce, and {"type": "nonce"} for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
+{"type": "totals"} before an aligned output. The configuration has been compared before.
+
+The job's name is a hash of both nonces, and salts all digests: keys fall in bins, and digests are cut to 12 bytes, in a
+way that neither party can choose.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -37,15 +41,17 @@ from crypsis.mpc.jobs.workdir import WorkDir, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
+from crypsis.mpc.psi.layout import MAX_OUTER, OUTER_ROWS, STATISTICAL, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
-from crypsis.mpc.psi.options import Progress, PsiOptions
+from crypsis.mpc.psi.options import Progress, PsiOptions, Role
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
 
 _JOB_BYTES = 16
+_NONCE_BYTES = 32
+DIGEST_BYTES = 12  # of a record
 _SPILLS = "spills"
 SPOOL = "input"
 """Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
@@ -102,17 +108,23 @@ class SpilledJob:
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
-        nonce = secrets.token_hex(_JOB_BYTES)
+        nonce = secrets.token_hex(_NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
         begun = self.ledger is not None and self.ledger.stage not in ("", "new")
         send_json(
             channel,
-            {"type": "job", "job_id": known, "begun": begun, "nonce": nonce, "rows": min(n_rows, MAX_ROWS)},
+            {
+                "type": "job",
+                "job_id": known,
+                "begun": begun,
+                "commitment": commit_nonce(self.options.role, nonce),
+                "rows": min(n_rows, MAX_ROWS),
+            },
         )
         theirs = recv_json(channel, "job")
-        peer_known, peer_nonce = theirs.get("job_id", ""), theirs.get("nonce", "")
-        if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(peer_nonce, (_JOB_BYTES,)):
-            raise ProtocolAbort(f"{channel.peer} sent a job without id and nonce; ended")
+        peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
+        if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(commitment, (32,)):
+            raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
         peer_rows = count_field(theirs, "rows", MAX_ROWS)
         if known and known == peer_known:
             self._note(f"goes on with job {known[:8]}")
@@ -124,6 +136,13 @@ class SpilledJob:
                 f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
                 "the work directories of one run, or remove them both to start over"
             )
+        send_json(channel, {"type": "nonce", "nonce": nonce})
+        peer_nonce = recv_json(channel, "nonce").get("nonce")
+        peer_role: Role = "sender" if self.options.role == "receiver" else "receiver"
+        if not isinstance(peer_nonce, str) or not _is_hex(peer_nonce, (_NONCE_BYTES,)):
+            raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
+        if commit_nonce(peer_role, peer_nonce) != commitment:
+            raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
         self.start_over()
         nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
         job = hash_nonces(*nonces)
@@ -211,6 +230,7 @@ class SpilledJob:
                 f"{channel.peer} had {ledger.fact('n_peer')} rows with keys when the job was begun and has {peer} now: "
                 "its input changed; remove both work directories to start over"
             )
+        check_digests(own, peer, n_outer)
         ledger.set_fact("n_peer", peer)
         outcome.n_peer_unique = peer
         receives = self.options.role == "receiver"
@@ -418,10 +438,25 @@ class SpilledJob:
         _log.info("%s: %s", self.directory.path, text)
 
 
+def check_digests(n_own: int, n_peer: int, n_outer: int) -> None:
+    """Raises ConfigError where two different keys could pass for one with more than 2^-40: a record has 12 bytes of its
+    digest, and the other 4 say no more than which of the n_outer outer bins it is in."""
+    n = n_own + n_peer
+    if n * (n - 1) // 2 > n_outer << (8 * DIGEST_BYTES - STATISTICAL):
+        raise ConfigError(
+            f"{n_own} and {n_peer} rows in {n_outer} outer bins: keys are compared by {DIGEST_BYTES} bytes of their "
+            f"digests inside a bin, which is too short for bins so large; give both parties a bin_rows of {OUTER_ROWS} "
+            "or less, and new work directories"
+        )
+
+
+def commit_nonce(role: Role, nonce: str) -> str:
+    """What a party sends before it knows the other's nonce, in hexadecimal; the role keeps one from echoing it."""
+    return hashlib.sha256(f"crypsis/psi/spilled/v1 commitment {role} {nonce}".encode()).hexdigest()
+
+
 def hash_nonces(receiver: str, sender: str) -> bytes:
     """The name of a new job, to which both parties contributed: nobody can choose keys that fill one of its bins."""
-    import hashlib
-
     return hashlib.sha256(f"crypsis/psi/spilled/v1 {receiver} {sender}".encode()).digest()[:_JOB_BYTES]
 
 
