@@ -36,10 +36,11 @@ SMALL_FIELD_KEYS = 1 << 24
 probability 2^-64, any of 2^24 with 2^-40."""
 
 OT_K = 4
-HELLO_BYTES = 64
+HELLO_BYTES = 66
 SEED_BYTES = 16
 NONCE_BYTES = 16
 COMMITMENT_BYTES = 32
+PROOF_BYTES = 16
 _MIN_TAG_BYTES, _MAX_TAG_BYTES = 8, 16
 
 
@@ -130,7 +131,10 @@ class Layout:
 
     @property
     def result_bytes(self) -> int:
-        """Of the message that tells the sender, if it may know, which of an inner bin's tags matched."""
+        """Of the message that tells the sender, if it may know, which of an inner bin's tags matched: a bit each;
+        malicious, where the sender takes nobody's word, a proof each."""
+        if self.security == "malicious":
+            return PROOF_BYTES * self.sender_bound
         return (self.sender_bound + 7) // 8
 
     @property

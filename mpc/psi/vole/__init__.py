@@ -12,21 +12,31 @@ u, w; S: v). Of every outer bin, for each of its inner bins:
     S -> R    TAGS    malicious: c_i; then O(K(y) + V(y) Delta + c_i + d_i, y) for S's keys y of the bin, padded with
                       random tags to the bound, ascending                                      `layout.tags_bytes`
     R                 compares with O(w(x) + c_i + d_i, x): w(x) = K(x) + P(x) Delta, so tags of common keys are equal
-    R -> S    RESULT  with broadcast: a bit a tag, whether it matched                          `layout.result_bytes`
+    R -> S    RESULT  with broadcast: a bit a tag, whether it matched; malicious: 16 bytes     `layout.result_bytes`
+                      that follow the tag in O's output where it matched, random ones elsewhere
 
 P(x), K(x), w(x) are decodings, linear in the table. For y not in X, P(y) + V(y) is not zero, and S's tag hides behind
 (P(y) + V(y)) Delta. Field: GF(2^128); semi-honest with up to 2^24 keys of S, u, P and V are in GF(2^64) and Delta, v, w
-are pairs: half the table, and Delta keeps its 128 bits. Semi-honest V and O are pi(x) + x with AES under two fixed
-keys; malicious they are BLAKE3, and O takes the key too.
+are pairs: half the table, and Delta keeps its 128 bits. Semi-honest V and O are pi(x) + x with AES under two public
+keys of the session; malicious they are BLAKE3, and O takes the key too.
 
 Ascending order says nothing about the order of S's keys, and tags are pseudorandom; a bin's tags are distinct. Both
 parties may hold an outer bin for granted once its last message came; nothing binds one bin to the next, so bins can be
-run again in another session.
+run again in another session: u, Delta and all hashes are new then, and two runs on the same keys show no more than one.
+A malicious party may bring other keys to the second run: whoever calls this counts attempts (`crypsis.mpc.psi.bins`).
+
+Malicious, S cannot make R accept a key that S does not know, nor R make S: the 16 bytes behind a tag come from O at a
+point that is R's for its own keys only. Either may leave out keys, or make up others. S may send as many keys a bin as
+its bound says. R may encode as many as the table has columns, about 1.3 for each that its bound says (unless it finds
+collisions of V, beyond 2^64 of work).
 
 Assumes   what `crypsis.mpc.ot.silent_vole` assumes; AES as an ideal cipher (semi-honest), BLAKE3 and SHA-256 as random
-          oracles. Semi-honest, or malicious: then S cannot make R accept a key it does not know, and R cannot test more
-          keys than the table has columns (about 1.3 for each of its own [RS21, section 5]) [RS21, Fig. 5].
-Leaks     the bounds on both parties' keys that the layout was made of; to R the intersection, with broadcast to both.
+          oracles. Semi-honest, or malicious [RS21, Fig. 5]. One tag in 2^128 evaluations of AES, divided by the tags of
+          a session, gives Delta away when semi-honest: 2^104 for 2^24 tags; malicious O takes the key, and it is 2^128.
+Fails     with 2^-40 at most each, over all bins: a bin over its bound, of either party; no table for a bin; two tags
+          that are equal by chance; GF(2^64): a key of S, not in X, that P meets, whose tag R can then recognise.
+Leaks     the bounds on both parties' keys that the layout was made of; to R the intersection, with broadcast to both;
+          that a party's bin was over its bound, and which, if ever it is.
 Rounds    one and a half an outer bin, and bins do not wait for each other; a few at the start for base OTs.
 Bytes     exact: `layout.receiver_bytes`, `layout.sender_bytes`, `layout.vole_bytes`.
 Cost      of R an encoding, a decoding, the VOLEs (1.3 a key) and a match; of S the VOLEs and a decoding.
@@ -84,6 +94,8 @@ ASSUMES = {security: f"{security} parties; {_BELOW}" for security in ("semi-hone
 LEAKS = (
     "to each party the number of rows with a key of the other (of distinct keys where nothing is spilled)",
     "to the receiver (with broadcast to both) which of its own keys the other has",
+    "with broadcast and align to both how many rows the other has of each common key, for outer joins without one too",
+    "to who measures time, to the sender too: roughly how large the receiver's output is",
 )
 
 
@@ -118,9 +130,14 @@ def intersect_digests(
     progress: Progress | None = None,
 ) -> Index | None:
     """Which rows of `digests`, uint8[n, 16] and distinct, the peer has too: indices in an order that both parties
-    share; None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged."""
-    keys, order, starts = partition.by_bin(digests, layout.inner, threads=threads)
+    share; None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged.
+
+    Whoever can put rows in a party's data before the exchange cannot fill a bin with them: bins go by the digests
+    as AES under a key of both parties' fresh randomness permutes them."""
     session = open_session(channel, role, layout, broadcast=broadcast, threads=threads)
+    keyed = aes.permute(digests, key=session.derive(b"bins"), threads=threads)
+    keys, order, starts = partition.by_bin(keyed, layout.inner, threads=threads)
+    del keyed
     ((_, matched),) = session.run([(0, KeyBins(keys, starts))], progress)
     return None if matched is None else order[matched]
 

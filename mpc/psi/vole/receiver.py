@@ -15,7 +15,7 @@ from crypsis.errors import CorruptData, ProtocolAbort
 from crypsis.mpc.ot.silent_vole import SilentVoleReceiver
 from crypsis.mpc.ot.softspoken import SoftSpokenReceiver
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
-from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, OT_K, SEED_BYTES
+from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, OT_K, PROOF_BYTES, SEED_BYTES
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
@@ -61,9 +61,9 @@ class Receiver(Session):
     def _matches(self, crew: Crew, bins: Bins, progress: Progress) -> Matches:
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
-        wanted: Conveyor[int] = crew.conveyor(1 << 16)
+        wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
         each = max(
-            layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.threads, 1
+            layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.width, 1
         )
         sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
         crew.start("vole", lambda: self._expand(wanted, voles))
@@ -177,7 +177,8 @@ class Receiver(Session):
                     )
                 masks.append(xor(opening, nonce))
             messages = [message[NONCE_BYTES:] for message in messages]
-            own = self.hash_tags(step.keys, own, masks, step.starts)
+            hashed = self.hash_tags(step.keys, own, masks, step.starts)
+            own, proofs = np.ascontiguousarray(hashed[:, : layout.tag_bytes]), hashed[:, layout.tag_bytes :]
         peer = messages[0] if len(messages) == 1 else np.concatenate(messages)
         bound = layout.sender_bound
         peer_starts = np.arange(len(messages) + 1, dtype=np.uint64) * np.uint64(bound)
@@ -189,7 +190,13 @@ class Receiver(Session):
             raise ProtocolAbort(
                 f"{self.channel.peer} sent tags that are not in order: {error}; ended"
             ) from error
-        if self.broadcast:
+        if self.broadcast and self.malicious:
+            random = secrets.token_bytes(len(messages) * layout.result_bytes)
+            results = np.frombuffer(random, np.uint8).reshape(-1, PROOF_BYTES).copy()
+            results[places] = proofs[index]
+            for part in results.reshape(len(messages), bound, PROOF_BYTES):
+                self.channel.send(RESULT, part.data)
+        elif self.broadcast:
             bits = np.zeros(len(messages) * bound, np.uint8)
             bits[places] = 1
             for part in bits.reshape(len(messages), bound):

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from crypsis import okvs, partition
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.ot.silent_vole import SilentVoleSender
 from crypsis.mpc.ot.softspoken import SoftSpokenSender
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
-from crypsis.mpc.psi.layout import NONCE_BYTES, OT_K, SEED_BYTES
+from crypsis.mpc.psi.layout import NONCE_BYTES, OT_K, PROOF_BYTES, SEED_BYTES
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
@@ -32,8 +34,19 @@ from crypsis.mpc.psi.vole.session import (
     xor,
 )
 
-_WAITING = 1 << 10
-"""Steps whose results have not come yet, four bytes a tag."""
+Places = npt.NDArray[np.int64]
+
+_WAITING_BYTES = 32 << 20
+"""Of what is kept for results that have not come yet: the places of tags, malicious the proofs of keys."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """A step that was answered. order: where each tag came from; malicious, the proofs of its keys."""
+
+    step: Step
+    order: Index
+    proofs: Bytes | None
 
 
 class Sender(Session):
@@ -49,14 +62,16 @@ class Sender(Session):
     def _matches(self, crew: Crew, bins: Bins, progress: Progress) -> Matches:
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
-        wanted: Conveyor[int] = crew.conveyor(1 << 16)
-        sent: Conveyor[tuple[Step, Index]] = crew.conveyor(_WAITING)
+        wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
+        each = max(layout.sender_bound * (4 + PROOF_BYTES * self.malicious) * self.width, 1)
+        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("tags", lambda: self._answer(bins, wanted, voles, sent))
         matched: list[Index] = []
-        for step, order in sent:
+        for one in sent:
+            step = one.step
             if self.broadcast:
-                matched.append(self._result(step, order))
+                matched.append(self._result(one))
             progress("exchange bins", layout.inner * step.outer + step.last, layout.n_bins)
             if step.ends_outer:
                 yield step.outer, np.concatenate(matched) if self.broadcast else None
@@ -97,7 +112,7 @@ class Sender(Session):
         bins: Bins,
         wanted: Conveyor[int],
         voles: Conveyor[tuple[Bytes, Bytes]],
-        sent: Conveyor[tuple[Step, Index]],
+        sent: Conveyor[_Sent],
     ) -> None:
         layout = self.layout
         for outer, these in bins:
@@ -117,7 +132,12 @@ class Sender(Session):
                 v, delta = voles.get()
                 tags = self._tags(step, seed, v, delta, own, peers)
                 delta.fill(0)
-                sent.put((step, self._send_tags(step, tags, own)))
+                proofs = None
+                if self.malicious:
+                    width = layout.tag_bytes
+                    tags, proofs = np.ascontiguousarray(tags[:, :width]), tags[:, width:]
+                    proofs = np.ascontiguousarray(proofs) if self.broadcast else None
+                sent.put(_Sent(step, self._send_tags(step, tags, own), proofs))
         wanted.finish()
         sent.finish()
 
@@ -165,16 +185,33 @@ class Sender(Session):
             self.channel.send(TAGS, openings[i] + part.tobytes() if openings else part.data)
         return order
 
-    def _result(self, step: Step, order: Index) -> Index:
+    def _result(self, sent: _Sent) -> Index:
         """Own keys that matched, in the order of the tags."""
-        bound = self.layout.sender_bound
+        step, bound = sent.step, self.layout.sender_bound
         found = []
         for i in range(len(step)):
             raw = self.message(RESULT, "results", self.layout.result_bytes)
-            bits = np.unpackbits(raw, bitorder="little")
-            places = np.flatnonzero(bits[:bound])
-            own = order[i * bound + places].astype(np.int64) - i * bound
-            if np.any(own >= int(step.starts[i + 1] - step.starts[i])) or np.any(bits[bound:]):
-                raise ProtocolAbort(f"{self.channel.peer} says that padding is in its set; ended")
-            found.append((own + step.begin + int(step.starts[i])).astype(np.uint32))
+            first, n_keys = int(step.starts[i]), int(step.starts[i + 1] - step.starts[i])
+            own = sent.order[i * bound : (i + 1) * bound].astype(np.int64) - i * bound
+            if sent.proofs is None:
+                own = self._told(raw, own, n_keys)
+            else:
+                own = _proven(raw.reshape(-1, PROOF_BYTES), own, sent.proofs[first : first + n_keys])
+            found.append((own + step.begin + first).astype(np.uint32))
         return np.concatenate(found)
+
+    def _told(self, raw: Bytes, own: Places, n_keys: int) -> Places:
+        """Of own keys in the order of their tags, those whose bit is set. `own` from n_keys on is padding."""
+        bits = np.unpackbits(raw, bitorder="little")
+        own, rest = own[np.flatnonzero(bits[: len(own)])], bits[len(own) :]
+        if np.any(own >= n_keys) or np.any(rest):
+            raise ProtocolAbort(f"{self.channel.peer} says that padding is in its set; ended")
+        return own
+
+
+def _proven(given: Bytes, own: Places, proofs: Bytes) -> Places:
+    """Of own keys in the order of their tags, those whose proof was given. What is given for others, or for padding,
+    means nothing, and nobody is told so."""
+    places = np.flatnonzero(own < len(proofs))
+    equal = (given[places] == proofs[own[places]]).all(axis=1)
+    return own[places[equal]]

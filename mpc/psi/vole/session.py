@@ -17,7 +17,7 @@ import numpy.typing as npt
 from crypsis import aes, bitmatrix, hashing
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.psi.conveyor import Crew
-from crypsis.mpc.psi.layout import HELLO_BYTES, Layout
+from crypsis.mpc.psi.layout import HELLO_BYTES, PROOF_BYTES, Layout
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.transport import Channel
 
@@ -26,10 +26,9 @@ BLOCK_BYTES = 16
 AHEAD = 3
 """Steps that a thread may be ahead of the one that takes up its results."""
 
+_MAX_WIDTH = 256
+
 VERSION = b"crypsis/psi/vole/v1"
-# Fixed, public AES keys; any two will do [GKWY20]: the first bytes of SHA-256 of these texts.
-_VALUE_KEY = hashlib.sha256(VERSION + b" value").digest()[:BLOCK_BYTES]
-_TAG_KEY = hashlib.sha256(VERSION + b" tag").digest()[:BLOCK_BYTES]
 
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.uint32]
@@ -51,7 +50,7 @@ Matches = Iterator[tuple[int, Index | None]]
 @dataclass(frozen=True, eq=False)
 class Step:
     """Inner bins [first, last) of an outer bin, worked on together, one a thread: its keys begin at `begin`, and those
-    of bin first + i at starts[i]."""
+    of bin first + i at starts[i]. Both parties have the same steps."""
 
     outer: int
     first: int
@@ -101,24 +100,38 @@ class Session(abc.ABC):
         self.threads = threads or _own_threads()
         self.malicious = layout.security == "malicious"
         self.memory = Memory()
-        self.session = self._greet(session)
+        self.session, self.width = self._greet(session)
+        # Public AES keys; any two will do. What is worked out for one session's is of no use in another [GKWY20].
+        self._value_key, self._tag_key = self.derive(b"value"), self.derive(b"tag")
 
-    def _greet(self, session: bytes) -> bytes:
-        """Both parties' random contributions, and whether they mean the same layout."""
+    def _greet(self, session: bytes) -> tuple[bytes, int]:
+        """(Hash of both parties' random contributions, inner bins of a step), where they mean the same layout.
+
+        Steps are as wide as the party with fewer threads has them. With steps of its own a wide party would wait for
+        more VOLEs or tables than a narrow one makes before it waits for an answer.
+        """
         layout = self.layout
         values = [getattr(layout, field.name) for field in fields(layout)]
         derived = [layout.inner, layout.table_bytes, layout.tags_bytes, layout.field, self.broadcast]
         text = repr((VERSION, values, derived)).encode()
         own = secrets.token_bytes(32)
-        self.channel.send(self.sends, hashlib.sha256(text).digest() + own)
+        width = min(self.threads, _MAX_WIDTH)
+        self.channel.send(self.sends, hashlib.sha256(text).digest() + own + width.to_bytes(2, "little"))
         peer = bytes(self.channel.recv(self.receives))
         if len(peer) != HELLO_BYTES or peer[:32] != hashlib.sha256(text).digest():
             raise ConfigError(
                 f"{self.channel.peer} has other bins, sizes or security for this exchange than {layout}: give both "
                 "parties the same options and the same version"
             )
-        parts = (own, peer[32:]) if self.sends == TABLE else (peer[32:], own)
-        return hashlib.sha256(VERSION + b"".join(parts) + session).digest()
+        theirs, peer_width = peer[32:64], int.from_bytes(peer[64:], "little")
+        if not 1 <= peer_width <= _MAX_WIDTH:
+            raise ProtocolAbort(f"{self.channel.peer} takes {peer_width} bins at a time; ended")
+        parts = (own, theirs) if self.sends == TABLE else (theirs, own)
+        return hashlib.sha256(VERSION + b"".join(parts) + session).digest(), min(width, peer_width)
+
+    def derive(self, purpose: bytes) -> bytes:
+        """A key of this session, 16 bytes that both parties know."""
+        return hashlib.sha256(VERSION + b" key " + self.session + purpose).digest()[:BLOCK_BYTES]
 
     def run(self, bins: Bins, progress: Progress | None = None) -> Matches:
         """(outer bin, own keys that matched) for each of `bins`, in order: indices into its keys, in an order that both
@@ -160,8 +173,8 @@ class Session(abc.ABC):
                 "directory, for other bins"
             )
         steps = []
-        for first in range(0, inner, self.threads):
-            last = min(first + self.threads, inner)
+        for first in range(0, inner, self.width):
+            last = min(first + self.width, inner)
             begin, end = int(starts[first]), int(starts[last])
             own = np.ascontiguousarray(starts[first : last + 1] - starts[first])
             steps.append(Step(outer, first, last, begin, bins.keys[begin:end], own, last == inner))
@@ -179,23 +192,27 @@ class Session(abc.ABC):
                 threads=self.threads,
             )
         values = aes.mmo(
-            keys, key=_VALUE_KEY, out=self.memory("values", n, BLOCK_BYTES), threads=self.threads
+            keys, key=self._value_key, out=self.memory("values", n, BLOCK_BYTES), threads=self.threads
         )
         return values if self.layout.field == 128 else self._cut("short values", values, 8)
 
     def hash_tags(self, keys: Bytes, decoded: Bytes, masks: list[bytes], starts: Starts) -> Bytes:
-        """O, uint8[n, tag_bytes] in memory of its own; `decoded` is used up."""
+        """O in memory of its own: uint8[n, tag_bytes], malicious uint8[n, tag_bytes + 16] with the proofs behind the
+        tags; `decoded` is used up."""
         width = self.layout.tag_bytes
         if not self.malicious:
             hashed = aes.mmo(
-                decoded, key=_TAG_KEY, out=self.memory("hashed", len(keys), BLOCK_BYTES), threads=self.threads
+                decoded,
+                key=self._tag_key,
+                out=self.memory("hashed", len(keys), BLOCK_BYTES),
+                threads=self.threads,
             )
             return np.ascontiguousarray(hashed[:, :width])
         for i, mask in enumerate(masks):
             decoded[int(starts[i]) : int(starts[i + 1])] ^= np.frombuffer(mask, np.uint8)
         return hashing.blake3(
             np.concatenate([decoded, keys], axis=1),
-            digest_size=width,
+            digest_size=width + PROOF_BYTES,
             domain=b"crypsis/psi/vole/tag/v1",
             threads=self.threads,
         )
