@@ -88,7 +88,10 @@ def main() -> None:
     )
     sent = [estimate.receiver_sends, estimate.sender_sends]
     print(f"payload bytes planned {sent}, sent {result['payload_bytes']}")
+    print(f"memory planned {list(estimate.memory)}, peak {result['peak_rss']}")
     extra = {
+        "planned_memory_bytes": list(estimate.memory),
+        "peak_rss": result["peak_rss"],
         "stages": table,
         "ratio": estimate.seconds / result["seconds"],
         "planned_payload_bytes": sent,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from crypsis.errors import ConfigError
 from crypsis.mpc.ot import silent_vole
-from crypsis.mpc.psi.layout import INNER_KEYS, MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
+from crypsis.mpc.psi.layout import MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
 from crypsis.mpc.psi.matching import tag_bytes
 from crypsis.mpc.psi.options import Protocol
 from crypsis.mpc.psi.plan import ecdh_bytes, recommend, vole_bytes
@@ -21,8 +21,11 @@ WIRE = 1.01
 WINDOW_BYTES = 16 << 20
 """Of a stream: so much is on the way at most, however long the line."""
 
+CALIBRATED_ROW_BYTES = 32
+"""Of the rows whose reading and writing `crypsis.mpc.psi.calibrate` times; others take in proportion."""
+
 # The share of a stage's CPU time that one core does alone, whatever the others do: an average over its pieces.
-_ALONE = {"check": 1.0, "read": 0.35, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
+_ALONE = {"check": 1.0, "read": 0.6, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
 _PROCESS_BYTES = 200 << 20  # Python, Arrow, gRPC and their threads
 _ROW_MEMORY = 100  # bytes a row of a bin takes in all its steps
 
@@ -149,7 +152,7 @@ def predict(job: Job, rates: Rates) -> Estimate:
 def _vole(job: Job, rates: Rates, why: str) -> Estimate:
     n_r, n_s = job.n_receiver, job.n_sender
     n_outer = outer_bins(max(n_r, n_s), job.bin_rows)
-    layout = Layout(n_r, n_s, n_outer, job.security, job.setting, INNER_KEYS)
+    layout = Layout(n_r, n_s, n_outer, job.security, job.setting)
     sends = vole_bytes(
         layout,
         broadcast=job.broadcast,
@@ -249,9 +252,11 @@ def _check(job: Job, rates: Rates) -> Stage:
 
 
 def _output(job: Job, rates: Rates) -> Stage:
-    each = rates.output_aligned if job.aligned else rates.output
+    width = min(max(job.row_bytes / CALIBRATED_ROW_BYTES, 0.3), 8.0)
+    each = width * (rates.output_aligned if job.aligned else rates.output)
+    scan = width * rates.scan
     writes = [job.n_matched * each, job.n_matched * each if job.broadcast else 0.0]
-    reads = [job.n_receiver * rates.scan, job.n_sender * rates.scan if job.broadcast else 0.0]
+    reads = [job.n_receiver * scan, job.n_sender * scan if job.broadcast else 0.0]
     needs = _cores(job, "output", writes[0] + reads[0], writes[1] + reads[1])
     parties = 2 if job.together and job.broadcast else 1
     needs["disk"] = parties * job.n_matched * job.row_bytes / rates.disk_write_mb / 1e6
