@@ -21,8 +21,8 @@ WIRE = 1.01
 WINDOW_BYTES = 16 << 20
 """Of a stream: so much is on the way at most, however long the line."""
 
-CALIBRATED_ROW_BYTES = 32
-"""Of the rows whose reading and writing `crypsis.mpc.psi.calibrate` times; others take in proportion."""
+CALIBRATED_COLUMNS = 4
+"""Of the rows whose reading and writing `crypsis.mpc.psi.calibrate` times; more take in proportion."""
 
 # The share of a stage's CPU time that one core does alone, whatever the others do: an average over its pieces.
 _ALONE = {"check": 1.0, "read": 0.6, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
@@ -35,7 +35,8 @@ class Job:
     """A job to predict. Rows are those with keys; `matched`: the share of the smaller party's rows that match.
 
     bandwidth: bits a second each way. latency: seconds of a round trip. cores: of each party, or, with `together`, of
-    the one machine that both run on. row_bytes: of a row of the input files.
+    the one machine that both run on. row_bytes: of a row of the input files. columns:
+    that are written to the output.
     """
 
     n_receiver: int
@@ -54,6 +55,7 @@ class Job:
     bin_rows: int = OUTER_ROWS
     workers: int = 1
     row_bytes: float = 32.0
+    columns: int = CALIBRATED_COLUMNS
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -65,6 +67,7 @@ class Job:
             ("latency", 0, 60),
             ("workers", 1, 64),
             ("row_bytes", 1, 1 << 20),
+            ("columns", 1, 10_000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -252,7 +255,7 @@ def _check(job: Job, rates: Rates) -> Stage:
 
 
 def _output(job: Job, rates: Rates) -> Stage:
-    width = min(max(job.row_bytes / CALIBRATED_ROW_BYTES, 0.3), 8.0)
+    width = max(job.columns, 1.5) / CALIBRATED_COLUMNS  # a lone column has its overhead too
     each = width * (rates.output_aligned if job.aligned else rates.output)
     scan = width * rates.scan
     writes = [job.n_matched * each, job.n_matched * each if job.broadcast else 0.0]

@@ -20,8 +20,8 @@ _MAX_BYTES: Final = 1 << 16
 @dataclass(frozen=True, kw_only=True)
 class Rates:
     """Nanoseconds on one core, unless another unit is named. The defaults are those of the reference machine:
-    a Xeon with AVX-512, VAES and SHA-NI at about 2.2 GHz. Files are Parquet with 18-character ids and three more columns.
-    """
+    a Xeon with AVX-512, VAES and SHA-NI at about 2.2 GHz. Files are Parquet with 18-character ids and three other
+    columns."""
 
     digest: float = 170.0
     """A row: read from Parquet, hashed to its digest."""
