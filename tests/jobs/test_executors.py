@@ -128,6 +128,14 @@ def test_the_smaller_number_of_workers_holds(hubs: tuple[Hub, Hub]) -> None:
     assert 1 <= len(run.ledgers["alice"].pids) <= 2
 
 
+@pytest.mark.parametrize("n_bins", [1, 2, 3, 9])
+def test_a_worker_may_look_ahead(hubs: tuple[Hub, Hub], n_bins: int) -> None:
+    look: dict[str, Any] = {"work": toy.look_ahead}
+    Run(hubs, list(range(n_bins)), n_workers=1, alice=look, bob=look).check()
+    look["ahead"] = 5
+    Run(hubs, list(range(n_bins)), n_workers=2, alice=look, bob=look).check()
+
+
 def test_over_mutual_tls(tmp_path: Path) -> None:
     tls = make_development_certificates(tmp_path, ["alice", "bob"])
     alice = open_hub(party="alice", peer="bob", listen="127.0.0.1:0", tls=tls["alice"], options=OPTIONS)
@@ -284,6 +292,7 @@ def test_parties_that_disagree(
         ({"todo": [-1]}, "no bin number"),
         ({"todo": [True]}, "no bin number"),
         ({"n_workers": 0}, "n_workers is 0"),
+        ({"ahead": 0}, "ahead is 0"),
         ({"n_workers": 10_000}, "n_workers is 10000"),
         ({"spec": {"a": b"bytes"}}, "spec cannot go to a worker as JSON"),
         ({"spec": {1: 2}}, "does not come back the same"),
