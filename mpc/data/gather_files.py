@@ -45,14 +45,15 @@ class Shares:
 
     @classmethod
     def of(cls, n_output: int, n_source: int, bytes_per_row: float, memory_limit: int) -> Shares:
-        """A quarter for a range of the source, a quarter for rows on their way, and windows that fit three times:
-        as read, as joined, as permuted. Pairs are sorted before the payload is read, so they may have it all."""
-        window = max(int(min(memory_limit // 4, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
-        window = max(window, -(-n_output // _MAX_RANGES))
-        span = max(int(min(memory_limit // 4, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
-        span = max(span, -(-n_source // _MAX_RANGES))
-        in_hand = max(min(memory_limit // 64, n_output), 1)
-        slice_rows = max(int(memory_limit // 8 / bytes_per_row), 1)
+        """A sixth for a range of the source (held twice while it is joined), a sixth for a window of the output (twice
+        too: as read, as joined), the rest for rows on their way in pieces of a sixteenth, the writer and the allocator.
+        Pairs are sorted before any payload is read, at 50 bytes each.
+        """
+        share = max(int(min(memory_limit // 6, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
+        window = max(share, -(-n_output // _MAX_RANGES))
+        span = max(share, -(-n_source // _MAX_RANGES))
+        in_hand = max(min(memory_limit // 96, n_output), 1)
+        slice_rows = max(int(memory_limit // 16 / bytes_per_row), 1)
         return cls(in_hand, span, window, slice_rows)
 
 
