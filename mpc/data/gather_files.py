@@ -80,7 +80,7 @@ class _Pieces:
         for start, n_bytes in self.groups[group]:
             data = np.empty(n_bytes, np.uint8)
             self.file.seek(start)
-            view = memoryview(data)
+            view = data.data
             while view:
                 n_read = self.file.readinto(view)
                 if not n_read:
@@ -258,7 +258,7 @@ def _window(
 ) -> Iterator[pa.RecordBatch]:
     """Output rows start..start+n-1; those that no piece has are null rows."""
     batches = [pa.ipc.read_record_batch(pa.py_buffer(data), spilled) for data in pieces]
-    where = np.full(n, -1, np.int32 if n < 1 << 31 else np.int64)
+    where: npt.NDArray[Any] = np.full(n, -1, np.int32 if n < 1 << 31 else np.int64)
     begin = 0
     for batch in batches:
         positions = batch.column(batch.num_columns - 1).to_numpy()
