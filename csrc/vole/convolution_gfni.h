@@ -127,11 +127,13 @@ struct ConvolutionGfni {
   static constexpr std::size_t kSlices = First::kSlices + Second::kSlices;
   static constexpr std::size_t kFirstBytes = 64 * First::kSlices, kSecondBytes = 64 * Second::kSlices;
 
-  // Of each group (1 + M_0)^-1, M_1, M_2, M_3.
+  // (1 + M_0)^-1, M_1, M_2, M_3 of each group of a batch, and before them of the last groups of the one before.
+  static constexpr std::size_t kBefore = 4, kGroups = kBatch / kPlaces;
   struct Matrices {
-    alignas(64) std::uint64_t of[kBatch / kPlaces][4];
+    alignas(64) std::uint64_t of[kBefore + kGroups + kBefore][4] = {};
 
     void draw(const typename Isa::RoundKeys& keys, std::size_t first) {
+      std::memmove(of, of + kGroups, sizeof of[0] * kBefore);
       alignas(64) std::uint32_t words[kBatch];
       PublicStream<Isa>::fill(keys, first / 4, kBatch / 4, reinterpret_cast<std::uint8_t*>(words));
       const __m512i shifts = _mm512_set_epi32(8, 7, 6, 5, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1);
@@ -149,43 +151,45 @@ struct ConvolutionGfni {
         const __m512i fourth_t = times(square_t, square);
         const __m512i product = times(_mm512_xor_si512(rows, unit), _mm512_xor_si512(square_t, unit));
         const __m512i inverse = times(product, _mm512_xor_si512(fourth_t, unit));
-        _mm512_store_si512(of[i / kPlaces], _mm512_mask_mov_epi64(rows, 0x11, inverse));
+        _mm512_store_si512(of[kBefore + i / kPlaces], _mm512_mask_mov_epi64(rows, 0x11, inverse));
       }
     }
   };
 
-  // y of the last four groups, and X times them.
+  // y of the last three groups, and X times that of the fourth before.
   struct History {
-    __m512i y[4][kSlices], x[4][kSlices];
+    __m512i y[3][kSlices], fourth[kSlices];
 
     History() {
       for (auto& slices : y) clear(slices);
-      for (auto& slices : x) clear(slices);
+      clear(fourth);
     }
     static void clear(__m512i (&slices)[kSlices]) {
       for (__m512i& slice : slices) slice = _mm512_setzero_si512();
     }
-    // What a group gets from those before it: far[d] multiplies y[d].
-    [[gnu::always_inline]] __m512i sum(__m512i own, const std::uint64_t* m1, const std::uint64_t* m2,
-                                       const std::uint64_t* m3, std::size_t s) const {
-      const __m512i step = _mm512_xor_si512(_mm512_add_epi8(x[2][s], x[2][s]), times(x[3][s], wrap_matrix()));
-      const __m512i near = times(y[0][s], matrix(m1));
-      const __m512i far = _mm512_xor_si512(times(y[1][s], matrix(m2)), times(y[2][s], matrix(m3)));
-      return _mm512_ternarylogic_epi64(near, far, _mm512_xor_si512(own, step), 0x96);
+    // Adds what a group gets from those before it; `own` are its matrices. To be followed by a push.
+    [[gnu::always_inline]] void add_to(__m512i (&slices)[kSlices], const std::uint64_t (*own)[4]) {
+      __m512i third[kSlices];
+      First::mul_x(y[2], third);
+      Second::mul_x(y[2] + First::kSlices, third + First::kSlices);
+#pragma GCC unroll 4
+      for (std::size_t s = 0; s < kSlices; ++s) {
+        const __m512i step =
+            _mm512_xor_si512(_mm512_add_epi8(third[s], third[s]), times(fourth[s], wrap_matrix()));
+        const __m512i near = times(y[0][s], matrix(own[-1] + 1));
+        const __m512i far =
+            _mm512_xor_si512(times(y[1][s], matrix(own[-2] + 2)), times(y[2][s], matrix(own[-3] + 3)));
+        slices[s] = _mm512_ternarylogic_epi64(near, far, _mm512_xor_si512(slices[s], step), 0x96);
+        fourth[s] = third[s];
+      }
     }
     [[gnu::always_inline]] void push(const __m512i (&now)[kSlices]) {
 #pragma GCC unroll 4
       for (std::size_t s = 0; s < kSlices; ++s) {
-        y[3][s] = y[2][s];
         y[2][s] = y[1][s];
         y[1][s] = y[0][s];
         y[0][s] = now[s];
-        x[3][s] = x[2][s];
-        x[2][s] = x[1][s];
-        x[1][s] = x[0][s];
       }
-      First::mul_x(now, x[0]);
-      Second::mul_x(now + First::kSlices, x[0] + First::kSlices);
     }
   };
   static __m512i matrix(const std::uint64_t* from) {
@@ -225,40 +229,31 @@ struct ConvolutionGfni {
   static void pass(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
     const typename Isa::RoundKeys keys(key);
     Matrices matrices;
-    // Those of the three groups before the batch, then of the batch: the matrix to a group is that of its source.
-    std::uint64_t of[3 + kBatch / kPlaces + 4][4] = {};
     History history;
     const std::size_t n_groups = n / kPlaces;
-    constexpr std::size_t kGroups = kBatch / kPlaces;
+    std::size_t stop = 0;
     for (std::size_t at = 0; at < n_groups; at += kGroups) {
-      std::memmove(of, of + kGroups, sizeof of[0] * 3);
       matrices.draw(keys, at * kPlaces);
-      std::memcpy(of + 3, matrices.of, sizeof matrices.of);
-      const std::size_t stop = n_groups - at < kGroups ? n_groups - at : kGroups;
+      stop = n_groups - at < kGroups ? n_groups - at : kGroups;
       for (std::size_t g = 0; g < stop; ++g) {
+        const std::uint64_t (*const own)[4] = matrices.of + kBefore + g;
         __m512i slices[kSlices];
         load<kFromSlices>(first, second, at + g, slices);
+        history.add_to(slices, own);
 #pragma GCC unroll 4
-        for (std::size_t s = 0; s < kSlices; ++s) {
-          const __m512i sum = history.sum(slices[s], &of[g + 2][1], &of[g + 1][2], &of[g][3], s);
-          slices[s] = times(sum, matrix(&of[g + 3][0]));
-        }
+        for (std::size_t s = 0; s < kSlices; ++s) slices[s] = times(slices[s], matrix(own[0]));
         history.push(slices);
         store<kToSlices>(slices, first, second, at + g);
       }
-      if (at + stop < n_groups) continue;
-      // Beyond the end nothing is a source; what goes there belongs to the beginning.
-      std::memset(of + 3 + stop, 0, sizeof of[0] * 4);
-      for (std::size_t g = 0; g < 4; ++g) {
-        __m512i slices[kSlices], own[kSlices], none[kSlices];
-        load<kToSlices>(first, second, g, own);
-        for (std::size_t s = 0; s < kSlices; ++s) {
-          slices[s] = history.sum(own[s], &of[stop + g + 2][1], &of[stop + g + 1][2], &of[stop + g][3], s);
-        }
-        store<kToSlices>(slices, first, second, g);
-        History::clear(none);
-        history.push(none);
-      }
+    }
+    // Beyond the end nothing is a source; what goes there belongs to the beginning.
+    for (std::size_t g = 0; g < kBefore; ++g) {
+      __m512i slices[kSlices], none[kSlices];
+      load<kToSlices>(first, second, g, slices);
+      history.add_to(slices, matrices.of + kBefore + stop + g);
+      store<kToSlices>(slices, first, second, g);
+      History::clear(none);
+      history.push(none);
     }
   }
 

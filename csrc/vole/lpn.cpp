@@ -85,10 +85,8 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
   parallel_for(n_trees, grain_trees(depth), call.threads,
                [=, &impl, &keys](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
-                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-                   impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
-                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes,
-                                  LowBit::kKept);
+                   impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth,
+                                         corrections + i * kBlockBytes, leaves + (i << depth) * kBlockBytes);
                  }
                });
 }
@@ -114,13 +112,12 @@ void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, cons
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const aes::KeySchedule& key = tree_keys().side[0];
-  static constexpr std::uint8_t kNothing[kBlockBytes] = {};
   parallel_for(n_trees, grain_trees(depth), call.threads,
                [=, &impl, &key](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
                    std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
                    impl.lpn.reconstruct_half(key, known + i * depth * kBlockBytes, positions[i], depth, own);
-                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], kNothing, LowBit::kMarksNoise);
+                   impl.lpn.place(own, std::size_t{1} << depth, positions[i]);
                  }
                });
 }

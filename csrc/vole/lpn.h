@@ -17,9 +17,6 @@ inline constexpr unsigned kMaxLogTable = 24;      // positions come from the low
 inline constexpr std::size_t kMaxExpanderWeight = 40;
 inline constexpr unsigned kMinLogCode = 6;  // a convolution reaches 25 places ahead, and must not meet itself
 
-// What happens to the lowest bit of each block: nothing, or it is zero but for the noise, whose bit is one.
-enum class LowBit : std::uint8_t { kKept, kMarksNoise };
-
 struct LpnCall {
   std::string_view backend;  // empty: the best one
   int threads = 0;

@@ -16,8 +16,7 @@ struct LpnKernels {
   void (*reconstruct_half)(const aes::KeySchedule& key, const std::uint8_t* known, std::uint64_t position,
                            unsigned depth, std::uint8_t* leaves);
   void (*clear_low_bits)(std::uint8_t* leaves, std::size_t n);
-  void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position, const std::uint8_t* correction,
-                LowBit low_bit);
+  void (*place)(std::uint8_t* leaves, std::size_t n, std::uint64_t position);
   void (*indicate)(std::uint8_t* out, std::size_t n, std::uint64_t position, const std::uint8_t* value);
   void (*primal)(const aes::KeySchedule& key, std::uint64_t first_row, std::size_t n_rows,
                  const std::uint8_t* table, unsigned log_table, std::uint8_t* out, std::uint8_t* bits);
