@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "aes/key_schedule.h"
+#include "vole/lpn_kernels.h"
 #include "vole/primal_lpn.h"
 
 namespace crypsis::vole {
@@ -112,20 +113,12 @@ struct SlicedPairs {
     SlicedSingles::mul_x(y + 1, z + 1);
   }
 };
-struct SlicedNothing {
-  static constexpr std::size_t kSlices = 0;
-  static void load(const std::uint8_t*, __m512i*) {}
-  static void store(const __m512i*, std::uint8_t*) {}
-  static void mul_x(const __m512i*, __m512i*) {}
-};
 
-// Two kinds of vectors through the same code.
-template <class Isa, class First, class Second>
+template <class Isa, class Kind>
 struct ConvolutionGfni {
   static constexpr std::size_t kPlaces = 8;
   static constexpr std::size_t kBatch = 512;  // tap words drawn at a time
-  static constexpr std::size_t kSlices = First::kSlices + Second::kSlices;
-  static constexpr std::size_t kFirstBytes = 64 * First::kSlices, kSecondBytes = 64 * Second::kSlices;
+  static constexpr std::size_t kSlices = Kind::kSlices, kGroupBytes = 64 * kSlices;
 
   // (1 + M_0)^-1, M_1, M_2, M_3 of each group of a batch, and before them of the last groups of the one before.
   static constexpr std::size_t kBefore = 4, kGroups = kBatch / kPlaces;
@@ -170,8 +163,7 @@ struct ConvolutionGfni {
     // Adds what a group gets from those before it; `own` are its matrices. To be followed by a push.
     [[gnu::always_inline]] void add_to(__m512i (&slices)[kSlices], const std::uint64_t (*own)[4]) {
       __m512i third[kSlices];
-      First::mul_x(y[2], third);
-      Second::mul_x(y[2] + First::kSlices, third + First::kSlices);
+      Kind::mul_x(y[2], third);
 #pragma GCC unroll 4
       for (std::size_t s = 0; s < kSlices; ++s) {
         const __m512i step =
@@ -199,34 +191,25 @@ struct ConvolutionGfni {
   static __m512i wrap_matrix() { return _mm512_set1_epi64(static_cast<long long>(0x8000000000000000ULL)); }
 
   template <bool kSliced>
-  static void load(std::uint8_t* first, std::uint8_t* second, std::size_t group, __m512i (&slices)[kSlices]) {
+  static void load(const std::uint8_t* from, __m512i (&slices)[kSlices]) {
     if constexpr (kSliced) {
-      for (std::size_t s = 0; s < kSlices; ++s) slices[s] = _mm512_loadu_si512(slot(first, second, group, s));
+      for (std::size_t s = 0; s < kSlices; ++s) slices[s] = _mm512_loadu_si512(from + 64 * s);
     } else {
-      First::load(first + group * kFirstBytes, slices);
-      Second::load(second + group * kSecondBytes, slices + First::kSlices);
+      Kind::load(from, slices);
     }
   }
   template <bool kSliced>
-  static void store(const __m512i (&slices)[kSlices], std::uint8_t* first, std::uint8_t* second,
-                    std::size_t group) {
+  static void store(const __m512i (&slices)[kSlices], std::uint8_t* to) {
     if constexpr (kSliced) {
-      for (std::size_t s = 0; s < kSlices; ++s) {
-        _mm512_storeu_si512(slot(first, second, group, s), slices[s]);
-      }
+      for (std::size_t s = 0; s < kSlices; ++s) _mm512_storeu_si512(to + 64 * s, slices[s]);
     } else {
-      First::store(slices, first + group * kFirstBytes);
-      Second::store(slices + First::kSlices, second + group * kSecondBytes);
+      Kind::store(slices, to);
     }
-  }
-  static std::uint8_t* slot(std::uint8_t* first, std::uint8_t* second, std::size_t group, std::size_t s) {
-    return s < First::kSlices ? first + group * kFirstBytes + 64 * s
-                              : second + group * kSecondBytes + 64 * (s - First::kSlices);
   }
 
   // One convolution of n places, n a power of two of at least 64.
   template <bool kFromSlices, bool kToSlices>
-  static void pass(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
+  static void pass(const aes::KeySchedule& key, std::uint8_t* vector, std::size_t n) {
     const typename Isa::RoundKeys keys(key);
     Matrices matrices;
     History history;
@@ -238,48 +221,38 @@ struct ConvolutionGfni {
       for (std::size_t g = 0; g < stop; ++g) {
         const std::uint64_t (*const own)[4] = matrices.of + kBefore + g;
         __m512i slices[kSlices];
-        load<kFromSlices>(first, second, at + g, slices);
+        std::uint8_t* const group = vector + (at + g) * kGroupBytes;
+        load<kFromSlices>(group, slices);
         history.add_to(slices, own);
 #pragma GCC unroll 4
         for (std::size_t s = 0; s < kSlices; ++s) slices[s] = times(slices[s], matrix(own[0]));
         history.push(slices);
-        store<kToSlices>(slices, first, second, at + g);
+        store<kToSlices>(slices, group);
       }
     }
     // Beyond the end nothing is a source; what goes there belongs to the beginning.
     for (std::size_t g = 0; g < kBefore; ++g) {
       __m512i slices[kSlices], none[kSlices];
-      load<kToSlices>(first, second, g, slices);
+      load<kToSlices>(vector + g * kGroupBytes, slices);
       history.add_to(slices, matrices.of + kBefore + stop + g);
-      store<kToSlices>(slices, first, second, g);
+      store<kToSlices>(slices, vector + g * kGroupBytes);
       History::clear(none);
       history.push(none);
     }
   }
 
-  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* first, std::uint8_t* second,
-                        std::size_t n) {
-    pass<false, true>(keys[0], first, second, n);
-    pass<true, false>(keys[1], first, second, n);
+  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* vector, std::size_t n) {
+    pass<false, true>(keys[0], vector, n);
+    pass<true, false>(keys[1], vector, n);
   }
 };
 
-// One vector, or two of a kind; pairs with single elements.
 template <class Isa>
 struct ConvolutionsGfni {
-  using Keys = const aes::KeySchedule (&)[2];
-  template <class Kind>
-  static void one_or_two(Keys keys, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
-    if (second == nullptr) {
-      ConvolutionGfni<Isa, Kind, SlicedNothing>::convolute(keys, first, second, n);
-    } else {
-      ConvolutionGfni<Isa, Kind, Kind>::convolute(keys, first, second, n);
-    }
-  }
-  static constexpr auto blocks = one_or_two<SlicedBlocks>;
-  static constexpr auto pairs = one_or_two<SlicedPairs>;
-  static constexpr auto singles = one_or_two<SlicedSingles>;
-  static constexpr auto mixed = ConvolutionGfni<Isa, SlicedPairs, SlicedSingles>::convolute;
+  static constexpr auto blocks = ConvolutionGfni<Isa, SlicedBlocks>::convolute;
+  static constexpr auto pairs = ConvolutionGfni<Isa, SlicedPairs>::convolute;
+  static constexpr auto singles = ConvolutionGfni<Isa, SlicedSingles>::convolute;
+  static constexpr LpnKernels::ConvoluteTwo two_blocks = nullptr;
 };
 
 }  // namespace
