@@ -10,7 +10,10 @@ and appends a row. The prediction should be within 30 % of the run on a machine 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -76,7 +79,12 @@ def main() -> None:
             row_bytes=sum(path.stat().st_size for path in paths) / (2 * options.rows),
         )
         estimate = predict(job, known)
-        result = psi_job.run(paths[0], paths[1], folder / "out", psi_job.job_of(options))
+        # A process of its own, whose peak memory is not that of this one.
+        command = [sys.executable, "-m", "benchmarks.psi_job", *psi_job.job_flags(options)]
+        for flag, path in (("--alice", paths[0]), ("--bob", paths[1]), ("--out", folder / "out")):
+            command += [flag, str(path)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        result = json.loads(done.stdout.strip().splitlines()[-1])
     if result["intersection"] != options.rows // 2:
         raise SystemExit(f"{result['intersection']} ids in common were found: there are {options.rows // 2}")
     table = compared(estimate, result)
@@ -88,7 +96,10 @@ def main() -> None:
     )
     sent = [estimate.receiver_sends, estimate.sender_sends]
     print(f"payload bytes planned {sent}, sent {result['payload_bytes']}")
+    print(f"memory planned {list(estimate.memory)}, peak {result['peak_rss']}")
     extra = {
+        "planned_memory_bytes": list(estimate.memory),
+        "peak_rss": result["peak_rss"],
         "stages": table,
         "ratio": estimate.seconds / result["seconds"],
         "planned_payload_bytes": sent,

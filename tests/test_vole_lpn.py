@@ -242,6 +242,19 @@ def test_convolutions_reach_every_place(field, width):
         assert min(unit[:512].any(axis=1).mean(), unit[512:].any(axis=1).mean()) > 0.95
 
 
+@pytest.mark.parametrize(("field", "width"), [(128, 16), (64, 8)])
+def test_rows_of_the_code_are_dense(field, width):
+    """Nearly every place of the noise counts in every output: over a large field, that is what X does to the taps."""
+    n, size = 256, 512
+    hit = np.empty((n, size), bool)
+    for j in range(size):
+        unit = np.zeros((size, width), np.uint8)
+        unit[j, 0] = 1
+        vole.expand_convolute(SEED, unit, out := np.empty((n, width), np.uint8), weight=7, field=field)
+        hit[:, j] = out.any(axis=1)
+    assert hit.mean(axis=1).min() > 0.98
+
+
 def away_from(places, depth):
     return 1 - (places[:, None] >> np.arange(depth, dtype=np.uint64)[::-1] & 1).astype(int)
 

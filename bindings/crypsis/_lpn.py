@@ -226,8 +226,8 @@ def expand_convolute(
     seed: uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
     weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. field: 128, or 64: then a vector
     and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single ones. second: (vector, out) of
-    as many rows, for the same code in less than twice the time. Constant-time in the elements. The convolution runs on
-    one thread. Raises TypeError, ValueError, BackendUnavailable.
+    as many rows, for the same code, in less time where a backend gains by it. Constant-time in the elements. The
+    convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     if field not in (64, 128):

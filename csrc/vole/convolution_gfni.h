@@ -18,6 +18,7 @@
 #include <cstring>
 
 #include "aes/key_schedule.h"
+#include "vole/lpn_kernels.h"
 #include "vole/primal_lpn.h"
 
 namespace crypsis::vole {
@@ -112,26 +113,20 @@ struct SlicedPairs {
     SlicedSingles::mul_x(y + 1, z + 1);
   }
 };
-struct SlicedNothing {
-  static constexpr std::size_t kSlices = 0;
-  static void load(const std::uint8_t*, __m512i*) {}
-  static void store(const __m512i*, std::uint8_t*) {}
-  static void mul_x(const __m512i*, __m512i*) {}
-};
 
-// Two kinds of vectors through the same code.
-template <class Isa, class First, class Second>
+template <class Isa, class Kind>
 struct ConvolutionGfni {
   static constexpr std::size_t kPlaces = 8;
   static constexpr std::size_t kBatch = 512;  // tap words drawn at a time
-  static constexpr std::size_t kSlices = First::kSlices + Second::kSlices;
-  static constexpr std::size_t kFirstBytes = 64 * First::kSlices, kSecondBytes = 64 * Second::kSlices;
+  static constexpr std::size_t kSlices = Kind::kSlices, kGroupBytes = 64 * kSlices;
 
-  // Of each group (1 + M_0)^-1, M_1, M_2, M_3.
+  // (1 + M_0)^-1, M_1, M_2, M_3 of each group of a batch, and before them of the last groups of the one before.
+  static constexpr std::size_t kBefore = 4, kGroups = kBatch / kPlaces;
   struct Matrices {
-    alignas(64) std::uint64_t of[kBatch / kPlaces][4];
+    alignas(64) std::uint64_t of[kBefore + kGroups + kBefore][4] = {};
 
     void draw(const typename Isa::RoundKeys& keys, std::size_t first) {
+      std::memmove(of, of + kGroups, sizeof of[0] * kBefore);
       alignas(64) std::uint32_t words[kBatch];
       PublicStream<Isa>::fill(keys, first / 4, kBatch / 4, reinterpret_cast<std::uint8_t*>(words));
       const __m512i shifts = _mm512_set_epi32(8, 7, 6, 5, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1);
@@ -149,43 +144,44 @@ struct ConvolutionGfni {
         const __m512i fourth_t = times(square_t, square);
         const __m512i product = times(_mm512_xor_si512(rows, unit), _mm512_xor_si512(square_t, unit));
         const __m512i inverse = times(product, _mm512_xor_si512(fourth_t, unit));
-        _mm512_store_si512(of[i / kPlaces], _mm512_mask_mov_epi64(rows, 0x11, inverse));
+        _mm512_store_si512(of[kBefore + i / kPlaces], _mm512_mask_mov_epi64(rows, 0x11, inverse));
       }
     }
   };
 
-  // y of the last four groups, and X times them.
+  // y of the last three groups, and X times that of the fourth before.
   struct History {
-    __m512i y[4][kSlices], x[4][kSlices];
+    __m512i y[3][kSlices], fourth[kSlices];
 
     History() {
       for (auto& slices : y) clear(slices);
-      for (auto& slices : x) clear(slices);
+      clear(fourth);
     }
     static void clear(__m512i (&slices)[kSlices]) {
       for (__m512i& slice : slices) slice = _mm512_setzero_si512();
     }
-    // What a group gets from those before it: far[d] multiplies y[d].
-    [[gnu::always_inline]] __m512i sum(__m512i own, const std::uint64_t* m1, const std::uint64_t* m2,
-                                       const std::uint64_t* m3, std::size_t s) const {
-      const __m512i step = _mm512_xor_si512(_mm512_add_epi8(x[2][s], x[2][s]), times(x[3][s], wrap_matrix()));
-      const __m512i near = times(y[0][s], matrix(m1));
-      const __m512i far = _mm512_xor_si512(times(y[1][s], matrix(m2)), times(y[2][s], matrix(m3)));
-      return _mm512_ternarylogic_epi64(near, far, _mm512_xor_si512(own, step), 0x96);
+    // Adds what a group gets from those before it; `own` are its matrices. To be followed by a push.
+    [[gnu::always_inline]] void add_to(__m512i (&slices)[kSlices], const std::uint64_t (*own)[4]) {
+      __m512i third[kSlices];
+      Kind::mul_x(y[2], third);
+#pragma GCC unroll 4
+      for (std::size_t s = 0; s < kSlices; ++s) {
+        const __m512i step =
+            _mm512_xor_si512(_mm512_add_epi8(third[s], third[s]), times(fourth[s], wrap_matrix()));
+        const __m512i near = times(y[0][s], matrix(own[-1] + 1));
+        const __m512i far =
+            _mm512_xor_si512(times(y[1][s], matrix(own[-2] + 2)), times(y[2][s], matrix(own[-3] + 3)));
+        slices[s] = _mm512_ternarylogic_epi64(near, far, _mm512_xor_si512(slices[s], step), 0x96);
+        fourth[s] = third[s];
+      }
     }
     [[gnu::always_inline]] void push(const __m512i (&now)[kSlices]) {
 #pragma GCC unroll 4
       for (std::size_t s = 0; s < kSlices; ++s) {
-        y[3][s] = y[2][s];
         y[2][s] = y[1][s];
         y[1][s] = y[0][s];
         y[0][s] = now[s];
-        x[3][s] = x[2][s];
-        x[2][s] = x[1][s];
-        x[1][s] = x[0][s];
       }
-      First::mul_x(now, x[0]);
-      Second::mul_x(now + First::kSlices, x[0] + First::kSlices);
     }
   };
   static __m512i matrix(const std::uint64_t* from) {
@@ -195,96 +191,68 @@ struct ConvolutionGfni {
   static __m512i wrap_matrix() { return _mm512_set1_epi64(static_cast<long long>(0x8000000000000000ULL)); }
 
   template <bool kSliced>
-  static void load(std::uint8_t* first, std::uint8_t* second, std::size_t group, __m512i (&slices)[kSlices]) {
+  static void load(const std::uint8_t* from, __m512i (&slices)[kSlices]) {
     if constexpr (kSliced) {
-      for (std::size_t s = 0; s < kSlices; ++s) slices[s] = _mm512_loadu_si512(slot(first, second, group, s));
+      for (std::size_t s = 0; s < kSlices; ++s) slices[s] = _mm512_loadu_si512(from + 64 * s);
     } else {
-      First::load(first + group * kFirstBytes, slices);
-      Second::load(second + group * kSecondBytes, slices + First::kSlices);
+      Kind::load(from, slices);
     }
   }
   template <bool kSliced>
-  static void store(const __m512i (&slices)[kSlices], std::uint8_t* first, std::uint8_t* second,
-                    std::size_t group) {
+  static void store(const __m512i (&slices)[kSlices], std::uint8_t* to) {
     if constexpr (kSliced) {
-      for (std::size_t s = 0; s < kSlices; ++s) {
-        _mm512_storeu_si512(slot(first, second, group, s), slices[s]);
-      }
+      for (std::size_t s = 0; s < kSlices; ++s) _mm512_storeu_si512(to + 64 * s, slices[s]);
     } else {
-      First::store(slices, first + group * kFirstBytes);
-      Second::store(slices + First::kSlices, second + group * kSecondBytes);
+      Kind::store(slices, to);
     }
-  }
-  static std::uint8_t* slot(std::uint8_t* first, std::uint8_t* second, std::size_t group, std::size_t s) {
-    return s < First::kSlices ? first + group * kFirstBytes + 64 * s
-                              : second + group * kSecondBytes + 64 * (s - First::kSlices);
   }
 
   // One convolution of n places, n a power of two of at least 64.
   template <bool kFromSlices, bool kToSlices>
-  static void pass(const aes::KeySchedule& key, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
+  static void pass(const aes::KeySchedule& key, std::uint8_t* vector, std::size_t n) {
     const typename Isa::RoundKeys keys(key);
     Matrices matrices;
-    // Those of the three groups before the batch, then of the batch: the matrix to a group is that of its source.
-    std::uint64_t of[3 + kBatch / kPlaces + 4][4] = {};
     History history;
     const std::size_t n_groups = n / kPlaces;
-    constexpr std::size_t kGroups = kBatch / kPlaces;
+    std::size_t stop = 0;
     for (std::size_t at = 0; at < n_groups; at += kGroups) {
-      std::memmove(of, of + kGroups, sizeof of[0] * 3);
       matrices.draw(keys, at * kPlaces);
-      std::memcpy(of + 3, matrices.of, sizeof matrices.of);
-      const std::size_t stop = n_groups - at < kGroups ? n_groups - at : kGroups;
+      stop = n_groups - at < kGroups ? n_groups - at : kGroups;
       for (std::size_t g = 0; g < stop; ++g) {
+        const std::uint64_t (*const own)[4] = matrices.of + kBefore + g;
         __m512i slices[kSlices];
-        load<kFromSlices>(first, second, at + g, slices);
+        std::uint8_t* const group = vector + (at + g) * kGroupBytes;
+        load<kFromSlices>(group, slices);
+        history.add_to(slices, own);
 #pragma GCC unroll 4
-        for (std::size_t s = 0; s < kSlices; ++s) {
-          const __m512i sum = history.sum(slices[s], &of[g + 2][1], &of[g + 1][2], &of[g][3], s);
-          slices[s] = times(sum, matrix(&of[g + 3][0]));
-        }
+        for (std::size_t s = 0; s < kSlices; ++s) slices[s] = times(slices[s], matrix(own[0]));
         history.push(slices);
-        store<kToSlices>(slices, first, second, at + g);
+        store<kToSlices>(slices, group);
       }
-      if (at + stop < n_groups) continue;
-      // Beyond the end nothing is a source; what goes there belongs to the beginning.
-      std::memset(of + 3 + stop, 0, sizeof of[0] * 4);
-      for (std::size_t g = 0; g < 4; ++g) {
-        __m512i slices[kSlices], own[kSlices], none[kSlices];
-        load<kToSlices>(first, second, g, own);
-        for (std::size_t s = 0; s < kSlices; ++s) {
-          slices[s] = history.sum(own[s], &of[stop + g + 2][1], &of[stop + g + 1][2], &of[stop + g][3], s);
-        }
-        store<kToSlices>(slices, first, second, g);
-        History::clear(none);
-        history.push(none);
-      }
+    }
+    // Beyond the end nothing is a source; what goes there belongs to the beginning.
+    for (std::size_t g = 0; g < kBefore; ++g) {
+      __m512i slices[kSlices], none[kSlices];
+      load<kToSlices>(vector + g * kGroupBytes, slices);
+      history.add_to(slices, matrices.of + kBefore + stop + g);
+      store<kToSlices>(slices, vector + g * kGroupBytes);
+      History::clear(none);
+      history.push(none);
     }
   }
 
-  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* first, std::uint8_t* second,
-                        std::size_t n) {
-    pass<false, true>(keys[0], first, second, n);
-    pass<true, false>(keys[1], first, second, n);
+  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* vector, std::size_t n) {
+    pass<false, true>(keys[0], vector, n);
+    pass<true, false>(keys[1], vector, n);
   }
 };
 
-// One vector, or two of a kind; pairs with single elements.
 template <class Isa>
 struct ConvolutionsGfni {
-  using Keys = const aes::KeySchedule (&)[2];
-  template <class Kind>
-  static void one_or_two(Keys keys, std::uint8_t* first, std::uint8_t* second, std::size_t n) {
-    if (second == nullptr) {
-      ConvolutionGfni<Isa, Kind, SlicedNothing>::convolute(keys, first, second, n);
-    } else {
-      ConvolutionGfni<Isa, Kind, Kind>::convolute(keys, first, second, n);
-    }
-  }
-  static constexpr auto blocks = one_or_two<SlicedBlocks>;
-  static constexpr auto pairs = one_or_two<SlicedPairs>;
-  static constexpr auto singles = one_or_two<SlicedSingles>;
-  static constexpr auto mixed = ConvolutionGfni<Isa, SlicedPairs, SlicedSingles>::convolute;
+  static constexpr auto blocks = ConvolutionGfni<Isa, SlicedBlocks>::convolute;
+  static constexpr auto pairs = ConvolutionGfni<Isa, SlicedPairs>::convolute;
+  static constexpr auto singles = ConvolutionGfni<Isa, SlicedSingles>::convolute;
+  static constexpr LpnKernels::ConvoluteTwo two_blocks = nullptr;
 };
 
 }  // namespace

@@ -83,7 +83,7 @@ void reconstruct_trees(std::string_view backend, const std::uint8_t* known, cons
   const TreeKeys& keys = tree_keys();
   parallel_for(n_trees, grain_trees(depth), threads, [=, &impl, &keys](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth,
+      impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, nullptr,
                             leaves + (i << depth) * kBlockBytes);
     }
   });

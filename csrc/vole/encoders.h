@@ -21,14 +21,10 @@ using Singles64 = ExpandConvolute<Isa, typename Isa::Singles, Lane64>;
 // The convolutions of expand_convolute.h; convolution_gfni.h has the same names.
 template <class Isa>
 struct Convolutions {
-  using Keys = const aes::KeySchedule (&)[2];
   static constexpr auto blocks = Field128<Isa>::convolute;
   static constexpr auto pairs = Pairs64<Isa>::convolute;
   static constexpr auto singles = Singles64<Isa>::convolute;
-  static void mixed(Keys keys, std::uint8_t* pairs, std::uint8_t* singles, std::size_t n) {
-    Pairs64<Isa>::convolute(keys, pairs, nullptr, n);
-    Singles64<Isa>::convolute(keys, singles, nullptr, n);
-  }
+  static constexpr auto two_blocks = Field128<Isa>::convolute_two;
 };
 
 template <class Isa, class Convolute = Convolutions<Isa>>
@@ -36,7 +32,7 @@ inline constexpr LpnKernels kLpnKernels{
     HalfTrees<Isa>::expand,    HalfTrees<Isa>::reconstruct, NoiseLeaves<Isa>::clear_low_bits,
     NoiseLeaves<Isa>::place,   NoiseLeaves<Isa>::indicate,  PrimalLpn<Isa>::encode,
     PrimalLpn<Isa>::positions, PrimalLpn<Isa>::measure,     Convolute::blocks,
-    Convolute::pairs,          Convolute::singles,          Convolute::mixed,
+    Convolute::pairs,          Convolute::singles,          Convolute::two_blocks,
     Field128<Isa>::expand,     Singles64<Isa>::expand};
 
 }  // namespace

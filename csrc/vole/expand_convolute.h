@@ -203,15 +203,12 @@ struct ExpandConvolute {
     }
   }
 
-  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* first, std::uint8_t* second,
-                        std::size_t n) {
-    for (const aes::KeySchedule& key : keys) {
-      if (second == nullptr) {
-        convolute_all<1>(key, {first}, n);
-      } else {
-        convolute_all<2>(key, {first, second}, n);
-      }
-    }
+  static void convolute(const aes::KeySchedule (&keys)[2], std::uint8_t* vector, std::size_t n) {
+    for (const aes::KeySchedule& key : keys) convolute_all<1>(key, {vector}, n);
+  }
+  static void convolute_two(const aes::KeySchedule (&keys)[2], std::uint8_t* first, std::uint8_t* second,
+                            std::size_t n) {
+    for (const aes::KeySchedule& key : keys) convolute_all<2>(key, {first, second}, n);
   }
 
   // out[i], i in [first_row, first_row + n_rows) shifted to 0, from weight blocks of table[0, 2^log_code). A row's

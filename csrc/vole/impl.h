@@ -66,9 +66,10 @@ struct Impl : Backend {
   void (*expand_tree)(const TreeKeys& keys, const std::uint8_t* seed, unsigned depth, std::uint8_t* leaves,
                       std::uint8_t* sums);
 
-  // One tree without the leaf at `position`, from known[level], depth blocks.
+  // One tree without the leaf at `position`, from known[level], depth blocks. That leaf becomes zero, or `correction` ^
+  // all others unless that is nullptr.
   void (*reconstruct_tree)(const TreeKeys& keys, const std::uint8_t* known, std::uint64_t position,
-                           unsigned depth, std::uint8_t* leaves);
+                           unsigned depth, const std::uint8_t* correction, std::uint8_t* leaves);
 
   // Small-field VOLE [Roy22, Fig. 7] of every tree, tiles [begin, end) of the job.
   void (*extend)(const SmallFieldKeys& keys, const SmallFieldJob& job, std::size_t begin_tile,

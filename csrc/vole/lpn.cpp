@@ -85,10 +85,8 @@ void reconstruct_noise(const LpnCall& call, const std::uint8_t* known, const std
   parallel_for(n_trees, grain_trees(depth), call.threads,
                [=, &impl, &keys](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
-                   std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
-                   impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth, own);
-                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], corrections + i * kBlockBytes,
-                                  LowBit::kKept);
+                   impl.reconstruct_tree(keys, known + i * depth * kBlockBytes, positions[i], depth,
+                                         corrections + i * kBlockBytes, leaves + (i << depth) * kBlockBytes);
                  }
                });
 }
@@ -114,13 +112,12 @@ void reconstruct_correlated(const LpnCall& call, const std::uint8_t* known, cons
   check_range("depth", depth, 1, kMaxTreeDepth);
   const Impl& impl = select(call.backend);
   const aes::KeySchedule& key = tree_keys().side[0];
-  static constexpr std::uint8_t kNothing[kBlockBytes] = {};
   parallel_for(n_trees, grain_trees(depth), call.threads,
                [=, &impl, &key](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) {
                    std::uint8_t* const own = leaves + (i << depth) * kBlockBytes;
                    impl.lpn.reconstruct_half(key, known + i * depth * kBlockBytes, positions[i], depth, own);
-                   impl.lpn.place(own, std::size_t{1} << depth, positions[i], kNothing, LowBit::kMarksNoise);
+                   impl.lpn.place(own, std::size_t{1} << depth, positions[i]);
                  }
                });
 }
@@ -183,27 +180,33 @@ void expand_convolute(const LpnCall& call, CodeField field, const std::uint8_t* 
   const Impl& impl = select(call.backend);
   const std::size_t n = std::size_t{1} << log_code;
   const aes::KeySchedule keys[2] = {part_of(seed, 1), part_of(seed, 2)};
-  const bool alike = first.width == second.width;
+  const aes::KeySchedule expander = part_of(seed, 3);
   // Each element needs the one before: one thread.
-  if (field == CodeField::k128) {
-    impl.lpn.convolute(keys, first.vector, second.vector, n);
-  } else if (second.vector == nullptr || alike) {
-    const bool pairs = first.width == kBlockBytes;
-    (pairs ? impl.lpn.convolute_pairs : impl.lpn.convolute_singles)(keys, first.vector, second.vector, n);
+  const auto convolute = [&](const CodeVector& one) {
+    const bool blocks = one.width == kBlockBytes;
+    const auto kernel = field == CodeField::k128 ? impl.lpn.convolute
+                        : blocks                 ? impl.lpn.convolute_pairs
+                                                 : impl.lpn.convolute_singles;
+    kernel(keys, one.vector, n);
+  };
+  // One vector after the other: both at once would not fit a second-level cache.
+  const auto expand = [&](const CodeVector& one) {
+    const auto kernel = one.width == kBlockBytes ? impl.lpn.expand : impl.lpn.expand_singles;
+    parallel_for(n_out, kGrain, call.threads, [&](std::size_t begin, std::size_t end) {
+      kernel(expander, weight, begin, end - begin, one.vector, log_code, one.out + begin * one.width);
+    });
+  };
+  const bool together =
+      second.vector != nullptr && field == CodeField::k128 && impl.lpn.convolute_two != nullptr;
+  if (together) {
+    impl.lpn.convolute_two(keys, first.vector, second.vector, n);
   } else {
-    const bool pairs_first = first.width == kBlockBytes;
-    impl.lpn.convolute_mixed(keys, (pairs_first ? first : second).vector,
-                             (pairs_first ? second : first).vector, n);
+    convolute(first);
   }
-  const aes::KeySchedule key = part_of(seed, 3);
-  parallel_for(n_out, kGrain, call.threads, [=, &impl, &key](std::size_t begin, std::size_t end) {
-    // One vector after the other: both at once would not fit a second-level cache.
-    for (const CodeVector& one : {first, second}) {
-      if (one.vector == nullptr) continue;
-      const auto expand = one.width == kBlockBytes ? impl.lpn.expand : impl.lpn.expand_singles;
-      expand(key, weight, begin, end - begin, one.vector, log_code, one.out + begin * one.width);
-    }
-  });
+  expand(first);
+  if (second.vector == nullptr) return;
+  if (!together) convolute(second);
+  expand(second);
 }
 
 std::size_t measure_gather(const LpnCall& call, const std::uint8_t* table, unsigned log_table,

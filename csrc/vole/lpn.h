@@ -17,9 +17,6 @@ inline constexpr unsigned kMaxLogTable = 24;      // positions come from the low
 inline constexpr std::size_t kMaxExpanderWeight = 40;
 inline constexpr unsigned kMinLogCode = 6;  // a convolution reaches 25 places ahead, and must not meet itself
 
-// What happens to the lowest bit of each block: nothing, or it is zero but for the noise, whose bit is one.
-enum class LowBit : std::uint8_t { kKept, kMarksNoise };
-
 struct LpnCall {
   std::string_view backend;  // empty: the best one
   int threads = 0;
@@ -57,7 +54,8 @@ void primal_encode(const LpnCall& call, const std::uint8_t* seed, std::uint64_t 
 
 // Expand-convolute [RRT23]: vector[0, 2^log_code) is convoluted twice in place, then out[i], n_out of them, is the xor
 // of `weight` of its elements. LPN_NOTES.md has the definition. Over GF(2^128), elements of 16 bytes; over GF(2^64),
-// elements of 8 bytes or, width 16, pairs of them. The same code for two vectors: what they cost together is less than twice.
+// elements of 8 bytes or, width 16, pairs of them. The same code for two vectors, which may cost less
+// together than twice.
 enum class CodeField : std::uint8_t { k128, k64 };
 struct CodeVector {
   std::uint8_t* vector = nullptr;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "vole/lpn.h"
 #include "vole/trees.h"
 
 namespace crypsis::vole {
@@ -34,20 +33,20 @@ struct NoiseLeaves {
           .store_first(leaves + i * kBlockBytes, n - i);
   }
 
-  // The leaf at `position` is zero and becomes `correction` ^ all others; every leaf is read and written alike.
-  static void place(std::uint8_t* leaves, std::size_t n, std::uint64_t position,
-                    const std::uint8_t* correction, LowBit low_bit) {
+  // The leaf at `position` is zero and becomes the xor of all others. Then the lowest bit of each leaf is cleared, and that
+  // of this one set; every leaf is read and written alike.
+  static void place(std::uint8_t* leaves, std::size_t n, std::uint64_t position) {
     Blocks sum = Blocks::zero();
     std::size_t i = 0;
     for (; i + kBlocks <= n; i += kBlocks) sum ^= Blocks::load(leaves + i * kBlockBytes);
     if (i < n) sum ^= Blocks::load_first(leaves + i * kBlockBytes, n - i);
-    Block value = Block::load(correction);
+    Block value{};
     const WipeGuard wipe(value);
     Trees<Isa>::fold(sum, value);
     std::uint8_t bytes[kBlockBytes];
     value.store(bytes);
-    const Blocks keep = low_bit == LowBit::kKept ? ones() : low_bits_off();
-    if (low_bit == LowBit::kMarksNoise) bytes[0] |= 1;
+    const Blocks keep = low_bits_off();
+    bytes[0] |= 1;
     const Blocks noise = Blocks::broadcast(bytes);
     for (i = 0; i + kBlocks <= n; i += kBlocks) {
       const Blocks leaf = Blocks::load(leaves + i * kBlockBytes) & keep;
@@ -67,13 +66,6 @@ struct NoiseLeaves {
       Isa::select(Blocks::zero(), i, position, noise).store(out + i * kBlockBytes);
     }
     if (i < n) Isa::select(Blocks::zero(), i, position, noise).store_first(out + i * kBlockBytes, n - i);
-  }
-
- private:
-  static Blocks ones() {
-    std::uint8_t block[kBlockBytes];
-    std::memset(block, 0xff, sizeof block);
-    return Blocks::broadcast(block);
   }
 };
 

@@ -136,8 +136,9 @@ struct Trees {
     }
   }
 
+  // The leaf at `position` is zero, or, where `correction` is given, that ^ all others.
   static void reconstruct(const TreeKeys& schedules, const std::uint8_t* known, std::uint64_t position,
-                          unsigned depth, std::uint8_t* leaves) {
+                          unsigned depth, const std::uint8_t* correction, std::uint8_t* leaves) {
     const Keys keys(schedules);
     const std::size_t n_leaves = std::size_t{1} << depth;
     std::uint8_t* const end = leaves + n_leaves * kBlockBytes;
@@ -150,6 +151,8 @@ struct Trees {
     std::memset(end - kBlockBytes, 0, kBlockBytes);
     Patch patch;
     const WipeGuard wipe(patch);
+    Block others{};  // the xor of all leaves but the missing one
+    const WipeGuard wipe_others(others);
     for (unsigned level = 0; level < depth; ++level) {
       const std::size_t n = std::size_t{1} << level;
       Block level_sums[2];
@@ -162,15 +165,27 @@ struct Trees {
         const std::uint64_t left = level_sums[0].w[w] ^ of_zero[0].w[w];
         const std::uint64_t right = level_sums[1].w[w] ^ of_zero[1].w[w];
         patch.value.w[w] = given.w[w] ^ left ^ ((left ^ right) & (0 - side));
+        others.w[w] = left ^ right ^ patch.value.w[w];
       }
     }
+    Block missing{};
+    const WipeGuard wipe_missing(missing);
+    if (correction != nullptr) {
+      missing = Block::load(correction);
+      missing ^= others;
+    }
+    const Blocks at_path = Blocks::broadcast(&missing), at_sibling = Blocks::broadcast(&patch.value);
+    const auto filled = [&](Blocks x, std::size_t first) {
+      x = Isa::select(x, first, patch.path, at_path);
+      return Isa::select(x, first, patch.sibling, at_sibling);
+    };
     std::size_t i = 0;
     for (; i + kBlocks <= n_leaves; i += kBlocks) {
-      patched<true>(Blocks::load(leaves + i * kBlockBytes), i, patch).store(leaves + i * kBlockBytes);
+      filled(Blocks::load(leaves + i * kBlockBytes), i).store(leaves + i * kBlockBytes);
     }
     if (i < n_leaves) {
       const std::size_t rest = n_leaves - i;
-      patched<true>(Blocks::load_first(leaves + i * kBlockBytes, rest), i, patch)
+      filled(Blocks::load_first(leaves + i * kBlockBytes, rest), i)
           .store_first(leaves + i * kBlockBytes, rest);
     }
   }

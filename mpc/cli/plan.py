@@ -48,6 +48,7 @@ def plan_psi(
     row_bytes: Annotated[
         float, typer.Option("--row-bytes", min=1, help="Of a row of the input file.")
     ] = 32.0,
+    columns: Annotated[int, typer.Option("--columns", min=1, help="Columns of the output.")] = 4,
     both_here: Annotated[
         bool, typer.Option("--both-here", help="Both parties on one machine, which share its cores.")
     ] = False,
@@ -108,6 +109,7 @@ def plan_psi(
         bin_rows=bin_rows or OUTER_ROWS,
         workers=workers,
         row_bytes=row_bytes,
+        columns=columns,
         **values,
     )
     known = load(calibration)

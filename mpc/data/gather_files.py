@@ -45,14 +45,15 @@ class Shares:
 
     @classmethod
     def of(cls, n_output: int, n_source: int, bytes_per_row: float, memory_limit: int) -> Shares:
-        """A quarter for a range of the source, a quarter for rows on their way, and windows that fit three times:
-        as read, as joined, as permuted. Pairs are sorted before the payload is read, so they may have it all."""
-        window = max(int(min(memory_limit // 4, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
-        window = max(window, -(-n_output // _MAX_RANGES))
-        span = max(int(min(memory_limit // 4, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
-        span = max(span, -(-n_source // _MAX_RANGES))
-        in_hand = max(min(memory_limit // 64, n_output), 1)
-        slice_rows = max(int(memory_limit // 8 / bytes_per_row), 1)
+        """A sixth for a range of the source (held twice while it is joined), a sixth for a window of the output (twice
+        too: as read, as joined), the rest for rows on their way in pieces of a sixteenth, the writer and the allocator.
+        Pairs are sorted before any payload is read, at 50 bytes each.
+        """
+        share = max(int(min(memory_limit // 6, _MAX_WINDOW_BYTES) / bytes_per_row), 1)
+        window = max(share, -(-n_output // _MAX_RANGES))
+        span = max(share, -(-n_source // _MAX_RANGES))
+        in_hand = max(min(memory_limit // 96, n_output), 1)
+        slice_rows = max(int(memory_limit // 16 / bytes_per_row), 1)
         return cls(in_hand, span, window, slice_rows)
 
 
@@ -79,7 +80,7 @@ class _Pieces:
         for start, n_bytes in self.groups[group]:
             data = np.empty(n_bytes, np.uint8)
             self.file.seek(start)
-            view = memoryview(data)
+            view = data.data
             while view:
                 n_read = self.file.readinto(view)
                 if not n_read:
@@ -257,7 +258,7 @@ def _window(
 ) -> Iterator[pa.RecordBatch]:
     """Output rows start..start+n-1; those that no piece has are null rows."""
     batches = [pa.ipc.read_record_batch(pa.py_buffer(data), spilled) for data in pieces]
-    where = np.full(n, -1, np.int32 if n < 1 << 31 else np.int64)
+    where: npt.NDArray[Any] = np.full(n, -1, np.int32 if n < 1 << 31 else np.int64)
     begin = 0
     for batch in batches:
         positions = batch.column(batch.num_columns - 1).to_numpy()

@@ -163,7 +163,7 @@ class IndexFile:
                     raise self._corrupt(f"has {size} bytes, not {self.n_bytes}")
                 for start in range(0, self.n_rows, CHUNK_ROWS):
                     chunk = np.empty(min(CHUNK_ROWS, self.n_rows - start), self.type)
-                    view = memoryview(chunk).cast("B")
+                    view = chunk.data.cast("B")
                     done = 0
                     while done < len(view):
                         n_read = stream.readinto(view[done:])
@@ -201,7 +201,7 @@ def write_index(path: str | os.PathLike[str], chunks: Iterable[Ints]) -> IndexFi
             try:
                 for chunk in chunks:
                     chosen = chosen or _type_of(chunk)
-                    view = memoryview(np.ascontiguousarray(chunk, _same(chunk, chosen))).cast("B")
+                    view = np.ascontiguousarray(chunk, _same(chunk, chosen)).data.cast("B")
                     state.update(view)
                     n_rows += len(chunk)
                     while view:

@@ -148,7 +148,7 @@ class BinWriter:
             for number in range(self._n_bins):
                 begin, end = bounds[number], bounds[number + 1]
                 if begin < end:
-                    self._append(number, memoryview(records[begin:end]).cast("B"))
+                    self._append(number, records[begin:end].data.cast("B"))
                     self._counts[number] += end - begin
         except OSError as error:
             self.discard()
@@ -237,7 +237,7 @@ def read_bin(file: SpillFile) -> Bytes:
 
 def _fill(file: SpillFile, stream: Any, records: Bytes, state: Any) -> None:
     """Reads `records` and adds them to the hash, in pieces that are hashed while they are in the cache."""
-    rest = memoryview(records.reshape(-1))
+    rest = records.reshape(-1).data
     while rest:
         n_read = stream.readinto(rest[:_READ_BYTES])
         if not n_read:

@@ -5,7 +5,8 @@ leader -> follower                            follower -> leader
 ["start", {...}]   first, in both directions: both have the same bins, and one of them leads
 ["open", k]        a worker pair on session k
 ["assign", k, b]   bin b for pair k           ["done", k, b]   its worker has done bin b
-["lost", k, why]   pair k has ended, in either direction; its bins will come again
+["last", k]        pair k gets no more bins
+    ["lost", k, why]   pair k has ended, in either direction; its bins will come again
 ["complete", b]    both have done bin b
 ["finish"]         no bins are left           ["finished"]     last message of either side
 """
@@ -32,13 +33,14 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "start": (dict,),
     "open": (int,),
     "assign": (int, int),
+    "last": (int,),
     "done": (int, int),
     "lost": (int, str),
     "complete": (int,),
     "finish": (),
     "finished": (),
 }
-FROM_LEADER = frozenset({"open", "assign", "lost", "complete", "finish"})
+FROM_LEADER = frozenset({"open", "assign", "last", "lost", "complete", "finish"})
 FROM_FOLLOWER = frozenset({"done", "lost", "finished"})
 
 Said = list[Any]
@@ -65,7 +67,7 @@ def receive(channel: Channel, allowed: frozenset[str]) -> Said:
     for value, kind in zip(rest, shape, strict=True):
         if type(value) is not kind or (type(value) is int and not 0 <= value <= 1 << 53):
             raise ProtocolAbort(f"the peer's driver said {word!r} with a value out of range")
-    if word in ("open", "assign", "done", "lost") and not 1 <= rest[0] <= MAX_SESSION:
+    if word in ("open", "assign", "last", "done", "lost") and not 1 <= rest[0] <= MAX_SESSION:
         raise ProtocolAbort(f"the peer's driver said {word!r} of session {rest[0]}")
     return list(said)
 

@@ -25,9 +25,6 @@ _log = logging.getLogger("crypsis.jobs")
 MAX_FAILURES = 3
 """So often a bin may lose its workers until the job gives up."""
 
-AHEAD = 2
-"""Bins that a worker pair has at one time: the one it works on, and the next, which it may begin early."""
-
 MAX_WORKERS = 200  # below the hub's sessions, so that there is room for successors
 
 OnDone = Callable[[int, dict[str, Any]], None]
@@ -47,10 +44,16 @@ class Pair:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.thread: threading.Thread | None = None
-        self.ended = False  # together with its session, which the peer ended
+        self.last = False  # it gets no more bins
+        self.ended = False  # the worker has returned, or its session was ended by the peer
         self.assigned: dict[int, None] = {}  # not complete, oldest first
         self.here: set[int] = set()  # of those, done by this party's worker
         self.there: set[int] = set()  # of those, done by the peer's (known to the leader)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether this party's worker has nothing left to do."""
+        return self.last and self.assigned.keys() <= self.here
 
 
 class Driver:
@@ -70,7 +73,9 @@ class Driver:
         on_done: OnDone,
         on_complete: OnComplete,
         progress: Progress,
+        ahead: int,
     ) -> None:
+        self.ahead = ahead
         self.hub, self.bins = hub, bins
         self.todo = set(bins)
         self.work, self.spec, self.executor = work, spec, executor
@@ -179,40 +184,30 @@ class Driver:
 
     def _ended(self, number: int, error: BaseException | None) -> None:
         """A worker of ours has ended by itself, or was ended before (then its number is past)."""
-        if number not in self.pairs:
+        pair = self.pairs.get(number)
+        if pair is None:
             return
-        if self.finishing:
-            # All bins are complete at both parties: whatever happens now undoes nothing.
-            if error is not None:
-                _log.warning("worker %d did not end in order: %s", number, error)
-            del self.pairs[number]
-            self.past.add(number)
+        if error is None or isinstance(error, PeerAborted):
+            # In order, or the peer's driver ended the session: then it says on its own stream what was lost.
+            pair.ended = True
+            self.tidy(number, pair)
             return
-        if error is None:  # it returned in order, but nobody had told it that there are no more bins
-            raise ProtocolAbort(f"worker pair {number} ended before the bins did")
-        if isinstance(error, PeerAborted):
-            # The peer's driver ended the session. It says on its own stream why, and what is to be done.
-            self.pairs[number].ended = True
-            return
-        if not can_be_mended(error):
+        if not pair.is_through and not can_be_mended(error):
             raise error
         _log.warning("worker %d was lost: %s: %s", number, type(error).__name__, error)
-        why = str(error) if isinstance(error, WorkerLost) else type(error).__name__
-        control.send(self.channel, "lost", number, control.printable(why))
+        if not (self.finishing and self.last_word == "finished"):  # the leader has said its last word then
+            why = str(error) if isinstance(error, WorkerLost) else type(error).__name__
+            control.send(self.channel, "lost", number, control.printable(why))
         self.lost(number, f"at party {self.hub.party!r}: {error}", error)
 
     def lost(self, number: int, why: str, error: BaseException | None = None) -> None:
         """Forget a pair of which a worker is gone."""
         self.end(number, why)
 
-    def finish(self) -> None:
-        """There are no more bins: workers end in order."""
-        self.finishing = True
-        for number, pair in list(self.pairs.items()):
-            if pair.ended:
-                self.end(number, "it has ended")
-            else:
-                pair.task.finish()
+    def told_last(self, number: int) -> None:
+        """The pair gets no more bins: its workers end when they have done those that they have."""
+        self.pairs[number].last = True
+        self.pairs[number].task.finish()
 
     def complete(self, bin_number: int) -> None:
         """Both parties have done a bin."""
@@ -221,6 +216,10 @@ class Driver:
         self.progress("bins", len(self.completed), len(self.bins))
 
     # ---- what the roles differ in
+
+    def tidy(self, number: int, pair: Pair) -> None:
+        """Forget a pair that has ended, if nothing is to come from it."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """Before the first event."""
@@ -253,24 +252,40 @@ class Leader(Driver):
     def is_over(self) -> bool:
         return self.peer_finished and not self.pairs
 
+    def tidy(self, number: int, pair: Pair) -> None:
+        if pair.ended and not pair.assigned:
+            self.end(number, "it has ended")
+            self._go_on()
+
     def _go_on(self) -> None:
         """Give out what can be given out; finish when all is complete."""
         while self.waiting:
-            number = min(self.pairs, key=lambda k: len(self.pairs[k].assigned), default=None)
-            if (number is None or self.pairs[number].assigned) and len(self.pairs) < self.n_workers:
+            active = {k: pair for k, pair in self.pairs.items() if not pair.last}
+            number = min(active, key=lambda k: len(active[k].assigned), default=None)
+            if (
+                (number is None or active[number].assigned)
+                and len(active) < self.n_workers
+                and len(self.pairs) < 2 * self.n_workers
+            ):
                 number = self.hub.fresh_number()
                 control.send(self.channel, "open", number)
                 self.start(number)
-            elif number is None or len(self.pairs[number].assigned) >= AHEAD:
-                break
+            elif number is None or len(active[number].assigned) >= self.ahead:
+                return
             pair = self.pairs[number]
             bin_number = self.waiting.popleft()
             pair.assigned[bin_number] = None
             control.send(self.channel, "assign", number, bin_number)
             pair.task.assign(bin_number)
+        # A worker that looks for its next bin before it has done the last one must not wait for ever. Should
+        # bins come back, a fresh pair does them.
+        for number, pair in self.pairs.items():
+            if not pair.last:
+                control.send(self.channel, "last", number)
+                self.told_last(number)
         if len(self.completed) == len(self.bins) and not self.finishing:
+            self.finishing = True
             control.send(self.channel, "finish")
-            self.finish()
 
     def heard(self, word: str, *values: Any) -> None:
         if word == "finished":
@@ -284,27 +299,27 @@ class Leader(Driver):
                 f"the peer's driver said {word!r} of worker pair {values[0]}, which never was"
             )
         elif word == "lost":
-            if not self.finishing:
-                why = f"at party {self.hub.peer!r}: {control.printable(values[1])}"
-                _log.warning("worker pair %d was lost %s", values[0], why)
-                self.lost(values[0], why)
+            why = f"at party {self.hub.peer!r}: {control.printable(values[1])}"
+            _log.warning("worker pair %d was lost %s", values[0], why)
+            self.lost(values[0], why)
         else:  # done
             number, bin_number = values
             pair = self.pairs[number]
             if bin_number not in pair.assigned or bin_number in pair.there:
                 raise ProtocolAbort(f"the peer's worker {number} has done bin {bin_number}, which it has not")
             pair.there.add(bin_number)
-            self._check_complete(pair, bin_number)
+            self._check_complete(number, pair, bin_number)
 
     def done_here(self, number: int, pair: Pair, bin_number: int) -> None:
-        self._check_complete(pair, bin_number)
+        self._check_complete(number, pair, bin_number)
 
-    def _check_complete(self, pair: Pair, bin_number: int) -> None:
+    def _check_complete(self, number: int, pair: Pair, bin_number: int) -> None:
         if bin_number in pair.here and bin_number in pair.there:
             del pair.assigned[bin_number]
             self.complete(bin_number)
             control.send(self.channel, "complete", bin_number)
             self._go_on()
+            self.tidy(number, pair)
 
     def lost(self, number: int, why: str, error: BaseException | None = None) -> None:
         bins = list(self.pairs[number].assigned)
@@ -333,15 +348,25 @@ class Follower(Driver):
     def after(self) -> None:
         control.send(self.channel, "finished")
 
+    def tidy(self, number: int, pair: Pair) -> None:
+        if pair.ended and pair.is_through:
+            self.end(number, "it has ended")
+
     def heard(self, word: str, *values: Any) -> None:
         if word == "finish":
             if len(self.completed) != len(self.bins):
                 raise ProtocolAbort("the peer's driver finished before the bins were")
-            self.finish()
+            self.finishing = True
         elif word == "complete":
             self._complete(values[0])
         elif word == "open":
-            if values[0] in self.past or values[0] in self.pairs or len(self.pairs) >= self.n_workers:
+            n_active = sum(not pair.last for pair in self.pairs.values())
+            if (
+                values[0] in self.past
+                or values[0] in self.pairs
+                or n_active >= self.n_workers
+                or len(self.pairs) >= 4 * self.n_workers  # the leader's view of those that end is another one
+            ):
                 raise ProtocolAbort(f"the peer's driver opened worker pair {values[0]}, which is no new one")
             self.start(values[0])
         elif values[0] in self.past:
@@ -354,10 +379,13 @@ class Follower(Driver):
             why = f"at party {self.hub.peer!r}: {control.printable(values[1])}"
             _log.warning("worker pair %d was lost %s", values[0], why)
             self.lost(values[0], why)
+        elif word == "last":
+            self.told_last(values[0])
         else:  # assign
             number, bin_number = values
             if (
-                bin_number not in self.todo
+                self.pairs[number].last
+                or bin_number not in self.todo
                 or bin_number in self.completed
                 or any(bin_number in pair.assigned for pair in self.pairs.values())
             ):

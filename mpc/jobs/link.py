@@ -28,6 +28,9 @@ MAX_LINK_BYTES = 1 << 41  # a channel's largest message is 2**40
 _SMALL_BYTES = 64 << 10  # so much is joined to its header rather than sent by a call of its own
 
 HANDSHAKE_TIMEOUT_S = 30.0
+ADMIT_TIMEOUT_S = 5.0
+"""A caller that has not proved itself by then is sent away, so that the worker behind it gets its turn."""
+
 _NONCE_BYTES = 32
 _PROOF_BYTES = 32
 
@@ -149,7 +152,7 @@ def admit(sock: socket.socket, key: bytes) -> Link | None:
     HMAC-SHA-256 of both parties' nonces under the key, in both directions with a label of its own.
     """
     try:
-        sock.settimeout(HANDSHAKE_TIMEOUT_S)
+        sock.settimeout(ADMIT_TIMEOUT_S)
         ours = secrets.token_bytes(_NONCE_BYTES)
         sock.sendall(ours)
         answer = bytes(_receive(sock, _NONCE_BYTES + _PROOF_BYTES))

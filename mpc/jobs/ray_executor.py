@@ -20,6 +20,7 @@ from crypsis.mpc.jobs.task import Task, WorkerLost
 from crypsis.mpc.transport import Channel
 
 _POLL_S = 0.2
+_WATCH_S = 1.0
 _KEY_BYTES = 32
 
 
@@ -126,7 +127,7 @@ class RayExecutor(Executor):
             over.set()
             link.close()
             self._bury(task.number)
-            watcher.join()
+            watcher.join(2 * _WATCH_S)
 
     def _accept(self, server: socket.socket, key: bytes, ref: Any, task: Task) -> Link:
         """Wait for the worker, which may have to wait for a place in the cluster."""
@@ -151,7 +152,7 @@ class RayExecutor(Executor):
     def _watch(self, ref: Any, link: Link, over: threading.Event) -> None:
         """Close the link when Ray says that the actor died: a machine that lost its power closes nothing."""
         while not over.is_set():
-            if self._has_ended(ref, _POLL_S):
+            if self._has_ended(ref, _WATCH_S):
                 try:
                     self._ray.get(ref)
                 except Exception:  # whatever it is, the worker is gone

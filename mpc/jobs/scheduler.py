@@ -30,6 +30,7 @@ def run_bins(
     on_done: OnDone | None = None,
     on_complete: OnComplete | None = None,
     n_workers: int = 1,
+    ahead: int = 2,
     progress: Progress | None = None,
 ) -> None:
     """Run the bins `todo` (distinct numbers, the same at both parties; the leader's order counts).
@@ -42,7 +43,10 @@ def run_bins(
                  afterwards comes again, and then so does this call: the latest result counts
     on_complete  called with (bin) when both parties have done it, once for each bin, after the on_done that
                  counts. A job that ends early may have told one party and not yet the other one
-    n_workers    pairs at most; the smaller number of the two parties holds
+    n_workers    pairs at work at most; the smaller number of the two parties holds. A pair that has no more
+                 bins may still be ending beside them
+    ahead        bins that a pair has at one time: the one it works on, and those that it may begin early. The
+                 leader's number holds
     progress     called with ("bins", bins complete, bins in all)
 
     Callbacks run in the calling thread. Returns when all bins are complete at both parties. On any exception
@@ -53,7 +57,7 @@ def run_bins(
     again cannot help (ConfigError, DataError, BackendUnavailable, ProtocolAbort).
     """
     bins = list(todo)
-    _check(bins, spec, n_workers)
+    _check(bins, spec, n_workers, ahead)
     own_executor = executor is None
     if executor is None:
         executor = InlineExecutor() if n_workers == 1 else ProcessExecutor()
@@ -67,6 +71,7 @@ def run_bins(
         on_done=on_done or _ignore_result,
         on_complete=on_complete or _ignore,
         progress=progress or _ignore_progress,
+        ahead=ahead,
     )
     try:
         driver.run(n_workers, leads)
@@ -78,13 +83,15 @@ def run_bins(
             executor.close()
 
 
-def _check(bins: list[int], spec: dict[str, Any], n_workers: int) -> None:
+def _check(bins: list[int], spec: dict[str, Any], n_workers: int, ahead: int) -> None:
     if any(type(number) is not int or not 0 <= number <= 1 << 53 for number in bins):
         raise ConfigError("todo holds what is no bin number; bins are integers from 0")
     if len(set(bins)) != len(bins):
         raise ConfigError("todo names a bin twice; give each bin once")
     if type(n_workers) is not int or not 1 <= n_workers <= MAX_WORKERS:
         raise ConfigError(f"n_workers is {n_workers!r}: use a whole number from 1 to {MAX_WORKERS}")
+    if type(ahead) is not int or not 1 <= ahead <= 64:
+        raise ConfigError(f"ahead is {ahead!r}: use a whole number from 1 to 64")
     try:
         if json.loads(json.dumps(spec)) != spec:
             raise TypeError("it does not come back the same")

@@ -41,7 +41,7 @@ Bytes      t (32 d + 16) + 32 a round of n - t VOLEs, d = log_outputs - 6: 0.66 
            field=64). `session_bytes` and `base_ots` are exact.
 Rounds     as for `ferret`: none after `base` when semi-honest, one a round when malicious.
 Cost       of a VOLE, all three vectors: 12 steps of the convolution, 3 * weight random reads in 32 n bytes, 8 AES
-           blocks for the trees, 8 for the code at weight 7.
+           blocks for the trees, 8 for the code at weight 7. With field=64 the vector of u has half the bytes.
 LAN, WAN   log_outputs 16, whose vectors stay in a second-level cache; 20 on lines below some 100 Mbit/s.
 """
 

@@ -5,7 +5,6 @@ no identifier and no secret. The same shape as a PSI's (`crypsis.mpc.psi.report`
 from __future__ import annotations
 
 import json
-import resource
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from crypsis.mpc.pir import ot_query
 from crypsis.mpc.pir.agree import Agreed
 from crypsis.mpc.pir.options import QueryOptions
 from crypsis.mpc.psi.agree import public_digest
-from crypsis.mpc.psi.report import SCHEMA_VERSION, FileRecord, versions
+from crypsis.mpc.psi.report import SCHEMA_VERSION, FileRecord, peak_memory_bytes, versions
 from crypsis.mpc.transport import ChannelStats
 
 _SLUGS = ("hashing", "curve25519", "aes", "bitmatrix", "vole")
@@ -90,7 +89,7 @@ class QueryReport:
             "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory_bytes(),
             "versions": versions(),
             "cpu_features": backends.cpu_features(),
             "backends": [

@@ -29,7 +29,7 @@ from crypsis.mpc.data import count_pairs, pair_rows, write_index
 from crypsis.mpc.data.joins import Side
 from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
 from crypsis.mpc.jobs.workdir import write_durably
-from crypsis.mpc.psi.conveyor import Conveyor, Crew
+from crypsis.mpc.psi.conveyor import Conveyor
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
 from crypsis.mpc.psi.vole import Index, KeyBins, open_session
@@ -92,7 +92,15 @@ def work(
 ) -> None:
     """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
     job = BinJob.of(spec)
-    crew = Crew(lambda error: channel.abort(type(error).__name__))
+    session = open_session(
+        channel,
+        job.role,
+        job.layout,
+        session=bytes.fromhex(job.job_id),
+        broadcast=job.broadcast,
+        threads=job.threads,
+    )
+    crew = session.crew()
     loaded: Conveyor[tuple[int, _Loaded]] = crew.conveyor(1)
     held: dict[int, _Loaded] = {}
 
@@ -106,23 +114,9 @@ def work(
             held[bin] = one
             yield bin, one.keys
 
-    crew.start("load", load)
-    session = open_session(
-        channel,
-        job.role,
-        job.layout,
-        session=bytes.fromhex(job.job_id),
-        broadcast=job.broadcast,
-        threads=job.threads,
-    )
-    try:
-        for bin, matched in session.run(keys()):
-            done(bin, _record(job, channel, bin, held.pop(bin), matched))
-    except BaseException as error:
-        crew.fail(error)
-        crew.join()
-        raise
-    crew.join()
+    crew.start("load", load, awaited=False)  # it may be waiting for the driver's next bin
+    for bin, matched in session.run(keys(), crew=crew):
+        done(bin, _record(job, channel, bin, held.pop(bin), matched))
 
 
 def _load(job: BinJob, bin: int) -> _Loaded:

@@ -7,25 +7,21 @@ clock. Sizes are those of a bin. The whole takes well below a minute on an idle 
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crypsis import aes, bitmatrix, curve25519, hashing, okvs, partition
-from crypsis.mpc.data import JoinPlan, KeySpec, digest_stream, open_source, write_output
-from crypsis.mpc.data.spill import BinWriter, read_bin
+from crypsis.mpc.data import KeySpec
 from crypsis.mpc.ot.silent_vole import (
     ROUNDS_A_REFILL,
     SilentVoleReceiver,
@@ -34,6 +30,7 @@ from crypsis.mpc.ot.silent_vole import (
 )
 from crypsis.mpc.ot.softspoken import SoftSpokenReceiver, SoftSpokenSender
 from crypsis.mpc.psi import ecdh
+from crypsis.mpc.psi.calibrate_files import best, disk, files, random_bytes
 from crypsis.mpc.psi.layout import OT_K, Layout
 from crypsis.mpc.psi.matching import TagSet, match
 from crypsis.mpc.psi.options import PsiOptions, Role
@@ -64,9 +61,9 @@ def measure(
     with tempfile.TemporaryDirectory(dir=folder, prefix="crypsis-calibrate-") as name:
         place = Path(name)
         told("disk")
-        found |= _disk(place, disk_bytes)
+        found |= disk(place, disk_bytes)
         told("read, hash, spill")
-        found |= _files(place, rows)
+        found |= files(place, rows)
         told("line")
         found["tls_gb"] = _line(place, max(rows * 64, 8 << 20))
     told("curve25519")
@@ -80,97 +77,6 @@ def measure(
     told("a whole exchange")
     found |= _exchange(Rates(**found), rows)
     return Rates(**found)
-
-
-@contextmanager
-def _timed(into: dict[str, float], name: str, n_items: int) -> Iterator[None]:
-    """Nanoseconds of this process's CPU time an item."""
-    begin = time.process_time()
-    yield
-    into[name] = max((time.process_time() - begin) / n_items * 1e9, 1e-3)
-
-
-def _best(name: str, n_items: int, function: Callable[[], Any], *, times: int = 3) -> dict[str, float]:
-    """The quickest of a few calls: the first meets cold memory."""
-    found: list[float] = []
-    for _ in range(times):
-        one: dict[str, float] = {}
-        with _timed(one, name, n_items):
-            function()
-        found.append(one[name])
-    return {name: min(found)}
-
-
-def _random(*shape: int) -> Bytes:
-    """Fast random bytes: for timing only."""
-    return np.random.default_rng().integers(0, 256, shape, dtype=np.uint8)
-
-
-def _disk(place: Path, n_bytes: int) -> dict[str, float]:
-    block = memoryview(secrets.token_bytes(1 << 20))
-    begin = time.perf_counter()
-    with (place / "disk").open("wb") as file:
-        for _ in range(n_bytes >> 20):
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    wrote = time.perf_counter() - begin
-    with (place / "disk").open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read from the disk, not from memory
-        begin = time.perf_counter()
-        while file.read(1 << 20):
-            pass
-        read = time.perf_counter() - begin
-    (place / "disk").unlink()
-    return {"disk_write_mb": n_bytes / wrote / 1e6, "disk_read_mb": n_bytes / read / 1e6}
-
-
-def _files(place: Path, rows: int) -> dict[str, float]:
-    """Reading and spilling a Parquet file of 18-character ids with a number beside it, and writing half of it."""
-    found: dict[str, float] = {}
-    path = place / "input.parquet"
-    random = np.random.default_rng()
-    digits = pa.array(random.permutation(rows).astype(np.int64) + 10**17).cast(pa.string())
-    pq.write_table(pa.table({"id": digits, "amount": random.integers(0, 10**6, rows)}), path)
-    source = open_source(str(path))
-    n_bytes = path.stat().st_size
-    checked = _best("check", n_bytes, source.digest)["check"]
-    found["check_gb"] = 1 / checked
-    keys = [KeySpec("id", "string")]
-    blocks: list[tuple[Bytes, Any]] = []
-
-    def digests() -> None:
-        blocks.clear()
-        with closing(digest_stream(source, keys, threads=1)) as stream:
-            blocks.extend((block.copy(), ids.copy()) for block, ids in stream)
-
-    found |= _best("digest", rows, digests)
-    spilled = place / "spilled"
-    spilled.mkdir()
-    with _timed(found, "spill", rows), BinWriter(spilled, 4, threads=1) as writer:
-        for block, ids in blocks:
-            writer.add(block, ids)
-        files = writer.finish()
-    inner = max(rows // 4 // 50_000, 1)
-
-    def load() -> None:
-        for file in files:
-            partition.group(read_bin(file), inner, threads=1)
-
-    found |= _best("load", rows, load, times=2)
-    half = np.sort(random.permutation(rows)[: rows // 2]).astype(np.int32)
-    none = half[:1]
-
-    def write(name: str, wanted: npt.NDArray[np.int32]) -> float:
-        plan = JoinPlan(wanted, len(wanted))
-        return _best(
-            name, 1, lambda: write_output(source, plan, place / "output.parquet", overwrite=True), times=2
-        )[name]
-
-    found["scan"] = write("scan", none) / rows
-    for name, wanted in (("output", half), ("output_aligned", random.permutation(half))):
-        found[name] = max(write(name, wanted) / len(half) - found["scan"] * rows / len(half), 1.0)
-    return found
 
 
 def _line(place: Path, n_bytes: int) -> float:
@@ -207,43 +113,43 @@ def _line(place: Path, n_bytes: int) -> float:
 def _curve(n: int) -> dict[str, float]:
     options = PsiOptions(role="receiver", keys=(KeySpec("id"),), threads=1)
     scalar = curve25519.random_scalar()
-    digests = _random(n, 16)
+    digests = random_bytes(n, 16)
     points = ecdh.hash_to_points(digests, options)
-    found = _best("ecdh_peer", n, lambda: curve25519.scalar_mult(scalar, points, threads=1))
-    mapped = _best("map", n, lambda: ecdh.hash_to_points(digests, options))["map"]
+    found = best("ecdh_peer", n, lambda: curve25519.scalar_mult(scalar, points, threads=1))
+    mapped = best("map", n, lambda: ecdh.hash_to_points(digests, options))["map"]
     many = 128 * n
     tags = [TagSet(many, 12), TagSet(many, 12)]
     for one in tags:
-        one.append(_random(many, 12))
-    matched = _best("ecdh_match", 2 * many, lambda: match(*tags), times=1)
+        one.append(random_bytes(many, 12))
+    matched = best("ecdh_match", 2 * many, lambda: match(*tags), times=1)
     return found | matched | {"ecdh_own": found["ecdh_peer"] + mapped}
 
 
 def _tables(layout: Layout, n_bins: int) -> dict[str, float]:
     """What is done with keys, tables and tags, in `n_bins` inner bins that are as full as they are on average."""
     n = n_bins * layout.n_receiver // layout.inner
-    keys, _, starts = partition.by_bin(_random(n, 16), n_bins, threads=1)
+    keys, _, starts = partition.by_bin(random_bytes(n, 16), n_bins, threads=1)
     found: dict[str, float] = {}
     for field in (128, 64):
         largest = max(int(np.diff(starts).max()), layout.receiver_bound)
         found |= _table(keys, starts, okvs.parameters(largest, n_bins, field=field))
-    decoded = _random(n, 16)
-    found |= _best("tag", n, lambda: np.ascontiguousarray(aes.mmo(decoded, threads=1)[:, : layout.tag_bytes]))
-    found |= _best("blake3", n, lambda: _hash(keys, decoded))
-    tags = _random(n, layout.tag_bytes)
+    decoded = random_bytes(n, 16)
+    found |= best("tag", n, lambda: np.ascontiguousarray(aes.mmo(decoded, threads=1)[:, : layout.tag_bytes]))
+    found |= best("blake3", n, lambda: _hash(keys, decoded))
+    tags = random_bytes(n, layout.tag_bytes)
     in_order, _ = partition.sort_tags(tags, starts, threads=1)
-    found |= _best("sort", n, lambda: partition.sort_tags(tags, starts, threads=1))
-    return found | _best("match", n, lambda: partition.match(tags, starts, in_order, starts, threads=1))
+    found |= best("sort", n, lambda: partition.sort_tags(tags, starts, threads=1))
+    return found | best("match", n, lambda: partition.match(tags, starts, in_order, starts, threads=1))
 
 
 def _table(keys: Bytes, starts: npt.NDArray[np.uint64], table: okvs.Parameters) -> dict[str, float]:
     n, n_bins, width = len(keys), len(starts) - 1, table.value_bytes
     suffix = "_64" if table.field == 64 else ""
     seed = secrets.token_bytes(16)
-    fill = _random(n_bins, table.columns, width)
-    pairs = _random(n_bins, table.columns, 16)
+    fill = random_bytes(n_bins, table.columns, width)
+    pairs = random_bytes(n_bins, table.columns, 16)
     out, decoded = np.empty_like(fill), np.empty((n, 16), np.uint8)
-    delta = _random(16)
+    delta = random_bytes(16)
     multiply = bitmatrix.gf64_multiply if table.field == 64 else bitmatrix.gf128_multiply
 
     def encode() -> None:
@@ -255,9 +161,9 @@ def _table(keys: Bytes, starts: npt.NDArray[np.uint64], table: okvs.Parameters) 
 
     flat = fill.reshape(-1, width)
     return (
-        _best(f"encode{suffix}", n, encode)
-        | _best(f"decode{suffix}", n, decode)
-        | _best(f"multiply{suffix}", len(flat), lambda: multiply(flat, delta, threads=1))
+        best(f"encode{suffix}", n, encode)
+        | best(f"decode{suffix}", n, decode)
+        | best(f"multiply{suffix}", len(flat), lambda: multiply(flat, delta, threads=1))
     )
 
 
@@ -306,7 +212,7 @@ def _source(kind: Any, channel: Any, base: Any, layout: Layout, field: int) -> A
 
 def _exchange(rates: Rates, rows: int) -> dict[str, float]:
     """A whole exchange in this process: its CPU time over that of its kernels, and how long it takes to get going."""
-    digests = _random(rows + rows // 2, 16)
+    digests = random_bytes(rows + rows // 2, 16)
     found: dict[str, float] = {}
     for name, n in (("start", 1000), ("glue", rows)):
         layout = Layout(n, n)

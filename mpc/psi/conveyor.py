@@ -83,8 +83,9 @@ class Crew:
         self._conveyors.append(made)  # type: ignore[arg-type]
         return made
 
-    def start(self, name: str, work: Callable[[], None]) -> None:
-        """Runs `work` in a thread of its own."""
+    def start(self, name: str, work: Callable[[], None], *, awaited: bool = True) -> None:
+        """Runs `work` in a thread of its own. awaited: `join` waits for it; not for one that an error of the others
+        does not wake."""
 
         def run() -> None:
             try:
@@ -93,7 +94,8 @@ class Crew:
                 self.fail(error)
 
         thread = threading.Thread(target=run, name=f"crypsis {name}", daemon=True)
-        self._threads.append(thread)
+        if awaited:
+            self._threads.append(thread)
         thread.start()
 
     def fail(self, error: BaseException) -> None:

@@ -26,11 +26,11 @@ POSITION_BYTES: Final = 4
 COUNT_BYTES: Final = 4
 
 # Of `recommend`: picoseconds a key on one core, beyond what both protocols do (reading, writing).
-_VOLE_RECEIVER_PS: Final = (300_000, 70_000)  # at the receiver, a key of (receiver, sender)
-_VOLE_SENDER_PS: Final = (80_000, 90_000)  # at the sender
-_ECDH_OWN_PS: Final = 8_700_000  # a key of one's own: to the curve, multiplied, matched
-_ECDH_PEER_PS: Final = 7_800_000
-_VOLE_SET_UP_PS: Final = 200_000_000_000  # base OTs, trees
+_VOLE_RECEIVER_PS: Final = (240_000, 50_000)  # at the receiver, a key of (receiver, sender)
+_VOLE_SENDER_PS: Final = (80_000, 80_000)  # at the sender
+_ECDH_OWN_PS: Final = 8_000_000  # a key of one's own: to the curve, multiplied, matched
+_ECDH_PEER_PS: Final = 7_100_000
+_VOLE_SET_UP_PS: Final = 150_000_000_000  # base OTs, trees
 _CORES: Final = 4  # of a party
 _BANDWIDTH: Final = 1_000_000_000  # bits a second, where nothing is said
 

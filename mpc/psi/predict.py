@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from crypsis.errors import ConfigError
 from crypsis.mpc.ot import silent_vole
-from crypsis.mpc.psi.layout import INNER_KEYS, MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
+from crypsis.mpc.psi.layout import MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
 from crypsis.mpc.psi.matching import tag_bytes
 from crypsis.mpc.psi.options import Protocol
 from crypsis.mpc.psi.plan import ecdh_bytes, recommend, vole_bytes
@@ -21,8 +21,11 @@ WIRE = 1.01
 WINDOW_BYTES = 16 << 20
 """Of a stream: so much is on the way at most, however long the line."""
 
+CALIBRATED_COLUMNS = 4
+"""Of the rows whose reading and writing `crypsis.mpc.psi.calibrate` times; more take in proportion."""
+
 # The share of a stage's CPU time that one core does alone, whatever the others do: an average over its pieces.
-_ALONE = {"check": 1.0, "read": 0.35, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
+_ALONE = {"check": 1.0, "read": 0.6, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
 _PROCESS_BYTES = 200 << 20  # Python, Arrow, gRPC and their threads
 _ROW_MEMORY = 100  # bytes a row of a bin takes in all its steps
 
@@ -32,7 +35,8 @@ class Job:
     """A job to predict. Rows are those with keys; `matched`: the share of the smaller party's rows that match.
 
     bandwidth: bits a second each way. latency: seconds of a round trip. cores: of each party, or, with `together`, of
-    the one machine that both run on. row_bytes: of a row of the input files.
+    the one machine that both run on. row_bytes: of a row of the input files. columns:
+    that are written to the output.
     """
 
     n_receiver: int
@@ -51,6 +55,7 @@ class Job:
     bin_rows: int = OUTER_ROWS
     workers: int = 1
     row_bytes: float = 32.0
+    columns: int = CALIBRATED_COLUMNS
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -62,6 +67,7 @@ class Job:
             ("latency", 0, 60),
             ("workers", 1, 64),
             ("row_bytes", 1, 1 << 20),
+            ("columns", 1, 10_000),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -149,7 +155,7 @@ def predict(job: Job, rates: Rates) -> Estimate:
 def _vole(job: Job, rates: Rates, why: str) -> Estimate:
     n_r, n_s = job.n_receiver, job.n_sender
     n_outer = outer_bins(max(n_r, n_s), job.bin_rows)
-    layout = Layout(n_r, n_s, n_outer, job.security, job.setting, INNER_KEYS)
+    layout = Layout(n_r, n_s, n_outer, job.security, job.setting)
     sends = vole_bytes(
         layout,
         broadcast=job.broadcast,
@@ -249,9 +255,11 @@ def _check(job: Job, rates: Rates) -> Stage:
 
 
 def _output(job: Job, rates: Rates) -> Stage:
-    each = rates.output_aligned if job.aligned else rates.output
+    width = max(job.columns, 1.5) / CALIBRATED_COLUMNS  # a lone column has its overhead too
+    each = width * (rates.output_aligned if job.aligned else rates.output)
+    scan = width * rates.scan
     writes = [job.n_matched * each, job.n_matched * each if job.broadcast else 0.0]
-    reads = [job.n_receiver * rates.scan, job.n_sender * rates.scan if job.broadcast else 0.0]
+    reads = [job.n_receiver * scan, job.n_sender * scan if job.broadcast else 0.0]
     needs = _cores(job, "output", writes[0] + reads[0], writes[1] + reads[1])
     parties = 2 if job.together and job.broadcast else 1
     needs["disk"] = parties * job.n_matched * job.row_bytes / rates.disk_write_mb / 1e6

@@ -20,64 +20,65 @@ _MAX_BYTES: Final = 1 << 16
 @dataclass(frozen=True, kw_only=True)
 class Rates:
     """Nanoseconds on one core, unless another unit is named. The defaults are those of the reference machine:
-    a Xeon with AVX-512, VAES and SHA-NI at about 2.2 GHz, Parquet with 18-character ids."""
+    a Xeon with AVX-512, VAES and SHA-NI at about 2.2 GHz. Files are Parquet with 18-character ids and three other
+    columns."""
 
-    digest: float = 128.0
+    digest: float = 170.0
     """A row: read from Parquet, hashed to its digest."""
-    spill: float = 42.0
+    spill: float = 40.0
     """A row: sent to its outer bin, written."""
-    load: float = 57.0
+    load: float = 56.0
     """A row: its bin read back, verified, grouped."""
-    vole_receiver: float = 104.0
+    vole_receiver: float = 72.0
     """A VOLE in GF(2^128) at the receiver."""
-    vole_sender: float = 55.0
+    vole_sender: float = 42.0
     """A VOLE in GF(2^128) at the sender."""
-    vole_receiver_64: float = 99.0
+    vole_receiver_64: float = 68.0
     """The same with u in GF(2^64)."""
-    vole_sender_64: float = 48.0
-    encode: float = 48.0
+    vole_sender_64: float = 36.0
+    encode: float = 38.0
     """A key of the receiver: its value, its share of a table over GF(2^128)."""
-    encode_64: float = 48.0
+    encode_64: float = 37.0
     """The same over GF(2^64)."""
-    decode: float = 13.0
+    decode: float = 9.5
     """A key of either party: decoded from a table of 16-byte elements."""
-    decode_64: float = 12.5
+    decode_64: float = 10.0
     """The same of pairs over GF(2^64)."""
-    tag: float = 14.0
+    tag: float = 12.5
     """A key: its tag from what was decoded, AES."""
-    blake3: float = 76.0
+    blake3: float = 62.0
     """The same with BLAKE3, for malicious security, value and tag together."""
-    multiply: float = 2.0
+    multiply: float = 1.8
     """A column of a table, or a value, times Delta at the sender."""
-    multiply_64: float = 1.8
+    multiply_64: float = 1.6
     """The same over GF(2^64)."""
-    sort: float = 30.0
+    sort: float = 22.0
     """A tag, sorted in its bin."""
-    match: float = 52.0
+    match: float = 25.0
     """A tag of the sender compared with those of the receiver."""
-    output: float = 265.0
+    output: float = 380.0
     """An output row of a few columns in the order of the input: gathered and written as Parquet."""
-    output_aligned: float = 485.0
+    output_aligned: float = 555.0
     """The same in another order."""
-    scan: float = 118.0
+    scan: float = 190.0
     """An input row that is read again for the output."""
-    ecdh_own: float = 8_500.0
+    ecdh_own: float = 7_800.0
     """An item of one's own in ECDH: hashed, mapped to the curve, multiplied."""
-    ecdh_peer: float = 7_600.0
+    ecdh_peer: float = 6_900.0
     """An item of the peer: multiplied."""
-    ecdh_match: float = 190.0
+    ecdh_match: float = 155.0
     """An item sorted and matched."""
-    tls_gb: float = 0.58
+    tls_gb: float = 0.65
     """GB/s that one core sends or receives through mutual TLS."""
-    check_gb: float = 0.85
+    check_gb: float = 0.9
     """GB/s that one core hashes of an input file before the job."""
-    disk_write_mb: float = 1_000.0
+    disk_write_mb: float = 1_200.0
     """MB/s to the disk."""
-    disk_read_mb: float = 1_000.0
+    disk_read_mb: float = 1_300.0
     """MB/s from it."""
-    glue: float = 1.25
-    """CPU time of a whole exchange over the sum of its kernels."""
-    start: float = 0.2
+    glue: float = 1.65
+    """CPU time of a whole exchange over the sum of its kernels, which are timed in memory that is warm."""
+    start: float = 0.12
     """Seconds before the first bin: base OTs, trees, processes."""
 
     def __post_init__(self) -> None:

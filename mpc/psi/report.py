@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -129,7 +128,7 @@ class RunReport:
             "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": peak_memory_bytes(),
             "versions": versions(),
             "cpu_features": backends.cpu_features(),
             "backends": [
@@ -166,6 +165,13 @@ def _is_report(path: str) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and "schema_version" in found and "public_configuration_sha256" in found
+
+
+def peak_memory_bytes() -> int:
+    """Most memory that this process has held. Not `ru_maxrss`, which begins with the size of the process it was copied
+    from."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:")), 0)
 
 
 def versions() -> dict[str, str]:

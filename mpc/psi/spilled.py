@@ -269,8 +269,9 @@ class SpilledJob:
             threads=self.options.threads,
         )
         done = finished
-        for bin in todo:
-            ledger.start(bin)
+        with ledger.transaction():
+            for bin in todo:
+                ledger.start(bin)
 
         reported: set[int] = set()
 

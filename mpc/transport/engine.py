@@ -175,8 +175,11 @@ class Engine:
                     self._time_left()
                 except CrypsisError:
                     return True
-            return self._finished or (
-                self._error is not None and (self._abort_reason is None or self._abort_sent)
+            said_farewell = self._bye_sent and self._bye_received  # though `close` may not have noticed yet
+            return (
+                self._finished
+                or said_farewell
+                or (self._error is not None and (self._abort_reason is None or self._abort_sent))
             )
 
     @property

@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -302,80 +301,3 @@ def test_the_same_work_directory_for_two_processes(scene: Scene) -> None:
         4,
         5,
     )  # the directory is locked, or the port is taken, or the output is there already
-
-
-def test_other_bins_at_the_peer(scene: Scene) -> None:
-    prepare(scene)
-    scene.config("telco", protocol="vole", bin_rows=4096, patience=3)
-    for party in scene.run():
-        assert "bin_rows" in party.error(2)
-
-
-def test_too_little_disk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare(scene)
-    from crypsis.errors import DataError
-    from crypsis.mpc.jobs.workdir import WorkDir
-    from crypsis.mpc.psi.config import load_config
-    from crypsis.mpc.psi.files import run_job
-
-    monkeypatch.setattr(WorkDir, "free_bytes", property(lambda self: 1 << 20))
-    telco = scene.start("telco")
-    with pytest.raises(DataError, match="are free there"):
-        run_job(load_config(str(scene.folder / "bank.json"), {}))
-    assert ended(telco).code in (5, 6)
-
-
-@pytest.mark.parametrize("join", ["inner", "left", "right", "full", "difference"])
-@pytest.mark.parametrize("align", [True, False])
-def test_joins_with_duplicates_and_nulls(scene: Scene, join: str, align: bool) -> None:
-    """The same rows as protocol ecdh gives, whose joins are tested against nested loops."""
-    generator = random.Random(5)
-    for party, low in (("bank", 0), ("telco", 400)):
-        ids = [f"c{generator.randrange(low, low + 1000)}" for _ in range(3000)] + [None] * 5 + ["c500"] * 300
-        generator.shuffle(ids)
-        table = pa.table({"id": ids, "row": pa.array(range(len(ids)), pa.int64())})
-        pq.write_table(table, scene.folder / f"{party}.parquet")
-    rows = {}
-    for protocol in ("ecdh", "vole"):
-        for party in PARTIES:
-            output = {"path": f"{party}.{protocol}.out.parquet", "indicator": "both"}
-            scene.config(party, protocol=protocol, bin_rows=BIN_ROWS, join=join, align=align, output=output)
-        succeeded(*scene.run())
-        tables = [pq.read_table(scene.folder / f"{p}.{protocol}.out.parquet") for p in PARTIES]
-        if align:
-            names = ["id", "row", "both", "peer_id", "peer_row", "peer_both"]
-            tables = [pa.table([*tables[0].columns, *tables[1].columns], names=names)]
-        rows[protocol] = [sorted(map(repr, table.to_pylist())) for table in tables]
-    assert rows["ecdh"] == rows["vole"]
-
-
-def test_auto_says_why(scene: Scene) -> None:
-    for party in PARTIES:
-        scene.config(party, protocol="auto")
-    bank, telco = scene.run()
-    succeeded(bank, telco)
-    reports = [
-        json.loads((scene.folder / f"{party}.out.parquet.report.json").read_text()) for party in PARTIES
-    ]
-    assert reports[0]["protocol"]["name"] == reports[1]["protocol"]["name"]
-    assert reports[0]["protocol"]["chosen"] == reports[1]["protocol"]["chosen"] != ""
-
-
-def test_auto_gives_way_to_the_peer(scene: Scene) -> None:
-    scene.config("bank", protocol="auto")
-    scene.config("telco", protocol="vole")
-    bank, telco = scene.run()
-    succeeded(bank, telco)
-    assert "telco names it" in bank.stdout
-
-
-def test_one_way(scene: Scene) -> None:
-    """Without broadcast the sender writes nothing and keeps its work directory beside its report."""
-    prepare(scene, broadcast=False)
-    scene.config(
-        "telco", protocol="vole", bin_rows=BIN_ROWS, broadcast=False, output=None, report="telco.report.json"
-    )
-    succeeded(*scene.run())
-    table = pq.read_table(scene.folder / "bank.out.parquet")
-    assert table["bank_number"].to_pylist() == list(range(19_999, 9_999, -1))  # file order
-    assert not list(scene.folder.glob("*.work"))

@@ -68,7 +68,11 @@ def main(folder: str, party: str, address: str, ending: str) -> None:
     hub.close()
     ledger.check(BINS)
     ray.shutdown()
-    print(json.dumps({"done": sorted(ledger.done.items()), "pids": sorted(ledger.pids), "left": left}))
+    print(
+        json.dumps(
+            {"done": sorted(ledger.done.items()), "pids": sorted(ledger.pids), "ended": ended, "left": left}
+        )
+    )
 
 
 if __name__ == "__main__":

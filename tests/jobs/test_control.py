@@ -77,6 +77,7 @@ LEADER_SAYS: list[tuple[list[list[Any]], str]] = [
     ([["assign", 1, 0]], "'assign' of worker pair 1, which never was"),
     ([["open", 1], ["assign", 1, 99]], "bin 99, which is not to be done"),
     ([["open", 1], ["assign", 1, 0], ["assign", 1, 0]], "bin 0, which is not to be done"),
+    ([["open", 1], ["last", 1], ["assign", 1, 0]], "bin 0, which is not to be done"),
     ([["complete", 0]], "completed bin 0, which was not done here"),
     (
         [said for k in range(1, 5) for said in (["open", k], ["assign", k, 0], ["lost", k, "x"])],

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -14,12 +17,14 @@ from typing import Any
 import pytest
 
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError, ProtocolAbort
+from crypsis.mpc.jobs import drivers
 from crypsis.mpc.jobs.executors import Executor, InlineExecutor, ProcessExecutor
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.task import WorkerLost
 from crypsis.mpc.transport import ChannelOptions, Hub, memory_hubs, open_hub
 from crypsis.mpc.transport.certs import make_development_certificates
 from transport.conftest import spawn
+from transport.proxy import DroppingProxy
 
 from . import toy
 from .toy import Ledger
@@ -81,6 +86,54 @@ class Run:
             self.ledgers[party].check(self.bins)
 
 
+def test_cut_connections_lose_no_worker() -> None:
+    alice = open_hub(party="alice", peer="bob", listen="127.0.0.1:0", insecure=True, options=OPTIONS)
+    assert alice.port is not None
+    with DroppingProxy(alice.port) as proxy:
+        address = f"127.0.0.1:{proxy.port}"
+        bob = open_hub(party="bob", peer="alice", connect=address, insecure=True, options=OPTIONS)
+        run = Run((alice, bob), list(range(10)), alice={"spec": {"pause": 0.1}})
+        for n_done in (2, 5, 8):
+            while len(run.ledgers["alice"].completed) < n_done and not run.futures["alice"].done():
+                time.sleep(0.01)
+            proxy.cut()
+        run.check()
+        assert bob.stats.reconnects >= 2
+        for ledger in run.ledgers.values():
+            assert set(ledger.done.values()) == {1}
+        for job in [spawn(hub.close) for hub in (alice, bob)]:
+            job.result(20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_storm_of_kills(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Workers of either party die at random moments; more often than a job would take from one bin."""
+    monkeypatch.setattr(drivers, "MAX_FAILURES", 30)
+    chance = random.Random(seed)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    class Noted(ProcessExecutor):
+        def _start(self, end: socket.socket) -> subprocess.Popen[bytes]:
+            processes.append(super()._start(end))
+            return processes[-1]
+
+    run = Run(
+        memory_hubs(options=OPTIONS),
+        list(range(30)),
+        executor=Noted,
+        n_workers=3,
+        alice={"spec": {"pause": 0.05}},
+    )
+    for _ in range(12):
+        time.sleep(chance.uniform(0.1, 0.8))
+        alive = [process for process in processes if process.poll() is None]
+        if alive:
+            chance.choice(alive).kill()
+    run.check()
+    assert all(process.poll() is not None for process in processes)
+
+
 @executors
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_every_bin_is_done_once(
@@ -126,6 +179,14 @@ def test_the_smaller_number_of_workers_holds(hubs: tuple[Hub, Hub]) -> None:
     )
     run.check()
     assert 1 <= len(run.ledgers["alice"].pids) <= 2
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 3, 9])
+def test_a_worker_may_look_ahead(hubs: tuple[Hub, Hub], n_bins: int) -> None:
+    look: dict[str, Any] = {"work": toy.look_ahead}
+    Run(hubs, list(range(n_bins)), n_workers=1, alice=look, bob=look).check()
+    look["ahead"] = 5
+    Run(hubs, list(range(n_bins)), n_workers=2, alice=look, bob=look).check()
 
 
 def test_over_mutual_tls(tmp_path: Path) -> None:
@@ -284,6 +345,7 @@ def test_parties_that_disagree(
         ({"todo": [-1]}, "no bin number"),
         ({"todo": [True]}, "no bin number"),
         ({"n_workers": 0}, "n_workers is 0"),
+        ({"ahead": 0}, "ahead is 0"),
         ({"n_workers": 10_000}, "n_workers is 10000"),
         ({"spec": {"a": b"bytes"}}, "spec cannot go to a worker as JSON"),
         ({"spec": {1: 2}}, "does not come back the same"),

@@ -249,7 +249,7 @@ def test_what_is_no_message_closes_the_link(packet: bytes) -> None:
 
 
 def test_the_worker_and_the_driver_prove_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "HANDSHAKE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(link_module, "ADMIT_TIMEOUT_S", 0.5)
     key = os.urandom(32)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -96,6 +96,20 @@ def wrong_report(
         done(number + 1000, {})
 
 
+def look_ahead(
+    channel: Channel, spec: dict[str, Any], bins: Iterator[int], done: Callable[[int, dict[str, Any]], None]
+) -> None:
+    """Asks for the next bin before it has done the last one, in one thread."""
+    current = next(bins, None)
+    while current is not None:
+        following = next(bins, None)
+        channel.send(0, str(current).encode())
+        if bytes(channel.recv(0)) != str(current).encode():
+            raise ProtocolAbort("the parties do different bins")
+        done(current, {"pid": os.getpid()})
+        current = following
+
+
 class Ledger:
     """What a driver's callbacks told."""
 

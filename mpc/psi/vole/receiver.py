@@ -145,7 +145,7 @@ class Receiver(Session):
         )
         np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
         for part in table:
-            self.channel.send(TABLE, part.data)
+            self.send(TABLE, part)
         decoded = okvs.decode(
             keys,
             step.starts,
@@ -200,5 +200,5 @@ class Receiver(Session):
             bits = np.zeros(len(messages) * bound, np.uint8)
             bits[places] = 1
             for part in bits.reshape(len(messages), bound):
-                self.channel.send(RESULT, np.packbits(part, bitorder="little").data)
+                self.send(RESULT, np.packbits(part, bitorder="little"))
         return index

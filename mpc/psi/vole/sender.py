@@ -182,7 +182,10 @@ class Sender(Session):
         )
         for i in range(len(step)):
             part = in_order[i * bound : (i + 1) * bound]
-            self.channel.send(TAGS, openings[i] + part.tobytes() if openings else part.data)
+            if openings:
+                self.channel.send(TAGS, openings[i] + part.tobytes())
+            else:
+                self.send(TAGS, part)
         return order
 
     def _result(self, sent: _Sent) -> Index:

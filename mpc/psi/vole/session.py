@@ -133,14 +133,18 @@ class Session(abc.ABC):
         """A key of this session, 16 bytes that both parties know."""
         return hashlib.sha256(VERSION + b" key " + self.session + purpose).digest()[:BLOCK_BYTES]
 
-    def run(self, bins: Bins, progress: Progress | None = None) -> Matches:
+    def crew(self) -> Crew:
+        """For `run`, and for what makes its bins in threads: an error of one ends all."""
+        return Crew(self._tell)
+
+    def run(self, bins: Bins, progress: Progress | None = None, crew: Crew | None = None) -> Matches:
         """(outer bin, own keys that matched) for each of `bins`, in order: indices into its keys, in an order that both
         parties share; None for a sender without broadcast.
 
         Raises DataError for an inner bin above its bound before anything of its outer bin is sent, ProtocolAbort,
         ChannelError. After an error the channel has been ended.
         """
-        crew = Crew(self._tell)
+        crew = crew or self.crew()
         try:
             yield from self._matches(crew, bins, progress or (lambda phase, done, total: None))
         except BaseException as error:
@@ -226,6 +230,10 @@ class Session(abc.ABC):
         """Adds uint8[n, field / 8] times Delta to uint8[n, 16], in place."""
         multiply = bitmatrix.gf64_multiply if self.layout.field == 64 else bitmatrix.gf128_multiply
         multiply(elements, delta, add=sums, out=sums, threads=self.threads)
+
+    def send(self, stream: int, rows: Bytes) -> None:
+        """Sends an array's bytes; an empty one too, of which there is no view."""
+        self.channel.send(stream, rows.data if rows.size else b"")
 
     def message(self, stream: int, what: str, size: int) -> Bytes:
         """The next message of a stream. Raises ProtocolAbort unless it has `size` bytes."""

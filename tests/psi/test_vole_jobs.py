@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs between files by VOLE-PSI, both parties in this process over mutual TLS: joins, reports, choice of protocol."""
+
+from __future__ import annotations
+
+import json
+import random
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cli.parties import Scene
+from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.jobs.workdir import WorkDir
+from crypsis.mpc.psi.config import load_config
+from crypsis.mpc.psi.files import run_job
+
+from .pair import spawn
+
+PARTIES = ("bank", "telco")
+BIN_ROWS = 1024
+WAIT_S = 60
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """Ids 0..2999 at the bank, 2000..4999 at the telco; bins of about 1,024 rows."""
+    made = Scene(tmp_path)
+    made.table("bank", 0, 3000)
+    made.table("telco", 2000, 3000)
+    for party in PARTIES:
+        made.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=20)
+    return made
+
+
+def run(scene: Scene) -> tuple[Future[Any], Future[Any]]:
+    """Both parties to their ends: their reports, or errors."""
+    futures = [
+        spawn(lambda party=party: run_job(load_config(str(scene.folder / f"{party}.json"), {})))
+        for party in PARTIES
+    ]
+    for future in futures:
+        future.exception(WAIT_S)
+    return futures[0], futures[1]
+
+
+def reports(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both wrote; fails for a job that did not succeed."""
+    bank, telco = (future.result() for future in run(scene))
+    return bank.as_dict(), telco.as_dict()
+
+
+def refused(scene: Scene, kind: type[Exception], word: str) -> None:
+    """Both parties end with that error."""
+    for future in run(scene):
+        with pytest.raises(kind, match=word):
+            future.result()
+
+
+def test_other_bins_at_the_peer(scene: Scene) -> None:
+    scene.config("telco", protocol="vole", bin_rows=4096, patience=3)
+    refused(scene, ConfigError, "bin_rows")
+
+
+def test_other_security_at_the_peer(scene: Scene) -> None:
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=3)
+    refused(scene, ConfigError, "security")
+
+
+def test_too_little_disk(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WorkDir, "free_bytes", property(lambda self: 1 << 20))
+    bank, telco = run(scene)
+    errors = [future.exception() for future in (bank, telco)]
+    assert any(isinstance(error, DataError) and "are free there" in str(error) for error in errors)
+    assert all(error is not None for error in errors)
+    assert not (scene.folder / "bank.out.parquet").exists()
+
+
+@pytest.mark.parametrize("join", ["inner", "left", "right", "full", "difference"])
+@pytest.mark.parametrize("align", [True, False])
+def test_joins_with_duplicates_and_nulls(scene: Scene, join: str, align: bool) -> None:
+    """The same rows as protocol ecdh gives, whose joins are tested against nested loops."""
+    generator = random.Random(5)
+    for party, low in (("bank", 0), ("telco", 400)):
+        ids = [f"c{generator.randrange(low, low + 1000)}" for _ in range(2000)] + [None] * 5 + ["c500"] * 300
+        generator.shuffle(ids)
+        table = pa.table({"id": ids, "row": pa.array(range(len(ids)), pa.int64())})
+        pq.write_table(table, scene.folder / f"{party}.parquet")
+    rows = {}
+    for protocol in ("ecdh", "vole"):
+        for party in PARTIES:
+            output = {"path": f"{party}.{protocol}.out.parquet", "indicator": "both"}
+            scene.config(party, protocol=protocol, bin_rows=BIN_ROWS, join=join, align=align, output=output)
+        reports(scene)
+        tables = [pq.read_table(scene.folder / f"{p}.{protocol}.out.parquet") for p in PARTIES]
+        if align:
+            names = ["id", "row", "both", "peer_id", "peer_row", "peer_both"]
+            tables = [pa.table([*tables[0].columns, *tables[1].columns], names=names)]
+        rows[protocol] = [sorted(map(repr, table.to_pylist())) for table in tables]
+    assert rows["ecdh"] == rows["vole"]
+
+
+def test_auto_says_why(scene: Scene) -> None:
+    for party in PARTIES:
+        scene.config(party, protocol="auto")
+    bank, telco = reports(scene)
+    assert bank["protocol"]["name"] == telco["protocol"]["name"]
+    assert bank["protocol"]["chosen"] == telco["protocol"]["chosen"] != ""
+
+
+def test_auto_gives_way_to_the_peer(scene: Scene) -> None:
+    scene.config("bank", protocol="auto", bin_rows=BIN_ROWS)
+    bank, telco = reports(scene)
+    assert bank["protocol"]["name"] == telco["protocol"]["name"] == "vole"
+    assert "telco names it" in bank["protocol"]["chosen"]
+
+
+def test_auto_is_vole_for_malicious_parties(scene: Scene) -> None:
+    for party in PARTIES:
+        scene.config(party, protocol="auto", security="malicious")
+    bank, _ = reports(scene)
+    assert bank["protocol"]["name"] == "vole"
+    assert "malicious" in bank["protocol"]["assumes"]
+
+
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+def test_one_way(scene: Scene, security: str) -> None:
+    """Without broadcast the sender writes nothing and keeps its work directory beside its report."""
+    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "security": security, "broadcast": False}
+    scene.config("bank", **options)
+    scene.config("telco", **options, output=None, report="telco.report.json")
+    bank, telco = reports(scene)
+    table = pq.read_table(scene.folder / "bank.out.parquet")
+    assert table["bank_number"].to_pylist() == list(range(2999, 1999, -1))  # file order
+    assert not list(scene.folder.glob("*.work"))
+    assert bank["counts"]["matched_keys"] == 1000
+    assert telco["counts"]["matched_keys"] is None
+
+
+def test_the_counted_bytes_are_those_of_the_layout(scene: Scene) -> None:
+    """Everything but the drivers' control messages and the counts of alignment."""
+    from crypsis.mpc.psi.layout import Layout
+
+    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "broadcast": False}
+    scene.config("bank", **options)
+    scene.config("telco", **options, output=None)
+    bank, telco = reports(scene)
+    layout = Layout(3000, 3000, n_outer=bank["bins"]["outer"])
+    of_sender, of_receiver = layout.vole_bytes(layout.n_outer)
+    for report, exact in (
+        (bank, of_receiver + layout.n_outer * layout.receiver_bytes(broadcast=False)),
+        (telco, of_sender + layout.n_outer * layout.sender_bytes()),
+    ):
+        control = report["traffic"]["payload_bytes_sent"] - exact
+        assert 0 < control < 3000 + 200 * layout.n_outer
+
+
+@pytest.mark.parametrize("party", PARTIES)
+def test_an_empty_table(scene: Scene, party: str) -> None:
+    path = scene.folder / f"{party}.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    bank, telco = reports(scene)
+    assert bank["counts"]["output_rows"] == telco["counts"]["output_rows"] == 0
+    assert len(pq.read_table(scene.folder / "bank.out.parquet")) == 0
+
+
+def test_csv_whose_rows_are_guessed(scene: Scene) -> None:
+    for party, first in (("bank", 0), ("telco", 1500)):
+        scene.table(party, first, 3000, "csv")
+        scene.config(party, "csv", protocol="vole", bin_rows=BIN_ROWS)
+    bank, _ = reports(scene)
+    assert bank["counts"]["matched_keys"] == 1500
+    assert bank["bins"]["outer"] >= 3
+
+
+def test_nothing_of_the_keys_lies_in_the_report(scene: Scene) -> None:
+    bank, _ = reports(scene)
+    assert "customer-" not in json.dumps(bank)
