@@ -61,7 +61,8 @@ inline std::uint64_t low_of(Entry e) {
 
 // A record digest[0:12] || row as le64(digest[0:8]), le32(digest[8:12]), row.
 inline Entry record_entry(const std::uint8_t* record) {
-  return entry(load64(record), std::rotl(load64(record + 8), 32));
+  const std::uint64_t rest = load64(record + 8);
+  return entry(load64(record), rest << 32 | rest >> 32);
 }
 
 inline void store_key(std::uint8_t* at, Entry e) {

@@ -115,7 +115,7 @@ def gather_plan(
             tempfile.TemporaryFile(dir=directory, buffering=0) as row_file,
         ):
             pairs = _Pieces(pair_file, [[] for _ in range(-(-plan.n_source_rows // shares.range_rows))])
-            _distribute_pairs(plan, pairs, shares, number)
+            _distribute_pairs(plan, pairs, shares, number, advance)
             windows = _Pieces(row_file, [[] for _ in range(-(-n // shares.window_rows))])
             _distribute_rows(source, plan, names, pairs, windows, shares, number, advance)
             pairs.file.close()
@@ -129,13 +129,16 @@ def gather_plan(
         raise no_space(directory, error, f"about {needed >> 20} MiB of temporary files are needed") from error
 
 
-def _distribute_pairs(plan: FilePlan, pairs: _Pieces, shares: Shares, number: np.dtype[Any]) -> None:
+def _distribute_pairs(
+    plan: FilePlan, pairs: _Pieces, shares: Shares, number: np.dtype[Any], advance: Advance
+) -> None:
     """Pass 1. A piece is n rows, then n output rows, as one array of 2 n numbers."""
     held: list[tuple[int, npt.NDArray[Any]]] = []
     n_held = 0
     for position, rows in plan.chunks():
         held.append((position, rows))
         n_held += len(rows)
+        advance(0)
         if n_held >= shares.pairs_in_hand:
             _write_pairs(held, pairs, shares.range_rows, number)
             held, n_held = [], 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +36,10 @@ from crypsis.mpc.data.sources import Source
 
 MEMORY_LIMIT: Final = 256 << 20
 _ORDER_BYTES: Final = 32  # an output row while an order in memory is sorted
+
+
+class _StoppedError(Exception):
+    """Ends the thread that gathers rows for a writer that has failed; nobody sees it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,13 @@ def write_output(
         raise ValueError(f"memory_limit must be at least {MIN_LIMIT} bytes, got {memory_limit}")
     directory = os.path.dirname(os.path.abspath(target))
 
+    stopped = threading.Event()
+
     def advance(done: int) -> None:
+        if (
+            stopped.is_set()
+        ):  # the rows are wanted no more; without this, an interrupt would wait for the whole source
+            raise _StoppedError
         if progress is not None:
             progress("write output", done, source.n_rows or 0)
 
@@ -122,7 +133,11 @@ def write_output(
     with OutputFile(target, overwrite=overwrite) as file:
         # Rows are gathered in a thread, while those before them are written.
         with contextlib.closing(run_ahead(batches, depth=1)) as ahead:
-            written = write_batches(file, ahead, schema, chosen, null_rep=null_rep, n_rows=len(rows))
+            try:
+                written = write_batches(file, ahead, schema, chosen, null_rep=null_rep, n_rows=len(rows))
+            except BaseException:
+                stopped.set()
+                raise
         try:
             file.sync()
             if before_commit is not None:

@@ -193,19 +193,25 @@ class _ParquetWriter:
     def __init__(self, file: OutputFile, schema: pa.Schema) -> None:
         self._sink = pa.PythonFile(file, mode="w")
         self._schema = schema
+        self._begun = False
         self._writer: Any = None
 
     def write_table(self, table: pa.Table) -> None:
         """Appends `table` as one row group."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=_repetitive(table))
+        if not self._begun:
+            self._begin(_repetitive(table))
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def close(self) -> None:
         """Writes the footer; a file without rows has one too."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._sink, self._schema)
-        self._writer.close()
+        if not self._begun:
+            self._begin(True)
+        if self._writer is not None:  # None where the beginning failed
+            self._writer.close()
+
+    def _begin(self, use_dictionary: list[str] | bool) -> None:
+        self._begun = True
+        self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=use_dictionary)
 
 
 def _repetitive(table: pa.Table) -> list[str] | bool:

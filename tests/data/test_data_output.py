@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import os
 import stat
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from crypsis.mpc.data import (
     write_output,
 )
 from crypsis.mpc.data import sinks as sinks_module
+from crypsis.mpc.data.sinks import OutputFile
 
 N = 5000
 TABLE = pa.table(
@@ -239,3 +241,29 @@ def test_no_rows_are_a_whole_file(tmp_path):
     for suffix in ("parquet", "arrow"):
         write_output(TableSource(TABLE), np.empty(0, np.int64), tmp_path / f"o.{suffix}")
         assert open_source(tmp_path / f"o.{suffix}").schema == TABLE.schema
+
+
+@pytest.mark.parametrize("columns", [["n"], ["n", "t"]])
+def test_a_writer_that_fails_does_not_wait_for_the_source(tmp_path, monkeypatch, columns):
+    read = []
+
+    class Endless(TableSource):
+        def batches(self, columns=None):
+            for i in range(10**9):
+                read.append(i)
+                yield pa.record_batch({name: pa.array([i] * 9) for name in columns})
+
+    source = Endless(pa.table({"n": [1], "t": [1]}))
+    source.n_rows = 9 * 10**9
+    monkeypatch.setattr(sinks_module, "GROUP_ROWS", 100)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(OutputFile, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_output(source, np.arange(10**6), tmp_path / "o.parquet", columns=columns)
+    n_read = len(read)
+    assert n_read < 10**5
+    assert os.listdir(tmp_path) == []
+    assert not any(thread.name == "crypsis-ahead" for thread in threading.enumerate())
