@@ -161,7 +161,7 @@ def _identity(this: _Run) -> Identity:
     paths = this.record.paths
     path = paths[0] if paths else this.source.title
     if len(paths) > 1:  # the digest covers all of them, in their order
-        path += f" and {len(paths) - 1} more files"
+        path += f" (and {len(paths) - 1} more)"
     files = InputFile(path=path, n_bytes=this.record.n_bytes, sha256=this.record.sha256)
     return Identity(public=public, own=own, input=(files,))
 

@@ -169,6 +169,20 @@ def test_a_ray_worker_is_killed(scene: Scene, victim: str) -> None:
     check_output(scene, 80_000)
 
 
+def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
+    """Refused before anything is spilled; more memory mends it."""
+    prepare(scene, 100_000, workers=3, memory="64MiB", bin_rows=1 << 17)
+    parties = scene.run()
+    told = [party.error(2) for party in parties if party.code == 2]
+    assert told
+    assert all("memory is 64.00 MiB: 3 workers with bins of up to 100000 rows need 73.24 MiB" in line for line in told)
+    assert all(party.code in (2, 6) for party in parties)
+    prepare(scene, 100_000, workers=3, memory="128MiB", bin_rows=1 << 17)
+    for party in scene.run():
+        assert party.code == 0, party
+    check_output(scene, 100_000)
+
+
 # ---- a bin of very many duplicates -------------------------------------------------------------------------
 
 HOT = 300_000
