@@ -175,7 +175,10 @@ def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
     parties = scene.run()
     told = [party.error(2) for party in parties if party.code == 2]
     assert told
-    assert all("memory is 64.00 MiB: 3 workers with bins of up to 100000 rows need 73.24 MiB" in line for line in told)
+    assert all(
+        "memory is 64.00 MiB: 3 workers with bins of up to 100000 rows need 73.24 MiB" in line
+        for line in told
+    )
     assert all(party.code in (2, 6) for party in parties)
     prepare(scene, 100_000, workers=3, memory="128MiB", bin_rows=1 << 17)
     for party in scene.run():
@@ -198,7 +201,9 @@ def skewed(scene: Scene, party: str, first: int, hot: int) -> pa.Table:
 
 def plain_join(own: pa.Table, peer: pa.Table) -> list[int]:
     known = set(peer["id"].to_pylist()) - {None}
-    return [row for key, row in zip(own["id"].to_pylist(), own["row"].to_pylist(), strict=True) if key in known]
+    return [
+        row for key, row in zip(own["id"].to_pylist(), own["row"].to_pylist(), strict=True) if key in known
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

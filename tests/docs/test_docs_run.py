@@ -150,7 +150,12 @@ def test_the_table_of_sizes_is_what_its_program_prints() -> None:
     page = ROOT / "docs" / "vole-psi.md"
     program = blocks(page, "python")[0].text
     done = subprocess.run(
-        [sys.executable, "-c", program], env=_environment(), capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     rows = re.findall(r"^\| 2\^\d+ \|.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(rows) == 14
