@@ -7,6 +7,7 @@ the key it was given. Messages between the two are in plain text: they stay insi
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import threading
@@ -19,8 +20,11 @@ from crypsis.mpc.jobs.relay import Relay
 from crypsis.mpc.jobs.task import Task, WorkerLost
 from crypsis.mpc.transport import Channel
 
+_log = logging.getLogger("crypsis.jobs")
+
 _POLL_S = 0.2
 _WATCH_S = 1.0
+_STARTS = 3
 _KEY_BYTES = 32
 
 
@@ -74,14 +78,7 @@ class RayExecutor(Executor):
         self._ray = _import_ray()
         self._own = not self._ray.is_initialized()
         if self._own:
-            try:
-                self._ray.init(address=address, include_dashboard=False, log_to_driver=True)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                text = " ".join(str(error).split())[:200]
-                raise ConfigError(
-                    f"the Ray cluster {address or 'on this machine'} cannot be joined ({text});"
-                    " start it, or correct the address"
-                ) from None
+            self._init(address)
         self._host = host or self._ray.util.get_node_ip_address()
         options: dict[str, Any] = {
             "num_cpus": num_cpus,
@@ -95,6 +92,23 @@ class RayExecutor(Executor):
             options["runtime_env"] = runtime_env
         self._actor_class = self._ray.remote(**options)(RayWorker)
         self._actors: dict[int, Any] = {}
+
+    def _init(self, address: str | None) -> None:
+        """Joins the cluster, or starts one: on a busy machine that may take longer than Ray waits, so three times."""
+        for attempt in range(1, _STARTS + 1):
+            try:
+                # "local": without it Ray would join what RAY_ADDRESS names, or a cluster that was started here before.
+                self._ray.init(address=address or "local", include_dashboard=False, log_to_driver=True)
+                return
+            except Exception as error:  # Ray raises bare Exceptions here, too
+                self._ray.shutdown()
+                text = " ".join(str(error).split())[:200]
+                if address is not None or attempt == _STARTS:
+                    raise ConfigError(
+                        f"the Ray cluster {address or 'on this machine'} cannot be joined ({text});"
+                        " start it, or correct the address"
+                    ) from None
+                _log.warning("a Ray cluster on this machine could not be started (%s); once more", text)
 
     @property
     def actors(self) -> dict[int, Any]:

@@ -158,9 +158,11 @@ def _identity(this: _Run) -> Identity:
     if config.output is not None:
         own["output"] = config.output.model_dump(mode="json", exclude={"overwrite"})
         own["output"]["path"] = os.path.abspath(config.output.path)
-    files = InputFile(
-        path="\n".join(this.record.paths), n_bytes=this.record.n_bytes, sha256=this.record.sha256
-    )
+    paths = this.record.paths
+    path = paths[0] if paths else this.source.title
+    if len(paths) > 1:  # the digest covers all of them, in their order
+        path += f" (and {len(paths) - 1} more)"
+    files = InputFile(path=path, n_bytes=this.record.n_bytes, sha256=this.record.sha256)
     return Identity(public=public, own=own, input=(files,))
 
 
@@ -209,6 +211,7 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
     with phases.phase("agree"):
         agree(channel, this.options, 0, {"bin_rows": config.bin_rows, "workers": config.workers})
         job.meet(channel, n_rows)
+        job.check_memory(n_rows, config.workers)
     with phases.phase("read and spill keys"):
         job.partition(this.source)
         job.agree_sizes(channel)

@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from crypsis import partition
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
@@ -37,7 +38,7 @@ from crypsis.mpc.jobs.executors import Executor
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
-from crypsis.mpc.jobs.workdir import WorkDir, verify_file
+from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
@@ -53,6 +54,7 @@ _JOB_BYTES = 16
 _NONCE_BYTES = 32
 DIGEST_BYTES = 12  # of a record
 _SPILLS = "spills"
+_RECORD_MEMORY = 256  # bytes of `memory` for a record of a bin, with the bin that is read ahead
 SPOOL = "input"
 """Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
 
@@ -246,6 +248,8 @@ class SpilledJob:
         """Runs the bins that are not finished at both parties."""
         ledger = self._ledger()
         todo = self._todo(hub.channel(0))
+        if todo:
+            self.check_memory(self.outcome.n_rows - self.outcome.n_null, n_workers)
         n_outer = ledger.fact("n_outer")
         finished = self.finished_before = n_outer - len(todo)
         if finished:
@@ -417,7 +421,18 @@ class SpilledJob:
     def chunk_records(self, n_workers: int) -> int:
         """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins
         at a time."""
-        return max(self.memory // (256 * n_workers), 1 << 16)
+        return max(self.memory // (_RECORD_MEMORY * n_workers), 1 << 16)
+
+    def check_memory(self, n_rows: int, n_workers: int) -> None:
+        """Raises ConfigError where a bin of n_rows rows without many duplicates is more than a worker may hold."""
+        n_outer = self._ledger().fact("n_outer")
+        largest = partition.bin_bound(min(n_rows, MAX_OWN_ROWS), n_outer)
+        if largest > self.chunk_records(n_workers):
+            raise ConfigError(
+                f"memory is {size_text(self.memory)}: {n_workers} workers with bins of up to {largest} rows need "
+                f"{size_text(_RECORD_MEMORY * n_workers * largest)}; raise `memory`, or agree on fewer `workers`, or (for "
+                "a new job) on a smaller `bin_rows`"
+            )
 
     def max_output_rows(self) -> int:
         """Of the whole job, and so of a bin."""

@@ -75,7 +75,7 @@ def test_commands_and_their_flags_exist(page: Path) -> None:
 def test_the_flags_named_in_the_guide_exist() -> None:
     command: Any = typer.main.get_command(app)
     known: set[str] = set()
-    for path in (("psi", "run"), ("demo", "psi"), ("certs",), ("backends",)):
+    for path in (("psi", "run"), ("plan", "psi"), ("demo", "psi"), ("certs",), ("backends",)):
         found = command
         for word in path:
             found = found.commands[word]
@@ -160,5 +160,5 @@ def test_numbers_beside_a_field_are_its_default() -> None:
 
     quoted = re.findall(r"`(\w+)` \((\d+)", GUIDE.read_text(encoding="utf-8"))
     told = {name: int(number) for name, number in quoted if name in JobConfig.model_fields}
-    assert set(told) >= {"memory_mib", "batch_size"}
+    assert set(told) >= {"batch_size", "bin_rows", "workers"}
     assert told == {name: JobConfig.model_fields[name].default for name in told}

@@ -146,6 +146,22 @@ def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
         assert name in report
 
 
+def test_the_table_of_sizes_is_what_its_program_prints() -> None:
+    page = ROOT / "docs" / "vole-psi.md"
+    program = blocks(page, "python")[0].text
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    rows = re.findall(r"^\| 2\^\d+ \|.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == 14
+    assert rows == done.stdout.splitlines()
+
+
 def test_the_two_configurations_of_a_query_are_a_job(tmp_path: Path) -> None:
     """Two processes, mutual TLS, the files and the result that docs/query.md shows."""
     page, port = ROOT / "docs" / "query.md", free_port()

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`crypsis psi run --protocol vole` with several workers: processes, Ray actors, and those that are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from .parties import Finished, Scene, ended
+
+PARTIES = ("bank", "telco")
+BIN_ROWS = 1024
+WORKER = "crypsis.mpc.jobs.worker"
+ACTOR = "ray::RayWorker"
+RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # 15 by default: on a busy machine a worker hardly starts
+}
+
+
+def prepare(scene: Scene, n: int, **fields: Any) -> None:
+    """Bank 0..n-1, telco from n / 2 on; bins of about 1,024 rows, two workers a party."""
+    scene.table("bank", 0, n)
+    scene.table("telco", n // 2, n)
+    for party in PARTIES:
+        scene.config(party, **({"protocol": "vole", "bin_rows": BIN_ROWS, "workers": 2} | fields))
+
+
+def check_output(scene: Scene, n: int) -> None:
+    left, right = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
+    assert sorted(left["bank_number"].to_pylist()) == list(range(n // 2, n))
+    assert sorted(right["telco_number"].to_pylist()) == list(range(n // 2, n))
+    assert not list(scene.folder.glob("*.work"))
+
+
+def report(scene: Scene, party: str) -> Any:
+    return json.loads((scene.folder / f"{party}.out.parquet.report.json").read_text())
+
+
+def below(pid: int, what: str) -> Iterator[int]:
+    """Processes that descend from `pid` and have `what` in their command line."""
+    try:
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return
+    for child in children:
+        try:
+            if what in Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode():
+                yield child
+        except OSError:
+            continue
+        yield from below(child, what)
+
+
+def finished_files(scene: Scene) -> dict[tuple[str, int], int]:
+    """The inode of each party's result of each bin that both have finished: only then both have removed the bin."""
+    folders = {party: scene.folder / f"{party}.out.parquet.work" for party in PARTIES}
+    found = {}
+    for path in folders["bank"].glob("result-*.bin"):
+        number = int(path.stem.removeprefix("result-"))
+        if any((folders[party] / "spills" / f"bin-{number:05}.records").exists() for party in PARTIES):
+            continue
+        for party in PARTIES:
+            try:
+                found[party, number] = (folders[party] / path.name).stat().st_ino
+            except FileNotFoundError:
+                found.pop(("bank", number), None)
+    return found
+
+
+def run_and_kill(scene: Scene, victim: str, what: str, **env: str) -> tuple[Finished, Finished]:
+    """Both parties to their ends; a worker of `victim` is killed when three bins are finished. No result of a bin that
+    both had finished is written again."""
+    processes = {party: scene.start(party, **env) for party in PARTIES}
+    try:
+        killed = _watch(scene, processes, victim, what)
+    finally:
+        parties = ended(*processes.values())
+    assert killed, parties
+    return parties
+
+
+def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: str, what: str) -> int:
+    killed = 0
+    finished: dict[tuple[str, int], int] = {}
+    deadline = time.monotonic() + 80
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes.values()):
+        now = finished_files(scene)
+        again = {key for key in now.keys() & finished.keys() if now[key] != finished[key]}
+        assert not again, f"done again: {sorted(again)}"
+        finished |= now
+        workers = list(below(processes[victim].pid, what)) if not killed and len(finished) >= 6 else []
+        if len(workers) == 2:
+            killed = workers[1]
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.005)
+    return killed
+
+
+@pytest.mark.parametrize("align", [True, False])
+def test_two_workers(scene: Scene, align: bool) -> None:
+    prepare(scene, 20_000, align=align)
+    for party in scene.run():
+        assert (party.code, party.stderr) == (0, "")
+    check_output(scene, 20_000)
+    left, right = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
+    if align:
+        assert left["id"].to_pylist() == right["id"].to_pylist()
+    else:
+        assert left["bank_number"].to_pylist() == list(range(19_999, 9_999, -1))  # file order
+    for party in PARTIES:
+        assert report(scene, party)["bins"]["outer"] == 20
+        assert report(scene, party)["counts"]["matched_keys"] == 10_000
+
+
+def test_another_number_of_workers_at_the_peer(scene: Scene) -> None:
+    prepare(scene, 2_000)
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, workers=3)
+    for party in scene.run():
+        assert "'workers'" in party.error(2)
+
+
+@pytest.mark.parametrize("victim", PARTIES)
+def test_a_worker_is_killed(scene: Scene, victim: str) -> None:
+    prepare(scene, 80_000)
+    parties = run_and_kill(scene, victim, WORKER)
+    for party in parties:
+        assert party.code == 0, party
+        assert "was lost" in party.stderr
+    assert "killed by signal 9" in parties[PARTIES.index(victim)].stderr
+    check_output(scene, 80_000)
+    left, right = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
+    assert left["id"].to_pylist() == right["id"].to_pylist()
+
+
+@pytest.mark.slow
+def test_workers_on_two_ray_clusters(scene: Scene) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'crypsis[ray]'")
+    prepare(scene, 20_000, executor="ray", patience=90)
+    for party in scene.run(**RAY):
+        assert party.code == 0, party
+    check_output(scene, 20_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", PARTIES)
+def test_a_ray_worker_is_killed(scene: Scene, victim: str) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'crypsis[ray]'")
+    prepare(scene, 80_000, executor="ray", patience=90)
+    for party in run_and_kill(scene, victim, ACTOR, **RAY):
+        assert party.code == 0, party
+        assert "was lost" in party.stderr, party
+    check_output(scene, 80_000)
+
+
+def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
+    """Refused before anything is spilled; more memory mends it."""
+    prepare(scene, 100_000, workers=3, memory="64MiB", bin_rows=1 << 17)
+    parties = scene.run()
+    told = [party.error(2) for party in parties if party.code == 2]
+    assert told
+    assert all(
+        "memory is 64.00 MiB: 3 workers with bins of up to 100000 rows need 73.24 MiB" in line
+        for line in told
+    )
+    assert all(party.code in (2, 6) for party in parties)
+    prepare(scene, 100_000, workers=3, memory="128MiB", bin_rows=1 << 17)
+    for party in scene.run():
+        assert party.code == 0, party
+    check_output(scene, 100_000)
+
+
+# ---- a bin of very many duplicates -------------------------------------------------------------------------
+
+HOT = 300_000
+"""Rows of one key: more than the 262,144 records that a worker takes into 64 MiB."""
+
+
+def skewed(scene: Scene, party: str, first: int, hot: int) -> pa.Table:
+    ids = [f"c{i}" for i in range(first, first + 3_000)] + ["hot"] * hot + ["twice"] * 2 + [None]
+    table = pa.table({"id": ids, "row": pa.array(range(len(ids)), pa.int64())})
+    pq.write_table(table, scene.folder / f"{party}.parquet")
+    return table
+
+
+def plain_join(own: pa.Table, peer: pa.Table) -> list[int]:
+    known = set(peer["id"].to_pylist()) - {None}
+    return [
+        row for key, row in zip(own["id"].to_pylist(), own["row"].to_pylist(), strict=True) if key in known
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("matches", [True, False])
+def test_a_bin_of_very_many_duplicates(scene: Scene, workers: int, matches: bool) -> None:
+    """Read twice, a part at a time; every row of the key is in the output, or none."""
+    tables = {
+        "bank": skewed(scene, "bank", 0, HOT),
+        "telco": skewed(scene, "telco", 1_000, 1 if matches else 0),
+    }
+    fields: dict[str, Any] = {"memory": "64MiB", "align": False, "workers": workers, "bin_rows": 65_536}
+    for party in PARTIES:
+        scene.config(party, protocol="vole", **fields)
+    for party in scene.run():
+        assert (party.code, party.stderr) == (0, "")
+    for party, peer in (PARTIES, PARTIES[::-1]):
+        rows = pq.read_table(scene.folder / f"{party}.out.parquet")["row"].to_pylist()
+        assert rows == plain_join(tables[party], tables[peer])
+        keys = Counter(tables[party]["id"].to_pylist())
+        assert report(scene, party)["counts"]["unique_keys"] == len(keys) - (None in keys)
+
+
+def test_very_many_duplicates_do_not_line_up_in_little_memory(scene: Scene) -> None:
+    skewed(scene, "bank", 0, HOT)
+    skewed(scene, "telco", 1_000, 1)
+    for party in PARTIES:
+        scene.config(party, protocol="vole", memory="64MiB", bin_rows=65_536, max_output_rows=10**6)
+    bank, telco = scene.run()
+    line = bank.error(4)
+    assert "most of them duplicates" in line
+    assert "`memory`" in line
+    assert telco.code in (5, 6)
+    for party in PARTIES:
+        scene.config(party, protocol="vole", memory="1GiB", bin_rows=65_536, max_output_rows=10**6)
+    for party in scene.run():
+        assert (party.code, party.stderr) == (0, "")
+    assert report(scene, "telco")["counts"]["output_rows"] == HOT + 2 * 2 + 2_000
