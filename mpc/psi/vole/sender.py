@@ -217,4 +217,5 @@ def _proven(given: Bytes, own: Places, proofs: Bytes) -> Places:
     means nothing, and nobody is told so."""
     places = np.flatnonzero(own < len(proofs))
     equal = (given[places] == proofs[own[places]]).all(axis=1)
-    return own[places[equal]]
+    proven: Places = own[places[equal]]
+    return proven
