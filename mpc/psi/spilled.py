@@ -409,8 +409,8 @@ class SpilledJob:
         if largest > self.chunk_records(n_workers):
             raise ConfigError(
                 f"memory is {size_text(self.memory)}: {n_workers} workers with bins of up to {largest} rows need "
-                f"{size_text(_RECORD_MEMORY * n_workers * largest)}; raise `memory`, or agree on fewer `workers`, or (for "
-                "a new job) on a smaller `bin_rows`"
+                f"{size_text(_RECORD_MEMORY * n_workers * largest)}; raise `memory`, or agree on fewer `workers`, or "
+                "(for a new job) on a smaller `bin_rows`"
             )
 
     def max_output_rows(self) -> int:
