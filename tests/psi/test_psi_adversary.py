@@ -19,6 +19,7 @@ from crypsis.mpc.psi.agree import CONTROL, agree, public_digest, recv_json, send
 from crypsis.mpc.psi.ecdh import POINTS, RESULT, TAGS
 from crypsis.mpc.psi.job import COUNTS
 from crypsis.mpc.psi.matching import tag_bytes
+from crypsis.mpc.psi.options import PROTOCOL_VERSION
 from crypsis.mpc.transport import Channel
 
 from .pair import both, errors_of, options_for
@@ -132,7 +133,7 @@ def test_both_parties_in_one_role(role: str) -> None:
 
 def test_a_peer_of_another_protocol_version() -> None:
     def other_version(channel: Channel) -> None:
-        public = options_for("sender").public() | {"version": 2}
+        public = options_for("sender").public() | {"version": PROTOCOL_VERSION + 1}
         send_json(
             channel,
             {
@@ -336,8 +337,8 @@ def test_an_interrupt_tells_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"broadcast": 0}, {"version": True}, {"align": 0.0}, {"extra": None}],
-    ids=["number for bool", "bool for number", "float for bool", "a null field"],
+    [{"broadcast": 0}, {"version": float(PROTOCOL_VERSION)}, {"align": 0.0}, {"extra": None}],
+    ids=["number for bool", "float for number", "float for bool", "a null field"],
 )
 def test_a_configuration_that_only_python_takes_for_equal_is_refused(change: dict[str, Any]) -> None:
     def send(channel: Channel) -> None:

@@ -14,7 +14,7 @@ import pytest
 from crypsis.errors import ChannelError, DataError
 from crypsis.mpc.psi import files
 from crypsis.mpc.psi.config import parse_config
-from crypsis.mpc.transport import Channel, memory_pair
+from crypsis.mpc.transport import Channel, memory_hubs
 
 from .pair import spawn
 
@@ -31,6 +31,7 @@ def config(folder: Path, party: str, **fields: Any) -> Any:
             "input": str(folder / f"{party}.parquet"),
             "keys": "id",
             "output": str(folder / f"{party}.out.parquet"),
+            "protocol": "ecdh",
             "broadcast": True,
             "threads": 1,
             **fields,
@@ -39,9 +40,9 @@ def config(folder: Path, party: str, **fields: Any) -> Any:
 
 
 def run_both(folder: Path, monkeypatch: pytest.MonkeyPatch, **bank: Any) -> list[Any]:
-    """Both parties' jobs over an in-process channel."""
-    channels = dict(zip(("bank", "telco"), memory_pair("bank", "telco"), strict=True))
-    monkeypatch.setattr(files, "dial", lambda job: channels[job.party])
+    """Both parties' jobs over in-process channels."""
+    hubs = dict(zip(("bank", "telco"), memory_hubs("bank", "telco"), strict=True))
+    monkeypatch.setattr(files, "open_link", lambda job: hubs[job.party])
     jobs = [config(folder, "bank", **bank), config(folder, "telco")]
     futures = [spawn(lambda job=job: files.run_job(job)) for job in jobs]
     for future in futures:
