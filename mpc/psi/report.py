@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -67,6 +67,7 @@ class RunReport:
     seconds: dict[str, float]
     why: str = ""
     bins: dict[str, Any] | None = None
+    peak_memory: int = field(default_factory=lambda: peak_memory_bytes())
 
     @property
     def total_seconds(self) -> float:
@@ -128,7 +129,7 @@ class RunReport:
             "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
-            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_memory_bytes": self.peak_memory,
             "versions": versions(),
             "cpu_features": backends.cpu_features(),
             "backends": [

@@ -39,7 +39,7 @@ from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.layout import MAX_OUTER, OUTER_ROWS, STATISTICAL, Layout, outer_bins
@@ -134,6 +134,7 @@ class SpilledJob:
         if (begun and known) or (theirs.get("begun") is True and peer_known):
             mine = f"job {known[:8]}" if begun else "no job yet"
             other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
+            hear_refusal(channel)
             raise ConfigError(
                 f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
                 "the work directories of one run, or remove them both to start over"

@@ -438,6 +438,14 @@ def telco_options(scene: Scene) -> Any:
     return load_config(str(scene.folder / "telco.json"), {}).options()
 
 
+def plan(scene: Scene, channel: Any) -> None:
+    """What both say first: which protocol they want."""
+    from crypsis.mpc.psi.choose import choose
+    from crypsis.mpc.psi.config import load_config
+
+    choose(channel, load_config(str(scene.folder / "telco.json"), {}), 1)
+
+
 def test_a_peer_that_sends_garbage(scene: Scene) -> None:
     line = against(scene, lambda channel: channel.send(agree.CONTROL, os.urandom(500))).error(6)
     assert "no JSON" in line
@@ -452,6 +460,7 @@ def test_a_peer_with_another_protocol_version(scene: Scene) -> None:
             "public": public,
             "digest": agree.public_digest(public),
         }
+        plan(scene, channel)
         agree.send_json(channel, {**message, "n_unique": 1})
         agree.recv_json(channel, "config")
         agree.send_json(channel, {"type": "refused"})
@@ -463,6 +472,7 @@ def test_a_peer_with_another_protocol_version(scene: Scene) -> None:
 
 def test_a_point_of_low_order(scene: Scene) -> None:
     def low_order(channel: Any) -> None:
+        plan(scene, channel)
         agree.agree(channel, telco_options(scene), 1)
         channel.send(POINTS, bytes(32))
 
@@ -473,6 +483,7 @@ def test_a_point_of_low_order(scene: Scene) -> None:
 
 def test_too_many_bytes(scene: Scene) -> None:
     def too_many(channel: Any) -> None:
+        plan(scene, channel)
         agree.agree(channel, telco_options(scene), 1)
         channel.send(POINTS, bytes(64))
 
