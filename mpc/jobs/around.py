@@ -145,6 +145,7 @@ def close_in_order(channel: Channel | Hub) -> None:
         channel.close()
     except CrypsisError as error:
         _log.warning("the result is complete, but the connection did not end in order: %s", error)
+        channel.abort("the connection did not end in order")  # gives up the port
 
 
 def public_reason(config: PartyConfig, error: BaseException) -> str:

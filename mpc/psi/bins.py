@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,8 +116,14 @@ def work(
             yield bin, one.keys
 
     crew.start("load", load, awaited=False)  # it may be waiting for the driver's next bin
-    for bin, matched in session.run(keys(), crew=crew):
-        done(bin, _record(job, channel, bin, held.pop(bin), matched))
+    try:
+        with closing(session.run(keys(), crew=crew)) as matches:
+            for bin, matched in matches:
+                done(bin, _record(job, channel, bin, held.pop(bin), matched))
+    except BaseException as error:
+        if crew.error is not None and crew.error is not error and not isinstance(crew.error, GeneratorExit):
+            raise crew.error from error
+        raise
 
 
 def _load(job: BinJob, bin: int) -> _Loaded:

@@ -110,8 +110,10 @@ class Crew:
             self._on_error(error)
 
     def join(self) -> None:
-        """Waits for the threads; raises the first error, unless it is the one being handled."""
+        """Waits for the threads; raises the first error, unless it is the one being handled, or the caller has lost
+        interest."""
         for thread in self._threads:
             thread.join()
-        if self.error is not None and self.error is not sys.exc_info()[1]:
+        handled = sys.exc_info()[1]
+        if self.error is not None and self.error is not handled and not isinstance(handled, GeneratorExit):
             raise self.error

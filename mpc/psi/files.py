@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from crypsis.errors import ConfigError, CrypsisError, DataError
+from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError
 from crypsis.mpc.data import Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
@@ -33,6 +33,7 @@ from crypsis.mpc.jobs.around import (
 )
 from crypsis.mpc.jobs.executors import Executor, InlineExecutor, ProcessExecutor
 from crypsis.mpc.jobs.identity import Identity, InputFile
+from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.ray_executor import RayExecutor
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import ecdh, vole
@@ -98,13 +99,18 @@ def run_job(
             _check_places(config, source, config_file, resumed=this.spilled)
         with phases.phase("wait for the peer"):
             hub = open_link(config)
-            channel = hub.channel(0)
+            channel = _meet(hub, this)
         try:
             with phases.phase("agree"):
                 n_rows = expected_rows(source)
                 protocol, this.why = choose(channel, config, n_rows)
                 this.options = config.options(protocol)
                 _log.info("protocol %s: %s", protocol, this.why)
+                if protocol == "ecdh" and this.spilled is not None and this.spilled.stage not in ("", "new"):
+                    raise ConfigError(
+                        f"{config.work_path} holds a job of protocol vole that is not finished, and this run would be of ecdh "
+                        f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
+                    )
             if protocol == "vole":
                 _exchange_spilled(this, hub, channel, n_rows, stack)
             else:
@@ -139,6 +145,19 @@ def run_job(
         except DataError as error:
             raise DataError(f"{error}; the output is complete") from error
     return report
+
+
+def _meet(hub: Hub, this: _Run) -> Channel:
+    """The session with the peer. A job that is complete here may have no peer any more."""
+    try:
+        return hub.channel(0)
+    except ChannelError as error:
+        if this.spilled is None or this.spilled.stage != "complete":
+            raise
+        raise ChannelError(
+            f"{error}; the output is complete here since an earlier run: if it is at {this.config.peer} too, remove "
+            f"{this.config.work_path}"
+        ) from error
 
 
 def _identity(this: _Run) -> Identity:
@@ -179,6 +198,8 @@ def _open_input(config: JobConfig, work: WorkDir | None, progress: Progress | No
     """The input; the result of a query is read once in the life of a job that goes on."""
     if work is None or config.input.query is None:
         return open_input(config, progress=progress)
+    if not Ledger.exists(work):
+        work.clear()  # a result that no job has begun with may be of any age
     return open_input(config, spool_directory=work.directory(SPOOL), reuse=True, progress=progress)
 
 
@@ -213,7 +234,7 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
         job.meet(channel, n_rows)
         job.check_memory(n_rows, config.workers)
     with phases.phase("read and spill keys"):
-        job.partition(this.source)
+        job.partition(this.source, n_rows)
         job.agree_sizes(channel)
     with phases.phase("exchange"), _executor(config) as executor:
         job.exchange(hub, executor, config.workers)
@@ -239,6 +260,8 @@ def _write(this: _Run, channel: Channel) -> None:
 
     output = config.output
     if spilled is not None and spilled.stage == "complete":  # only the peer still needs to hear of it
+        if this.options.aligned:
+            spilled.agree_totals(channel)
         staged()
         this.written, this.output_rows = spilled.output_record()
     elif output is None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from crypsis.mpc.data import FilePlan, RowMask
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.spilled import SpilledJob
 from crypsis.mpc.transport import Channel
 
@@ -12,7 +11,7 @@ from crypsis.mpc.transport import Channel
 def plan_output(job: SpilledJob, channel: Channel) -> RowMask | FilePlan | None:
     """Which rows go to the output, and in which order; None for a party that learns nothing.
 
-    Aligned outer joins take what the peer says of its rows without partner: {"type": "totals", "unmatched_rows"}.
+    Aligned outer joins take what the peer says of its rows without partner.
     Raises DataError where the output would have too many rows, CorruptData for a result that is not as it was written.
     """
     options = job.options
@@ -27,6 +26,5 @@ def plan_output(job: SpilledJob, channel: Channel) -> RowMask | FilePlan | None:
         return mask
     outer = options.join in ("full", "difference") or options.join == options.own_side
     unmatched = job.outcome.n_rows - mask.n_partnered if outer else 0
-    send_json(channel, {"type": "totals", "unmatched_rows": unmatched})
-    theirs = count_field(recv_json(channel, "totals"), "unmatched_rows", MAX_ROWS)
+    theirs = job.agree_totals(channel, unmatched)
     return FilePlan.aligned(files, mask, peer_unmatched_rows=theirs, max_output_rows=options.max_output_rows)

@@ -89,8 +89,14 @@ class SpilledJob:
             ledger.close()
             if not complete:
                 raise
-            # Nothing is lost: that job has ended, and this is another.
-            self.directory.clear(keep=(SPOOL,))
+            # Nothing is lost: that job has ended, and this is another. It must not begin with that one's query result.
+            had_result = os.path.isdir(self.directory.file(SPOOL))
+            self.directory.clear()
+            if had_result:
+                raise ConfigError(
+                    f"{self.directory.path}: held a finished job and the result of its query; both were removed: run "
+                    "the command again"
+                ) from None
             return
         self.ledger = ledger
 
@@ -155,21 +161,21 @@ class SpilledJob:
             self.ledger.name_job(job)
             self.ledger.set_fact("n_outer", n_outer)
 
-    def partition(self, source: Source) -> None:
-        """Reads the input and spills it, unless an earlier run did."""
+    def partition(self, source: Source, n_rows: int) -> None:
+        """Reads the input and spills it, unless an earlier run did. n_rows: what is known, or guessed, of its rows."""
         ledger, outcome = self._ledger(), self.outcome
         if ledger.stage == "new":
-            self._spill(source)
+            self._spill(source, n_rows)
         outcome.n_rows, outcome.n_null = ledger.fact("n_rows"), ledger.fact("n_null")
 
-    def _spill(self, source: Source) -> None:
+    def _spill(self, source: Source, n_rows: int) -> None:
         ledger, options = self._ledger(), self.options
         n_outer = ledger.fact("n_outer")
         folder = self.directory.directory(_SPILLS)
         expected = source.n_rows
         if expected is not None:
             self._check_rows(expected)
-            self.directory.require_space(self.disk_bytes(expected), f"the spilled bins of {expected} rows")
+        self.directory.require_space(self.disk_bytes(n_rows), f"the spilled bins of about {n_rows} rows")
         stream = digest_stream(
             source,
             options.keys,
@@ -315,7 +321,8 @@ class SpilledJob:
                 on_complete=on_complete,
                 n_workers=n_workers,
             )
-        ledger.advance("exchanged")
+        if self.stage == "partitioned":  # a run after the last bin finds a later one
+            ledger.advance("exchanged")
         results = ledger.results()
         self.outcome.n_unique = sum(result.n_unique for result in results)
         if self.options.has_output:
@@ -371,6 +378,17 @@ class SpilledJob:
         """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
         return self.stage in ("written", "complete")
 
+    def agree_totals(self, channel: Channel, unmatched_rows: int | None = None) -> int:
+        """For an aligned output: tells how many own rows without partner it has (None: as an earlier run did), and
+        returns the peer's number: {"type": "totals", "unmatched_rows"}."""
+        ledger = self._ledger()
+        if unmatched_rows is None:
+            unmatched_rows = ledger.fact("unmatched_rows", 0)
+        else:
+            ledger.set_fact("unmatched_rows", unmatched_rows)
+        send_json(channel, {"type": "totals", "unmatched_rows": unmatched_rows})
+        return count_field(recv_json(channel, "totals"), "unmatched_rows", MAX_ROWS)
+
     def record_output(self, record: FileRecord, n_rows: int) -> None:
         """Writes down what the output is."""
         self._ledger().set_fact("output", asdict(record) | {"n_rows": n_rows})
@@ -385,7 +403,8 @@ class SpilledJob:
 
     def written(self) -> None:
         """Both parties' outputs are staged."""
-        self._ledger().advance("written")
+        if self.stage == "exchanged":
+            self._ledger().advance("written")
 
     def complete(self) -> None:
         """The output is in place: bins and results are spent."""

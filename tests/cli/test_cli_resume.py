@@ -82,17 +82,22 @@ def test_a_job_of_many_bins(scene: Scene) -> None:
     }
 
 
-def kill_one(scene: Scene, victim: str, after_s: float, **env: str) -> bool:
-    """Starts both, kills `victim` after a while; whether the job ended before that."""
-    processes = {party: scene.start(party, **env) for party in PARTIES}
-    deadline = time.monotonic() + after_s
-    while time.monotonic() < deadline and processes[victim].poll() is None:
-        time.sleep(0.005)
-    over = processes[victim].poll() is not None
+def kill_one(scene: Scene, victim: str, n_results: int, after_s: float, *, limit_s: float) -> None:
+    """Starts both; kills `victim` a while after the bank has so many results. The other ends with an error."""
+    processes = {party: scene.start(party) for party in PARTIES}
+    folder, deadline = work_dir(scene, "bank"), time.monotonic() + limit_s
+    while time.monotonic() < deadline and len(list(folder.glob("result-*.bin"))) < n_results:
+        assert all(process.poll() is None for process in processes.values())
+        time.sleep(0.002)
+    if n_results == 0:
+        time.sleep(1.0)
+    time.sleep(after_s)
+    assert processes[victim].poll() is None
     processes[victim].kill()
-    other = ended(*processes.values())[PARTIES.index("telco" if victim == "bank" else "bank")]
-    assert over or other.code in (0, 5, 6), other
-    return over
+    bank, telco = ended(*processes.values())
+    killed, other = (bank, telco) if victim == "bank" else (telco, bank)
+    assert killed.code == -signal.SIGKILL
+    assert other.code in (5, 6), other
 
 
 @pytest.mark.slow
@@ -113,18 +118,18 @@ def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None
     kills = 0
     while kills < 10:
         victim = PARTIES[kills % 2]
-        # Early moments as well as late ones; the job as a whole gets shorter as bins are finished.
-        if kill_one(scene, victim, generator.uniform(0.3, 1.0) * whole):
-            break
+        # The first while the input is read; the others at random moments of the bins, ever later ones.
+        n_results = 0 if kills == 0 else 5 * kills + generator.randrange(3)
+        kill_one(scene, victim, n_results, generator.uniform(0.0, 0.05), limit_s=60 + 10 * whole)
         kills += 1
         bank, telco = (finished_bins(scene, party) for party in PARTIES)
         for bin, counts in known.items():
             assert (bank[bin], telco[bin]) == counts, (bin, seed)
         known = {bin: (bank[bin], telco[bin]) for bin in bank.keys() & telco.keys()}
-    if not all((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES):
-        succeeded(*scene.run())
-        report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
-        assert report["bins"]["finished_before"] >= len(known)
+    assert not any((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES)
+    succeeded(*scene.run())
+    report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert 30 < report["bins"]["finished_before"] == len(known)
     check_output(scene, 30_000, 60_000)
     for party in PARTIES:
         assert pq.read_table(scene.folder / f"{party}.out.parquet").sort_by("id").equals(undisturbed[party])

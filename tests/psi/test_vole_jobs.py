@@ -18,6 +18,7 @@ from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi.config import load_config
 from crypsis.mpc.psi.files import run_job
+from crypsis.mpc.psi.spilled import SpilledJob
 
 from .pair import spawn
 
@@ -175,6 +176,36 @@ def test_csv_whose_rows_are_guessed(scene: Scene) -> None:
     bank, _ = reports(scene)
     assert bank["counts"]["matched_keys"] == 1500
     assert bank["bins"]["outer"] >= 3
+
+
+@pytest.mark.parametrize("align", [True, False])
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+@pytest.mark.parametrize("step", ["written", "record_output", "complete"])
+def test_a_party_that_ends_after_the_last_bin_goes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, step: str, role: str, align: bool
+) -> None:
+    """Both had staged their outputs; one put its own in place or not, wrote that down or not."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, join="full", align=align, patience=3)
+    real = getattr(SpilledJob, step)
+
+    def ended(job: SpilledJob, *arguments: Any) -> Any:
+        if job.options.role == role:
+            raise KeyboardInterrupt
+        return real(job, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, step, ended)
+        first = run(scene)
+    assert any(isinstance(future.exception(), KeyboardInterrupt) for future in first)
+    for future in run(scene):
+        future.result()
+    bank, telco = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
+    if align:
+        assert len(bank) == len(telco) == 5000
+    assert set(range(3000)) <= set(bank["bank_number"].to_pylist())
+    assert set(range(2000, 5000)) <= set(telco["telco_number"].to_pylist())
+    assert not list(scene.folder.glob("*.work"))
 
 
 def test_nothing_of_the_keys_lies_in_the_report(scene: Scene) -> None:

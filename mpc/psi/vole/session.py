@@ -7,7 +7,7 @@ import abc
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -44,7 +44,7 @@ class KeyBins:
 
 
 Bins = Iterable[tuple[int, KeyBins]]
-Matches = Iterator[tuple[int, Index | None]]
+Matches = Generator[tuple[int, Index | None], None, None]
 
 
 @dataclass(frozen=True, eq=False)
