@@ -108,7 +108,7 @@ def run_job(
                 _log.info("protocol %s: %s", protocol, this.why)
                 if protocol == "ecdh" and this.spilled is not None and this.spilled.stage not in ("", "new"):
                     raise ConfigError(
-                        f"{config.work_path} holds a job of protocol vole that is not finished, and this run would be of ecdh "
+                        f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
                         f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
                     )
             if protocol == "vole":
