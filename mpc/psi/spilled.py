@@ -21,7 +21,6 @@ way that neither party can choose.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import secrets
@@ -42,7 +41,15 @@ from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.layout import MAX_OUTER, OUTER_ROWS, STATISTICAL, Layout, outer_bins
+from crypsis.mpc.psi.job_name import (
+    JOB_BYTES,
+    NONCE_BYTES,
+    check_digests,
+    commit_nonce,
+    hash_nonces,
+    is_hex,
+)
+from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
 from crypsis.mpc.psi.options import Progress, PsiOptions, Role
 from crypsis.mpc.psi.report import FileRecord
@@ -50,9 +57,6 @@ from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
 
-_JOB_BYTES = 16
-_NONCE_BYTES = 32
-DIGEST_BYTES = 12  # of a record
 _SPILLS = "spills"
 _RECORD_MEMORY = 256  # bytes of `memory` for a record of a bin, with the bin that is read ahead
 SPOOL = "input"
@@ -116,7 +120,7 @@ class SpilledJob:
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
-        nonce = secrets.token_hex(_NONCE_BYTES)
+        nonce = secrets.token_hex(NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
         begun = self.ledger is not None and self.ledger.stage not in ("", "new")
         send_json(
@@ -131,7 +135,7 @@ class SpilledJob:
         )
         theirs = recv_json(channel, "job")
         peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
-        if not _is_hex(peer_known, (0, _JOB_BYTES)) or not _is_hex(commitment, (32,)):
+        if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
             raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
         peer_rows = count_field(theirs, "rows", MAX_ROWS)
         if known and known == peer_known:
@@ -148,7 +152,7 @@ class SpilledJob:
         send_json(channel, {"type": "nonce", "nonce": nonce})
         peer_nonce = recv_json(channel, "nonce").get("nonce")
         peer_role: Role = "sender" if self.options.role == "receiver" else "receiver"
-        if not isinstance(peer_nonce, str) or not _is_hex(peer_nonce, (_NONCE_BYTES,)):
+        if not isinstance(peer_nonce, str) or not is_hex(peer_nonce, (NONCE_BYTES,)):
             raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
         if commit_nonce(peer_role, peer_nonce) != commitment:
             raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
@@ -345,7 +349,7 @@ class SpilledJob:
         bits[list(own)] = 1
         send_json(channel, {"type": "have", "bins": np.packbits(bits, bitorder="little").tobytes().hex()})
         text = recv_json(channel, "have").get("bins")
-        if not _is_hex(text, ((n_outer + 7) // 8,)):
+        if not is_hex(text, ((n_outer + 7) // 8,)):
             raise ProtocolAbort(f"{channel.peer} sent a list of finished bins of another length; ended")
         theirs = np.unpackbits(
             np.frombuffer(bytes.fromhex(str(text)), np.uint8), count=n_outer, bitorder="little"
@@ -472,32 +476,3 @@ class SpilledJob:
 
     def _note(self, text: str) -> None:
         _log.info("%s: %s", self.directory.path, text)
-
-
-def check_digests(n_own: int, n_peer: int, n_outer: int) -> None:
-    """Raises ConfigError where two different keys could pass for one with more than 2^-40: a record has 12 bytes of its
-    digest, and the other 4 say no more than which of the n_outer outer bins it is in."""
-    n = n_own + n_peer
-    if n * (n - 1) // 2 > n_outer << (8 * DIGEST_BYTES - STATISTICAL):
-        raise ConfigError(
-            f"{n_own} and {n_peer} rows in {n_outer} outer bins: keys are compared by {DIGEST_BYTES} bytes of their "
-            f"digests inside a bin, which is too short for bins so large; give both parties a bin_rows of {OUTER_ROWS} "
-            "or less, and new work directories"
-        )
-
-
-def commit_nonce(role: Role, nonce: str) -> str:
-    """What a party sends before it knows the other's nonce, in hexadecimal; the role keeps one from echoing it."""
-    return hashlib.sha256(f"crypsis/psi/spilled/v1 commitment {role} {nonce}".encode()).hexdigest()
-
-
-def hash_nonces(receiver: str, sender: str) -> bytes:
-    """The name of a new job, to which both parties contributed: nobody can choose keys that fill one of its bins."""
-    return hashlib.sha256(f"crypsis/psi/spilled/v1 {receiver} {sender}".encode()).digest()[:_JOB_BYTES]
-
-
-def _is_hex(value: object, lengths: tuple[int, ...]) -> bool:
-    """Whether it is the hexadecimal text of so many bytes."""
-    if not isinstance(value, str) or len(value) not in [2 * n for n in lengths]:
-        return False
-    return all(c in "0123456789abcdef" for c in value)

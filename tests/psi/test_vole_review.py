@@ -16,8 +16,9 @@ from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import vole
 from crypsis.mpc.psi.agree import recv_json, send_json
 from crypsis.mpc.psi.bins import MAX_ATTEMPTS, count_attempt
+from crypsis.mpc.psi.job_name import check_digests, commit_nonce
 from crypsis.mpc.psi.layout import PROOF_BYTES, Layout
-from crypsis.mpc.psi.spilled import SpilledJob, check_digests, commit_nonce
+from crypsis.mpc.psi.spilled import SpilledJob
 from crypsis.mpc.psi.vole import intersect_digests
 
 from .pair import both, options_for, recorded_pair, spawn
