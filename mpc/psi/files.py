@@ -41,6 +41,7 @@ from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
 from crypsis.mpc.psi.choose import choose, expected_rows
 from crypsis.mpc.psi.config import JobConfig, OutputConfig
 from crypsis.mpc.psi.job import PsiOutcome, run
+from crypsis.mpc.psi.memory import release
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
@@ -210,7 +211,7 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
         identity=_identity(this),
         options=this.options,
         bin_rows=config.bin_rows,
-        memory=config.memory_bytes,
+        budget=config.budget(),
         progress=this.progress,
     )
     job.open()
@@ -232,12 +233,14 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
     with phases.phase("agree"):
         agree(channel, this.options, 0, {"bin_rows": config.bin_rows, "workers": config.workers})
         job.meet(channel, n_rows)
-        job.check_memory(n_rows, config.workers)
+        job.check_memory(n_rows)
     with phases.phase("read and spill keys"):
         job.partition(this.source, n_rows)
         job.agree_sizes(channel)
+        release()
     with phases.phase("exchange"), _executor(config) as executor:
         job.exchange(hub, executor, config.workers)
+        release()
 
 
 def _executor(config: JobConfig) -> Executor:

@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from crypsis import partition
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
@@ -37,7 +36,7 @@ from crypsis.mpc.jobs.executors import Executor
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
-from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
+from crypsis.mpc.jobs.workdir import WorkDir, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
 from crypsis.mpc.psi.bins import BinJob, result_path, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
@@ -51,6 +50,7 @@ from crypsis.mpc.psi.job_name import (
 )
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
+from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.options import Progress, PsiOptions, Role
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.transport import Channel, Hub
@@ -58,7 +58,6 @@ from crypsis.mpc.transport import Channel, Hub
 _log = logging.getLogger("crypsis.psi")
 
 _SPILLS = "spills"
-_RECORD_MEMORY = 256  # bytes of `memory` for a record of a bin, with the bin that is read ahead
 SPOOL = "input"
 """Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
 
@@ -71,12 +70,13 @@ class SpilledJob:
     identity: Identity
     options: PsiOptions
     bin_rows: int
-    memory: int
+    budget: Budget
     progress: Progress | None
     outcome: PsiOutcome = field(default_factory=PsiOutcome)
     ledger: Ledger | None = None
     layout: Layout | None = None
     finished_before: int = 0
+    peer_rows: int = 0
 
     # -- before the peer is met
 
@@ -137,7 +137,7 @@ class SpilledJob:
         peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
         if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
             raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
-        peer_rows = count_field(theirs, "rows", MAX_ROWS)
+        self.peer_rows = count_field(theirs, "rows", MAX_ROWS)
         if known and known == peer_known:
             self._note(f"goes on with job {known[:8]}")
             return
@@ -159,7 +159,7 @@ class SpilledJob:
         self.start_over()
         nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
         job = hash_nonces(*nonces)
-        n_outer = outer_bins(max(n_rows, peer_rows), self.bin_rows)
+        n_outer = outer_bins(max(n_rows, self.peer_rows), self.bin_rows)
         self.ledger = Ledger.begin(self.directory, self.identity)
         with self.ledger.transaction():
             self.ledger.name_job(job)
@@ -189,10 +189,13 @@ class SpilledJob:
             progress=self.progress,
             threads=options.threads,
         )
-        memory = min(max(self.memory // 8, 16 << 20), 256 << 20)
         try:
             with BinWriter(
-                folder, n_outer, memory_bytes=memory, expected_rows=expected, threads=options.threads
+                folder,
+                n_outer,
+                memory_bytes=self.budget.writer_bytes,
+                expected_rows=expected,
+                threads=options.threads,
             ) as writer:
                 for digests, rows in stream:
                     self._check_rows(stream.n_rows)
@@ -260,7 +263,7 @@ class SpilledJob:
         ledger = self._ledger()
         todo = self._todo(hub.channel(0))
         if todo:
-            self.check_memory(self.outcome.n_rows - self.outcome.n_null, n_workers)
+            self.budget.check(self._layout(), self.outcome.n_rows, writes=self.options.has_output)
         n_outer = ledger.fact("n_outer")
         finished = self.finished_before = n_outer - len(todo)
         if finished:
@@ -279,7 +282,7 @@ class SpilledJob:
             broadcast=self.options.broadcast,
             aligned=self.options.aligned,
             own_side=self.options.own_side,
-            chunk_records=self.chunk_records(n_workers),
+            chunk_records=self.budget.chunk_records(self._layout()),
             max_output_rows=self.max_output_rows(),
             threads=self.options.threads,
         )
@@ -442,21 +445,13 @@ class SpilledJob:
         if self.ledger is not None:
             self.ledger.close()
 
-    def chunk_records(self, n_workers: int) -> int:
-        """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins
-        at a time."""
-        return max(self.memory // (_RECORD_MEMORY * n_workers), 1 << 16)
-
-    def check_memory(self, n_rows: int, n_workers: int) -> None:
-        """Raises ConfigError where a bin of n_rows rows without many duplicates is more than a worker may hold."""
-        n_outer = self._ledger().fact("n_outer")
-        largest = partition.bin_bound(min(n_rows, MAX_OWN_ROWS), n_outer)
-        if largest > self.chunk_records(n_workers):
-            raise ConfigError(
-                f"memory is {size_text(self.memory)}: {n_workers} workers with bins of up to {largest} rows need "
-                f"{size_text(_RECORD_MEMORY * n_workers * largest)}; raise `memory`, or agree on fewer `workers`, or "
-                "(for a new job) on a smaller `bin_rows`"
-            )
+    def check_memory(self, n_rows: int) -> None:
+        """Raises ConfigError where a job of about n_rows rows here, and those that the peer told, is too large for the
+        memory: known before anything is read."""
+        most = min(max(n_rows, self.peer_rows), MAX_OWN_ROWS)
+        options = self.options
+        layout = Layout(most, most, self._ledger().fact("n_outer"), options.security, options.setting)
+        self.budget.check(layout, min(n_rows, MAX_OWN_ROWS), writes=options.has_output)
 
     def max_output_rows(self) -> int:
         """Of the whole job, and so of a bin."""

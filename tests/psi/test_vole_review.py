@@ -18,6 +18,7 @@ from crypsis.mpc.psi.agree import recv_json, send_json
 from crypsis.mpc.psi.bins import MAX_ATTEMPTS, count_attempt
 from crypsis.mpc.psi.job_name import check_digests, commit_nonce
 from crypsis.mpc.psi.layout import PROOF_BYTES, Layout
+from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.spilled import SpilledJob
 from crypsis.mpc.psi.vole import intersect_digests
 
@@ -147,7 +148,7 @@ def job(path: Path, role: Any) -> SpilledJob:
         identity=Identity(public={}, own={}, input=()),
         options=options_for(role, protocol="vole"),
         bin_rows=1 << 20,
-        memory=1 << 30,
+        budget=Budget(memory=1 << 30, gather=1 << 27),
         progress=None,
     )
 

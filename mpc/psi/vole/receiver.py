@@ -34,9 +34,6 @@ from crypsis.mpc.psi.vole.session import (
     xor,
 )
 
-_WAITING_BYTES = 32 << 20
-"""Of own tags that wait for the peer's."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
@@ -62,10 +59,7 @@ class Receiver(Session):
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
         wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
-        each = max(
-            layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.width, 1
-        )
-        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
+        sent: Conveyor[_Sent] = crew.conveyor(self.waiting_steps)
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("encode", lambda: self._encode(bins, wanted, voles, sent))
         matched: list[Index] = []

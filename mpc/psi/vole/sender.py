@@ -36,9 +36,6 @@ from crypsis.mpc.psi.vole.session import (
 
 Places = npt.NDArray[np.int64]
 
-_WAITING_BYTES = 32 << 20
-"""Of what is kept for results that have not come yet: the places of tags, malicious the proofs of keys."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Sent:
@@ -63,8 +60,7 @@ class Sender(Session):
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
         wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
-        each = max(layout.sender_bound * (4 + PROOF_BYTES * self.malicious) * self.width, 1)
-        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
+        sent: Conveyor[_Sent] = crew.conveyor(self.waiting_steps)
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("tags", lambda: self._answer(bins, wanted, voles, sent))
         matched: list[Index] = []

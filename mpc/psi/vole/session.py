@@ -26,6 +26,9 @@ BLOCK_BYTES = 16
 AHEAD = 3
 """Steps that a thread may be ahead of the one that takes up its results."""
 
+WAITING_KEYS = 1 << 20
+"""Own keys that may wait for the peer's answer, with the bins that they are of: more than fill a stream's window."""
+
 _MAX_WIDTH = 256
 
 VERSION = b"crypsis/psi/vole/v1"
@@ -97,7 +100,7 @@ class Session(abc.ABC):
         self.channel = channel
         self.layout = layout
         self.broadcast = broadcast
-        self.threads = threads or _own_threads()
+        self.threads = threads or own_threads()
         self.malicious = layout.security == "malicious"
         self.memory = Memory()
         self.session, self.width = self._greet(session)
@@ -163,6 +166,11 @@ class Session(abc.ABC):
     def _tell(self, error: BaseException) -> None:
         # Only what is about the peer's own messages is told in full.
         self.channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+
+    @property
+    def waiting_steps(self) -> int:
+        """Steps of WAITING_KEYS."""
+        return max(WAITING_KEYS // max(self.keys_bound * self.width, 1), 2)
 
     def steps(self, outer: int, bins: KeyBins) -> list[Step]:
         """The outer bin in steps. Raises DataError for an inner bin above its bound."""
@@ -254,6 +262,7 @@ def xor(a: bytes, b: bytes) -> bytes:
     return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
 
 
-def _own_threads() -> int:
+def own_threads() -> int:
+    """Threads of a party that names none: those of the process."""
     named = os.environ.get("CRYPSIS_NUM_THREADS", "")
     return int(named) if named.isdigit() and int(named) else len(os.sched_getaffinity(0))
