@@ -27,7 +27,7 @@ from crypsis.mpc.data.gather import (
     row_index,
     with_indicator,
 )
-from crypsis.mpc.data.gather_files import gather_plan
+from crypsis.mpc.data.gather_files import ORDER_BYTES, gather_plan
 from crypsis.mpc.data.keys import Progress
 from crypsis.mpc.data.opening import PathLike, format_of
 from crypsis.mpc.data.plans import FilePlan, RowMask, in_memory
@@ -35,7 +35,6 @@ from crypsis.mpc.data.sinks import OutputFile, check_form, write_batches
 from crypsis.mpc.data.sources import Source
 
 MEMORY_LIMIT: Final = 256 << 20
-_ORDER_BYTES: Final = 32  # an output row while an order in memory is sorted
 
 
 class _StoppedError(Exception):
@@ -162,7 +161,7 @@ def _batches(
         yield from filtered(source, rows, names, indicator, advance)
         return
     ordered: Iterator[pa.RecordBatch]
-    if isinstance(rows, FilePlan) and len(rows) * _ORDER_BYTES > memory_limit // 4:
+    if isinstance(rows, FilePlan) and len(rows) * ORDER_BYTES > memory_limit // 4:
         ordered = gather_plan(
             source,
             rows,
@@ -174,7 +173,7 @@ def _batches(
         )
     else:
         if isinstance(rows, FilePlan):
-            memory_limit -= len(rows) * _ORDER_BYTES
+            memory_limit -= len(rows) * ORDER_BYTES
             rows = in_memory(rows)
         index = row_index(rows, source.n_rows)
         ordered = gather(

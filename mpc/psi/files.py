@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -39,20 +38,17 @@ from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
 from crypsis.mpc.psi.choose import choose, expected_rows
-from crypsis.mpc.psi.config import JobConfig, OutputConfig
+from crypsis.mpc.psi.config import JobConfig
 from crypsis.mpc.psi.job import PsiOutcome, run
 from crypsis.mpc.psi.memory import release
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
+from crypsis.mpc.psi.space import check_before, check_places, output_places
 from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
-
-# Formats pack the same rows up to this much tighter than each other: less than this share of the input
-# cannot do.
-_TIGHTEST = 8
 
 
 @dataclass
@@ -98,6 +94,8 @@ def run_job(
                 this.spilled = _open_job(this, work)
                 stack.callback(this.spilled.close)
             _check_places(config, source, config_file, resumed=this.spilled)
+            certain = config.protocol == "vole" or config.security == "malicious"
+            _check_space(this, expected_rows(source), vole=certain)
         with phases.phase("wait for the peer"):
             hub = open_link(config)
             channel = _meet(hub, this)
@@ -234,6 +232,7 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
         agree(channel, this.options, 0, {"bin_rows": config.bin_rows, "workers": config.workers})
         job.meet(channel, n_rows)
         job.check_memory(n_rows)
+        _check_space(this, n_rows, vole=True)
     with phases.phase("read and spill keys"):
         job.partition(this.source, n_rows)
         job.agree_sizes(channel)
@@ -273,6 +272,7 @@ def _write(this: _Run, channel: Channel) -> None:
         rows = plan_output(spilled, channel) if spilled is not None else this.outcome.rows
         if rows is None:
             raise ValueError("an output is configured for a party that learns nothing")
+        check_places(output_places(config, this.source, len(rows)))
         begin = time.perf_counter()
         info = write_output(
             this.source,
@@ -330,6 +330,13 @@ def _check_kernels(config: JobConfig) -> None:
         raise ConfigError(str(error)) from error
 
 
+def _check_space(this: _Run, n_rows: int, *, vole: bool) -> None:
+    """Refuses disks without room for what is still to be written; n_rows: own rows, as far as they are known."""
+    stage = this.spilled.stage if this.spilled is not None else ""
+    if stage not in ("written", "complete"):
+        check_before(this.config, this.source, n_rows, spills=vole and stage in ("", "new"))
+
+
 def _check_places(
     config: JobConfig, source: Source, config_file: str | None, *, resumed: SpilledJob | None
 ) -> None:
@@ -348,24 +355,6 @@ def _check_places(
                 null_rep=output.null_rep,
                 overwrite=output.overwrite,
             )
-            _check_space(config, output, source)
     if config.report_path is not None:
         refuse_taken("report", config.report_path, taken)
         check_report_place(config.report_path)
-
-
-def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> None:
-    """Refuses a disk that cannot hold the output whatever matches; warns of one that may be too small."""
-    n_columns = len(output.columns) if output.columns is not None else len(source.schema)
-    expected = source.n_bytes * n_columns // max(len(source.schema), 1)
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(output.path))).free
-    keeps_all = config.join in ("full", config.options().own_side)
-    if free < (expected // _TIGHTEST if keeps_all else 1):
-        raise DataError(
-            f"{output.path}: {free >> 20} MiB are free there and the output may take {expected >> 20} MiB; "
-            "free some or write elsewhere"
-        )
-    if free < expected:
-        _log.warning(
-            "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
-        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crypsis.errors import ConfigError
+from crypsis.mpc.data.gather_files import temporary_bytes
 from crypsis.mpc.ot import silent_vole
 from crypsis.mpc.psi.layout import MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
 from crypsis.mpc.psi.matching import tag_bytes
@@ -15,6 +16,7 @@ from crypsis.mpc.psi.memory import BASE_BYTES, READ_BYTES, Budget
 from crypsis.mpc.psi.options import Protocol
 from crypsis.mpc.psi.plan import ecdh_bytes, recommend, vole_bytes
 from crypsis.mpc.psi.rates import Rates
+from crypsis.mpc.psi.space import RESULT_BYTES, spilled_bytes
 
 WIRE = 1.01
 """Bytes on the line for a byte of payload: frames, TLS records, TCP."""
@@ -192,8 +194,10 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
         Stage("exchange bins", needs),
         _output(job, rates),
     ]
-    result = 8 if job.aligned else 4
-    disk = tuple(16 * n + result * n + (64 << 20) for n in (n_r, n_s))
+    disk = [spilled_bytes(n) for n in (n_r, n_s)]
+    if job.aligned:  # the bins have gone by then
+        ordered = temporary_bytes(job.n_matched, job.row_bytes, job.budget.gather)
+        disk = [max(n, RESULT_BYTES * job.n_matched + ordered) for n in disk]
     writes = (True, job.broadcast)
     memory = [job.budget.peak_bytes(layout, n, writes=w) for n, w in zip((n_r, n_s), writes, strict=True)]
     return Estimate(

@@ -53,6 +53,7 @@ from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
 from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.options import Progress, PsiOptions, Role
 from crypsis.mpc.psi.report import FileRecord
+from crypsis.mpc.psi.space import spilled_bytes
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
@@ -179,7 +180,7 @@ class SpilledJob:
         expected = source.n_rows
         if expected is not None:
             self._check_rows(expected)
-        self.directory.require_space(self.disk_bytes(n_rows), f"the spilled bins of about {n_rows} rows")
+        self.directory.require_space(spilled_bytes(n_rows), f"the spilled bins of about {n_rows} rows")
         stream = digest_stream(
             source,
             options.keys,
@@ -222,11 +223,6 @@ class SpilledJob:
             raise DataError(
                 f"the input has more than {MAX_OWN_ROWS} rows: split it, and run a job for each part"
             )
-
-    def disk_bytes(self, n_rows: int) -> int:
-        """Most bytes that n_rows rows take in the work directory at one time: 16 a record, and 4 a result, which
-        replaces the records of its bin."""
-        return 20 * n_rows + (64 << 20)
 
     def agree_sizes(self, channel: Channel) -> None:
         """Tells each other how many rows have keys: what all sizes follow from."""
