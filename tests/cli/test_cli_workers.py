@@ -113,9 +113,9 @@ def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: st
     return killed
 
 
-@pytest.mark.parametrize("align", [True, False])
-def test_two_workers(scene: Scene, align: bool) -> None:
-    prepare(scene, 20_000, align=align)
+@pytest.mark.parametrize(("align", "setting"), [(True, "fast"), (False, "low-communication")])
+def test_two_workers(scene: Scene, align: bool, setting: str) -> None:
+    prepare(scene, 20_000, align=align, setting=setting)
     for party in scene.run():
         assert (party.code, party.stderr) == (0, "")
     check_output(scene, 20_000)
@@ -136,8 +136,9 @@ def test_another_number_of_workers_at_the_peer(scene: Scene) -> None:
         assert "'workers'" in party.error(2)
 
 
-@pytest.mark.parametrize("victim", PARTIES)
+@pytest.mark.parametrize("victim", ["bank", pytest.param("telco", marks=pytest.mark.slow)])
 def test_a_worker_is_killed(scene: Scene, victim: str) -> None:
+    """Of either party, quickly too, without files: tests/jobs/test_executors.py."""
     prepare(scene, 80_000)
     parties = run_and_kill(scene, victim, WORKER)
     for party in parties:
@@ -170,7 +171,7 @@ def test_a_ray_worker_is_killed(scene: Scene, victim: str) -> None:
 
 
 def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
-    """Refused before anything is spilled; more memory mends it."""
+    """Refused before anything is spilled; fewer workers mend it."""
     prepare(scene, 100_000, workers=3, memory="64MiB", bin_rows=1 << 17)
     parties = scene.run()
     told = [party.error(2) for party in parties if party.code == 2]
@@ -180,7 +181,7 @@ def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
         for line in told
     )
     assert all(party.code in (2, 6) for party in parties)
-    prepare(scene, 100_000, workers=3, memory="128MiB", bin_rows=1 << 17)
+    prepare(scene, 100_000, workers=1, memory="64MiB", bin_rows=1 << 17)
     for party in scene.run():
         assert party.code == 0, party
     check_output(scene, 100_000)
@@ -206,8 +207,15 @@ def plain_join(own: pa.Table, peer: pa.Table) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("matches", [True, False])
+@pytest.mark.parametrize(
+    ("workers", "matches"),
+    [
+        (1, True),
+        (2, False),
+        pytest.param(1, False, marks=pytest.mark.slow),
+        pytest.param(2, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_bin_of_very_many_duplicates(scene: Scene, workers: int, matches: bool) -> None:
     """Read twice, a part at a time; every row of the key is in the output, or none."""
     tables = {
