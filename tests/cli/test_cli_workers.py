@@ -113,9 +113,9 @@ def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: st
     return killed
 
 
-@pytest.mark.parametrize("align", [True, False])
-def test_two_workers(scene: Scene, align: bool) -> None:
-    prepare(scene, 20_000, align=align)
+@pytest.mark.parametrize(("align", "setting"), [(True, "fast"), (False, "low-communication")])
+def test_two_workers(scene: Scene, align: bool, setting: str) -> None:
+    prepare(scene, 20_000, align=align, setting=setting)
     for party in scene.run():
         assert (party.code, party.stderr) == (0, "")
     check_output(scene, 20_000)
@@ -136,8 +136,9 @@ def test_another_number_of_workers_at_the_peer(scene: Scene) -> None:
         assert "'workers'" in party.error(2)
 
 
-@pytest.mark.parametrize("victim", PARTIES)
+@pytest.mark.parametrize("victim", ["bank", pytest.param("telco", marks=pytest.mark.slow)])
 def test_a_worker_is_killed(scene: Scene, victim: str) -> None:
+    """Of either party, quickly too, without files: tests/jobs/test_executors.py."""
     prepare(scene, 80_000)
     parties = run_and_kill(scene, victim, WORKER)
     for party in parties:

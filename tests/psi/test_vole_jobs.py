@@ -142,15 +142,17 @@ def test_one_way(scene: Scene, security: str) -> None:
     assert telco["counts"]["matched_keys"] is None
 
 
-def test_the_counted_bytes_are_those_of_the_layout(scene: Scene) -> None:
+@pytest.mark.parametrize("setting", ["fast", "low-communication"])
+def test_the_counted_bytes_are_those_of_the_layout(scene: Scene, setting: Any) -> None:
     """Everything but the drivers' control messages and the counts of alignment."""
     from crypsis.mpc.psi.layout import Layout
 
-    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "broadcast": False}
+    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "broadcast": False, "setting": setting}
     scene.config("bank", **options)
     scene.config("telco", **options, output=None)
     bank, telco = reports(scene)
-    layout = Layout(3000, 3000, n_outer=bank["bins"]["outer"])
+    assert bank["counts"]["matched_keys"] == 1000
+    layout = Layout(3000, 3000, n_outer=bank["bins"]["outer"], setting=setting)
     of_sender, of_receiver = layout.vole_bytes(layout.n_outer)
     for report, exact in (
         (bank, of_receiver + layout.n_outer * layout.receiver_bytes(broadcast=False)),
