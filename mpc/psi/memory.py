@@ -35,7 +35,7 @@ from crypsis.mpc.transport.channel import DEFAULT_WINDOW_BYTES
 _MIB: Final = 1 << 20
 
 MIN_BYTES: Final = 512 * _MIB
-"""Jobs of 4 M rows a party, aligned, in bins of 2^20, peak at 370 MiB semi-honest and 379 malicious with this much."""
+"""Jobs of 4 M rows a party, aligned, in bins of 2^20, peak at 367 MiB semi-honest and 396 malicious with this much."""
 
 BASE_BYTES: Final = 144 * _MIB
 """The program, its libraries and threads: 129 to 136 MiB in jobs of 1,000 rows, with all that such a job does."""

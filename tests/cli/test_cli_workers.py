@@ -189,7 +189,7 @@ def test_bins_that_do_not_fit_the_memory(scene: Scene) -> None:
 # ---- a bin of very many duplicates -------------------------------------------------------------------------
 
 HOT = 3_000_000
-"""Rows of one key: more than the 2.6 million records that a worker takes into 512 MiB."""
+"""Rows of one key: more than the 1.9 million records that a worker takes into 512 MiB."""
 
 
 def skewed(scene: Scene, party: str, first: int, hot: int) -> pa.Table:
@@ -216,7 +216,7 @@ def test_a_bin_of_very_many_duplicates(scene: Scene, matches: bool) -> None:
     }
     for party in PARTIES:  # alignment would need all rows of a key at once
         scene.config(party, protocol="vole", memory="512MiB", align=False, bin_rows=1 << 21)
-    for party in scene.run():
+    for party in scene.run(wait_s=600):
         assert (party.code, party.stderr) == (0, "")
     for party, peer in (PARTIES, PARTIES[::-1]):
         rows = pq.read_table(scene.folder / f"{party}.out.parquet")["row"].to_pylist()
@@ -232,13 +232,13 @@ def test_very_many_duplicates_do_not_line_up_in_little_memory(scene: Scene) -> N
     skewed(scene, "telco", 1_000, 1)
     for party in PARTIES:
         scene.config(party, protocol="vole", memory="512MiB", bin_rows=1 << 21, max_output_rows=10**7)
-    bank, telco = scene.run()
+    bank, telco = scene.run(wait_s=600)
     line = bank.error(4)
     assert "most of them duplicates" in line
     assert "`memory`" in line
     assert telco.code in (5, 6)
     for party in PARTIES:
         scene.config(party, protocol="vole", memory="1GiB", bin_rows=1 << 21, max_output_rows=10**7)
-    for party in scene.run():
+    for party in scene.run(wait_s=600):
         assert (party.code, party.stderr) == (0, "")
     assert report(scene, "telco")["counts"]["output_rows"] == HOT + 2 * 2 + 2_000
