@@ -63,7 +63,7 @@ def build(slug: str, folder: Path) -> Programs:
     if cmake is None:
         pytest.skip("cmake is not installed: pip install cmake")
     generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DCRYPSIS_NATIVE_TESTS=ON"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DCRYPSIS_NATIVE_TESTS=ON", "-DCRYPSIS_WERROR=ON"]
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(folder), *generator, *options],
         [cmake, "--build", str(folder), "--parallel", "2", "--target", f"native_tests_{slug}"],
