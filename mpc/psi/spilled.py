@@ -12,7 +12,8 @@ ones they have, and what only one of them has is done again. Nothing else has to
 either, or both, may be killed at any time.
 
 Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, with a commitment to
-one's nonce, and {"type": "nonce"} for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
+one's nonce and whether bins were exchanged ("begun": until then nothing is lost by a new name), and {"type": "nonce"}
+for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
 {"type": "totals"} before an aligned output. The configuration has been compared before.
 
 The job's name is a hash of both nonces, and salts all digests: keys fall in bins, and digests are cut to 12 bytes, in a
@@ -122,7 +123,7 @@ class SpilledJob:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
         nonce = secrets.token_hex(NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
-        begun = self.ledger is not None and self.ledger.stage not in ("", "new")
+        begun = self.ledger is not None and bool(self.ledger.bins())
         send_json(
             channel,
             {

@@ -15,6 +15,8 @@ import pytest
 
 from cli.parties import Scene
 from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.jobs.identity import Identity
+from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi.config import load_config
 from crypsis.mpc.psi.files import run_job
@@ -205,6 +207,30 @@ def test_a_party_that_ends_after_the_last_bin_goes_on(
         assert len(bank) == len(telco) == 5000
     assert set(range(3000)) <= set(bank["bank_number"].to_pylist())
     assert set(range(2000, 5000)) <= set(telco["telco_number"].to_pylist())
+    assert not list(scene.folder.glob("*.work"))
+
+
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+def test_a_party_killed_before_it_wrote_the_job_s_name_down(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """The other has both nonces, and goes on to spill its keys; no bin is exchanged."""
+    real = Ledger.begin
+
+    def killed(work: WorkDir, identity: Identity) -> Ledger:
+        if identity.own["role"] == role:
+            raise KeyboardInterrupt
+        return real(work, identity)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "begin", killed)
+        patched.setattr(SpilledJob, "agree_sizes", lambda job, channel: channel.recv(0))
+        first = run(scene)
+    assert [isinstance(future.exception(), KeyboardInterrupt) for future in first].count(True) == 1
+    other = "telco" if role == "receiver" else "bank"
+    with WorkDir.open(scene.folder / f"{other}.out.parquet.work") as work, Ledger.open(work) as ledger:
+        assert ledger.stage == "partitioned"
+    reports(scene)
     assert not list(scene.folder.glob("*.work"))
 
 
