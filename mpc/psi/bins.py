@@ -7,7 +7,7 @@ of a party must see.
 
 A bin's result is a file of row ids in the work directory: without alignment the rows whose key the peer has, aligned
 the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then the bin is
-reported done.
+reported done, with the file's name: every attempt has one of its own, so that none changes what the ledger knows.
 
 Whoever exchanges a bin again may come with other keys. Honest parties do not; against a malicious one attempts are
 counted in the work directory, for the whole life of the job, and come to an end.
@@ -16,6 +16,7 @@ counted in the work directory, for the whole life of the job, and come to an end
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
+RESULT_PREFIX = "result-"
 MAX_ATTEMPTS = 6
 """At a bin of a malicious job, over all runs of it; two may be in work when a run is interrupted."""
 
@@ -173,7 +175,7 @@ def _record(
     """Writes the bin's result; what the ledger is told of it."""
     result: dict[str, Any] = {"unique": len(loaded.keys.keys)}
     if matched is None:
-        return result | {"matched": None, "rows": 0, "sha256": ""}
+        return result | {"matched": None, "rows": 0, "sha256": "", "name": ""}
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
     if groups is None:
@@ -182,13 +184,9 @@ def _record(
         rows = _aligned_rows(job, channel, groups, matched)
     else:
         rows = [_rows_of(groups, matched)]
-    file = write_index(result_path(job.work_dir, bin), rows)
-    return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256}
-
-
-def result_path(work_dir: str, bin: int) -> str:
-    """Where a bin's result is."""
-    return os.path.join(work_dir, f"result-{bin:05d}.bin")
+    name = f"{RESULT_PREFIX}{bin:05d}-{secrets.token_hex(8)}.bin"
+    file = write_index(os.path.join(job.work_dir, name), rows)
+    return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256, "name": name}
 
 
 def _rows_of(groups: partition.Groups, matched: Index) -> npt.NDArray[np.uint32]:

@@ -40,7 +40,7 @@ from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
-from crypsis.mpc.psi.bins import BinJob, result_path, work
+from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.job_name import (
     JOB_BYTES,
@@ -104,6 +104,7 @@ class SpilledJob:
                 ) from None
             return
         self.ledger = ledger
+        self._remove_results(keep={result.name for result in ledger.results()})
 
     @property
     def stage(self) -> str:
@@ -298,7 +299,7 @@ class SpilledJob:
             ledger.finish(
                 Result(
                     bin=bin,
-                    name=os.path.basename(result_path("", bin)) if self.options.has_output else "",
+                    name=result["name"],
                     n_unique=result["unique"],
                     n_matched=result["matched"] or 0,
                     n_rows=result["rows"],
@@ -415,7 +416,13 @@ class SpilledJob:
         """The output is in place: bins and results are spent."""
         ledger = self._ledger()
         ledger.advance("complete")
-        self.directory.remove(*(self.directory.file(row.name) for row in ledger.results() if row.name))
+        self._remove_results(keep=set())
+
+    def _remove_results(self, *, keep: set[str]) -> None:
+        """Of bins; those that no ledger names are of attempts that were cut off, or that another one replaced."""
+        for name in os.listdir(self.directory.path):
+            if name.startswith(RESULT_PREFIX) and name not in keep:
+                self.directory.remove(self.directory.file(name))
 
     def destroy(self) -> None:
         """Nothing of the work directory is needed any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from crypsis.errors import ConfigError, DataError
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.workdir import WorkDir
+from crypsis.mpc.psi import bins
 from crypsis.mpc.psi.config import load_config
 from crypsis.mpc.psi.files import run_job
 from crypsis.mpc.psi.spilled import SpilledJob
@@ -216,21 +218,58 @@ def test_a_party_killed_before_it_wrote_the_job_s_name_down(
 ) -> None:
     """The other has both nonces, and goes on to spill its keys; no bin is exchanged."""
     real = Ledger.begin
+    spilled = threading.Event()
 
     def killed(work: WorkDir, identity: Identity) -> Ledger:
         if identity.own["role"] == role:
+            assert spilled.wait(WAIT_S)
             raise KeyboardInterrupt
         return real(work, identity)
 
+    def waits(job: SpilledJob, channel: Any) -> None:
+        spilled.set()
+        channel.recv(0)
+
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "begin", killed)
-        patched.setattr(SpilledJob, "agree_sizes", lambda job, channel: channel.recv(0))
+        patched.setattr(SpilledJob, "agree_sizes", waits)
         first = run(scene)
     assert [isinstance(future.exception(), KeyboardInterrupt) for future in first].count(True) == 1
     other = "telco" if role == "receiver" else "bank"
     with WorkDir.open(scene.folder / f"{other}.out.parquet.work") as work, Ledger.open(work) as ledger:
         assert ledger.stage == "partitioned"
     reports(scene)
+    assert not list(scene.folder.glob("*.work"))
+
+
+def test_a_bin_done_again_leaves_what_the_ledger_knows(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second attempt writes its result, and is cut off before the ledger hears of it; then the job is."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, align=False, patience=3)
+    real = bins._record
+
+    def twice(job: Any, channel: Any, bin: int, loaded: Any, matched: Any) -> Any:
+        known = real(job, channel, bin, loaded, matched)
+        real(job, channel, bin, loaded, matched[:0])
+        return known
+
+    def killed(job: SpilledJob, *arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    folder = scene.folder / "bank.out.parquet.work"
+    with monkeypatch.context() as patched:
+        patched.setattr(bins, "_record", twice)
+        patched.setattr(SpilledJob, "results", killed)
+        run(scene)
+    with WorkDir.open(folder) as work, Ledger.open(work) as ledger:
+        known = {result.name for result in ledger.results()}
+    assert known < {path.name for path in folder.glob("result-*.bin")}
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "results", killed)
+        run(scene)
+    assert known == {path.name for path in folder.glob("result-*.bin")}
+    bank, _ = reports(scene)
+    assert bank["counts"]["output_rows"] == 1000
     assert not list(scene.folder.glob("*.work"))
 
 
