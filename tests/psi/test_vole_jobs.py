@@ -273,6 +273,29 @@ def test_a_bin_done_again_leaves_what_the_ledger_knows(scene: Scene, monkeypatch
     assert not list(scene.folder.glob("*.work"))
 
 
+def test_bins_that_were_only_loaded_are_no_attempts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed again and again before a message about a bin's keys, a malicious job still goes on."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=3)
+    real = bins._load
+
+    def killed(job: bins.BinJob, bin: int) -> Any:
+        loaded = real(job, bin)
+        if job.role == "receiver":
+            raise KeyboardInterrupt
+        return loaded
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bins, "_load", killed)
+        for _ in range(2):
+            run(scene)
+    folder = scene.folder / "telco.out.parquet.work"
+    assert list((folder / "spills").iterdir())
+    assert not list(scene.folder.glob("*.work/attempts-*"))
+    monkeypatch.setattr(bins, "MAX_ATTEMPTS", 1)
+    reports(scene)
+
+
 def test_nothing_of_the_keys_lies_in_the_report(scene: Scene) -> None:
     bank, _ = reports(scene)
     assert "customer-" not in json.dumps(bank)

@@ -144,6 +144,8 @@ class Receiver(Session):
             threads=self.threads,
         )
         np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
+        if step.first == 0:
+            self.before_keys(step.outer)
         for part in table:
             self.send(TABLE, part)
         decoded = okvs.decode(

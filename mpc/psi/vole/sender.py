@@ -180,6 +180,8 @@ class Sender(Session):
         in_order, order = partition.sort_tags(
             padded, starts, out=(out, np.empty(len(padded), np.uint32)), threads=self.threads
         )
+        if step.first == 0:
+            self.before_keys(step.outer)
         for i in range(len(step)):
             part = in_order[i * bound : (i + 1) * bound]
             if openings:

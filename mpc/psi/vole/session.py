@@ -7,7 +7,7 @@ import abc
 import hashlib
 import os
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -100,6 +100,7 @@ class Session(abc.ABC):
         self.threads = threads or _own_threads()
         self.malicious = layout.security == "malicious"
         self.memory = Memory()
+        self.before_keys: Callable[[int], None] = lambda outer: None
         self.session, self.width = self._greet(session)
         # Public AES keys; any two will do. What is worked out for one session's is of no use in another [GKWY20].
         self._value_key, self._tag_key = self.derive(b"value"), self.derive(b"tag")
@@ -137,14 +138,22 @@ class Session(abc.ABC):
         """For `run`, and for what makes its bins in threads: an error of one ends all."""
         return Crew(self._tell)
 
-    def run(self, bins: Bins, progress: Progress | None = None, crew: Crew | None = None) -> Matches:
+    def run(
+        self,
+        bins: Bins,
+        progress: Progress | None = None,
+        crew: Crew | None = None,
+        before_keys: Callable[[int], None] | None = None,
+    ) -> Matches:
         """(outer bin, own keys that matched) for each of `bins`, in order: indices into its keys, in an order that both
-        parties share; None for a sender without broadcast.
+        parties share; None for a sender without broadcast. before_keys: told of an outer bin in the moment before the
+        first message that depends on its keys is sent; what it raises ends the session without that message.
 
         Raises DataError for an inner bin above its bound before anything of its outer bin is sent, ProtocolAbort,
         ChannelError. After an error the channel has been ended.
         """
         crew = crew or self.crew()
+        self.before_keys = before_keys or self.before_keys
         try:
             yield from self._matches(crew, bins, progress or (lambda phase, done, total: None))
         except BaseException as error:
