@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError
-from crypsis.mpc.data import Source, check_output, write_output
+from crypsis.mpc.data import OutputInfo, Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
@@ -214,6 +214,7 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
         progress=this.progress,
     )
     job.open()
+    job.find_output(config.output.path if config.output is not None else None)
     if job.stage:
         _log.info("%s: begun before; at stage %s", work.path, job.stage)
     return job
@@ -252,7 +253,14 @@ def _write(this: _Run, channel: Channel) -> None:
     config, phases, job = this.config, this.phases, this.spilled
     spilled = job if this.options.protocol == "vole" else None
 
-    def staged() -> None:
+    def staged(info: OutputInfo | None = None) -> None:
+        if info is not None:
+            this.output_rows = info.n_rows
+            this.written = FileRecord(
+                paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
+            )
+            if spilled is not None:
+                spilled.record_output(this.written, info.n_rows)
         with phases.phase("wait for the peer's output"):
             confirm(channel)
             if spilled is not None:
@@ -271,7 +279,7 @@ def _write(this: _Run, channel: Channel) -> None:
         if rows is None:
             raise ValueError("an output is configured for a party that learns nothing")
         begin = time.perf_counter()
-        info = write_output(
+        write_output(
             this.source,
             rows,
             output.path,
@@ -279,20 +287,13 @@ def _write(this: _Run, channel: Channel) -> None:
             columns=output.columns,
             indicator=output.indicator,
             null_rep=output.null_rep,
-            # What stands there once both parties had staged their outputs is ours, from a run that was killed then.
-            overwrite=output.overwrite or (spilled is not None and spilled.is_written),
+            overwrite=output.overwrite,
             memory_limit=config.gather_bytes,
             progress=this.progress,
             before_commit=staged,
         )
         waited = phases.seconds["wait for the peer's output"]
         phases.seconds["write output"] = time.perf_counter() - begin - waited
-        this.output_rows = info.n_rows
-        this.written = FileRecord(
-            paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
-        )
-        if spilled is not None:
-            spilled.record_output(this.written, info.n_rows)
     if spilled is not None:
         _forget(spilled, channel)
 
@@ -335,7 +336,7 @@ def _check_places(
     if config.output is not None:
         output = config.output
         refuse_taken("output", output.path, taken)
-        if resumed is None or not resumed.is_written:
+        if resumed is None or resumed.stage != "complete":  # then nothing is written
             check_output(
                 source,
                 output.path,

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from crypsis import partition
-from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.errors import ConfigError, CorruptData, DataError, ProtocolAbort
 from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
 from crypsis.mpc.jobs.executors import Executor
@@ -78,6 +78,7 @@ class SpilledJob:
     ledger: Ledger | None = None
     layout: Layout | None = None
     finished_before: int = 0
+    in_place: bool = False
 
     # -- before the peer is met
 
@@ -379,10 +380,15 @@ class SpilledJob:
             if result.name
         ]
 
-    @property
-    def is_written(self) -> bool:
-        """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
-        return self.stage in ("written", "complete")
+    def find_output(self, path: str | None) -> None:
+        """Whether an earlier run, killed once both parties had staged, had put the output at its `path`: `in_place`,
+        true too for a party without one. By its SHA-256: what else stands there is not ours."""
+        if self.stage not in ("written", "complete"):
+            return
+        record, _ = self.output_record()
+        self.in_place = path is None or (record is not None and _is_there(path, record))
+        if self.in_place and self.stage == "written":
+            self.complete()
 
     def agree_totals(self, channel: Channel, unmatched_rows: int | None = None) -> int:
         """For an aligned output: tells how many own rows without partner it has (None: as an earlier run did), and
@@ -396,11 +402,11 @@ class SpilledJob:
         return count_field(recv_json(channel, "totals"), "unmatched_rows", MAX_ROWS)
 
     def record_output(self, record: FileRecord, n_rows: int) -> None:
-        """Writes down what the output is."""
+        """Writes down what the output is, before the peer is told that it is staged."""
         self._ledger().set_fact("output", asdict(record) | {"n_rows": n_rows})
 
     def output_record(self) -> tuple[FileRecord | None, int | None]:
-        """Of the output that an earlier run put in place, and its rows; None for a party without one."""
+        """Of the output that was staged last, and its rows; None for a party without one."""
         fact = self._ledger().fact("output")
         if fact is None:
             return None, None
@@ -484,3 +490,12 @@ class SpilledJob:
 
     def _note(self, text: str) -> None:
         _log.info("%s: %s", self.directory.path, text)
+
+
+def _is_there(path: str, record: FileRecord) -> bool:
+    """A file with just these bytes."""
+    try:
+        verify_file(path, n_bytes=record.n_bytes, sha256=record.sha256, what="the output")
+    except CorruptData:
+        return False
+    return True

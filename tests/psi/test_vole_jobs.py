@@ -212,6 +212,39 @@ def test_a_party_that_ends_after_the_last_bin_goes_on(
     assert not list(scene.folder.glob("*.work"))
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_another_file_at_the_output_s_place(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Both had staged, one was killed before it put its output in place; then somebody put a file of theirs there."""
+    output = {"path": "bank.out.parquet", "overwrite": overwrite}
+    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, output=output)
+    real = SpilledJob.written
+
+    def killed(job: SpilledJob) -> None:
+        real(job)
+        if job.options.role == "receiver":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "written", killed)
+        first = run(scene)
+    assert isinstance(first[0].exception(), KeyboardInterrupt)
+    place = scene.folder / "bank.out.parquet"
+    place.write_bytes(b"precious")
+    bank, _ = run(scene)
+    if overwrite:
+        bank.result()
+    else:
+        with pytest.raises(DataError, match="exists already"):
+            bank.result()
+        assert place.read_bytes() == b"precious"
+        place.unlink()
+        reports(scene)
+    assert len(pq.read_table(place)) == 1000
+    assert not list(scene.folder.glob("*.work"))
+
+
 @pytest.mark.parametrize("role", ["receiver", "sender"])
 def test_a_party_killed_before_it_wrote_the_job_s_name_down(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, role: str
