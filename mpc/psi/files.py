@@ -45,13 +45,17 @@ from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
 from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
-from crypsis.mpc.transport import Channel, Hub
+from crypsis.mpc.transport import Channel, ChannelStats, Hub
+from crypsis.mpc.transport.hub import total
 
 _log = logging.getLogger("crypsis.psi")
 
 # Formats pack the same rows up to this much tighter than each other: less than this share of the input
 # cannot do.
 _TIGHTEST = 8
+
+_GRACE_S = 30.0
+"""Patience of a party whose output is in place, for a peer that may have nothing left to do."""
 
 
 @dataclass
@@ -97,32 +101,7 @@ def run_job(
                 this.spilled = _open_job(this, work)
                 stack.callback(this.spilled.close)
             _check_places(config, source, config_file, resumed=this.spilled)
-        with phases.phase("wait for the peer"):
-            hub = open_link(config)
-            channel = _meet(hub, this)
-        try:
-            with phases.phase("agree"):
-                n_rows = expected_rows(source)
-                protocol, this.why = choose(channel, config, n_rows)
-                this.options = config.options(protocol)
-                _log.info("protocol %s: %s", protocol, this.why)
-                if protocol == "ecdh" and this.spilled is not None and this.spilled.stage not in ("", "new"):
-                    raise ConfigError(
-                        f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
-                        f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
-                    )
-            if protocol == "vole":
-                _exchange_spilled(this, hub, channel, n_rows, stack)
-            else:
-                this.outcome = run(source, channel, this.options, progress=progress)
-            _write(this, channel)
-            if protocol != "vole" and this.spilled is not None and not this.spilled.stage:
-                this.spilled.destroy()  # it held the result of the query only
-        except BaseException as error:
-            hub.abort(public_reason(config, error))
-            raise
-        stats = hub.stats
-        close_in_order(hub)
+        stats = _finish_alone(this) if _peer_is_done(this) else _run_with_peer(this, stack)
     report = RunReport(
         party=config.party,
         peer=config.peer,
@@ -137,7 +116,9 @@ def run_job(
         started=started,
         finished=datetime.now(UTC),
         seconds=_in_order(phases.seconds, this.outcome.seconds),
-        bins=this.spilled.as_report() if protocol == "vole" and this.spilled is not None else None,
+        bins=this.spilled.as_report()
+        if this.options.protocol == "vole" and this.spilled is not None
+        else None,
     )
     if config.report_path is not None:
         try:
@@ -147,17 +128,78 @@ def run_job(
     return report
 
 
-def _meet(hub: Hub, this: _Run) -> Channel:
-    """The session with the peer. A job that is complete here may have no peer any more."""
+def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
+    config, phases, job = this.config, this.phases, this.spilled
+    with phases.phase("wait for the peer"):
+        if job is not None and job.in_place:
+            config = config.model_copy(update={"patience": min(config.patience, _GRACE_S)})
+        hub = open_link(config)
+        try:
+            channel = hub.channel(0)
+        except ChannelError as error:
+            if job is None or job.stage != "complete":
+                raise
+            hub.abort("the peer did not come")
+            if job.in_place:
+                return _finish_alone(this, error)
+            raise ChannelError(
+                f"{error}; the output is complete since an earlier run, but no longer as it was at its place: if it "
+                f"is at {config.peer} too, remove {config.work_path}"
+            ) from error
     try:
-        return hub.channel(0)
-    except ChannelError as error:
-        if this.spilled is None or this.spilled.stage != "complete":
-            raise
-        raise ChannelError(
-            f"{error}; the output is complete here since an earlier run: if it is at {this.config.peer} too, remove "
-            f"{this.config.work_path}"
-        ) from error
+        with phases.phase("agree"):
+            n_rows = expected_rows(this.source)
+            protocol, this.why = choose(channel, config, n_rows)
+            this.options = config.options(protocol)
+            _log.info("protocol %s: %s", protocol, this.why)
+            if protocol == "ecdh" and job is not None and job.stage not in ("", "new"):
+                raise ConfigError(
+                    f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
+                    f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
+                )
+        if protocol == "vole":
+            _exchange_spilled(this, hub, channel, n_rows, stack)
+        else:
+            this.outcome = run(this.source, channel, this.options, progress=this.progress)
+        _write(this, channel)
+        if protocol != "vole" and job is not None and not job.stage:
+            job.destroy()  # it held the result of the query only
+    except BaseException as error:
+        hub.abort(public_reason(config, error))
+        raise
+    stats = hub.stats
+    close_in_order(hub)
+    return stats
+
+
+def _peer_is_done(this: _Run) -> bool:
+    """Both outputs are in place, as far as an earlier run knew: nobody needs the peer, nor it this party."""
+    return this.spilled is not None and this.spilled.in_place and this.spilled.peer_is_done
+
+
+def _finish_alone(this: _Run, error: ChannelError | None = None) -> ChannelStats:
+    """What an earlier run, killed with its output in place, had left to do: the report, and to remove the work directory.
+    That is kept where the peer may still need it (`error` says how it did not come): a peer that has not heard that
+    both have staged cannot put its own output in place without."""
+    job, config = this.spilled, this.config
+    if job is None:
+        raise ValueError("no job has been begun")
+    this.options, this.why = config.options("vole"), "the job was begun with it"
+    this.outcome = job.outcome
+    job.recall()
+    this.written, this.output_rows = job.output_record()
+    if job.peer_is_done:
+        _log.warning("%s: the job had ended, and its output is in place; removed", config.work_path)
+        job.destroy()
+    else:
+        _log.warning(
+            "the result is complete since an earlier run; %s is kept for %s, remove it once the output is in place "
+            "there too: %s",
+            config.work_path,
+            config.peer,
+            error,
+        )
+    return total([])
 
 
 def _identity(this: _Run) -> Identity:
@@ -215,6 +257,8 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
     )
     job.open()
     job.find_output(config.output.path if config.output is not None else None)
+    if job.peer_is_done and not job.in_place:
+        job.forget_ended()  # the output was taken elsewhere: what the user wants is another run
     if job.stage:
         _log.info("%s: begun before; at stage %s", work.path, job.stage)
     return job
@@ -309,12 +353,14 @@ def _forget(job: SpilledJob, channel: Channel) -> None:
             "the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error
         )
         return
+    job.note_peer_done()
     job.destroy()
 
 
 def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
     """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
-    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    first = ("check input and output", "wait for the peer")
+    before = {name: around[name] for name in first if name in around}
     return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 

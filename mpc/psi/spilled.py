@@ -95,17 +95,23 @@ class SpilledJob:
             ledger.close()
             if not complete:
                 raise
-            # Nothing is lost: that job has ended, and this is another. It must not begin with that one's query result.
-            had_result = os.path.isdir(self.directory.file(SPOOL))
-            self.directory.clear()
-            if had_result:
-                raise ConfigError(
-                    f"{self.directory.path}: held a finished job and the result of its query; both were removed: run "
-                    "the command again"
-                ) from None
+            self.forget_ended()  # nothing is lost: that job has ended, and this is another
             return
         self.ledger = ledger
         self._remove_results(keep={result.name for result in ledger.results()})
+
+    def forget_ended(self) -> None:
+        """Clears the directory of a job that has ended, for another one, which must not begin with its query result."""
+        if self.ledger is not None:
+            self.ledger.close()
+            self.ledger = None
+        had_result = os.path.isdir(self.directory.file(SPOOL))
+        self.directory.clear()
+        if had_result:
+            raise ConfigError(
+                f"{self.directory.path}: held a finished job and the result of its query; both were removed: run the "
+                "command again"
+            ) from None
 
     @property
     def stage(self) -> str:
@@ -248,12 +254,15 @@ class SpilledJob:
             )
         check_digests(own, peer, n_outer)
         ledger.set_fact("n_peer", peer)
-        outcome.n_peer_unique = peer
+        self._set_sizes(own, peer)
+
+    def _set_sizes(self, own: int, peer: int) -> None:
+        self.outcome.n_peer_unique = peer
         receives = self.options.role == "receiver"
         self.layout = Layout(
             n_receiver=own if receives else peer,
             n_sender=peer if receives else own,
-            n_outer=n_outer,
+            n_outer=self._ledger().fact("n_outer"),
             security=self.options.security,
             setting=self.options.setting,
         )
@@ -330,7 +339,10 @@ class SpilledJob:
             )
         if self.stage == "partitioned":  # a run after the last bin finds a later one
             ledger.advance("exchanged")
-        results = ledger.results()
+        self._count_keys()
+
+    def _count_keys(self) -> None:
+        results = self._ledger().results()
         self.outcome.n_unique = sum(result.n_unique for result in results)
         if self.options.has_output:
             self.outcome.n_matched = sum(result.n_matched for result in results)
@@ -417,6 +429,23 @@ class SpilledJob:
         """Both parties' outputs are staged."""
         if self.stage == "exchanged":
             self._ledger().advance("written")
+
+    def recall(self) -> None:
+        """Of a complete job, without the peer: what the report says of it."""
+        ledger, outcome = self._ledger(), self.outcome
+        outcome.n_rows, outcome.n_null = ledger.fact("n_rows"), ledger.fact("n_null")
+        self._set_sizes(outcome.n_rows - outcome.n_null, ledger.fact("n_peer"))
+        self._count_keys()
+        self.finished_before = ledger.fact("n_outer")
+
+    @property
+    def peer_is_done(self) -> bool:
+        """The peer has said that its output is in place: it does not need this work directory any more."""
+        return self.ledger is not None and self.ledger.fact("peer_is_done", False) is True
+
+    def note_peer_done(self) -> None:
+        """See `peer_is_done`."""
+        self._ledger().set_fact("peer_is_done", True)
 
     def complete(self) -> None:
         """The output is in place: bins and results are spent."""

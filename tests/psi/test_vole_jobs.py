@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
@@ -242,6 +243,99 @@ def test_another_file_at_the_output_s_place(
         place.unlink()
         reports(scene)
     assert len(pq.read_table(place)) == 1000
+    assert not list(scene.folder.glob("*.work"))
+
+
+def kept_at_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished job of which the bank was killed before it could remove its work directory."""
+    real = SpilledJob.destroy
+
+    def killed(job: SpilledJob) -> None:
+        if job.options.role == "receiver":
+            raise KeyboardInterrupt
+        real(job)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "destroy", killed)
+        first = run(scene)
+    assert isinstance(first[0].exception(), KeyboardInterrupt)
+    assert [path.name for path in scene.folder.glob("*.work")] == ["bank.out.parquet.work"]
+
+
+def run_bank(scene: Scene) -> Any:
+    """Its report, without a peer."""
+    return spawn(lambda: run_job(load_config(str(scene.folder / "bank.json"), {}))).result(WAIT_S)
+
+
+def test_a_party_whose_peer_has_ended_ends_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    report = json.loads((scene.folder / "telco.out.parquet.report.json").read_text())
+    before = (scene.folder / "bank.out.parquet").read_bytes()
+    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=600)
+    run_bank(scene)
+    assert "its output is in place" in caplog.text
+    assert (scene.folder / "bank.out.parquet").read_bytes() == before
+    assert not list(scene.folder.glob("*.work"))
+    again = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert again["output"]["sha256"] == hashlib.sha256(before).hexdigest()
+    assert again["bins"] == report["bins"] | {"finished_before": again["bins"]["outer"]}
+    for name in ("matched_keys", "output_rows"):
+        assert again["counts"][name] == report["counts"][name] == 1000
+
+
+@pytest.mark.parametrize("change", ["input", "config"])
+def test_a_changed_job_is_not_taken_for_the_one_that_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    before = (scene.folder / "bank.out.parquet").read_bytes()
+    if change == "input":
+        scene.table("bank", 0, 2900)
+    else:
+        scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, join="left")
+    with pytest.raises(DataError, match="exists already"):
+        run_bank(scene)
+    assert (scene.folder / "bank.out.parquet").read_bytes() == before
+
+
+def test_an_output_that_was_taken_elsewhere_is_made_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    for path in scene.folder.glob("*.out.parquet"):
+        path.rename(path.with_suffix(".kept"))
+    bank, _ = reports(scene)
+    assert bank["bins"]["finished_before"] == 0
+
+
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+@pytest.mark.parametrize("step", ["complete", "note_peer_done"])
+def test_a_party_that_does_not_know_of_its_peer_s_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str, role: str
+) -> None:
+    """Its output is in place: it succeeds alone, and keeps what the peer may need."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=3)
+
+    def killed(job: SpilledJob) -> None:
+        if job.options.role == role or step == "note_peer_done":
+            raise KeyboardInterrupt
+        real(job)
+
+    real = getattr(SpilledJob, step)
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, step, killed)
+        run(scene)
+    assert len(list(scene.folder.glob("*.out.parquet"))) == 2
+    victim = "bank" if role == "receiver" else "telco"
+    alone = load_config(str(scene.folder / f"{victim}.json"), {})
+    for _ in range(2):
+        assert spawn(lambda: run_job(alone)).result(WAIT_S).output_rows == 1000
+        assert "is kept for" in caplog.text
+        assert (scene.folder / f"{victim}.out.parquet.work").exists()
+    reports(scene)
     assert not list(scene.folder.glob("*.work"))
 
 
