@@ -153,8 +153,8 @@ def count_attempt(work_dir: str, bin: int) -> None:
     n_before = os.path.getsize(path) if os.path.exists(path) else 0  # a byte each
     if n_before >= MAX_ATTEMPTS:
         raise DataError(
-            f"bin {bin} was exchanged {n_before} times and never finished: a malicious peer that breaks off tests other keys "
-            "each time; find out why the runs ended, then remove both work directories to start over"
+            f"bin {bin} was exchanged {n_before} times and never finished: a malicious peer that breaks off tests "
+            "other keys each time; find out why the runs ended, then remove both work directories to start over"
         )
     write_durably(path, bytes(n_before + 1))
 

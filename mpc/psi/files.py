@@ -153,9 +153,11 @@ def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
             this.options = config.options(protocol)
             _log.info("protocol %s: %s", protocol, this.why)
             if protocol == "ecdh" and job is not None and job.stage not in ("", "new"):
+                state = "a complete" if job.stage == "complete" else "an unfinished"
                 raise ConfigError(
-                    f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
-                    f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
+                    f"{config.work_path} holds {state} job of protocol vole (stage {job.stage!r}), and this run would "
+                    f"be of ecdh ({this.why}): name protocol vole at both parties to go on with it, or remove the "
+                    "directory"
                 )
         if protocol == "vole":
             _exchange_spilled(this, hub, channel, n_rows, stack)
@@ -178,9 +180,9 @@ def _peer_is_done(this: _Run) -> bool:
 
 
 def _finish_alone(this: _Run, error: ChannelError | None = None) -> ChannelStats:
-    """What an earlier run, killed with its output in place, had left to do: the report, and to remove the work directory.
-    That is kept where the peer may still need it (`error` says how it did not come): a peer that has not heard that
-    both have staged cannot put its own output in place without."""
+    """What an earlier run, killed with its output in place, had left to do: the report, and to remove the work
+    directory. That is kept where the peer may still need it (`error` says how it did not come): a peer that has not
+    heard that both have staged cannot put its own output in place without."""
     job, config = this.spilled, this.config
     if job is None:
         raise ValueError("no job has been begun")

@@ -7,9 +7,10 @@ import abc
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from crypsis import aes, bitmatrix, hashing
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.psi.conveyor import Crew
-from crypsis.mpc.psi.layout import HELLO_BYTES, PROOF_BYTES, Layout
+from crypsis.mpc.psi.layout import HELLO_BYTES, OT_K, PROOF_BYTES, Layout
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.transport import Channel
 
@@ -33,6 +34,14 @@ VERSION = b"crypsis/psi/vole/v1"
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.uint32]
 Starts = npt.NDArray[np.uint64]
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+B = TypeVar("B", bound=_Closes)
+S = TypeVar("S", bound=_Closes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +238,17 @@ class Session(abc.ABC):
             domain=b"crypsis/psi/vole/tag/v1",
             threads=self.threads,
         )
+
+    @contextmanager
+    def voles(self, base: Callable[..., B], source: Callable[..., S]) -> Iterator[S]:
+        """A source of silent VOLEs over base OTs, both this party's kind of them, closed at the end of the block."""
+        common: dict[str, Any] = {"stream": VOLE, "threads": self.threads}
+        with closing(
+            base(self.channel, session=b"ots" + self.session, k=OT_K, security=self.layout.security, **common)
+        ) as ots:
+            options = {"parameters": self.layout.parameters, "field": self.layout.field} | common
+            with closing(source(self.channel, ots, session=b"vole" + self.session, **options)) as made:
+                yield made
 
     def _cut(self, name: str, rows: Bytes, width: int) -> Bytes:
         out = self.memory(name, len(rows), width)
