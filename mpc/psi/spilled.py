@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,20 +38,13 @@ from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
 from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.job_name import (
-    JOB_BYTES,
-    NONCE_BYTES,
-    check_digests,
-    commit_nonce,
-    hash_nonces,
-    is_hex,
-)
+from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
-from crypsis.mpc.psi.options import Progress, PsiOptions, Role
+from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.transport import Channel, Hub
 
@@ -129,45 +121,16 @@ class SpilledJob:
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
-        nonce = secrets.token_hex(NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
         begun = self.ledger is not None and bool(self.ledger.bins())
-        send_json(
-            channel,
-            {
-                "type": "job",
-                "job_id": known,
-                "begun": begun,
-                "commitment": commit_nonce(self.options.role, nonce),
-                "rows": min(n_rows, MAX_ROWS),
-            },
+        named = agree_name(
+            channel, self.options.role, known, begun=begun, n_rows=n_rows, where=self.directory.path
         )
-        theirs = recv_json(channel, "job")
-        peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
-        if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
-            raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
-        peer_rows = count_field(theirs, "rows", MAX_ROWS)
-        if known and known == peer_known:
+        if named is None:
             self._note(f"goes on with job {known[:8]}")
             return
-        if (begun and known) or (theirs.get("begun") is True and peer_known):
-            mine = f"job {known[:8]}" if begun else "no job yet"
-            other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
-            hear_refusal(channel)
-            raise ConfigError(
-                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
-                "the work directories of one run, or remove them both to start over"
-            )
-        send_json(channel, {"type": "nonce", "nonce": nonce})
-        peer_nonce = recv_json(channel, "nonce").get("nonce")
-        peer_role: Role = "sender" if self.options.role == "receiver" else "receiver"
-        if not isinstance(peer_nonce, str) or not is_hex(peer_nonce, (NONCE_BYTES,)):
-            raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
-        if commit_nonce(peer_role, peer_nonce) != commitment:
-            raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
+        job, peer_rows = named
         self.start_over()
-        nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
-        job = hash_nonces(*nonces)
         n_outer = outer_bins(max(n_rows, peer_rows), self.bin_rows)
         self.ledger = Ledger.begin(self.directory, self.identity)
         with self.ledger.transaction():
