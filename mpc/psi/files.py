@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError
-from crypsis.mpc.data import Source, check_output, write_output
+from crypsis.mpc.data import OutputInfo, Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
@@ -46,9 +46,13 @@ from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
 from crypsis.mpc.psi.space import check_before, check_places, output_places
 from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
-from crypsis.mpc.transport import Channel, Hub
+from crypsis.mpc.transport import Channel, ChannelStats, Hub
+from crypsis.mpc.transport.hub import total
 
 _log = logging.getLogger("crypsis.psi")
+
+_GRACE_S = 30.0
+"""Patience of a party whose output is in place, for a peer that may have nothing left to do."""
 
 
 @dataclass
@@ -96,32 +100,7 @@ def run_job(
             _check_places(config, source, config_file, resumed=this.spilled)
             certain = config.protocol == "vole" or config.security == "malicious"
             _check_space(this, expected_rows(source), vole=certain)
-        with phases.phase("wait for the peer"):
-            hub = open_link(config)
-            channel = _meet(hub, this)
-        try:
-            with phases.phase("agree"):
-                n_rows = expected_rows(source)
-                protocol, this.why = choose(channel, config, n_rows)
-                this.options = config.options(protocol)
-                _log.info("protocol %s: %s", protocol, this.why)
-                if protocol == "ecdh" and this.spilled is not None and this.spilled.stage not in ("", "new"):
-                    raise ConfigError(
-                        f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
-                        f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
-                    )
-            if protocol == "vole":
-                _exchange_spilled(this, hub, channel, n_rows, stack)
-            else:
-                this.outcome = run(source, channel, this.options, progress=progress)
-            _write(this, channel)
-            if protocol != "vole" and this.spilled is not None and not this.spilled.stage:
-                this.spilled.destroy()  # it held the result of the query only
-        except BaseException as error:
-            hub.abort(public_reason(config, error))
-            raise
-        stats = hub.stats
-        close_in_order(hub)
+        stats = _finish_alone(this) if _peer_is_done(this) else _run_with_peer(this, stack)
     report = RunReport(
         party=config.party,
         peer=config.peer,
@@ -136,7 +115,9 @@ def run_job(
         started=started,
         finished=datetime.now(UTC),
         seconds=_in_order(phases.seconds, this.outcome.seconds),
-        bins=this.spilled.as_report() if protocol == "vole" and this.spilled is not None else None,
+        bins=this.spilled.as_report()
+        if this.options.protocol == "vole" and this.spilled is not None
+        else None,
     )
     if config.report_path is not None:
         try:
@@ -146,17 +127,80 @@ def run_job(
     return report
 
 
-def _meet(hub: Hub, this: _Run) -> Channel:
-    """The session with the peer. A job that is complete here may have no peer any more."""
+def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
+    config, phases, job = this.config, this.phases, this.spilled
+    with phases.phase("wait for the peer"):
+        if job is not None and job.in_place:
+            config = config.model_copy(update={"patience": min(config.patience, _GRACE_S)})
+        hub = open_link(config)
+        try:
+            channel = hub.channel(0)
+        except ChannelError as error:
+            if job is None or job.stage != "complete":
+                raise
+            hub.abort("the peer did not come")
+            if job.in_place:
+                return _finish_alone(this, error)
+            raise ChannelError(
+                f"{error}; the output is complete since an earlier run, but no longer as it was at its place: if it "
+                f"is at {config.peer} too, remove {config.work_path}"
+            ) from error
     try:
-        return hub.channel(0)
-    except ChannelError as error:
-        if this.spilled is None or this.spilled.stage != "complete":
-            raise
-        raise ChannelError(
-            f"{error}; the output is complete here since an earlier run: if it is at {this.config.peer} too, remove "
-            f"{this.config.work_path}"
-        ) from error
+        with phases.phase("agree"):
+            n_rows = expected_rows(this.source)
+            protocol, this.why = choose(channel, config, n_rows)
+            this.options = config.options(protocol)
+            _log.info("protocol %s: %s", protocol, this.why)
+            if protocol == "ecdh" and job is not None and job.stage not in ("", "new"):
+                state = "a complete" if job.stage == "complete" else "an unfinished"
+                raise ConfigError(
+                    f"{config.work_path} holds {state} job of protocol vole (stage {job.stage!r}), and this run would "
+                    f"be of ecdh ({this.why}): name protocol vole at both parties to go on with it, or remove the "
+                    "directory"
+                )
+        if protocol == "vole":
+            _exchange_spilled(this, hub, channel, n_rows, stack)
+        else:
+            this.outcome = run(this.source, channel, this.options, progress=this.progress)
+        _write(this, channel)
+        if protocol != "vole" and job is not None and not job.stage:
+            job.destroy()  # it held the result of the query only
+    except BaseException as error:
+        hub.abort(public_reason(config, error))
+        raise
+    stats = hub.stats
+    close_in_order(hub)
+    return stats
+
+
+def _peer_is_done(this: _Run) -> bool:
+    """Both outputs are in place, as far as an earlier run knew: nobody needs the peer, nor it this party."""
+    return this.spilled is not None and this.spilled.in_place and this.spilled.peer_is_done
+
+
+def _finish_alone(this: _Run, error: ChannelError | None = None) -> ChannelStats:
+    """What an earlier run, killed with its output in place, had left to do: the report, and to remove the work
+    directory. That is kept where the peer may still need it (`error` says how it did not come): a peer that has not
+    heard that both have staged cannot put its own output in place without."""
+    job, config = this.spilled, this.config
+    if job is None:
+        raise ValueError("no job has been begun")
+    this.options, this.why = config.options("vole"), "the job was begun with it"
+    this.outcome = job.outcome
+    job.recall()
+    this.written, this.output_rows = job.output_record()
+    if job.peer_is_done:
+        _log.warning("%s: the job had ended, and its output is in place; removed", config.work_path)
+        job.destroy()
+    else:
+        _log.warning(
+            "the result is complete since an earlier run; %s is kept for %s, remove it once the output is in place "
+            "there too: %s",
+            config.work_path,
+            config.peer,
+            error,
+        )
+    return total([])
 
 
 def _identity(this: _Run) -> Identity:
@@ -213,6 +257,9 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
         progress=this.progress,
     )
     job.open()
+    job.find_output(config.output.path if config.output is not None else None)
+    if job.peer_is_done and not job.in_place:
+        job.forget_ended()  # the output was taken elsewhere: what the user wants is another run
     if job.stage:
         _log.info("%s: begun before; at stage %s", work.path, job.stage)
     return job
@@ -254,7 +301,14 @@ def _write(this: _Run, channel: Channel) -> None:
     config, phases, job = this.config, this.phases, this.spilled
     spilled = job if this.options.protocol == "vole" else None
 
-    def staged() -> None:
+    def staged(info: OutputInfo | None = None) -> None:
+        if info is not None:
+            this.output_rows = info.n_rows
+            this.written = FileRecord(
+                paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
+            )
+            if spilled is not None:
+                spilled.record_output(this.written, info.n_rows)
         with phases.phase("wait for the peer's output"):
             confirm(channel)
             if spilled is not None:
@@ -274,7 +328,7 @@ def _write(this: _Run, channel: Channel) -> None:
             raise ValueError("an output is configured for a party that learns nothing")
         check_places(output_places(config, this.source, len(rows)))
         begin = time.perf_counter()
-        info = write_output(
+        write_output(
             this.source,
             rows,
             output.path,
@@ -282,20 +336,13 @@ def _write(this: _Run, channel: Channel) -> None:
             columns=output.columns,
             indicator=output.indicator,
             null_rep=output.null_rep,
-            # What stands there once both parties had staged their outputs is ours, from a run that was killed then.
-            overwrite=output.overwrite or (spilled is not None and spilled.is_written),
+            overwrite=output.overwrite,
             memory_limit=config.gather_bytes,
             progress=this.progress,
             before_commit=staged,
         )
         waited = phases.seconds["wait for the peer's output"]
         phases.seconds["write output"] = time.perf_counter() - begin - waited
-        this.output_rows = info.n_rows
-        this.written = FileRecord(
-            paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
-        )
-        if spilled is not None:
-            spilled.record_output(this.written, info.n_rows)
     if spilled is not None:
         _forget(spilled, channel)
 
@@ -311,12 +358,14 @@ def _forget(job: SpilledJob, channel: Channel) -> None:
             "the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error
         )
         return
+    job.note_peer_done()
     job.destroy()
 
 
 def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
     """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
-    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    first = ("check input and output", "wait for the peer")
+    before = {name: around[name] for name in first if name in around}
     return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
@@ -345,7 +394,7 @@ def _check_places(
     if config.output is not None:
         output = config.output
         refuse_taken("output", output.path, taken)
-        if resumed is None or not resumed.is_written:
+        if resumed is None or resumed.stage != "complete":  # then nothing is written
             check_output(
                 source,
                 output.path,

@@ -12,7 +12,8 @@ ones they have, and what only one of them has is done again. Nothing else has to
 either, or both, may be killed at any time.
 
 Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, with a commitment to
-one's nonce, and {"type": "nonce"} for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
+one's nonce and whether bins were exchanged ("begun": until then nothing is lost by a new name), and {"type": "nonce"}
+for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
 {"type": "totals"} before an aligned output. The configuration has been compared before.
 
 The job's name is a hash of both nonces, and salts all digests: keys fall in bins, and digests are cut to 12 bytes, in a
@@ -23,13 +24,12 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.errors import ConfigError, CorruptData, DataError, ProtocolAbort
 from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
 from crypsis.mpc.jobs.executors import Executor
@@ -37,21 +37,14 @@ from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, verify_file
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
-from crypsis.mpc.psi.bins import BinJob, result_path, work
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.job_name import (
-    JOB_BYTES,
-    NONCE_BYTES,
-    check_digests,
-    commit_nonce,
-    hash_nonces,
-    is_hex,
-)
+from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
 from crypsis.mpc.psi.memory import Budget
-from crypsis.mpc.psi.options import Progress, PsiOptions, Role
+from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.psi.space import spilled_bytes
 from crypsis.mpc.transport import Channel, Hub
@@ -78,6 +71,7 @@ class SpilledJob:
     layout: Layout | None = None
     finished_before: int = 0
     peer_rows: int = 0
+    in_place: bool = False
 
     # -- before the peer is met
 
@@ -94,16 +88,23 @@ class SpilledJob:
             ledger.close()
             if not complete:
                 raise
-            # Nothing is lost: that job has ended, and this is another. It must not begin with that one's query result.
-            had_result = os.path.isdir(self.directory.file(SPOOL))
-            self.directory.clear()
-            if had_result:
-                raise ConfigError(
-                    f"{self.directory.path}: held a finished job and the result of its query; both were removed: run "
-                    "the command again"
-                ) from None
+            self.forget_ended()  # nothing is lost: that job has ended, and this is another
             return
         self.ledger = ledger
+        self._remove_results(keep={result.name for result in ledger.results()})
+
+    def forget_ended(self) -> None:
+        """Clears the directory of a job that has ended, for another one, which must not begin with its query result."""
+        if self.ledger is not None:
+            self.ledger.close()
+            self.ledger = None
+        had_result = os.path.isdir(self.directory.file(SPOOL))
+        self.directory.clear()
+        if had_result:
+            raise ConfigError(
+                f"{self.directory.path}: held a finished job and the result of its query; both were removed: run the "
+                "command again"
+            ) from None
 
     @property
     def stage(self) -> str:
@@ -121,45 +122,15 @@ class SpilledJob:
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
-        nonce = secrets.token_hex(NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
-        begun = self.ledger is not None and self.ledger.stage not in ("", "new")
-        send_json(
-            channel,
-            {
-                "type": "job",
-                "job_id": known,
-                "begun": begun,
-                "commitment": commit_nonce(self.options.role, nonce),
-                "rows": min(n_rows, MAX_ROWS),
-            },
+        begun = self.ledger is not None and bool(self.ledger.bins())
+        job, self.peer_rows = agree_name(
+            channel, self.options.role, known, begun=begun, n_rows=n_rows, where=self.directory.path
         )
-        theirs = recv_json(channel, "job")
-        peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
-        if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
-            raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
-        self.peer_rows = count_field(theirs, "rows", MAX_ROWS)
-        if known and known == peer_known:
+        if job is None:
             self._note(f"goes on with job {known[:8]}")
             return
-        if (begun and known) or (theirs.get("begun") is True and peer_known):
-            mine = f"job {known[:8]}" if begun else "no job yet"
-            other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
-            hear_refusal(channel)
-            raise ConfigError(
-                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
-                "the work directories of one run, or remove them both to start over"
-            )
-        send_json(channel, {"type": "nonce", "nonce": nonce})
-        peer_nonce = recv_json(channel, "nonce").get("nonce")
-        peer_role: Role = "sender" if self.options.role == "receiver" else "receiver"
-        if not isinstance(peer_nonce, str) or not is_hex(peer_nonce, (NONCE_BYTES,)):
-            raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
-        if commit_nonce(peer_role, peer_nonce) != commitment:
-            raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
         self.start_over()
-        nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
-        job = hash_nonces(*nonces)
         n_outer = outer_bins(max(n_rows, self.peer_rows), self.bin_rows)
         self.ledger = Ledger.begin(self.directory, self.identity)
         with self.ledger.transaction():
@@ -244,12 +215,15 @@ class SpilledJob:
             )
         check_digests(own, peer, n_outer)
         ledger.set_fact("n_peer", peer)
-        outcome.n_peer_unique = peer
+        self._set_sizes(own, peer)
+
+    def _set_sizes(self, own: int, peer: int) -> None:
+        self.outcome.n_peer_unique = peer
         receives = self.options.role == "receiver"
         self.layout = Layout(
             n_receiver=own if receives else peer,
             n_sender=peer if receives else own,
-            n_outer=n_outer,
+            n_outer=self._ledger().fact("n_outer"),
             security=self.options.security,
             setting=self.options.setting,
         )
@@ -296,7 +270,7 @@ class SpilledJob:
             ledger.finish(
                 Result(
                     bin=bin,
-                    name=os.path.basename(result_path("", bin)) if self.options.has_output else "",
+                    name=result["name"],
                     n_unique=result["unique"],
                     n_matched=result["matched"] or 0,
                     n_rows=result["rows"],
@@ -326,7 +300,10 @@ class SpilledJob:
             )
         if self.stage == "partitioned":  # a run after the last bin finds a later one
             ledger.advance("exchanged")
-        results = ledger.results()
+        self._count_keys()
+
+    def _count_keys(self) -> None:
+        results = self._ledger().results()
         self.outcome.n_unique = sum(result.n_unique for result in results)
         if self.options.has_output:
             self.outcome.n_matched = sum(result.n_matched for result in results)
@@ -376,10 +353,15 @@ class SpilledJob:
             if result.name
         ]
 
-    @property
-    def is_written(self) -> bool:
-        """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
-        return self.stage in ("written", "complete")
+    def find_output(self, path: str | None) -> None:
+        """Whether an earlier run, killed once both parties had staged, had put the output at its `path`: `in_place`,
+        true too for a party without one. By its SHA-256: what else stands there is not ours."""
+        if self.stage not in ("written", "complete"):
+            return
+        record, _ = self.output_record()
+        self.in_place = path is None or (record is not None and _is_there(path, record))
+        if self.in_place and self.stage == "written":
+            self.complete()
 
     def agree_totals(self, channel: Channel, unmatched_rows: int | None = None) -> int:
         """For an aligned output: tells how many own rows without partner it has (None: as an earlier run did), and
@@ -393,11 +375,11 @@ class SpilledJob:
         return count_field(recv_json(channel, "totals"), "unmatched_rows", MAX_ROWS)
 
     def record_output(self, record: FileRecord, n_rows: int) -> None:
-        """Writes down what the output is."""
+        """Writes down what the output is, before the peer is told that it is staged."""
         self._ledger().set_fact("output", asdict(record) | {"n_rows": n_rows})
 
     def output_record(self) -> tuple[FileRecord | None, int | None]:
-        """Of the output that an earlier run put in place, and its rows; None for a party without one."""
+        """Of the output that was staged last, and its rows; None for a party without one."""
         fact = self._ledger().fact("output")
         if fact is None:
             return None, None
@@ -409,11 +391,34 @@ class SpilledJob:
         if self.stage == "exchanged":
             self._ledger().advance("written")
 
+    def recall(self) -> None:
+        """Of a complete job, without the peer: what the report says of it."""
+        ledger, outcome = self._ledger(), self.outcome
+        outcome.n_rows, outcome.n_null = ledger.fact("n_rows"), ledger.fact("n_null")
+        self._set_sizes(outcome.n_rows - outcome.n_null, ledger.fact("n_peer"))
+        self._count_keys()
+        self.finished_before = ledger.fact("n_outer")
+
+    @property
+    def peer_is_done(self) -> bool:
+        """The peer has said that its output is in place: it does not need this work directory any more."""
+        return self.ledger is not None and self.ledger.fact("peer_is_done", False) is True
+
+    def note_peer_done(self) -> None:
+        """See `peer_is_done`."""
+        self._ledger().set_fact("peer_is_done", True)
+
     def complete(self) -> None:
         """The output is in place: bins and results are spent."""
         ledger = self._ledger()
         ledger.advance("complete")
-        self.directory.remove(*(self.directory.file(row.name) for row in ledger.results() if row.name))
+        self._remove_results(keep=set())
+
+    def _remove_results(self, *, keep: set[str]) -> None:
+        """Of bins; those that no ledger names are of attempts that were cut off, or that another one replaced."""
+        for name in os.listdir(self.directory.path):
+            if name.startswith(RESULT_PREFIX) and name not in keep:
+                self.directory.remove(self.directory.file(name))
 
     def destroy(self) -> None:
         """Nothing of the work directory is needed any more."""
@@ -467,3 +472,12 @@ class SpilledJob:
 
     def _note(self, text: str) -> None:
         _log.info("%s: %s", self.directory.path, text)
+
+
+def _is_there(path: str, record: FileRecord) -> bool:
+    """A file with just these bytes."""
+    try:
+        verify_file(path, n_bytes=record.n_bytes, sha256=record.sha256, what="the output")
+    except CorruptData:
+        return False
+    return True

@@ -145,7 +145,7 @@ def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
         )
         parties = {party: scene.start(party) for party in PARTIES}
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3.bin")):
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3-*.bin")):
             assert all(process.poll() is None for process in parties.values())
             time.sleep(0.005)
         parties[victim].send_signal(signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
         )
         parties = [scene.start(party) for party in PARTIES]
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5.bin")):
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5-*.bin")):
             time.sleep(0.005)
         proxy.refuse()
         time.sleep(30)
@@ -188,7 +188,7 @@ def stopped(scene: Scene, **fields: Any) -> None:
     prepare(scene, 30_000, **fields)
     parties = {party: scene.start(party) for party in PARTIES}
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4.bin")):
+    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4-*.bin")):
         time.sleep(0.005)
     for process in parties.values():
         process.kill()

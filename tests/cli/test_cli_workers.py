@@ -68,18 +68,19 @@ def below(pid: int, what: str) -> Iterator[int]:
         yield from below(child, what)
 
 
-def finished_files(scene: Scene) -> dict[tuple[str, int], int]:
-    """The inode of each party's result of each bin that both have finished: only then both have removed the bin."""
+def finished_files(scene: Scene) -> dict[tuple[str, int], str]:
+    """Each party's latest result of each bin that both have finished: only then both have removed the bin."""
     folders = {party: scene.folder / f"{party}.out.parquet.work" for party in PARTIES}
     found = {}
     for path in folders["bank"].glob("result-*.bin"):
-        number = int(path.stem.removeprefix("result-"))
+        number = int(path.name.split("-")[1])
         if any((folders[party] / "spills" / f"bin-{number:05}.records").exists() for party in PARTIES):
             continue
         for party in PARTIES:
             try:
-                found[party, number] = (folders[party] / path.name).stat().st_ino
-            except FileNotFoundError:
+                results = folders[party].glob(f"result-{number:05}-*.bin")
+                found[party, number] = max(results, key=lambda result: result.stat().st_mtime_ns).name
+            except (FileNotFoundError, ValueError):
                 found.pop(("bank", number), None)
     return found
 
@@ -98,7 +99,7 @@ def run_and_kill(scene: Scene, victim: str, what: str, **env: str) -> tuple[Fini
 
 def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: str, what: str) -> int:
     killed = 0
-    finished: dict[tuple[str, int], int] = {}
+    finished: dict[tuple[str, int], str] = {}
     deadline = time.monotonic() + 80
     while time.monotonic() < deadline and all(process.poll() is None for process in processes.values()):
         now = finished_files(scene)
