@@ -27,7 +27,7 @@ MINIMUM = f"{MIN_BYTES >> 20}MiB"
 def test_memory_that_cannot_be_kept(scene: Scene, memory: str) -> None:
     path = str(scene.config("bank", protocol="vole", memory=memory))
     with pytest.raises(
-        ConfigError, match=rf"memory: {memory} is less .* or above 64TiB: give at least {MINIMUM}"
+        ConfigError, match=rf"memory: '{memory}': {memory} is less .* or above 64TiB: give at least {MINIMUM}"
     ):
         load_config(path, {})
 
