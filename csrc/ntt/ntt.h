@@ -52,12 +52,16 @@ void forward(const Basis& basis, const std::uint64_t* in, std::size_t n_polys, s
 void inverse(const Basis& basis, const std::uint64_t* in, std::size_t n_polys, std::uint64_t* out,
              const Options& options);
 
-// Element by element; out may be any of the inputs. b_step (c_step): 1, or 0 where one polynomial (of all limbs) serves
-// every one of a; each other repetition is the caller's loop.
+// Polynomials of all limbs that a batch reads by turns: its polynomial i takes number (i / repeat) mod n_polys.
+struct Operand {
+  const std::uint64_t* data = nullptr;
+  std::size_t n_polys = 1, repeat = 1;
+};
+
+// Element by element; out may be any of the inputs that is read once. b: not of kNegate; c: of kMultiplyAdd, a b + c.
 enum class Pointwise : std::uint8_t { kAdd, kSubtract, kNegate, kMultiply, kMultiplyAdd };
-void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const std::uint64_t* b,
-               std::size_t b_step, const std::uint64_t* c, std::size_t c_step, std::size_t n_polys,
-               std::uint64_t* out, const Options& options);
+void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b, const Operand& c,
+               std::size_t n_polys, std::uint64_t* out, const Options& options);
 
 // a times constants[limb], each below its prime. The constants are public: their quotients take a division.
 void scale(const Basis& basis, const std::uint64_t* a, const std::uint64_t* constants, std::size_t n_polys,
