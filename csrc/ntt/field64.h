@@ -50,7 +50,7 @@ class Field64 {
   }
 
   Lanes finish(Lanes x) const {
-    return reduce_once(_mm512_sub_epi64(x, _mm512_mullo_epi64(divide_(x), p_)), p_);
+    return reduce_once(_mm512_sub_epi64(x, multiply_low(divide_(x), p_)), p_);
   }
   Lanes finish(Lanes x, const Factor& f) const { return multiply64(x, f, p_, two_p_); }
 

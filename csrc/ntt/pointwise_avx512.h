@@ -58,8 +58,8 @@ class Product64 {
   Lanes operator()(Lanes a, Lanes b, Lanes c) const {
     const Factor64 factor = make_factor64(b, _mm512_slli_epi64(b, 4));
     const Lanes top = quotient64(_mm512_sllv_epi64(a, shift_), factor);
-    const Lanes low = _mm512_add_epi64(_mm512_mullo_epi64(a, b), c);
-    const Lanes r = _mm512_sub_epi64(low, _mm512_mullo_epi64(quotient64(top, barrett_), p_));
+    const Lanes low = _mm512_add_epi64(multiply_low(a, b), c);
+    const Lanes r = _mm512_sub_epi64(low, multiply_low(quotient64(top, barrett_), p_));
     return reduce_once(reduce_once(reduce_once(r, four_p_), two_p_), p_);
   }
 
@@ -119,7 +119,7 @@ inline void permute_avx512(const std::uint32_t* table, const std::uint64_t* a, s
   const std::size_t end = whole(n);
   for (std::size_t j = 0; j < end; j += kLanes) {
     const Lanes order = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(table + j)));
-    store(out + j, _mm512_permutexvar_epi64(order, load(a + table[j] / kLanes * kLanes)));
+    store(out + j, reorder(order, load(a + table[j] / kLanes * kLanes)));
   }
   permute_portable(table + end, a, n - end, out + end);
 }

@@ -12,6 +12,9 @@
 namespace crypsis::ntt {
 namespace {
 
+// Left to itself the compiler passes vectors of a block through memory.
+#define CRYPSIS_NTT_INLINE [[gnu::always_inline]] inline
+
 inline constexpr int kRunLogN = 6, kCacheLogN = 11;
 inline constexpr std::size_t kRun = std::size_t{1} << kRunLogN;
 
@@ -49,25 +52,25 @@ class Transform {
   }
 
  private:
-  Factor broadcast(std::size_t i) const {
+  CRYPSIS_NTT_INLINE Factor broadcast(std::size_t i) const {
     return Field::factor(all(roots_.forward[i]), all(quotients_.forward[i]));
   }
-  Factor forward_at(std::size_t i, Lanes order) const {
-    return Field::factor(_mm512_permutexvar_epi64(order, load(roots_.forward + i)),
-                         _mm512_permutexvar_epi64(order, load(quotients_.forward + i)));
+  CRYPSIS_NTT_INLINE Factor forward_at(std::size_t i, Lanes order) const {
+    return Field::factor(reorder(order, load(roots_.forward + i)),
+                         reorder(order, load(quotients_.forward + i)));
   }
-  Factor inverse_at(std::size_t i) const {
+  CRYPSIS_NTT_INLINE Factor inverse_at(std::size_t i) const {
     return Field::factor(load(roots_.inverse + i), load(quotients_.inverse + i));
   }
-  Lanes untwist(Lanes x, std::size_t i) const {
+  CRYPSIS_NTT_INLINE Lanes untwist(Lanes x, std::size_t i) const {
     return field_.finish(x, Field::factor(load(roots_.untwist + i), load(quotients_.untwist + i)));
   }
 
   template <bool kFirst>
-  Lanes start(Lanes x) const {
+  CRYPSIS_NTT_INLINE Lanes start(Lanes x) const {
     return kFirst ? field_.first(x) : field_.block(x);
   }
-  void later(Lanes& x, Lanes& y, const Factor& f) const {
+  CRYPSIS_NTT_INLINE void later(Lanes& x, Lanes& y, const Factor& f) const {
     x = field_.stage(x);
     field_.butterfly(x, y, f);
   }
@@ -144,13 +147,13 @@ class Transform {
   struct Factors8 {
     Factor f0, f1, f2, f3, f4, f5, f6;
   };
-  Factors8 broadcast8(std::size_t node) const {
+  CRYPSIS_NTT_INLINE Factors8 broadcast8(std::size_t node) const {
     return {broadcast(node),         broadcast(2 * node),     broadcast(2 * node + 1), broadcast(4 * node),
             broadcast(4 * node + 1), broadcast(4 * node + 2), broadcast(4 * node + 3)};
   }
 
   template <bool kFirst>
-  void forward_block(Lanes (&x)[8], const Factors8& f) const {
+  CRYPSIS_NTT_INLINE void forward_block(Lanes (&x)[8], const Factors8& f) const {
     for (int k = 0; k < 4; ++k) {
       x[k] = start<kFirst>(x[k]);
       field_.butterfly(x[k], x[k + 4], f.f0);
@@ -189,19 +192,33 @@ class Transform {
     const Lanes low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     const Lanes high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     const Lanes zip_a = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), zip_b = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    // Stage by stage over the four pairs: the chain of one alone is longer than what a core looks ahead.
+    Lanes u[4], v[4];
     for (std::size_t k = 0; k < 4; ++k) {
-      const Lanes a = x[2 * k], b = x[2 * k + 1];
-      Lanes u = field_.block(_mm512_shuffle_i64x2(a, b, 0x44)), v = _mm512_shuffle_i64x2(a, b, 0xEE);
-      field_.butterfly(u, v, forward_at(8 * node + 2 * k, four));
-      Lanes s = _mm512_permutex2var_epi64(u, low, v), t = _mm512_permutex2var_epi64(u, high, v);
-      later(s, t, forward_at(16 * node + 4 * k, two));
-      u = _mm512_unpacklo_epi64(s, t);
-      v = _mm512_unpackhi_epi64(s, t);
-      later(u, v, Field::factor(load(roots_.forward + 32 * node + 8 * k), load(quotients_.forward + 32 * node + 8 * k)));
-      u = field_.finish(u);
-      v = field_.finish(v);
-      store(out + 2 * kLanes * k, _mm512_permutex2var_epi64(u, zip_a, v));
-      store(out + 2 * kLanes * k + kLanes, _mm512_permutex2var_epi64(u, zip_b, v));
+      u[k] = field_.block(_mm512_shuffle_i64x2(x[2 * k], x[2 * k + 1], 0x44));
+      v[k] = _mm512_shuffle_i64x2(x[2 * k], x[2 * k + 1], 0xEE);
+      field_.butterfly(u[k], v[k], forward_at(8 * node + 2 * k, four));
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]), t = _mm512_permutex2var_epi64(u[k], high, v[k]);
+      u[k] = s;
+      v[k] = t;
+      later(u[k], v[k], forward_at(16 * node + 4 * k, two));
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      const Lanes s = _mm512_unpacklo_epi64(u[k], v[k]), t = _mm512_unpackhi_epi64(u[k], v[k]);
+      const std::size_t i1 = 32 * node + 8 * k;
+      u[k] = s;
+      v[k] = t;
+      later(u[k], v[k], Field::factor(load(roots_.forward + i1), load(quotients_.forward + i1)));
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      u[k] = field_.finish(u[k]);
+      v[k] = field_.finish(v[k]);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      store(out + 2 * kLanes * k, _mm512_permutex2var_epi64(u[k], zip_a, v[k]));
+      store(out + 2 * kLanes * k + kLanes, _mm512_permutex2var_epi64(u[k], zip_b, v[k]));
     }
   }
 
@@ -246,7 +263,7 @@ class Transform {
   }
 
   template <bool kLast>
-  void put(std::uint64_t* data, std::size_t i, Lanes x) const {
+  CRYPSIS_NTT_INLINE void put(std::uint64_t* data, std::size_t i, Lanes x) const {
     store(data + i, kLast ? untwist(x, i) : x);
   }
 
@@ -278,7 +295,7 @@ class Transform {
   }
 
   // Distances t, 2t and 4t of eight vectors t apart.
-  void inverse_block(Lanes (&x)[8], std::size_t t, std::size_t j) const {
+  CRYPSIS_NTT_INLINE void inverse_block(Lanes (&x)[8], std::size_t t, std::size_t j) const {
     const Factor f = inverse_at(t + j);
     for (int k = 0; k < 8; k += 2) {
       x[k] = field_.block(x[k]);
@@ -309,22 +326,30 @@ class Transform {
     const Lanes high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     const Lanes two = _mm512_setr_epi64(0, 1, 0, 1, 0, 1, 0, 1), four = _mm512_setr_epi64(0, 1, 2, 3, 0, 1, 2, 3);
     const auto repeated = [&](std::size_t i, Lanes order) {
-      return Field::factor(_mm512_permutexvar_epi64(order, load(roots_.inverse + i)),
-                           _mm512_permutexvar_epi64(order, load(quotients_.inverse + i)));
+      return Field::factor(reorder(order, load(roots_.inverse + i)),
+                           reorder(order, load(quotients_.inverse + i)));
     };
     const Factor by_two = repeated(2, two), by_four = repeated(4, four);
-    Lanes x[8];
+    Lanes x[8], u[4], v[4];
     for (std::size_t k = 0; k < 4; ++k) {
       const Lanes a = load(in + 2 * kLanes * k), b = load(in + 2 * kLanes * k + kLanes);
-      Lanes u = field_.first(_mm512_permutex2var_epi64(a, even, b)), v = _mm512_permutex2var_epi64(a, odd, b);
-      field_.butterfly(u, v);
-      Lanes s = _mm512_unpacklo_epi64(u, v), t = _mm512_unpackhi_epi64(u, v);
-      later(s, t, by_two);
-      u = _mm512_permutex2var_epi64(s, low, t);
-      v = _mm512_permutex2var_epi64(s, high, t);
-      later(u, v, by_four);
-      x[2 * k] = _mm512_shuffle_i64x2(u, v, 0x44);
-      x[2 * k + 1] = _mm512_shuffle_i64x2(u, v, 0xEE);
+      u[k] = field_.first(_mm512_permutex2var_epi64(a, even, b));
+      v[k] = _mm512_permutex2var_epi64(a, odd, b);
+      field_.butterfly(u[k], v[k]);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      const Lanes s = _mm512_unpacklo_epi64(u[k], v[k]), t = _mm512_unpackhi_epi64(u[k], v[k]);
+      u[k] = s;
+      v[k] = t;
+      later(u[k], v[k], by_two);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]), t = _mm512_permutex2var_epi64(u[k], high, v[k]);
+      u[k] = s;
+      v[k] = t;
+      later(u[k], v[k], by_four);
+      x[2 * k] = _mm512_shuffle_i64x2(u[k], v[k], 0x44);
+      x[2 * k + 1] = _mm512_shuffle_i64x2(u[k], v[k], 0xEE);
     }
     inverse_block(x, kLanes, 0);
     for (std::size_t k = 0; k < 8; ++k) store(out + kLanes * k, x[k]);
@@ -334,6 +359,8 @@ class Transform {
   const PrimeTables& tables_;
   Twiddles roots_, quotients_;
 };
+
+#undef CRYPSIS_NTT_INLINE
 
 }  // namespace
 }  // namespace crypsis::ntt
