@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -77,9 +76,8 @@ def test_bases_are_values() -> None:
     assert BASIS[1].primes == BASIS.primes[1:2]
     assert BASIS[-1] + BASIS[:2] == ntt.Basis(7, (BASIS.primes[2], *BASIS.primes[:2]))
     assert [limb.primes[0] for limb in BASIS] == list(BASIS.primes)
-    assert pickle.loads(pickle.dumps(BASIS)) == BASIS
     assert copy.deepcopy(BASIS) == BASIS
-    assert BASIS != ntt.Basis(7, BASIS.primes[:2])
+    assert BASIS[:2] != BASIS
     assert BASIS != "basis"
     assert eval(repr(BASIS), {"Basis": ntt.Basis}) == BASIS
 
@@ -96,7 +94,7 @@ def test_bases_cannot_be_changed_nor_joined_wrongly() -> None:
     with pytest.raises(IndexError):
         BASIS[3]
     with pytest.raises(TypeError):
-        BASIS + [17]  # type: ignore[operator]
+        BASIS + (17,)  # type: ignore[operator]
 
 
 def test_slices_work_like_their_limbs() -> None:
@@ -192,7 +190,19 @@ def test_any_alignment_and_no_polynomial(call: Call) -> None:
 def test_operands_repeat_over_leading_axes() -> None:
     a = residues(2, 3, 2)
     p = np.array(BASIS.primes, object)[:, None]
-    for lead in ((), (1,), (2,), (3, 1), (3, 2), (1, 1, 1), (1, 3, 1), (2, 1, 1), (2, 3, 1), (2, 1, 2), (1, 3, 2)):
+    for lead in (
+        (),
+        (1,),
+        (2,),
+        (3, 1),
+        (3, 2),
+        (1, 1, 1),
+        (1, 3, 1),
+        (2, 1, 1),
+        (2, 3, 1),
+        (2, 1, 2),
+        (1, 3, 2),
+    ):
         b, c = residues(*lead, seed=1), residues(*lead, seed=2)
         wanted = (a.astype(object) * b.astype(object) + c.astype(object)) % p
         for backend in BACKENDS:
@@ -212,7 +222,13 @@ def test_out_may_be_a_second_operand_only_as_a_whole() -> None:
 
 
 def test_automorphisms_that_there_are_not() -> None:
-    for galois, error in ((0, ValueError), (2, ValueError), (256, ValueError), (257, ValueError), (3.0, TypeError)):
+    for galois, error in (
+        (0, ValueError),
+        (2, ValueError),
+        (256, ValueError),
+        (257, ValueError),
+        (3.0, TypeError),
+    ):
         with pytest.raises(error, match="galois is"):
             ntt.automorphism(residues(), galois, BASIS)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="ntt_domain"):

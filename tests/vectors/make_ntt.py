@@ -3,8 +3,9 @@
 
 `direct`: coefficients from SHAKE-128 of a label, values by evaluating the polynomial at every odd power of the smallest
 primitive root (tests/reference/ntt.py, `direct`, which shares nothing with a fast transform). No published vectors have
-this order and this root: implementations differ in both. The published part is `primes`, the moduli of {60, 40, 40, 60}
-bits and of others at N = 8192 and N = 4096, which SEAL's and TenSEAL's CoeffModulus.Create give by the same rule.
+this order and this root: implementations differ in both. `primes`: those for N = 4096 (36, 36, 37 bits) are published,
+the default moduli of Microsoft SEAL (native/src/seal/util/globals.cpp: 0xffffee001, 0xffffc4001, 0x1ffffe0001); the
+others are those that CKKS is compared with.
 """
 
 from __future__ import annotations
