@@ -379,9 +379,12 @@ def _output(
         return np.empty(shape, np.uint64)
     out = _arguments.output(out, shape, np.uint64)
     for array in (*equal, *apart):
-        same = any(array is x for x in equal) and array.ctypes.data == out.ctypes.data
-        if not same and np.may_share_memory(out, array):
-            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
+        if np.may_share_memory(out, array):
+            same = any(array is x for x in equal) and array.ctypes.data == out.ctypes.data
+            if not same:
+                raise ValueError(
+                    "out overlaps an input that is not replaced as a whole: give memory of its own"
+                )
     return out
 
 
