@@ -298,7 +298,7 @@ def from_signed(
 
 
 def empty(shape: tuple[int, ...]) -> Words:
-    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost up to twice the time.
+    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost time.
 
     Every result that is not given as `out` is such an array.
     """
