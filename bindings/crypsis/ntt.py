@@ -390,9 +390,9 @@ def _output(
         return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
     for array in (*equal, *apart):
-        if np.may_share_memory(out, array):
-            same = any(array is x for x in equal) and array.ctypes.data == out.ctypes.data
-            if not same:
+        whole = any(array is x for x in equal)
+        if not (whole and array is out) and np.may_share_memory(out, array):
+            if not (whole and array.ctypes.data == out.ctypes.data):
                 raise ValueError(
                     "out overlaps an input that is not replaced as a whole: give memory of its own"
                 )
