@@ -391,11 +391,10 @@ def _output(
     out = _arguments.output(out, shape, np.uint64)
     for array in (*equal, *apart):
         whole = any(array is x for x in equal)
-        if not (whole and array is out) and np.may_share_memory(out, array):
-            if not (whole and array.ctypes.data == out.ctypes.data):
-                raise ValueError(
-                    "out overlaps an input that is not replaced as a whole: give memory of its own"
-                )
+        if (whole and array is out) or not np.may_share_memory(out, array):
+            continue
+        if not whole or array.ctypes.data != out.ctypes.data:
+            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
     return out
 
 
