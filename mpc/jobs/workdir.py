@@ -198,7 +198,8 @@ class WorkDir:
         sync_directory(self.path)
 
     def destroy(self) -> None:
-        """Deletes what is inside, and the directory itself if Crypsis made it; then it is closed."""
+        """Deletes what is inside, and the directory itself if Crypsis made it; then it is closed. Where the process
+        that made it was killed before it had written the mark, an empty directory stays."""
         self.clear()
         os.unlink(self.file(MARK))
         os.unlink(self.file(LOCK))

@@ -68,8 +68,9 @@ def below(pid: int, what: str) -> Iterator[int]:
         yield from below(child, what)
 
 
-def finished_files(scene: Scene) -> dict[tuple[str, int], str]:
-    """Each party's latest result of each bin that both have finished: only then both have removed the bin."""
+def finished_files(scene: Scene) -> dict[tuple[str, int], int]:
+    """When each party wrote the latest result of each bin that both have finished: only then both have removed the bin.
+    A result of an attempt that was cut off lies beside, and at the end they are removed one after the other."""
     folders = {party: scene.folder / f"{party}.out.parquet.work" for party in PARTIES}
     found = {}
     for path in folders["bank"].glob("result-*.bin"):
@@ -79,7 +80,7 @@ def finished_files(scene: Scene) -> dict[tuple[str, int], str]:
         for party in PARTIES:
             try:
                 results = folders[party].glob(f"result-{number:05}-*.bin")
-                found[party, number] = max(results, key=lambda result: result.stat().st_mtime_ns).name
+                found[party, number] = max(result.stat().st_mtime_ns for result in results)
             except (FileNotFoundError, ValueError):
                 found.pop(("bank", number), None)
     return found
@@ -99,11 +100,11 @@ def run_and_kill(scene: Scene, victim: str, what: str, **env: str) -> tuple[Fini
 
 def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: str, what: str) -> int:
     killed = 0
-    finished: dict[tuple[str, int], str] = {}
+    finished: dict[tuple[str, int], int] = {}
     deadline = time.monotonic() + 80
     while time.monotonic() < deadline and all(process.poll() is None for process in processes.values()):
         now = finished_files(scene)
-        again = {key for key in now.keys() & finished.keys() if now[key] != finished[key]}
+        again = {key for key in now.keys() & finished.keys() if now[key] > finished[key]}
         assert not again, f"done again: {sorted(again)}"
         finished |= now
         workers = list(below(processes[victim].pid, what)) if not killed and len(finished) >= 6 else []
