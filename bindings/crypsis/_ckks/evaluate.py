@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arithmetic on arrays of ciphertexts: sums, products, relinearising, rescaling, bringing levels together.
 
-Rows are worked on a block at a time, through all steps of an operation, so that what lies between stays near the
+Products go through all steps of an operation ciphertext by ciphertext, so that what lies between stays near the
 processor. Leading axes broadcast; a ciphertext is `uint64[2 or 3, level + 1, N]`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,9 @@ from crypsis.errors import InvalidCiphertext, LevelError, MissingKey, ScaleError
 
 Residues = npt.NDArray[np.uint64]
 
-BLOCK_BYTES = 1 << 19
-"""Of one polynomial a row: as many rows are worked on at a time."""
 SAME_SCALE = 2.0**-40
 """Scales that differ by less, relatively, are one: rounding of doubles, far below the noise."""
 MAX_INTEGER_BITS = 1000
-
-
-def blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Slices of rows of about BLOCK_BYTES together."""
-    step = max(1, BLOCK_BYTES // row_bytes)
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
 
 
 def describe(array: Any) -> str:
@@ -205,10 +196,8 @@ def relinearise(array: Any) -> Any:
     limbs, n = level + 1, parameters.n
     flat = array.data.reshape(-1, 3, limbs, n)
     out = np.empty((len(flat), 2, limbs, n), np.uint64)
-    for part in blocks(len(flat), 8 * limbs * n):
-        high = np.ascontiguousarray(flat[part, 2])
-        low = np.ascontiguousarray(flat[part, :2])
-        rns.switch_key(high, key, parameters.chain, level, add=low, out=out[part])
+    for source, target in zip(flat, out, strict=True):
+        rns.switch_key(source[2], key, parameters.chain, level, add=source[:2], out=target)
     estimate = array.estimate and array.estimate.switched()
     return array.replaced(out.reshape(*array.shape, 2, limbs, n), estimate=estimate)
 
@@ -372,21 +361,18 @@ def _multiply_arrays(a: Any, b: Any, relinearised: bool, rescaled: bool) -> Any:
     rows = list(zip(_rows(a.shape, shape), _rows(b.shape, shape), strict=True))
     n_out = limbs - 1 if after else limbs
     out = np.empty((len(rows), 2 if relinearised else 3, n_out, n), np.uint64)
-    for part in blocks(len(rows), 8 * limbs * n):
-        count = part.stop - part.start
-        if key is None:
-            product = np.empty((count, 3, limbs, n), np.uint64) if after else out[part]
-            for row, (i, j) in zip(product, rows[part], strict=True):
-                _tensor(left[i], right[j], row[:2], row[2], basis)
-        else:
-            low = np.empty((count, 2, limbs, n), np.uint64)
-            high = np.empty((count, limbs, n), np.uint64)
-            for at, (i, j) in enumerate(rows[part]):
-                _tensor(left[i], right[j], low[at], high[at], basis)
-            product = low if after else out[part]
-            rns.switch_key(high, key, parameters.chain, level, add=low, out=product)
-        if after:
-            rns.rescale(product, parameters.chain, level, out=out[part])
+    chain, direct = parameters.chain, key is None and not after
+    product = np.empty((0 if direct else 3, limbs, n), np.uint64)
+    for target, (i, j) in zip(out, rows, strict=True):
+        if direct:
+            product = target
+        _tensor(left[i], right[j], product, basis)
+        if key is not None:
+            rns.switch_key(
+                product[2], key, chain, level, add=product[:2], rescale=after is not None, out=target
+            )
+        elif after:
+            rns.rescale(product, chain, level, out=target)
     estimate = a.estimate.times(b.estimate) if a.estimate and b.estimate else None
     if estimate and relinearised:
         estimate = estimate.switched()
@@ -411,11 +397,12 @@ def _rows(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[int]:
     return rows
 
 
-def _tensor(a: Residues, b: Residues, low: Residues, high: Residues, basis: ntt.Basis) -> None:
-    """(a_0 b_0, a_0 b_1 + a_1 b_0) to `low` and a_1 b_1 to `high`."""
-    ntt.multiply(a[0], b[0], basis, out=low[0])
-    ntt.multiply(a[0], b[1], basis, out=low[1])
-    ntt.multiply_add(a[1], b[0], low[1], basis, out=low[1])
+def _tensor(a: Residues, b: Residues, out: Residues, basis: ntt.Basis) -> None:
+    """(a_0 b_0, a_0 b_1 + a_1 b_0, a_1 b_1)."""
+    low, middle, high = out
+    ntt.multiply(a[0], b[0], basis, out=low)
+    ntt.multiply(a[0], b[1], basis, out=middle)
+    ntt.multiply_add(a[1], b[0], middle, basis, out=middle)
     ntt.multiply(a[1], b[1], basis, out=high)
 
 

@@ -58,14 +58,12 @@ def rounding_error(parameters: Parameters, size: int = 2) -> float:
 def switch_error(parameters: Parameters, level: int) -> float:
     """Of one key switch."""
     n, moduli = parameters.n, parameters.moduli.primes
-    alpha = -(-len(moduli) // parameters.dnum)
+    alpha = parameters.chain.alpha
     log_p = math.log2(parameters.special_product)
     total = 0.0
     for start in range(0, level + 1, alpha):
         log_digit = sum(map(math.log2, moduli[start : min(start + alpha, level + 1)]))
-        # Digits are raised by an approximate conversion: up to alpha / 2 times their modulus too large.
-        overshoot = 1 if min(alpha, level + 1 - start) == 1 else 1 + alpha
-        total += 2.0 ** (2 * (log_digit - log_p)) * n * SIGMA**2 * ROUNDING * overshoot
+        total += 2.0 ** (2 * (log_digit - log_p)) * n * SIGMA**2 * ROUNDING
     return math.hypot(math.sqrt(n * total), rounding_error(parameters))
 
 

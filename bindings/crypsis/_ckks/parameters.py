@@ -236,7 +236,7 @@ class Parameters(Frozen):
     @property
     def dnum(self) -> int:
         """Digits of key switching."""
-        return self.literal.dnum or len(self.moduli)
+        return self.chain.dnum
 
     def basis(self, level: int) -> ntt.Basis:
         """The moduli of a level, q_0 to q_level."""

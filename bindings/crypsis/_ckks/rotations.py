@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crypsis import ntt, rns
 from crypsis._arguments import integer, kind
-from crypsis._ckks.evaluate import blocks, keys_of
+from crypsis._ckks.evaluate import keys_of
 
 Residues = npt.NDArray[np.uint64]
 
@@ -42,15 +42,12 @@ def conjugate(array: Any) -> Any:
 def _automorphism(array: Any, element: int, what: str) -> Any:
     parameters, level = array.parameters, array.level
     key = keys_of(array).galois(element, what).data
-    basis, limbs, n = parameters.basis(level), level + 1, parameters.n
-    flat = array.data.reshape(-1, 2, limbs, n)
+    flat = array.data.reshape(-1, 2, level + 1, parameters.n)
     out = np.empty(flat.shape, np.uint64)
-    for part in blocks(len(flat), 8 * limbs * n):
-        low = np.zeros((part.stop - part.start, 2, limbs, n), np.uint64)
-        for target, row in zip(low, flat[part], strict=True):
-            ntt.automorphism(row[0], element, basis, out=target[0])
-        high = np.ascontiguousarray(flat[part, 1])
-        rns.switch_key(high, key, parameters.chain, level, galois=element, add=low, out=out[part])
+    for source, target in zip(flat, out, strict=True):
+        rns.switch_key(
+            source[1], key, parameters.chain, level, galois=element, add=source[:1], out=target
+        )
     return array.replaced(
         out.reshape(array.data.shape), estimate=array.estimate and array.estimate.switched()
     )

@@ -105,7 +105,7 @@ class SwitchKey(Frozen):
         basis, n_moduli = parameters.full, len(parameters.moduli)
         seed = coins.public_seed()
         mask = coins.expand(seed, (parameters.dnum,), basis)
-        alpha = -(-n_moduli // parameters.dnum)
+        alpha = parameters.chain.alpha
         with wiping() as held:
             body = encrypt_zero(mask, secret, basis, random, held)
             scaled = held(
