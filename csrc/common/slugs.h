@@ -16,6 +16,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "vole",
     "partition",
     "okvs",
+    "ntt",
 });
 
 }  // namespace crypsis

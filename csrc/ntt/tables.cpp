@@ -105,7 +105,7 @@ PrimeTables::PrimeTables(int log_n_in, std::uint64_t p_in)
     : log_n(check_log_n(log_n_in)),
       n(std::size_t{1} << log_n),
       p(check_prime(log_n, p_in)),
-      bits(std::bit_width(p)),
+      bits(static_cast<int>(std::bit_width(p))),
       psi(smallest_root(n, p)),
       barrett(static_cast<std::uint64_t>((Wide{1} << (bits + 62)) / p)),
       one_quotient(shoup_quotient(1, p)),
