@@ -57,4 +57,6 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_okvs(okvs);
   auto ntt = module.def_submodule("ntt");
   crypsis::bindings::bind_ntt(ntt);
+  auto rns = module.def_submodule("rns");
+  crypsis::bindings::bind_rns(rns);
 }

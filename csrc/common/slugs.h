@@ -17,6 +17,7 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "partition",
     "okvs",
     "ntt",
+    "rns",
 });
 
 }  // namespace crypsis
