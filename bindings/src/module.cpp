@@ -55,4 +55,8 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_partition(partition);
   auto okvs = module.def_submodule("okvs");
   crypsis::bindings::bind_okvs(okvs);
+  auto embedding = module.def_submodule("embedding");
+  crypsis::bindings::bind_embedding(embedding);
+  auto sampling = module.def_submodule("sampling");
+  crypsis::bindings::bind_sampling(sampling);
 }
