@@ -18,6 +18,8 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "okvs",
     "ntt",
     "rns",
+    "embedding",
+    "sampling",
 });
 
 }  // namespace crypsis
