@@ -172,9 +172,10 @@ def next_scale(parameters: Any, level: int, scale: float, array: Any) -> tuple[i
     canonical = parameters.scales[level]
     if same_scale(scale, canonical):
         return level, canonical
-    if scale < 1:
+    if scale < math.sqrt(canonical):
         raise ScaleError(
-            f"the ciphertext has {describe(array)}: rescaling would leave nothing of it; rescale only after products"
+            f"the ciphertext has {describe(array)}: rescaling would leave scale 2^{math.log2(scale):.2f}, nothing of"
+            " the values; rescale() only after products"
         )
     return level, scale
 
