@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,17 @@ SWITCHING = (TINY, TWO_DIGITS, THREE_MODULI)
 SHIFTS = (1, 2, 5, -1, 100)
 
 
-@lru_cache(maxsize=None)
+@cache
 def parameters(literal: ckks.Literal) -> ckks.Parameters:
     return ckks.Parameters.of(literal, insecure_allow_weak=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def secret_key(literal: ckks.Literal, number: int = 0) -> ckks.SecretKey:
     return ckks.SecretKey(parameters(literal), bytes([number]) * 32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def public_key(literal: ckks.Literal, number: int = 0) -> ckks.PublicKey:
     secret = secret_key(literal, number)
     if not secret.parameters.special:

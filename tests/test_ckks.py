@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ckks_cases import SWITCHING, TINY, WIDE, check, coins, numbers, parameters, public_key, secret_key
 
+from ckks_cases import SWITCHING, TINY, WIDE, check, coins, numbers, parameters, public_key, secret_key
 from crypsis import ckks
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -26,7 +26,9 @@ def test_encrypt_and_decrypt(literal: ckks.Literal, shape: tuple[int, ...], comp
     values = numbers(*shape, complex=complex)
     for key in (secret, public):
         array = key.encrypt(values)
-        assert array.shape == shape[:-1] and array.length == shape[-1] and array.n_slots == N_SLOTS
+        assert array.shape == shape[:-1]
+        assert array.length == shape[-1]
+        assert array.n_slots == N_SLOTS
         check(secret, array, values)
         for level in range(array.level):
             check(secret, key.encrypt(values, level=level), values)
@@ -34,7 +36,14 @@ def test_encrypt_and_decrypt(literal: ckks.Literal, shape: tuple[int, ...], comp
 
 def test_what_can_be_encrypted() -> None:
     secret = secret_key(TINY)
-    for values in ([1, 2, 3], (True, False), 2.5, np.float32([0.5]), np.arange(4, dtype=np.int16), np.int64(7)):
+    for values in (
+        [1, 2, 3],
+        (True, False),
+        2.5,
+        np.float32([0.5]),
+        np.arange(4, dtype=np.int16),
+        np.int64(7),
+    ):
         check(secret, secret.encrypt(values), np.atleast_1d(np.asarray(values, float)))
     strided = numbers(8, 20)[::2, ::3]
     check(secret, secret.encrypt(strided), strided)
@@ -64,7 +73,12 @@ def test_sums(literal: ckks.Literal) -> None:
 def test_slots_past_the_length_stay_zero() -> None:
     secret, public = secret_key(TINY), public_key(TINY)
     x = numbers(5)
-    for array in (public.encrypt(x) + 3.0, 3.0 - public.encrypt(x), public.encrypt(x) * 2.5, public.encrypt(x) * x):
+    for array in (
+        public.encrypt(x) + 3.0,
+        3.0 - public.encrypt(x),
+        public.encrypt(x) * 2.5,
+        public.encrypt(x) * x,
+    ):
         rest = secret.decrypt(array.with_length(N_SLOTS))[5:]
         assert np.abs(rest).max() < array.estimate.bound
 
@@ -89,10 +103,17 @@ def test_products(literal: ckks.Literal) -> None:
         (cx.reshape(3, 1) * y, x[:, None] * y),
     ):
         check(secret, found, expected)
-        assert found.level == cx.level - 1 and found.canonical
-    for found, expected in ((cx * 3, 3 * x), (np.int64(-5) * cx, -5 * x), (cx * 0, 0 * x), (cx * 2**8, 256 * x)):
+        assert found.level == cx.level - 1
+        assert found.canonical
+    for found, expected in (
+        (cx * 3, 3 * x),
+        (np.int64(-5) * cx, -5 * x),
+        (cx * 0, 0 * x),
+        (cx * 2**8, 256 * x),
+    ):
         check(secret, found, expected)
-        assert found.level == cx.level and found.canonical
+        assert found.level == cx.level
+        assert found.canonical
 
 
 def test_powers() -> None:
@@ -112,12 +133,14 @@ def test_operands_of_different_levels(literal: ckks.Literal) -> None:
     top = fresh.level
     powers = {level: fresh.at_level(level) for level in range(top + 1)}
     for level, array in powers.items():
-        assert array.level == level and array.canonical
+        assert array.level == level
+        assert array.canonical
         check(secret, array, x)
     for a in powers.values():
         for b in powers.values():
             total = a + b
-            assert total.level == min(a.level, b.level) and total.canonical
+            assert total.level == min(a.level, b.level)
+            assert total.canonical
             check(secret, total, 2 * x)
             check(secret, a - b, 0 * x)
             if min(a.level, b.level):
@@ -129,7 +152,9 @@ def test_products_that_are_rescaled_later(literal: ckks.Literal) -> None:
     x, y = numbers(2, 20), numbers(2, 20, seed=1)
     cx, cy = public.encrypt(x, magnitude=1), public.encrypt(y, magnitude=1)
     lazy = cx.multiply(cy, relinearise=False, rescale=False)
-    assert lazy.size_of == 3 and lazy.level == cx.level and lazy.scale == pytest.approx(cx.scale**2)
+    assert lazy.size_of == 3
+    assert lazy.level == cx.level
+    assert lazy.scale == pytest.approx(cx.scale**2)
     check(secret, lazy, x * y)
     both = lazy + cx.square(relinearise=False, rescale=False)
     expected = x * y + x * x
@@ -151,7 +176,10 @@ def test_the_fused_product_equals_its_steps(literal: ckks.Literal) -> None:
     fused = cx * cy
     steps = cx.multiply(cy, relinearise=False, rescale=False).relinearise().rescale()
     assert np.array_equal(fused.data, steps.data)
-    assert np.array_equal(cx.multiply(cy, relinearise=False).data, cx.multiply(cy, relinearise=False, rescale=False).rescale().data)
+    assert np.array_equal(
+        cx.multiply(cy, relinearise=False).data,
+        cx.multiply(cy, relinearise=False, rescale=False).rescale().data,
+    )
 
 
 def test_rotations(literal: ckks.Literal) -> None:
@@ -239,7 +267,8 @@ def test_encrypting_in_blocks_is_encrypting_rows() -> None:
     big = secret.encrypt(x, coins=coins(1))
     check(secret, big, x)
     seed = big.seeded
-    assert seed is not None and seed[0].shape == (40, 4, 1024)
+    assert seed is not None
+    assert seed[0].shape == (40, 4, 1024)
 
 
 def test_indexing_and_shapes() -> None:
@@ -254,9 +283,12 @@ def test_indexing_and_shapes() -> None:
     check(secret, cx.reshape(12), x.reshape(12, 5))
     check(secret, cx.reshape(-1, 2), x.reshape(6, 2, 5))
     check(secret, ckks.stack(list(cx)), x)
-    assert len(cx) == 3 and cx.ndim == 2 and cx.size == 12
+    assert len(cx) == 3
+    assert cx.ndim == 2
+    assert cx.size == 12
     check(secret, public.bind(cx).sum(1), x.sum(1))
-    assert "level 3" in repr(cx) and "2^40" in repr(cx)
+    assert "level 3" in repr(cx)
+    assert "2^40" in repr(cx)
 
 
 def test_decryption_takes_a_result_beyond_the_lowest_modulus() -> None:
@@ -282,14 +314,17 @@ def test_secret_keys_do_not_show_and_are_wiped() -> None:
     secret = ckks.SecretKey(parameters(TINY), bytes(range(32)))
     s, seed = secret._s, secret._seed
     assert repr(secret) == f"SecretKey(of {secret.id[:4].hex()}, {secret.parameters!r})"
-    assert s.any() and seed.any()
+    assert s.any()
+    assert seed.any()
     del secret
-    assert not s.any() and not seed.any()
+    assert not s.any()
+    assert not seed.any()
 
 
 def test_a_key_follows_from_its_seed() -> None:
     one, two = (ckks.SecretKey(parameters(TINY), bytes(range(32))) for _ in range(2))
-    assert one.id == two.id and np.array_equal(one.encryption.body, two.encryption.body)
+    assert one.id == two.id
+    assert np.array_equal(one.encryption.body, two.encryption.body)
     assert one.id != secret_key(TINY).id
     assert one.public_key() == two.public_key()
     x = numbers(5)

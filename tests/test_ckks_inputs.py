@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ckks_cases import SECURE, TINY, TWO_DIGITS, WIDE, numbers, parameters, public_key, secret_key
 
+from ckks_cases import SECURE, TINY, TWO_DIGITS, WIDE, numbers, parameters, public_key, secret_key
 from crypsis import ckks
 from crypsis.errors import CrypsisError, InvalidCiphertext, LevelError, MissingKey, ScaleError
 
@@ -60,7 +60,9 @@ def test_no_level_left() -> None:
         array.rescale,
         lambda: public.encrypt(numbers(5)) ** 16,
     ):
-        with pytest.raises(LevelError, match=r"no level is left: the ciphertext has level 0, scale 2\^40.*depth 3"):
+        with pytest.raises(
+            LevelError, match=r"no level is left: the ciphertext has level 0, scale 2\^40.*depth 3"
+        ):
             operation()
     with pytest.raises(LevelError, match="levels only go down"):
         array.at_level(2)
@@ -141,7 +143,9 @@ def test_missing_keys_say_how_to_make_them() -> None:
     array = bare.encrypt(numbers(5))
     with pytest.raises(MissingKey, match=r"secret\.public_key\(relinearise=True\)"):
         array * array
-    with pytest.raises(MissingKey, match=r"no Galois key for rotations=\(7,\).*secret\.public_key\(rotations=\(7,\)\)"):
+    with pytest.raises(
+        MissingKey, match=r"no Galois key for rotations=\(7,\).*secret\.public_key\(rotations=\(7,\)\)"
+    ):
         array.rotate(7)
     with pytest.raises(MissingKey, match=r"secret\.public_key\(conjugate=True\)"):
         array.conjugate()

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from ckks_cases import SWITCHING, TINY, WIDE, coins, numbers, parameters, public_key, secret_key
 
+from ckks_cases import SWITCHING, TINY, WIDE, coins, numbers, parameters, public_key, secret_key
 from crypsis import ckks
 from crypsis._ckks import noise, sharing
 from crypsis.errors import PrecisionError
@@ -20,7 +20,9 @@ def deviation(secret: ckks.SecretKey, array: ckks.CkksArray, expected: np.ndarra
     return float(np.sqrt(np.mean(np.abs(error) ** 2)))
 
 
-def check(secret: ckks.SecretKey, array: ckks.CkksArray, expected: np.ndarray, *, tight: float = 1.25) -> None:
+def check(
+    secret: ckks.SecretKey, array: ckks.CkksArray, expected: np.ndarray, *, tight: float = 1.25
+) -> None:
     """The estimate holds and is no more than `tight` times too large. 16 ciphertexts make it sure to a few percent."""
     measured = deviation(secret, array, expected)
     assert array.estimate is not None
@@ -68,7 +70,8 @@ def test_estimates_without_ciphertexts() -> None:
     public, own = public_key(TINY), parameters(TINY)
     fresh = ckks.Estimate.fresh(own, magnitude=1)
     array = public.encrypt(numbers(5), magnitude=1)
-    assert fresh.error == array.estimate.error and fresh.bound == 6 * fresh.error
+    assert fresh.error == array.estimate.error
+    assert fresh.bound == 6 * fresh.error
     product = (array * array).estimate
     shadow = fresh.times(fresh).switched().rescaled(product.level, product.scale)
     assert (shadow.error, shadow.magnitude) == (product.error, product.magnitude)

@@ -8,8 +8,8 @@ import pickle
 
 import numpy as np
 import pytest
-from ckks_cases import TINY, TWO_DIGITS, WIDE, numbers, parameters
 
+from ckks_cases import TINY, TWO_DIGITS, WIDE, numbers, parameters
 from crypsis import ckks
 from crypsis._ckks.parameters import MAX_LOG_QP, SIGMA
 from crypsis.errors import LevelError
@@ -30,7 +30,8 @@ def test_the_security_table_is_enforced(log_n: int) -> None:
         ckks.Parameters(over)
     if len(parts) == 1:
         found = ckks.Parameters(literal)
-        assert found.log_qp <= most and not found.insecure
+        assert found.log_qp <= most
+        assert not found.insecure
 
 
 def test_noise_is_not_below_the_table() -> None:
@@ -85,7 +86,8 @@ def test_parameters_do_not_change() -> None:
     own = parameters(TINY)
     with pytest.raises(AttributeError, match="immutable"):
         own.n = 5  # type: ignore[misc]
-    assert own == ckks.Parameters(TINY, insecure_allow_weak=True) and hash(own) == hash(parameters(TINY))
+    assert own == ckks.Parameters(TINY, insecure_allow_weak=True)
+    assert hash(own) == hash(parameters(TINY))
     assert own != parameters(TWO_DIGITS)
     assert pickle.loads(pickle.dumps(own)) == own
     assert ckks.Parameters.of(own) is own
@@ -117,7 +119,8 @@ def test_presets() -> None:
     depths = {"AGGREGATE": 0, "SHARED": 0, "SHALLOW": 3, "DEEP": 12}
     for name, literal in PRESETS.items():
         own = ckks.Parameters(literal)
-        assert not own.insecure and own.depth == depths[name]
+        assert not own.insecure
+        assert own.depth == depths[name]
         assert own.log_qp <= MAX_LOG_QP[own.log_n]
 
 
@@ -137,7 +140,8 @@ def test_precision_of_presets(name: str, most: float) -> None:
     x = numbers(secret.parameters.n_slots)
     array = public.encrypt(x, magnitude=1)
     assert secret.precision(array, x).most < max(most, -48)
-    assert array.estimate is not None and math.log2(array.estimate.bound) < most
+    assert array.estimate is not None
+    assert math.log2(array.estimate.bound) < most
     values = x
     while array.depth:
         array, values = array * array, values * values

@@ -7,10 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ckks_cases import SHIFTS, SWITCHING, TINY, TWO_DIGITS, check, coins, numbers, parameters, public_key, secret_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ckks_cases import (
+    SHIFTS,
+    SWITCHING,
+    TINY,
+    TWO_DIGITS,
+    check,
+    coins,
+    numbers,
+    parameters,
+    public_key,
+    secret_key,
+)
 from crypsis import backends, ckks
 
 LENGTH = 512
@@ -56,7 +67,10 @@ def apply(step: tuple[str, int, Any], pool: list[Any], encrypted: bool) -> Any:
 @given(circuit=st.lists(steps, min_size=1, max_size=8), seed=st.integers(0, 100))
 def test_circuits(literal: ckks.Literal, circuit: list[tuple[str, int, Any]], seed: int) -> None:
     secret, public = secret_key(literal), public_key(literal)
-    plain: list[Any] = [numbers(LENGTH, seed=seed, complex=True), numbers(LENGTH, seed=seed + 1, complex=True)]
+    plain: list[Any] = [
+        numbers(LENGTH, seed=seed, complex=True),
+        numbers(LENGTH, seed=seed + 1, complex=True),
+    ]
     cipher: list[Any] = [
         public.encrypt(plain[0], magnitude=1.01),
         secret.encrypt(plain[1], magnitude=1.01, keys=public),
@@ -96,7 +110,9 @@ def fingerprint() -> list[bytes]:
 def test_backends_and_threads_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each backend that some of the kernels have gives the same bits, from keys to decrypted doubles."""
     reference = fingerprint()
-    names = set.intersection(*(set(backends.runnable(slug)) for slug in ("aes", "embedding", "ntt", "rns", "sampling")))
+    names = set.intersection(
+        *(set(backends.runnable(slug)) for slug in ("aes", "embedding", "ntt", "rns", "sampling"))
+    )
     assert "portable" in names
     for name in sorted(names):
         monkeypatch.setenv("CRYPSIS_BACKEND", name)

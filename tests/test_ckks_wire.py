@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ckks_cases import SECURE, TINY, TWO_DIGITS, WIDE, check, numbers, parameters, public_key, secret_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ckks_cases import SECURE, TINY, TWO_DIGITS, WIDE, check, numbers, parameters, public_key, secret_key
 from crypsis import ckks
 from crypsis.errors import CorruptData, CrypsisError, InvalidCiphertext, WrongPassphrase
 
@@ -45,7 +45,11 @@ def arrays() -> list[tuple[Any, ckks.CkksArray, Any]]:
         (secret, fresh[:0], x[:0]),
         (secret, fresh.multiply(fresh, relinearise=False), x * x),
         (secret, fresh.multiply(fresh, rescale=False), x * x),
-        (secret, fresh.rotate_many((0, 1)).reshape(2, 2, 1), np.stack([x, np.roll(np.pad(x, ((0, 0), (0, 492))), -1, 1)[:, :20]]).reshape(2, 2, 1, 20)),
+        (
+            secret,
+            fresh.rotate_many((0, 1)).reshape(2, 2, 1),
+            np.stack([x, np.roll(np.pad(x, ((0, 0), (0, 492))), -1, 1)[:, :20]]).reshape(2, 2, 1, 20),
+        ),
         (wide, wide.encrypt(y, packed=True, magnitude=2), y),
         (wide, public_key(WIDE).encrypt(y, packed=True, magnitude=2), y),
     ]
@@ -56,7 +60,8 @@ def test_round_trip(number: int) -> None:
     secret, array, expected = arrays()[number]
     buffer = array.to_bytes()
     loaded = load(buffer)
-    assert loaded.estimate is None and loaded.keys is None
+    assert loaded.estimate is None
+    assert loaded.keys is None
     check(secret, loaded.with_estimate(array.estimate), expected)
     assert np.array_equal(loaded.data, array.data)
     assert (loaded.level, loaded.scale, loaded.length) == (array.level, array.scale, array.length)
@@ -77,7 +82,8 @@ def test_sizes() -> None:
     assert seeded.nbytes == 2 * 4 * 1024 * 8
     size = len(seeded.to_bytes())
     assert size == head + 32 + 2 * 1024 * width
-    assert seeded.data.shape == (2, 2, 4, 1024) and seeded.nbytes == 2 * 2 * 4 * 1024 * 8
+    assert seeded.data.shape == (2, 2, 4, 1024)
+    assert seeded.nbytes == 2 * 2 * 4 * 1024 * 8
     assert len(seeded.to_bytes()) == size
     assert len(load(seeded.to_bytes()).to_bytes()) == size
     own = ckks.SecretKey.generate(ckks.AGGREGATE)
@@ -94,7 +100,9 @@ def test_public_keys(literal: ckks.Literal) -> None:
             public.encrypt(numbers(5)).rotate(1)
         buffer = public.to_bytes()
         loaded = ckks.PublicKey.from_bytes(buffer, insecure_allow_weak=True)
-        assert loaded == public and hash(loaded) == hash(public) and loaded.id == secret.id
+        assert loaded == public
+        assert hash(loaded) == hash(public)
+        assert loaded.id == secret.id
         assert loaded.galois_elements == public.galois_elements
         assert loaded.to_bytes() == buffer
         x = numbers(20)
@@ -148,7 +156,10 @@ def test_secret_key_files(tmp_path: Path) -> None:
 
 
 def test_truncated_buffers() -> None:
-    array, key = secret_key(SECURE).encrypt(numbers(5)).to_bytes(), secret_key(SECURE).public_key(relinearise=False).to_bytes()
+    array, key = (
+        secret_key(SECURE).encrypt(numbers(5)).to_bytes(),
+        secret_key(SECURE).public_key(relinearise=False).to_bytes(),
+    )
     for length in (*range(300), len(array) - 1):
         with pytest.raises(CorruptData):
             load(array[:length])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._arguments import kind
-from crypsis._ckks import coins, evaluate, rotations, serial
+from crypsis._ckks import coins, levels, products, rotations, serial, sums
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import Parameters
 from crypsis._homomorphic.secret import Frozen
@@ -218,55 +218,55 @@ class CkksArray(Frozen):
         )
 
     def __add__(self, other: Any) -> CkksArray:
-        return evaluate.add(self, other)
+        return sums.add(self, other)
 
     def __radd__(self, other: Any) -> CkksArray:
-        return evaluate.add(self, other)
+        return sums.add(self, other)
 
     def __sub__(self, other: Any) -> CkksArray:
-        return evaluate.subtract(self, other)
+        return sums.subtract(self, other)
 
     def __rsub__(self, other: Any) -> CkksArray:
-        return evaluate.add(evaluate.negate(self), other)
+        return sums.add(sums.negate(self), other)
 
     def __mul__(self, other: Any) -> CkksArray:
-        return evaluate.multiply(self, other)
+        return products.multiply(self, other)
 
     def __rmul__(self, other: Any) -> CkksArray:
-        return evaluate.multiply(self, other)
+        return products.multiply(self, other)
 
     def __truediv__(self, other: Any) -> CkksArray:
-        return evaluate.divide(self, other)
+        return products.divide(self, other)
 
     def __neg__(self) -> CkksArray:
-        return evaluate.negate(self)
+        return sums.negate(self)
 
     def __pos__(self) -> CkksArray:
         return self
 
     def __pow__(self, exponent: int) -> CkksArray:
-        return evaluate.power(self, exponent)
+        return products.power(self, exponent)
 
     def multiply(self, other: Any, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
         """`self * other`; without `relinearise` the product of two arrays has 3 polynomials a ciphertext, without
         `rescale` it keeps its level and the product of the scales: to add several products, then do both once."""
-        return evaluate.multiply(self, other, relinearise=relinearise, rescale=rescale)
+        return products.multiply(self, other, relinearise=relinearise, rescale=rescale)
 
     def square(self, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
         """`self * self`, with fewer products."""
-        return evaluate.multiply(self, self, relinearise=relinearise, rescale=rescale)
+        return products.multiply(self, self, relinearise=relinearise, rescale=rescale)
 
     def relinearise(self) -> CkksArray:
         """Ciphertexts of 3 polynomials as such of 2. MissingKey without a relinearisation key."""
-        return evaluate.relinearise(self)
+        return products.relinearise(self)
 
     def rescale(self) -> CkksArray:
         """One modulus less, and the scale divided by it. LevelError where no level is left."""
-        return evaluate.rescale(self)
+        return levels.rescale(self)
 
     def at_level(self, level: int) -> CkksArray:
         """The same values at a lower level and its scale. LevelError for a higher one."""
-        return evaluate.at_level(self, level)
+        return levels.at_level(self, level)
 
     def rotate(self, shift: int) -> CkksArray:
         """Slot i becomes slot i + shift of what was, around all `n_slots`: to the left where it is positive.
@@ -285,7 +285,7 @@ class CkksArray(Frozen):
 
     def sum(self, axis: int = 0) -> CkksArray:
         """The sum over an axis of the array of ciphertexts."""
-        return evaluate.total(self, axis)
+        return sums.total(self, axis)
 
     def reshape(self, *shape: int) -> CkksArray:
         """The same ciphertexts in another shape."""
@@ -295,7 +295,9 @@ class CkksArray(Frozen):
         try:
             new = np.empty(self.shape, np.bool_).reshape(wanted).shape
         except ValueError:
-            raise ValueError(f"{self.size} ciphertexts of shape {self.shape} do not make the shape {wanted}") from None
+            raise ValueError(
+                f"{self.size} ciphertexts of shape {self.shape} do not make the shape {wanted}"
+            ) from None
         return self.replaced(data.reshape(*new, *data.shape[-3:]), estimate=self.estimate)
 
     def __getitem__(self, index: Any) -> CkksArray:
@@ -303,7 +305,9 @@ class CkksArray(Frozen):
         self._refuse_packed("indexed")
         parts = index if isinstance(index, tuple) else (index,)
         if len([part for part in parts if part is not None and part is not Ellipsis]) > self.ndim:
-            raise IndexError(f"{len(parts)} indexes for an array of shape {self.shape}: slots cannot be indexed")
+            raise IndexError(
+                f"{len(parts)} indexes for an array of shape {self.shape}: slots cannot be indexed"
+            )
         positions = np.arange(self.size).reshape(self.shape)[index]
         data = self.data
         flat = data.reshape(self.size, *data.shape[-3:])
@@ -378,10 +382,10 @@ def stack(arrays: Iterable[CkksArray]) -> CkksArray:
         raise TypeError(f"arrays is {kind(arrays)}: give at least one CkksArray")
     first = items[0]
     for item in items[1:]:
-        evaluate.check_alike(first, item)
+        levels.check_alike(first, item)
         if item.shape != first.shape or item.size_of != first.size_of or item.packing != first.packing:
             raise ValueError(f"arrays have shapes {first.shape} and {item.shape}: give such of one shape")
     first._refuse_packed("stacked")
-    estimate = evaluate.worst([item.estimate for item in items])
+    estimate = levels.worst([item.estimate for item in items])
     length = max(item.length for item in items)
     return first.replaced(np.stack([item.data for item in items]), length=length, estimate=estimate)

@@ -54,7 +54,9 @@ class _Message:
             self.slots, found = encoder.as_slots(parameters, values)
         most = parameters.max_value if magnitude is None else float(magnitude)
         if not found <= min(most, parameters.max_value):
-            name, bound = ("magnitude", most) if found > most else ("parameters.max_value", parameters.max_value)
+            name, bound = (
+                ("magnitude", most) if found > most else ("parameters.max_value", parameters.max_value)
+            )
             raise ValueError(
                 f"values go up to {found:.4g}, beyond {name}, {bound:.4g}: scale them down, or take parameters with a"
                 " larger first modulus or a smaller log_scale"

@@ -161,9 +161,7 @@ class PublicKey(Frozen):
 
     def __repr__(self) -> str:
         relinearise = "relinearises" if self._relinearisation else "does not relinearise"
-        return (
-            f"PublicKey({self.id[:4].hex()}, {self.parameters!r}, {relinearise}, {len(self._galois)} Galois keys)"
-        )
+        return f"PublicKey({self.id[:4].hex()}, {self.parameters!r}, {relinearise}, {len(self._galois)} Galois keys)"
 
 
 class SecretKey(Frozen):
@@ -325,12 +323,14 @@ def check_same(key_id: bytes, parameters: Parameters, array: Any) -> None:
     """InvalidCiphertext where `array` (a CkksArray or PublicKey) is of another key."""
     if array.parameters != parameters:
         raise InvalidCiphertext(
-            f"the ciphertexts are of {array.parameters!r}, the key is of {parameters!r}: use the key they were made with"
+            f"the ciphertexts are of {array.parameters!r}, the key is of {parameters!r}: use the key they were made"
+            " with"
         )
     found = array.id if isinstance(array, PublicKey) else array.key_id
     if found != key_id:
         raise InvalidCiphertext(
-            f"the ciphertexts are of key {found[:4].hex()}, not of key {key_id[:4].hex()}: use the key they were made with"
+            f"the ciphertexts are of key {found[:4].hex()}, not of key {key_id[:4].hex()}: use the key they were made"
+            " with"
         )
 
 

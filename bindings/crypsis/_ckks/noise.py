@@ -123,7 +123,11 @@ class Estimate:
     def plus(self, other: Estimate) -> Estimate:
         """Of a sum or difference of ciphertexts of one level."""
         return Estimate(
-            self.parameters, self.level, self.scale, self.error + other.error, self.magnitude + other.magnitude
+            self.parameters,
+            self.level,
+            self.scale,
+            self.error + other.error,
+            self.magnitude + other.magnitude,
         )
 
     def plus_plain(self, magnitude: float) -> Estimate:
@@ -147,9 +151,7 @@ class Estimate:
 
     def summed(self, count: int) -> Estimate:
         """Of a sum of `count` such."""
-        return Estimate(
-            self.parameters, self.level, self.scale, self.error * count, self.magnitude * count
-        )
+        return Estimate(self.parameters, self.level, self.scale, self.error * count, self.magnitude * count)
 
     def switched(self) -> Estimate:
         """After relinearising, a rotation or conjugation."""

@@ -51,7 +51,9 @@ class Literal:
         for name in ("moduli_bits", "special_bits"):
             bits = getattr(self, name)
             if not isinstance(bits, tuple | list):
-                raise TypeError(f"{name} is {kind(bits)}: give a tuple of ints, the size of each prime in bits")
+                raise TypeError(
+                    f"{name} is {kind(bits)}: give a tuple of ints, the size of each prime in bits"
+                )
             for i, value in enumerate(bits):
                 integer(f"{name}[{i}]", value, MIN_BITS, MAX_BITS)
             object.__setattr__(self, name, tuple(int(value) for value in bits))
@@ -321,7 +323,9 @@ def _check_sizes(literal: Literal, bottom: int) -> None:
         )
     if not literal.special_bits:
         if literal.dnum is not None:
-            raise ValueError(f"dnum is {literal.dnum} and special_bits is empty: digits need special primes: leave it out")
+            raise ValueError(
+                f"dnum is {literal.dnum} and special_bits is empty: digits need special primes: leave it out"
+            )
         return
     n_moduli = len(literal.moduli_bits)
     alpha = -(-n_moduli // (literal.dnum or n_moduli))

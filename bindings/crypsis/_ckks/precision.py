@@ -29,7 +29,9 @@ def compare(found: Any, expected: Any) -> Precision:
     """`Precision` of arrays of one shape; ValueError for other shapes, none at all, and NaN."""
     left, right = np.asarray(found), np.asarray(expected)
     if left.shape != right.shape or left.size == 0:
-        raise ValueError(f"found has shape {left.shape}, expected {right.shape}: give the same, with a number in it")
+        raise ValueError(
+            f"found has shape {left.shape}, expected {right.shape}: give the same, with a number in it"
+        )
     error = np.abs(left - right)
     if np.isnan(error).any():
         raise ValueError("a number is NaN: only numbers can be compared")

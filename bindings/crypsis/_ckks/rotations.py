@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from crypsis import ntt, rns
 from crypsis._arguments import integer, kind
-from crypsis._ckks.evaluate import keys_of
+from crypsis._ckks.levels import keys_of
 
 Residues = npt.NDArray[np.uint64]
 
@@ -45,9 +45,7 @@ def _automorphism(array: Any, element: int, what: str) -> Any:
     flat = array.data.reshape(-1, 2, level + 1, parameters.n)
     out = np.empty(flat.shape, np.uint64)
     for source, target in zip(flat, out, strict=True):
-        rns.switch_key(
-            source[1], key, parameters.chain, level, galois=element, add=source[:1], out=target
-        )
+        rns.switch_key(source[1], key, parameters.chain, level, galois=element, add=source[:1], out=target)
     return array.replaced(
         out.reshape(array.data.shape), estimate=array.estimate and array.estimate.switched()
     )
@@ -88,7 +86,9 @@ def rotate_many(array: Any, shifts: Iterable[int]) -> Any:
 
 def _check(array: Any) -> None:
     if array.packing is not None:
-        raise TypeError("the array is packed, it cannot be rotated or conjugated: encrypt without packed=True for that")
+        raise TypeError(
+            "the array is packed, it cannot be rotated or conjugated: encrypt without packed=True for that"
+        )
     if array.size_of != 2:
         raise ValueError(
             f"the {kind(array)} is a product that was not relinearised: relinearise() it before it is rotated"

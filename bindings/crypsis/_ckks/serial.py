@@ -23,9 +23,9 @@ Arrays, version 1:
                    as many bytes as the modulus has
     ...     4      CRC-32 of all before: against accidents, not against an adversary
 
-Public keys, version 1: magic "CKPK", version, flags (4 insecure, 8 has a relinearisation key), a zero byte, number of
-Galois keys (4 bytes), digest of the parameters, the literal, the encryption key, the relinearisation key, the Galois
-keys with 4 bytes of x -> x^g in front of each, the CRC-32. A key is its seed and then its residues as above.
+Public keys, version 1: magic "CKPK", version, flags (4 insecure, 8 has a relinearisation key), a zero byte, number
+of Galois keys (4 bytes), digest of the parameters, the literal, the encryption key, the relinearisation key, the Galois
+keys with 4 bytes, the g of x -> x^g, in front of each, the CRC-32. A key is its seed and then its residues as above.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ _ARRAY_HEAD = struct.Struct("<4sHBBBBBBId32s32s")
 _KEY_HEAD = struct.Struct("<4sHBBI32s")
 _PIECES: dict[int, list[tuple[str, int]]] = {
     width: [
-        (f"<u{size}", sum(s for s in (4, 2, 1) if s > size and width & s)) for size in (4, 2, 1) if width & size
+        (f"<u{size}", sum(s for s in (4, 2, 1) if s > size and width & s))
+        for size in (4, 2, 1)
+        if width & size
     ]
     for width in range(1, 8)
 }
@@ -88,9 +90,7 @@ def array_to_bytes(array: Any) -> bytes:
     data, seed = (array.data, b"") if seeded is None else seeded
     packing = array.packing or ()
     flags = (
-        SEEDED * (seeded is not None)
-        | PACKED * (array.packing is not None)
-        | INSECURE * parameters.insecure
+        SEEDED * (seeded is not None) | PACKED * (array.packing is not None) | INSECURE * parameters.insecure
     )
     head = _ARRAY_HEAD.pack(
         ARRAY,
@@ -122,11 +122,14 @@ def parse_array(buffer: bytes | bytearray | memoryview, insecure_allow_weak: boo
     parameters, at = _parameters(view, _ARRAY_HEAD.size, digest, insecure_allow_weak)
     if not parameters.bottom <= level <= parameters.top or not 1 <= length <= parameters.n_slots:
         raise CorruptData(
-            f"the ciphertexts have level {level} and {length} slots, which {parameters!r} does not: have them sent again"
+            f"the ciphertexts have level {level} and {length} slots, which {parameters!r} does not: have them sent"
+            " again"
         )
     log_modulus = sum(map(math.log2, parameters.moduli.primes[: level + 1]))
     if not (scale >= 1 and math.log2(scale) <= log_modulus):
-        raise CorruptData(f"the ciphertexts have scale {scale}, which their level cannot have: have them sent again")
+        raise CorruptData(
+            f"the ciphertexts have scale {scale}, which their level cannot have: have them sent again"
+        )
     if len(view) < at + 8 * (n_dimensions + n_packing):
         raise CorruptData("buffer of ciphertexts is truncated in its shape: have it sent again")
     shapes = struct.unpack_from(f"<{n_dimensions + n_packing}Q", view, at)
@@ -155,7 +158,9 @@ def parse_array(buffer: bytes | bytearray | memoryview, insecure_allow_weak: boo
         )
     data = _unpacked(view[at:], polynomials, primes, parameters.n)
     if not _are_residues(data, primes):
-        raise InvalidCiphertext("a number of the ciphertexts is no residue of its modulus: have them sent again")
+        raise InvalidCiphertext(
+            "a number of the ciphertexts is no residue of its modulus: have them sent again"
+        )
     halves = () if flags & SEEDED else (size,)
     return ArrayFields(
         parameters,
@@ -201,15 +206,17 @@ def parse_public_key(
     parameters, at = _parameters(view, _KEY_HEAD.size, digest, insecure_allow_weak)
     n_switch = n_galois + bool(flags & RELINEARISES)
     if n_switch and not parameters.special:
-        raise CorruptData(f"the public key has evaluation keys, which {parameters!r} does not: have it sent again")
+        raise CorruptData(
+            f"the public key has evaluation keys, which {parameters!r} does not: have it sent again"
+        )
     moduli, full = parameters.moduli.primes, parameters.full.primes
     small = SEED_BYTES + _packed_bytes(1, moduli, parameters.n)
     large = SEED_BYTES + _packed_bytes(parameters.dnum, full, parameters.n)
     expected = at + small + n_switch * large + 4 * n_galois
     if expected != len(view):
         raise CorruptData(
-            f"the public key takes {expected} bytes, the buffer has {len(view)}: it is truncated or damaged, have it sent"
-            " again"
+            f"the public key takes {expected} bytes, the buffer has {len(view)}: it is truncated or damaged, have it"
+            " sent again"
         )
 
     def body(start: int, count: int, primes: tuple[int, ...], n_bytes: int) -> tuple[bytes, Residues]:
@@ -234,13 +241,17 @@ def parse_public_key(
     for _ in range(n_galois):
         element = int.from_bytes(view[at : at + 4], "little")
         if element % 2 == 0 or not 1 < element < 2 * parameters.n or element in galois:
-            raise CorruptData(f"the public key has a Galois key of x -> x^{element}: it is damaged, have it sent again")
+            raise CorruptData(
+                f"the public key has a Galois key of x -> x^{element}: it is damaged, have it sent again"
+            )
         galois[element] = switch_key(at + 4)
         at += 4 + large
     return encryption, relinearisation, galois
 
 
-def save_secret(path: Any, passphrase: str | bytes, parameters: Parameters, seed: npt.NDArray[np.uint8]) -> None:
+def save_secret(
+    path: Any, passphrase: str | bytes, parameters: Parameters, seed: npt.NDArray[np.uint8]
+) -> None:
     """A secret key's literal and seed, in a file under a passphrase."""
     literal = parameters.prefix
     numbers = [len(literal), int.from_bytes(literal, "little"), int.from_bytes(seed.tobytes(), "little")]
@@ -274,11 +285,15 @@ def _parameters(
     except ValueError:
         raise CorruptData("parameters in the buffer are damaged: have it sent again") from None
     if digest is not None and digest != parameters.digest:
-        raise CorruptData("the digest in the buffer is not that of its parameters: it is damaged, have it sent again")
+        raise CorruptData(
+            "the digest in the buffer is not that of its parameters: it is damaged, have it sent again"
+        )
     return parameters, start + size
 
 
-def _check_packing(parameters: Parameters, shape: tuple[int, ...], packing: tuple[int, ...], length: int) -> None:
+def _check_packing(
+    parameters: Parameters, shape: tuple[int, ...], packing: tuple[int, ...], length: int
+) -> None:
     rows = max(1, -(-math.prod(packing) // parameters.n))
     if shape != (rows,) or length != parameters.n_slots or max(packing, default=0) >= 1 << 48:
         raise CorruptData(
@@ -301,7 +316,9 @@ def _open(buffer: bytes | bytearray | memoryview, magic: bytes, what: str, head:
         raise CorruptData(f"buffer of {len(view)} bytes is too short for {what}: it is truncated")
     found, version = struct.unpack_from("<4sH", view)
     if found != magic:
-        raise CorruptData(f"buffer begins with {found!r}, not {magic!r}: it does not hold {what} of crypsis.ckks")
+        raise CorruptData(
+            f"buffer begins with {found!r}, not {magic!r}: it does not hold {what} of crypsis.ckks"
+        )
     if version != VERSION:
         raise CorruptData(f"buffer has version {version}, this crypsis reads {VERSION}: upgrade one side")
     inner = view[:-4]

@@ -54,9 +54,7 @@ def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -
         )
     if not isinstance(estimate, Estimate):
         raise TypeError(f"estimate is {kind(estimate)}: give a crypsis.ckks.Estimate")
-    if estimate.parameters != array.parameters or not math.isclose(
-        estimate.scale, array.scale, rel_tol=1e-9
-    ):
+    if estimate.parameters != array.parameters or not math.isclose(estimate.scale, array.scale, rel_tol=1e-9):
         raise ValueError(
             f"the estimate is of scale 2^{math.log2(estimate.scale):.2f} with {estimate.parameters!r}, the array has"
             f" 2^{math.log2(array.scale):.2f} with {array.parameters!r}: make the estimate by the same operations"
