@@ -287,9 +287,9 @@ class CkksArray(Frozen):
         """The sum over an axis of the array of ciphertexts."""
         return sums.total(self, axis)
 
-    def reshape(self, *shape: int) -> CkksArray:
+    def reshape(self, *shape: int | tuple[int, ...]) -> CkksArray:
         """The same ciphertexts in another shape."""
-        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape
+        wanted: Any = shape[0] if len(shape) == 1 else shape
         self._refuse_packed("reshaped")
         data = self.data
         try:

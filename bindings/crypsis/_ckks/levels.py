@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +13,22 @@ from crypsis import ntt, rns
 from crypsis._ckks.noise import Estimate
 from crypsis.errors import InvalidCiphertext, LevelError, MissingKey, ScaleError
 
+if TYPE_CHECKING:
+    from crypsis._ckks.array import CkksArray
+    from crypsis._ckks.encoder import Plaintext
+    from crypsis._ckks.keys import PublicKey
+    from crypsis._ckks.parameters import Parameters
+
 SAME_SCALE = 2.0**-40
 """Scales that differ by less, relatively, are one: rounding of doubles, far below the noise."""
 
 
-def describe(array: Any) -> str:
+def describe(array: CkksArray | Plaintext) -> str:
     """Level and scale, for messages."""
     return f"level {array.level}, scale 2^{math.log2(array.scale):.2f}"
 
 
-def check_same_key(a: Any, b: Any) -> None:
+def check_same_key(a: CkksArray, b: CkksArray) -> None:
     """InvalidCiphertext for arrays of two keys."""
     if a.key_id != b.key_id or a.parameters != b.parameters:
         raise InvalidCiphertext(
@@ -31,7 +37,7 @@ def check_same_key(a: Any, b: Any) -> None:
         )
 
 
-def check_alike(a: Any, b: Any) -> None:
+def check_alike(a: CkksArray, b: CkksArray) -> None:
     """One key, one level and one scale; ScaleError or LevelError naming both."""
     check_same_key(a, b)
     if a.level != b.level:
@@ -49,7 +55,7 @@ def same_scale(a: float, b: float) -> bool:
     return a == b or abs(a - b) < SAME_SCALE * b
 
 
-def keys_of(*operands: Any) -> Any:
+def keys_of(*operands: CkksArray) -> PublicKey:
     """The public key of the operands that has most evaluation keys; MissingKey where none has any."""
     found = [operand.keys for operand in operands if operand.keys is not None]
     if not found:
@@ -60,7 +66,7 @@ def keys_of(*operands: Any) -> Any:
     return max(found, key=lambda key: (key.relinearises, len(key.galois_elements)))
 
 
-def any_keys(a: Any, b: Any) -> Any:
+def any_keys(a: CkksArray, b: CkksArray) -> PublicKey | None:
     """The keys that a result of two operands gets: None where neither has any."""
     return a.keys if b.keys is None or b.keys is a.keys else keys_of(a, b)
 
@@ -84,7 +90,7 @@ def worst(estimates: Iterable[Estimate | None]) -> Estimate | None:
     return result
 
 
-def drop(array: Any, level: int) -> Any:
+def drop(array: CkksArray, level: int) -> CkksArray:
     """The same ciphertexts, scale too, with the moduli of a lower level."""
     if level == array.level:
         return array
@@ -98,7 +104,7 @@ def drop(array: Any, level: int) -> Any:
     return array.replaced(data, level=level, estimate=estimate)
 
 
-def at_level(array: Any, level: int) -> Any:
+def at_level(array: CkksArray, level: int) -> CkksArray:
     """Same values at a lower level and that level's scale: a product with an integer corrects the scale."""
     parameters = array.parameters
     level = parameters.check_level(level)
@@ -125,7 +131,7 @@ def at_level(array: Any, level: int) -> Any:
     return array.replaced(data, level=level, scale=scale, estimate=estimate)
 
 
-def matched(a: Any, b: Any) -> tuple[Any, Any]:
+def matched(a: CkksArray, b: CkksArray) -> tuple[CkksArray, CkksArray]:
     """Both at the lower level of the two. ScaleError where the scales then differ."""
     check_same_key(a, b)
     if a.level != b.level:
@@ -141,12 +147,12 @@ def matched(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def after_rescale(array: Any) -> tuple[int, float]:
+def after_rescale(array: CkksArray) -> tuple[int, float]:
     """(level, scale) of an array once rescaled; the scale is exactly its level's where it is that but for rounding."""
     return next_scale(array.parameters, array.level, array.scale, array)
 
 
-def next_scale(parameters: Any, level: int, scale: float, array: Any) -> tuple[int, float]:
+def next_scale(parameters: Parameters, level: int, scale: float, array: CkksArray) -> tuple[int, float]:
     if level <= parameters.bottom:
         raise LevelError(
             f"no level is left: the ciphertext has {describe(array)}, the lowest level of its parameters is"
@@ -166,7 +172,7 @@ def next_scale(parameters: Any, level: int, scale: float, array: Any) -> tuple[i
     return level, scale
 
 
-def rescale(array: Any) -> Any:
+def rescale(array: CkksArray) -> CkksArray:
     """One modulus less."""
     level, scale = after_rescale(array)
     data = rns.rescale(array.data, array.parameters.chain, array.level)

@@ -154,6 +154,7 @@ class Parameters(Frozen):
     log_q: float
     log_qp: float
     special_product: int
+    _bases: tuple[ntt.Basis, ...]
     digest: bytes
     """SHA-256 of the literal and its primes, 32 bytes."""
     prefix: bytes
@@ -238,18 +239,18 @@ class Parameters(Frozen):
     @property
     def dnum(self) -> int:
         """Digits of key switching."""
-        return self.chain.dnum
+        dnum: int = self.chain.dnum
+        return dnum
 
     def basis(self, level: int) -> ntt.Basis:
         """The moduli of a level, q_0 to q_level."""
-        basis: ntt.Basis = self._bases[level]
-        return basis
+        return self._bases[level]
 
     def check_level(self, level: Any) -> int:
         """`level`, or the top for None. LevelError outside bottom to top."""
         if level is None:
             return self.top
-        level = integer("level", level, 0, MAX_MODULI)
+        level = int(integer("level", level, 0, MAX_MODULI))
         if not self.bottom <= level <= self.top:
             raise LevelError(
                 f"level is {level}: these parameters have levels {self.bottom} to {self.top} ({self!r})"
@@ -263,7 +264,7 @@ class Parameters(Frozen):
     def limit(self, level: int, scale: float) -> float:
         """What |value| of a ciphertext must stay below to be decrypted: a quarter of its moduli over its scale."""
         log_modulus = sum(map(math.log2, self.moduli.primes[: self.decryption_level(level) + 1]))
-        return 2.0 ** (log_modulus - 2 - math.log2(scale))
+        return math.exp2(log_modulus - 2 - math.log2(scale))
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ Residues = npt.NDArray[np.uint64]
 MAX_INTEGER_BITS = 1000
 
 
-def relinearise(array: Any) -> Any:
+def relinearise(array: arrays.CkksArray) -> arrays.CkksArray:
     """3 polynomials a ciphertext become 2."""
     if array.size_of == 2:
         return array
@@ -41,7 +41,9 @@ def relinearise(array: Any) -> Any:
     return array.replaced(out.reshape(*array.shape, 2, limbs, n), estimate=estimate)
 
 
-def multiply(a: Any, b: Any, *, relinearise: bool = True, rescale: bool = True) -> Any:
+def multiply(
+    a: arrays.CkksArray, b: Any, *, relinearise: bool = True, rescale: bool = True
+) -> arrays.CkksArray:
     """a * b."""
     flag("relinearise", relinearise)
     flag("rescale", rescale)
@@ -54,7 +56,7 @@ def multiply(a: Any, b: Any, *, relinearise: bool = True, rescale: bool = True) 
     return _multiply_plain(a, b, rescale)
 
 
-def divide(a: Any, b: Any) -> Any:
+def divide(a: arrays.CkksArray, b: Any) -> arrays.CkksArray:
     """a times the inverse of a number."""
     if isinstance(b, bool) or not isinstance(b, int | float | complex | np.number):
         raise TypeError(
@@ -65,22 +67,23 @@ def divide(a: Any, b: Any) -> Any:
     return multiply(a, 1 / b)
 
 
-def power(array: Any, exponent: int) -> Any:
+def power(array: arrays.CkksArray, exponent: int) -> arrays.CkksArray:
     """array ** exponent, by squaring: depth ceil(log2(exponent))."""
     if isinstance(exponent, bool) or not isinstance(exponent, int) or exponent < 1:
         raise ValueError(f"exponent is {exponent!r}: give an int from 1")
-    result = None
+    result: arrays.CkksArray | None = None
     square = array
-    while True:
+    while exponent > 1:
         if exponent & 1:
             result = square if result is None else multiply(result, square)
         exponent >>= 1
-        if not exponent:
-            return result
         square = multiply(square, square)
+    return square if result is None else multiply(result, square)
 
 
-def _multiply_arrays(a: Any, b: Any, relinearised: bool, rescaled: bool) -> Any:
+def _multiply_arrays(
+    a: arrays.CkksArray, b: arrays.CkksArray, relinearised: bool, rescaled: bool
+) -> arrays.CkksArray:
     if a.packing is not None or b.packing is not None:
         raise TypeError("an operand is packed: packed arrays have no products but with numbers")
     same = a is b
@@ -142,7 +145,7 @@ def _tensor(a: Residues, b: Residues, out: Residues, basis: ntt.Basis) -> None:
     ntt.multiply(a[1], b[1], basis, out=high)
 
 
-def _check_product(a: Any, b: Any) -> None:
+def _check_product(a: arrays.CkksArray, b: arrays.CkksArray) -> None:
     """ScaleError where the product of the scales does not leave a bit of room in the moduli."""
     log_modulus = sum(map(math.log2, a.parameters.moduli.primes[: a.level + 1]))
     if math.log2(a.scale) + math.log2(b.scale) > log_modulus - 2:
@@ -153,7 +156,7 @@ def _check_product(a: Any, b: Any) -> None:
         )
 
 
-def _multiply_integer(a: Any, factor: int) -> Any:
+def _multiply_integer(a: arrays.CkksArray, factor: int) -> arrays.CkksArray:
     """Exact, at no level's expense; the values must still fit."""
     if factor.bit_length() > MAX_INTEGER_BITS:
         raise ValueError(f"the factor has {factor.bit_length()} bits: no ciphertext holds such values")
@@ -163,7 +166,7 @@ def _multiply_integer(a: Any, factor: int) -> Any:
     return a.replaced(data, estimate=estimate)
 
 
-def _multiply_number(a: Any, factor: Any, rescaled: bool) -> Any:
+def _multiply_number(a: arrays.CkksArray, factor: Any, rescaled: bool) -> arrays.CkksArray:
     """With one real number for all slots: its integer, no polynomial."""
     if isinstance(factor, bool) or not isinstance(factor, int | float | np.integer | np.floating):
         raise TypeError(f"a packed array was multiplied by {kind(factor)}: only real numbers multiply it")
@@ -180,7 +183,7 @@ def _multiply_number(a: Any, factor: Any, rescaled: bool) -> Any:
     return _product(a, data, a.shape, abs(number), factor_scale, after)
 
 
-def _multiply_plain(a: Any, b: Any, rescaled: bool) -> Any:
+def _multiply_plain(a: arrays.CkksArray, b: Any, rescaled: bool) -> arrays.CkksArray:
     """With numbers slot by slot, or a `Plaintext`."""
     parameters = a.parameters
     plain = encoded(a, b, parameters.scales[a.level])
@@ -201,13 +204,13 @@ def _multiply_plain(a: Any, b: Any, rescaled: bool) -> Any:
 
 
 def _product(
-    a: Any,
+    a: arrays.CkksArray,
     data: Residues,
     shape: tuple[int, ...],
     magnitude: float,
     factor_scale: float,
     after: tuple[int, float] | None,
-) -> Any:
+) -> arrays.CkksArray:
     estimate = a.estimate and a.estimate.times_plain(magnitude, factor_scale)
     level, scale = a.level, a.scale * factor_scale
     if after:

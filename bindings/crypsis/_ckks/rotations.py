@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +13,22 @@ from crypsis import ntt, rns
 from crypsis._arguments import integer, kind
 from crypsis._ckks.levels import keys_of
 
+if TYPE_CHECKING:
+    from crypsis._ckks.array import CkksArray
+    from crypsis._ckks.parameters import Parameters
+
 Residues = npt.NDArray[np.uint64]
 
 ROTATION = 5
 """x -> x^5 turns slot i into slot i + 1: slot i is the value at zeta^(5^i)."""
 
 
-def element_of(parameters: Any, shift: int) -> int:
+def element_of(parameters: Parameters, shift: int) -> int:
     """The g of a rotation."""
     return pow(ROTATION, shift % parameters.n_slots, 2 * parameters.n)
 
 
-def rotate(array: Any, shift: int) -> Any:
+def rotate(array: CkksArray, shift: int) -> CkksArray:
     """Rotation to the left by `shift`."""
     _check(array)
     shift = integer("shift", shift, -array.n_slots, array.n_slots) % array.n_slots
@@ -33,13 +37,13 @@ def rotate(array: Any, shift: int) -> Any:
     return _automorphism(array, element_of(array.parameters, shift), f"rotations=({shift},)")
 
 
-def conjugate(array: Any) -> Any:
+def conjugate(array: CkksArray) -> CkksArray:
     """x -> x^-1."""
     _check(array)
     return _automorphism(array, 2 * array.parameters.n - 1, "conjugate=True")
 
 
-def _automorphism(array: Any, element: int, what: str) -> Any:
+def _automorphism(array: CkksArray, element: int, what: str) -> CkksArray:
     parameters, level = array.parameters, array.level
     key = keys_of(array).galois(element, what).data
     flat = array.data.reshape(-1, 2, level + 1, parameters.n)
@@ -51,7 +55,7 @@ def _automorphism(array: Any, element: int, what: str) -> Any:
     )
 
 
-def rotate_many(array: Any, shifts: Iterable[int]) -> Any:
+def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     """All rotations, digits made once for each ciphertext."""
     _check(array)
     wanted = [integer(f"shifts[{i}]", k, -array.n_slots, array.n_slots) for i, k in enumerate(shifts)]
@@ -70,7 +74,7 @@ def rotate_many(array: Any, shifts: Iterable[int]) -> Any:
     chain = parameters.chain
     low = np.zeros((2, limbs, n), np.uint64)
     for i, row in enumerate(flat):
-        digits = rns.decompose(row[1], chain, level) if keys else None
+        digits = rns.decompose(row[1], chain, level)
         for turned, shift in zip(out[:, i], wanted, strict=True):
             if not shift:
                 turned[...] = row
@@ -84,7 +88,7 @@ def rotate_many(array: Any, shifts: Iterable[int]) -> Any:
     )
 
 
-def _check(array: Any) -> None:
+def _check(array: CkksArray) -> None:
     if array.packing is not None:
         raise TypeError(
             "the array is packed, it cannot be rotated or conjugated: encrypt without packed=True for that"

@@ -19,8 +19,8 @@ Arrays, version 1:
     88      5 + n  the literal: log_n, log_scale, dnum (0: none), numbers of moduli and special primes, their bits
     ...     8 d    shape of the array, then that of the packed numbers
     ...     32     seed of the second halves (flag 1)
-    ...            residues modulo q_0 of all polynomials (flag 1: first halves), then modulo q_1 ...: N numbers each, of
-                   as many bytes as the modulus has
+    ...            residues modulo q_0 of all polynomials (flag 1: first halves), then modulo q_1 ...: N numbers each,
+                   of as many bytes as the modulus has
     ...     4      CRC-32 of all before: against accidents, not against an adversary
 
 Public keys, version 1: magic "CKPK", version, flags (4 insecure, 8 has a relinearisation key), a zero byte, number

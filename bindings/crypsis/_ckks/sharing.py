@@ -60,7 +60,7 @@ def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -
             f" 2^{math.log2(array.scale):.2f} with {array.parameters!r}: make the estimate by the same operations"
         )
     bound = TAIL * estimate.error * array.scale
-    deviation = math.sqrt(12 * queries) * 2.0 ** (STATISTICAL_BITS / 2) * bound
+    deviation = math.sqrt(12 * queries) * math.exp2(STATISTICAL_BITS / 2) * bound
     # A slot of the result is off by this, in units of the values.
     error = SIGMAS * deviation * math.sqrt(array.parameters.n) / array.scale
     if not error < estimate.magnitude / 2 or deviation > MAX_DEVIATION:
@@ -90,4 +90,5 @@ def gaussian(shape: tuple[int, ...], deviation: float, coins: Coins) -> npt.NDAr
         np.multiply(radius, held(np.cos(angle)), out=noise[: size // 2])
         np.multiply(radius, held(np.sin(angle)), out=noise[size // 2 :])
         np.rint(noise, out=noise)
-        return noise.astype(np.int64).reshape(shape)
+        whole: npt.NDArray[np.int64] = noise.astype(np.int64)
+        return whole.reshape(shape)

@@ -21,29 +21,31 @@ from crypsis.errors import ScaleError
 Residues = npt.NDArray[np.uint64]
 
 
-def negate(array: Any) -> Any:
+def negate(array: arrays.CkksArray) -> arrays.CkksArray:
     """-array."""
     basis = array.parameters.basis(array.level)
     return array.replaced(ntt.negate(array.data, basis), estimate=array.estimate)
 
 
-def add(a: Any, b: Any) -> Any:
+def add(a: arrays.CkksArray, b: Any) -> arrays.CkksArray:
     """a + b."""
     return _sum(a, b, ntt.add)
 
 
-def subtract(a: Any, b: Any) -> Any:
+def subtract(a: arrays.CkksArray, b: Any) -> arrays.CkksArray:
     """a - b."""
     return _sum(a, b, ntt.subtract)
 
 
-def _sum(a: Any, b: Any, operation: Callable[..., Residues]) -> Any:
+def _sum(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
     if isinstance(b, arrays.CkksArray):
         return _sum_arrays(a, b, operation)
     return _sum_plain(a, b, operation)
 
 
-def _sum_arrays(a: Any, b: Any, operation: Callable[..., Residues]) -> Any:
+def _sum_arrays(
+    a: arrays.CkksArray, b: arrays.CkksArray, operation: Callable[..., Residues]
+) -> arrays.CkksArray:
     a, b = matched(a, b)
     check_alike(a, b)
     if a.packing != b.packing:
@@ -57,7 +59,7 @@ def _sum_arrays(a: Any, b: Any, operation: Callable[..., Residues]) -> Any:
     return a.replaced(data, length=max(a.length, b.length), estimate=estimate, keys=any_keys(a, b))
 
 
-def _padded(array: Any, other: Any) -> Residues:
+def _padded(array: arrays.CkksArray, other: arrays.CkksArray) -> Residues:
     data: Residues = array.data
     if array.size_of >= other.size_of:
         return data
@@ -77,7 +79,7 @@ def _broadcast(x: Residues, y: Residues, axes: int) -> tuple[Residues, Residues]
     )
 
 
-def _sum_plain(a: Any, b: Any, operation: Callable[..., Residues]) -> Any:
+def _sum_plain(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
     plain = encoded(a, b, a.scale)
     if not same_scale(plain.scale, a.scale):
         raise ScaleError(
@@ -98,7 +100,7 @@ def _sum_plain(a: Any, b: Any, operation: Callable[..., Residues]) -> Any:
     return a.replaced(data, estimate=estimate)
 
 
-def total(array: Any, axis: int) -> Any:
+def total(array: arrays.CkksArray, axis: int) -> arrays.CkksArray:
     """The sum over one axis."""
     array._refuse_packed("summed over an axis")
     if not array.ndim:
@@ -114,7 +116,7 @@ def total(array: Any, axis: int) -> Any:
     return array.replaced(result, estimate=array.estimate and array.estimate.summed(len(moved)))
 
 
-def encoded(a: Any, values: Any, scale: float) -> Plaintext:
+def encoded(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
     """Numbers as a plaintext at the level of `a`; a `Plaintext` as it is, with as few moduli."""
     if isinstance(values, Plaintext):
         if values.parameters != a.parameters:
@@ -137,13 +139,14 @@ def encoded(a: Any, values: Any, scale: float) -> Plaintext:
     )
 
 
-def _encoded_packed(a: Any, values: Any, scale: float) -> Plaintext:
+def _encoded_packed(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
     from crypsis._ckks.encrypting import pack
 
     numbers = encoder.as_numbers(values, "the operand")
-    if numbers.shape != a.packing:
+    shape = a.packing or ()
+    if numbers.shape != shape:
         try:
-            numbers = np.ascontiguousarray(np.broadcast_to(numbers, a.packing))
+            numbers = np.ascontiguousarray(np.broadcast_to(numbers, shape))
         except ValueError:
             raise ValueError(f"the operand has shape {numbers.shape}, the packed array {a.packing}") from None
     slots, _, _ = pack(a.parameters, numbers)
