@@ -127,7 +127,7 @@ def test_presets() -> None:
 @pytest.mark.parametrize(
     ("name", "most"),
     [
-        ("AGGREGATE", -20.5),
+        ("AGGREGATE", -20.4),
         ("SHARED", -68),
         ("SHALLOW", -21),
         pytest.param("DEEP", -25, marks=pytest.mark.slow),

@@ -250,12 +250,12 @@ class Parameters(Frozen):
         """`level`, or the top for None. LevelError outside bottom to top."""
         if level is None:
             return self.top
-        level = int(integer("level", level, 0, MAX_MODULI))
-        if not self.bottom <= level <= self.top:
+        found: int = integer("level", level, 0, MAX_MODULI)
+        if not self.bottom <= found <= self.top:
             raise LevelError(
-                f"level is {level}: these parameters have levels {self.bottom} to {self.top} ({self!r})"
+                f"level is {found}: these parameters have levels {self.bottom} to {self.top} ({self!r})"
             )
-        return level
+        return found
 
     def decryption_level(self, level: int) -> int:
         """Decryption takes a ciphertext's lowest moduli only: the base and one more where there is one."""
