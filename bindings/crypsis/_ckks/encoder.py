@@ -130,7 +130,7 @@ def as_numbers(values: Any, name: str) -> Slots:
 
 
 def largest(array: Slots, name: str) -> float:
-    """The largest magnitude; ValueError naming the first NaN or infinity. The larger of both parts' sum for complex."""
+    """The largest magnitude; ValueError naming the first NaN or infinity."""
     if array.size == 0:
         return 0.0
     flat = array.reshape(-1).view(np.float64)
@@ -141,7 +141,7 @@ def largest(array: Slots, name: str) -> float:
         raise ValueError(
             f"{name}[{', '.join(map(str, where))}] is {array.reshape(-1)[at]}: only finite numbers can be encrypted"
         )
-    return top * (math.sqrt(2) if array.dtype.kind == "c" else 1.0)
+    return float(np.abs(array).max()) if array.dtype.kind == "c" else top
 
 
 def decode(

@@ -54,14 +54,13 @@ class _Message:
             self.slots, found = encoder.as_slots(parameters, values)
         most = parameters.max_value if magnitude is None else float(magnitude)
         if not found <= min(most, parameters.max_value):
-            name, bound = (
-                ("magnitude", most) if found > most else ("parameters.max_value", parameters.max_value)
-            )
+            fits = found <= parameters.max_value
+            name, bound = ("magnitude", most) if fits else ("parameters.max_value", parameters.max_value)
             raise ValueError(
                 f"values go up to {found:.4g}, beyond {name}, {bound:.4g}: scale them down, or take parameters with a"
                 " larger first modulus or a smaller log_scale"
             )
-        self.magnitude = most
+        self.magnitude = most * math.sqrt(2) if packed else most
         self.shape = self.slots.shape[:-1]
         self.rows = self.slots.reshape(-1, self.slots.shape[-1])
 
@@ -177,7 +176,7 @@ def decrypt(
 
 
 def pack(parameters: Parameters, values: Any) -> tuple[npt.NDArray[np.complex128], float, tuple[int, ...]]:
-    """(slots `complex128[rows, N/2]`, largest magnitude, shape) of real numbers, two to a slot, zeros at the end."""
+    """(slots `complex128[rows, N/2]`, largest number, shape) of real numbers, two to a slot, zeros at the end."""
     array = encoder.as_numbers(values, "values")
     if array.dtype.kind == "c":
         raise TypeError("values are complex: packed=True takes real numbers, two a slot; leave it out")
@@ -187,7 +186,7 @@ def pack(parameters: Parameters, values: Any) -> tuple[npt.NDArray[np.complex128
     else:
         flat = np.zeros((rows, parameters.n))
         flat.reshape(-1)[: array.size] = array.reshape(-1)
-    return flat.view(np.complex128), encoder.largest(array, "values") * math.sqrt(2), array.shape
+    return flat.view(np.complex128), encoder.largest(array, "values"), array.shape
 
 
 def unpacked(array: CkksArray, slots: npt.NDArray[np.complex128], as_complex: bool) -> npt.NDArray[Any]:
