@@ -58,6 +58,7 @@ class Basis:
     """
 
     __slots__ = ("_handle", "log_n", "n", "primes")
+    _handle: Any  # _core.ntt.Basis
     log_n: int
     """log2 of the ring degree."""
     n: int
@@ -219,7 +220,7 @@ def multiply_add(
     backend: str | None = None,
     threads: int | None = None,
 ) -> Words:
-    """a b + c, element by element. The leading axes of `b` and `c` may broadcast to `a`'s. out may be any of the three."""
+    """a b + c, element by element. The leading axes of `b` and `c` may broadcast to `a`'s. out may be any of them."""
     return _pointwise(_MULTIPLY_ADD, a, b, c, basis, out, backend, threads)
 
 
@@ -269,9 +270,7 @@ def automorphism(
         raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
     ntt_domain = _arguments.flag("ntt_domain", ntt_domain)
     result = _output(out, values.shape, apart=(values,))
-    _core.ntt.automorphism(
-        basis._handle, values, galois, ntt_domain, result, *_options(backend, threads)
-    )
+    _core.ntt.automorphism(basis._handle, values, galois, ntt_domain, result, *_options(backend, threads))
     return result
 
 
@@ -287,7 +286,9 @@ def from_signed(
     basis = _basis(basis)
     _arguments.refuse_gpu("values", values)
     if not isinstance(values, np.ndarray) or values.dtype.kind != "i":
-        raise TypeError(f"values is {_arguments.kind(values)}: give a NumPy array of int8, int16, int32 or int64")
+        raise TypeError(
+            f"values is {_arguments.kind(values)}: give a NumPy array of int8, int16, int32 or int64"
+        )
     if values.ndim == 0 or values.shape[-1] != basis.n:
         raise ValueError(f"values has shape {values.shape}: give [..., {basis.n}], a polynomial a row")
     result = _output(out, (*values.shape[:-1], len(basis), basis.n), apart=(values,))
@@ -315,16 +316,18 @@ def _pointwise(
     a = _words("a", a, basis)
     apart: list[Words] = []
     equal: list[Words] = [a]
-    operands: list[Any] = []
-    for name, operand in (("b", b), ("c", c)):
-        if operand is None:
-            operands += [None, 1]
-            continue
-        operand, repeat = _operand(name, operand, a, basis)
-        operands += [operand, repeat]
-        (equal if operand.shape == a.shape else apart).append(operand)
+    repeats = [1, 1]
+    operands: list[Words | None] = [None, None]
+    for i, operand in enumerate((b, c)):
+        if operand is not None:
+            operand, repeats[i] = _operand("bc"[i], operand, a, basis)
+            operands[i] = operand
+            (equal if operand.shape == a.shape else apart).append(operand)
     result = _output(out, a.shape, equal=tuple(equal), apart=tuple(apart))
-    _core.ntt.pointwise(operation, basis._handle, a, *operands, result, *_options(backend, threads))
+    options = _options(backend, threads)
+    _core.ntt.pointwise(
+        operation, basis._handle, a, operands[0], repeats[0], operands[1], repeats[1], result, *options
+    )
     return result
 
 
