@@ -111,7 +111,9 @@ def test_every_unit_vector(backend: str, log_n: int) -> None:
 def test_fewer_slots_are_padded_with_zeros(backend: str, log_n: int, kind: str) -> None:
     n = 1 << log_n
     for m in {0, 1, 2, 3, n // 4 + 1, n // 2 - 1, n // 2} - set(range(n // 2 + 1, n)):
-        slots = random_slots(f"padded {n} {m}", m) if kind == "complex" else random_reals(f"padded {n} {m}", m)
+        slots = (
+            random_slots(f"padded {n} {m}", m) if kind == "complex" else random_reals(f"padded {n} {m}", m)
+        )
         found = embedding.to_coefficients(slots, log_n, scale=3.0, backend=backend)
         expected = [3 * c for c in reference.to_coefficients(slots.tolist(), n)]
         assert np.max(np.abs(found - expected)) <= 3 * tolerance(n // 2, 2.0)
@@ -203,7 +205,9 @@ def test_products_of_polynomials_are_products_of_slots(backend: str, log_n: int)
     a, b = random_slots(f"product {n}", 2, n // 2)
     first, second = embedding.to_coefficients(np.stack([a, b]), log_n, backend=backend)
     product = np.array(reference.multiply(first.tolist(), second.tolist()))
-    assert np.max(np.abs(embedding.decode(product, 1.0, backend=backend) - a * b)) <= tolerance(n // 2, 4.0, 3)
+    assert np.max(np.abs(embedding.decode(product, 1.0, backend=backend) - a * b)) <= tolerance(
+        n // 2, 4.0, 3
+    )
 
 
 @given(

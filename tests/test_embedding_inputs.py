@@ -121,7 +121,9 @@ def test_inputs_of_any_order() -> None:
     for view in (np.asfortranarray(SLOTS), np.repeat(SLOTS, 2, axis=1)[:, ::2], SLOTS[::-1][::-1]):
         assert np.array_equal(embedding.encode(view, 2.0**30, BASIS), expected)
     coefficients = embedding.to_coefficients(SLOTS, 6)
-    assert np.array_equal(embedding.decode(np.asfortranarray(coefficients), 1.0), embedding.decode(coefficients, 1.0))
+    assert np.array_equal(
+        embedding.decode(np.asfortranarray(coefficients), 1.0), embedding.decode(coefficients, 1.0)
+    )
 
 
 def test_shapes() -> None:

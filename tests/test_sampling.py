@@ -68,7 +68,9 @@ def test_every_length_and_offset(backend: str) -> None:
             words = data[start : start + 8 * n]
             assert sampling.ternary(words, n, backend=backend).tolist() == reference.ternary(words.tobytes())
             words = data[start : start + 6 * n]
-            assert sampling.binomial(words, n, backend=backend).tolist() == reference.binomial(words.tobytes())
+            assert sampling.binomial(words, n, backend=backend).tolist() == reference.binomial(
+                words.tobytes()
+            )
 
 
 @every_backend

@@ -68,7 +68,10 @@ def main() -> None:
     edges += [float(x) * 2.0**bits for bits in (70, 130, 400) for x in random_reals("roundings", 2)]
     vectors = {
         "source": "written by tests/vectors/make_embedding.py, which says where each answer is from",
-        "encodings": [published(), *(generated(*case) for case in ((3, 2.0**20), (4, 2.0**30), (7, 2.0**24)))],
+        "encodings": [
+            published(),
+            *(generated(*case) for case in ((3, 2.0**20), (4, 2.0**30), (7, 2.0**24))),
+        ],
         "roundings": [rounding(value) for value in edges],
         "digests": [digests(log_n) for log_n in range(embedding.MIN_LOG_N, embedding.MAX_LOG_N + 1)],
     }
