@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sampling on one core, from a stream in memory: what is left after the stream cipher, whose own time stands beside it."""
+"""sampling on one core, from a stream in memory; the stream's own time stands beside it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_values_that_are_no_numbers(backend: str, bad: float, kind: str) -> None
 def test_coefficients_that_are_no_numbers(backend: str, bad: float) -> None:
     values = random_reals("inputs", 3, 64)
     values[1, 5] = bad
-    with pytest.raises(ValueError, match="coefficients are not all numbers .* number 69 of 192"):
+    with pytest.raises(ValueError, match=r"coefficients are not all numbers .* number 69 of 192"):
         embedding.decode(values, 1.0, backend=backend)
     out = np.full((3, 3, 64), 7, np.uint64)
     with pytest.raises(ValueError, match="coefficients are not all numbers"):
@@ -164,7 +164,7 @@ def test_scales() -> None:
     for scale in (2**30, Fraction(2**31, 2), np.float64(2**30), np.int64(2**30)):
         assert np.array_equal(embedding.encode(SLOTS, scale, BASIS), expected)
     for scale in (0, -1.0, np.nan, np.inf, 2.0**1001, 2**5000, Fraction(1, 2**1001)):
-        with pytest.raises(ValueError, match="scale is .*: give a number from"):
+        with pytest.raises(ValueError, match=r"scale is .*: give a number from"):
             embedding.encode(SLOTS, scale, BASIS)
     for scale in ("1", None, True, 1j):
         with pytest.raises(TypeError, match="scale is"):

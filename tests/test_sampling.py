@@ -206,8 +206,8 @@ def test_out_is_written_and_returned() -> None:
     assert sampling.binomial(stream.reshape(-1)[:36], 6, out=small) is small
     with pytest.raises(ValueError, match="out has shape"):
         sampling.binomial(stream.reshape(-1)[:36], 6, out=np.empty(5, np.int8))
+    memory = np.zeros(800, np.uint8)
     with pytest.raises(ValueError, match="out overlaps stream"):
-        memory = np.zeros(800, np.uint8)
         sampling.ternary(memory, 100, out=memory[:100].view(np.int8))
 
 

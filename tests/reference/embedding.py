@@ -37,7 +37,7 @@ def to_slots(coefficients: Sequence[float]) -> list[complex]:
 
 
 def to_coefficients(slots: Sequence[complex], n: int) -> list[float]:
-    """The real polynomial of degree below n with these slots, zeros after them: (2 / n) Re sum z_j conj(zeta^(5^j k))."""
+    """The real polynomial of degree below n with these slots, then zeros: (2 / n) Re sum z_j conj(zeta^(5^j k))."""
     found = []
     for k in range(n):
         terms = [(z * root(n, -galois(n, j) * k)).real for j, z in enumerate(slots)]
