@@ -122,7 +122,9 @@ def _small(stream: Any, n: Any, n_bytes: int, out: SmallArray | None) -> tuple[B
     n = _arguments.integer("n", n, 0, 1 << 48)
     array = _stream(stream, f"uint8[..., {n_bytes} n]", 1)
     if array.shape[-1] != n_bytes * n:
-        raise ValueError(f"stream has shape {array.shape}: give uint8[..., {n_bytes * n}], {n_bytes} bytes a value")
+        raise ValueError(
+            f"stream has shape {array.shape}: give uint8[..., {n_bytes * n}], {n_bytes} bytes a value"
+        )
     return array, _output(out, (*array.shape[:-1], n), np.int8, array)
 
 

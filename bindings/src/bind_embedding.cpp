@@ -37,8 +37,8 @@ void to_slots(const Reals& coefficients, int log_n, double scale, Reals& out, co
   embedding::to_slots(from, n_items, log_n, scale, to, {backend, threads});
 }
 
-void to_residues(const Reals& coefficients, int log_n, const std::vector<std::uint64_t>& primes, Residues& out,
-                 const std::string& backend, int threads) {
+void to_residues(const Reals& coefficients, int log_n, const std::vector<std::uint64_t>& primes,
+                 Residues& out, const std::string& backend, int threads) {
   const auto n_items = static_cast<std::size_t>(coefficients.shape(0));
   const double* const from = coefficients.data();
   std::uint64_t* const to = out.mutable_data();
@@ -46,8 +46,9 @@ void to_residues(const Reals& coefficients, int log_n, const std::vector<std::ui
   embedding::to_residues(from, n_items, log_n, make_moduli(primes), to, {backend, threads});
 }
 
-void encode(const Reals& slots, bool complex, int log_n, double scale, const std::vector<std::uint64_t>& primes,
-            Residues& out, const std::string& backend, int threads) {
+void encode(const Reals& slots, bool complex, int log_n, double scale,
+            const std::vector<std::uint64_t>& primes, Residues& out, const std::string& backend,
+            int threads) {
   const embedding::Slots from = make_slots(slots, complex);
   std::uint64_t* const to = out.mutable_data();
   const py::gil_scoped_release release;

@@ -57,7 +57,8 @@ std::vector<Modulus> make_moduli(const Moduli& moduli) {
     }
     __extension__ using Wide = unsigned __int128;
     const std::uint64_t base = (std::uint64_t{1} << kWordBits) % p;
-    made.push_back({p, 1.0 / static_cast<double>(p), base, static_cast<std::uint64_t>((Wide{base} << 64) / p)});
+    made.push_back(
+        {p, 1.0 / static_cast<double>(p), base, static_cast<std::uint64_t>((Wide{base} << 64) / p)});
   }
   if (made.empty()) refuse("there are no primes: give at least one");
   return made;
@@ -85,7 +86,9 @@ double largest_of(const Impl& impl, const char* name, const double* values, std:
       std::find_if(values, values + n, [](double x) { return !(std::fabs(x) < kLimit); }) - values);
   refuse(std::string(name) + " are not all numbers below 2^" + std::to_string(kMaxBits) + ": number " +
          std::to_string(first) + " of " + std::to_string(n) + " is " +
-         (std::isnan(values[first]) ? "NaN" : std::isinf(values[first]) ? "infinite" : "larger") +
+         (std::isnan(values[first])   ? "NaN"
+          : std::isinf(values[first]) ? "infinite"
+                                      : "larger") +
          "; remove or replace it");
 }
 
@@ -95,7 +98,8 @@ double largest_of(const Impl& impl, const Slots& slots, int threads) {
 
 void check_product(double largest, double scale) {
   if (!(largest * scale < kLimit)) {
-    refuse("the largest value times the scale is 2^" + std::to_string(kMaxBits) + " or more: lower the scale");
+    refuse("the largest value times the scale is 2^" + std::to_string(kMaxBits) +
+           " or more: lower the scale");
   }
 }
 
@@ -172,7 +176,9 @@ void all_residues(const Impl& impl, const double* coefficients, std::size_t n_it
                   const std::vector<Modulus>& moduli, std::uint64_t* out, int threads) {
   const double largest = largest_of(impl, "coefficients", coefficients, n_items * n, threads);
   if (!(largest < limit_of(moduli))) {
-    refuse("a coefficient is half the primes' product or more: lower the scale or the values, or take more primes");
+    refuse(
+        "a coefficient is half the primes' product or more: lower the scale or the values, or take more "
+        "primes");
   }
   const int n_words = words_of(largest);
   parallel_for(n_items, grain_items(n), threads, [&](std::size_t begin, std::size_t end) {

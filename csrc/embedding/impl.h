@@ -16,8 +16,8 @@ namespace crypsis::embedding {
 // A prime and what its reductions need.
 struct Modulus {
   std::uint64_t p;
-  double inverse;              // 1 / p, rounded
-  std::uint64_t base;          // 2^62 mod p
+  double inverse;               // 1 / p, rounded
+  std::uint64_t base;           // 2^62 mod p
   std::uint64_t base_quotient;  // floor(2^64 base / p)
 };
 
@@ -25,15 +25,17 @@ struct Modulus {
 inline constexpr int kFirstWordBits = 61, kWordBits = 62;
 
 // residues() of any backend for numbers of n_words words: |x[i]| < 2^(61 + 62 (n_words - 1)), n_words at most 17.
-void residues_of_words(const double* x, std::size_t n, int n_words, const Modulus& modulus, std::uint64_t* out);
+void residues_of_words(const double* x, std::size_t n, int n_words, const Modulus& modulus,
+                       std::uint64_t* out);
 
 struct Impl : Backend {
   // m slots, then zeros, to 2 n coefficients times `factor`. work: 2 n doubles.
-  void (*to_coefficients)(const Tables& tables, const double* slots, bool complex, std::size_t m, double factor,
-                          double* work, double* out);
+  void (*to_coefficients)(const Tables& tables, const double* slots, bool complex, std::size_t m,
+                          double factor, double* work, double* out);
   // 2 n coefficients to n slots (re, im) times `factor`. work: 2 n doubles.
-  void (*to_slots)(const Tables& tables, const double* coefficients, double factor, double* work, double* out);
-  // out[i] = the integer nearest to x[i] (ties to even) mod p, |x[i]| < 2^61; n a multiple of 4.
+  void (*to_slots)(const Tables& tables, const double* coefficients, double factor, double* work,
+                   double* out);
+  // out[i] = the integer nearest to x[i] (ties to even) mod p, |x[i]| < 2^61; n a power of two.
   void (*residues)(const double* x, std::size_t n, const Modulus& modulus, std::uint64_t* out);
   // The bits of the largest |x[i]|, NaN being above infinity; 0 for n = 0.
   std::uint64_t (*largest)(const double* x, std::size_t n);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "embedding/impl.h"
+#include "embedding/one_lane.h"
 
 namespace crypsis::embedding {
 namespace {
@@ -146,7 +147,7 @@ template <class L, bool kInverse>
 #pragma GCC unroll 4
     for (int k = 0; k < 4; ++k) {
       const int j = k & (h - 1), low = 2 * (k - j) + j;
-      const double(&w)[2] = tables.first[h - 1 + j];
+      const double (&w)[2] = tables.first[h - 1 + j];
       const Complex<L> twiddle{L::broadcast(w[0]), L::broadcast(w[1])};
       const Complex<L> a = x[low], b = x[low + h];
       if constexpr (kInverse) {
@@ -203,18 +204,6 @@ void last_inverse_pass(const Tables& tables, const double* re, const double* im,
   }
 }
 
-// Below kFirstSlots: one lane, radix 2, the order reversed by itself.
-struct OneLane {
-  static constexpr std::size_t kLanes = 1;
-  using Vector = double;
-  [[gnu::always_inline]] static double load(const double* from) { return *from; }
-  [[gnu::always_inline]] static void store(double* to, double a) { *to = a; }
-  [[gnu::always_inline]] static double broadcast(double a) { return a; }
-  [[gnu::always_inline]] static double add(double a, double b) { return a + b; }
-  [[gnu::always_inline]] static double sub(double a, double b) { return a - b; }
-  [[gnu::always_inline]] static double mul(double a, double b) { return a * b; }
-};
-
 template <class L>
 void to_coefficients(const Tables& tables, const double* slots, bool complex, std::size_t m, double factor,
                      double* work, double* out) {
@@ -238,7 +227,7 @@ void to_coefficients(const Tables& tables, const double* slots, bool complex, st
     last_inverse_pass<L>(tables, re, im, factor, out);
     return;
   }
-  run_passes<OneLane, true>(tables, re, im);
+  run_passes<OneLane, true>(tables, re, im);  // radix 2 only
   for (std::size_t i = 0; i < n; ++i) {
     out[tables.reversed[i]] = re[i] * factor;
     out[tables.reversed[i] + n] = im[i] * factor;

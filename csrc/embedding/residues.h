@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "embedding/impl.h"
+#include "embedding/one_lane.h"
 
 namespace crypsis::embedding {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 // 2^64, their difference does not.
 template <class L>
 void residues(const double* x, std::size_t n, const Modulus& modulus, std::uint64_t* out) {
+  if (n < L::kLanes) return residues<OneLane>(x, n, modulus, out);  // N = 4
   const typename L::Vector inverse = L::broadcast(modulus.inverse);
   const typename L::Words p = L::broadcast_words(modulus.p);
   for (std::size_t i = 0; i < n; i += L::kLanes) {

@@ -18,7 +18,8 @@ namespace {
   const __m256i even = _mm256_set1_epi64x(0x0000000000000800);  // bytes 0 and 8 of each half
   const __m256i bytes = _mm256_shuffle_epi8(words, even);
   const int low = _mm256_extract_epi16(bytes, 0), high = _mm256_extract_epi16(bytes, 8);
-  const std::uint32_t four = static_cast<std::uint32_t>(low & 0xffff) | static_cast<std::uint32_t>(high) << 16;
+  const std::uint32_t four = static_cast<std::uint32_t>(low & 0xffff) | static_cast<std::uint32_t>(high)
+                                                                            << 16;
   std::memcpy(to, &four, sizeof four);
 }
 

@@ -15,8 +15,8 @@ namespace {
 // its estimate in doubles is off by less than 2^-19 before it is rounded. The products wrap around 2^64, the result,
 // again below 0.6 p, does not.
 [[gnu::always_inline]] inline __m512i append(__m512i r, __m512i word, __m512i p, __m512d inverse) {
-  const __m512d value = _mm512_add_pd(_mm512_mul_pd(_mm512_cvtepi64_pd(r), _mm512_set1_pd(0x1p32)),
-                                      _mm512_cvtepi64_pd(word));
+  const __m512d value =
+      _mm512_add_pd(_mm512_mul_pd(_mm512_cvtepi64_pd(r), _mm512_set1_pd(0x1p32)), _mm512_cvtepi64_pd(word));
   const __m512i quotient = _mm512_cvtpd_epi64(_mm512_mul_pd(value, inverse));
   const __m512i shifted = _mm512_add_epi64(_mm512_slli_epi64(r, 32), word);
   return _mm512_sub_epi64(shifted, _mm512_mullo_epi64(quotient, p));
