@@ -378,11 +378,17 @@ def _output(
     if out is None:
         return np.empty(shape, np.uint64)
     out = _arguments.output(out, shape, np.uint64)
-    for array in (*equal, *apart):
-        same = any(array is x for x in equal) and array.ctypes.data == out.ctypes.data
-        if not same and np.may_share_memory(out, array):
-            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
+    for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
+        if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
+            raise _overlap()
+    for array in apart:
+        if np.may_share_memory(out, array):
+            raise _overlap()
     return out
+
+
+def _overlap() -> ValueError:
+    return ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
 
 
 def _list(name: str, value: Any) -> list[Any]:
