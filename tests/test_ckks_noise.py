@@ -33,7 +33,9 @@ def check(
 @pytest.mark.parametrize("literal", SWITCHING)
 def test_estimates_of_single_operations(literal: ckks.Literal) -> None:
     secret, public = secret_key(literal), public_key(literal)
-    x = 0.9999999 * np.exp(1j * numbers(16, 512) * math.pi)  # of magnitude 1 everywhere, which is what makes bounds tight
+    x = 0.9999999 * np.exp(
+        1j * numbers(16, 512) * math.pi
+    )  # of magnitude 1 everywhere, which is what makes bounds tight
     y = 0.9999999 * np.exp(1j * numbers(16, 512, seed=1) * math.pi)
     cx, cy = public.encrypt(x, magnitude=1), secret.encrypt(y, magnitude=1, keys=public)
     check(secret, cx, x)

@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 20
 """Stream made at a time: it stays near the processor until it is reduced."""
 
 Residues = npt.NDArray[np.uint64]
-Small = npt.NDArray[np.int8]
+Small = npt.NDArray[np.int64]
 
 
 class Coins:
@@ -31,11 +31,11 @@ class Coins:
         self._generator = aes.Generator() if generator is None else generator
 
     def ternary(self, shape: tuple[int, ...]) -> Small:
-        """`int8` of -1, 0, 1, each with probability 1/3."""
+        """`int64` of -1, 0, 1, each with probability 1/3."""
         return self._small(sampling.ternary, TERNARY_BYTES, shape)
 
     def noise(self, shape: tuple[int, ...]) -> Small:
-        """`int8`, centred binomial with standard deviation `SIGMA`."""
+        """`int64`, centred binomial with standard deviation `SIGMA`."""
         return self._small(sampling.binomial, BINOMIAL_BYTES, shape)
 
     def bytes(self, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -48,7 +48,8 @@ class Coins:
         with wiping() as secret:
             stream = secret(np.empty((*shape[:-1], shape[-1] * n_bytes), np.uint8))
             self._generator.fill(stream)
-            values: Small = sample(stream, shape[-1])
+            # What `ntt.from_signed` takes without a copy of its own, which nobody would wipe.
+            values: Small = secret(sample(stream, shape[-1])).astype(np.int64)
             return values
 
 

@@ -99,9 +99,13 @@ def encrypt_public(
             ntt.forward(u, basis, out=u)
             second = held(ntt.from_signed(held(coins.noise((len(first), n))), basis))
             ntt.forward(second, basis, out=second)
-            for i, row in enumerate(data[part]):
-                ntt.multiply_add(u[i], body, first[i], basis, out=row[0])
-                ntt.multiply_add(u[i], mask, second[i], basis, out=row[1])
+            if len(first) == 1:
+                row = data[part.start]
+                ntt.multiply_add(u[0], body, first[0], basis, out=row[0])
+                ntt.multiply_add(u[0], mask, second[0], basis, out=row[1])
+            else:  # short rows: two copies cost less than two calls for each
+                data[part, 0] = ntt.multiply_add(u, body, first, basis, out=first)
+                data[part, 1] = ntt.multiply_add(u, mask, second, basis, out=second)
     return CkksArray(
         parameters,
         key.id,
@@ -165,11 +169,11 @@ def decrypt(
     slots = np.empty((len(data), n // 2), np.complex128)
     for part in blocks(len(data), 8 * limbs * n):
         with wiping() as held:
-            sums = held(np.empty((part.stop - part.start, limbs, n), np.uint64))
-            for total, row in zip(sums, data[part], strict=True):
-                ntt.multiply_add(row[-1, :limbs], s, row[-2, :limbs], basis, out=total)
-                for lower in range(len(row) - 3, -1, -1):
-                    ntt.multiply_add(total, s, row[lower, :limbs], basis, out=total)
+            # A block of one row is no copy.
+            lower = [np.ascontiguousarray(data[part, i, :limbs]) for i in range(data.shape[1])]
+            sums = held(ntt.multiply_add(lower[-1], s, lower[-2], basis))
+            for term in lower[-3::-1]:
+                ntt.multiply_add(sums, s, term, basis, out=sums)
             noise = None if flood is None else held(gaussian((len(sums), n), flood, coins))
             slots[part] = encoder.decode(parameters, sums, level, array.scale, add=noise)
     return unpacked(array, slots, as_complex)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import weakref
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -182,7 +181,7 @@ class SecretKey(Frozen):
         """From the 32 secret bytes that `generate` draws: whoever knows them knows the key."""
         if not isinstance(parameters, Parameters):
             raise TypeError(f"parameters is {kind(parameters)}: give crypsis.ckks.Parameters(literal)")
-        data = np.frombuffer(bytes(seed), np.uint8).copy()
+        data = np.frombuffer(seed, np.uint8).copy()
         if data.size != SEED_BYTES:
             raise ValueError(f"seed has {data.size} bytes: give {SEED_BYTES}")
         with wiping() as held:
@@ -199,7 +198,8 @@ class SecretKey(Frozen):
     @classmethod
     def generate(cls, parameters: Parameters | Literal) -> SecretKey:
         """A fresh key for parameters, or for the literal of secure ones: `SecretKey.generate(ckks.SHALLOW)`."""
-        return cls(Parameters.of(parameters), secrets.token_bytes(SEED_BYTES))
+        with wiping() as held:
+            return cls(Parameters.of(parameters), held(_COINS.bytes((SEED_BYTES,))))
 
     @property
     def id(self) -> bytes:
@@ -335,7 +335,9 @@ def check_same(key_id: bytes, parameters: Parameters, array: Any) -> None:
 
 
 def _hash(label: bytes, context: bytes, seed: npt.NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(b"crypsis ckks 1 " + label + b"\0" + context + seed.tobytes()).digest()
+    total = hashlib.sha256(b"crypsis ckks 1 " + label + b"\0" + context)
+    total.update(seed.data)
+    return total.digest()
 
 
 def _derived(label: bytes, seed: npt.NDArray[np.uint8]) -> Coins:

@@ -122,12 +122,11 @@ def at_level(array: CkksArray, level: int) -> CkksArray:
         )
     above = drop(array, level + 1)
     basis, modulus = parameters.basis(level + 1), parameters.moduli.primes[level + 1]
-    # Off by 2^-40 at most, relatively: a scale's worth.
     factor = round(parameters.scales[level] * modulus / array.scale)
     scaled = ntt.scale(above.data, factor, basis)
     data = rns.rescale(scaled, parameters.chain, level + 1)
     scale = parameters.scales[level]
-    estimate = array.estimate and array.estimate.rescaled(level, scale, size=array.size_of)
+    estimate = array.estimate and array.estimate.corrected(factor).rescaled(level, scale, size=array.size_of)
     return array.replaced(data, level=level, scale=scale, estimate=estimate)
 
 

@@ -3,8 +3,8 @@
 
 The error of a slot is taken to be Gaussian with a standard deviation that follows from the variances of what is added
 to the coefficients: a polynomial whose N coefficients are independent with variance V has slots of variance N V, and
-the product of two such polynomials has coefficients of variance N V V' [CKKS17, section 3.4; CHKKS18; the average-case
-form of GHS12]. Sums add standard deviations, which holds whatever the errors have to do with each other; so the
+the product of two such polynomials has coefficients of variance N V V' [CKKS17, 3.4; CHKKS18; average-case
+as in GHS12]. Sums add standard deviations, which holds whatever the errors have to do with each other; so the
 estimate is an upper bound where the formulas hold, and six times it is the bound that tests and documentation take.
 
     encoding            V = 1/12                                   rounding of coefficients
@@ -156,6 +156,11 @@ class Estimate:
     def switched(self) -> Estimate:
         """After relinearising, a rotation or conjugation."""
         error = self.error + switch_error(self.parameters, self.level) / self.scale
+        return Estimate(self.parameters, self.level, self.scale, error, self.magnitude)
+
+    def corrected(self, factor: int) -> Estimate:
+        """After a product with an integer that stands for a real number, off by up to 1/2."""
+        error = self.error + self.magnitude / (2 * factor)
         return Estimate(self.parameters, self.level, self.scale, error, self.magnitude)
 
     def rescaled(self, level: int, scale: float, *, size: int = 2) -> Estimate:
