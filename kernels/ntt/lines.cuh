@@ -3,7 +3,7 @@
 // stages of a transform run, four at a time in registers (the first time what is left over).
 //
 // `Line` says which elements a thread holds before stage FIRST, and where they stand in shared memory: STRIDE words
-// apart, and PADDED where a thread's own are neighbours, which would all be in one bank.
+// apart, or PADDED, where a thread's own are neighbours and would all be in one bank.
 #pragma once
 
 #include "ntt/butterflies.cuh"
@@ -27,44 +27,61 @@ struct Line {
   u64* memory;  // of this line
   u32 thread;   // of the line
 
-  __device__ __forceinline__ u64& at(u32 index) const {
-    return memory[(PADDED ? padded(index) : index) * STRIDE];
-  }
-
-  // Element j 2^COUNT + i of the thread before stage FIRST: that of subgroup j's butterflies at i.
+  // Element j 2^COUNT + i of the thread before stage FIRST, that of subgroup j's butterflies at i, has the index
+  // origin + step: what the thread gives, and what is known here.
   template <int FIRST, int COUNT>
-  __device__ __forceinline__ u32 index(int element) const {
-    constexpr u32 kLow = 1u << (LOG_LENGTH - FIRST - COUNT);
-    const u32 sub = subgroup<COUNT>(element >> COUNT), i = static_cast<u32>(element) & ((1u << COUNT) - 1);
-    return sub / kLow * (kLow << COUNT) + i * kLow + sub % kLow;
+  __device__ __forceinline__ u32 origin() const {
+    constexpr u32 kLow = low(FIRST, COUNT);
+    return FIRST == 0 ? thread : thread / kLow * (kLow << COUNT) + thread % kLow;
+  }
+  template <int FIRST, int COUNT>
+  __device__ __forceinline__ static constexpr u32 step(int element) {
+    static_assert(FIRST == 0 || COUNT == LOG_E, "only the first group has subgroups");
+    return static_cast<u32>(element & ((1 << COUNT) - 1)) * low(FIRST, COUNT) +
+           static_cast<u32>(element >> COUNT) * kThreads;
   }
   template <int COUNT>
   __device__ __forceinline__ u32 subgroup(int j) const {
     return thread + static_cast<u32>(j) * kThreads;
   }
-
-  // As the line stands in global memory, neighbouring threads on neighbours.
-  __device__ __forceinline__ u32 across(int element) const {
-    return thread + static_cast<u32>(element) * kThreads;
+  // As the line stands in global memory, neighbouring threads on neighbours: thread + this.
+  __device__ __forceinline__ static constexpr u32 across(int element) {
+    return static_cast<u32>(element) * kThreads;
   }
 
   template <int FIRST, int COUNT>
   __device__ __forceinline__ void store(const u64* x) const {
+    constexpr bool kApart = low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
+    const u32 start = origin<FIRST, COUNT>();
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) at(index<FIRST, COUNT>(e)) = x[e];
+    for (int e = 0; e < kElements; ++e) at<kApart>(start, step<FIRST, COUNT>(e)) = x[e];
   }
   template <int FIRST, int COUNT>
   __device__ __forceinline__ void load(u64* x) const {
+    constexpr bool kApart = low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
+    const u32 start = origin<FIRST, COUNT>();
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) x[e] = at(index<FIRST, COUNT>(e));
+    for (int e = 0; e < kElements; ++e) x[e] = at<kApart>(start, step<FIRST, COUNT>(e));
   }
   __device__ __forceinline__ void store_across(const u64* x) const {
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) at(across(e)) = x[e];
+    for (int e = 0; e < kElements; ++e) at<kThreads % 16 == 0>(thread, across(e)) = x[e];
   }
   __device__ __forceinline__ void load_across(u64* x) const {
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) x[e] = at(across(e));
+    for (int e = 0; e < kElements; ++e) x[e] = at<kThreads % 16 == 0>(thread, across(e));
+  }
+
+ private:
+  __device__ __forceinline__ static constexpr u32 low(int first, int count) {
+    return 1u << (LOG_LENGTH - first - count);
+  }
+  // APART: one of the two is a multiple of 16 and the other below 16, or `known` is, so that they pad separately.
+  template <bool APART>
+  __device__ __forceinline__ u64& at(u32 start, u32 known) const {
+    if constexpr (!PADDED) return memory[start * STRIDE + known * STRIDE];
+    if constexpr (APART) return memory[padded(start) + padded(known)];
+    return memory[padded(start + known)];
   }
 };
 

@@ -13,8 +13,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   const RowPlace at = row_place(shared, n, limbs);
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.template index<0, kFirstCount>(e)];
-  forward_row<1>(x, at, out, primes[at.place.limb]);
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+  forward_row<1>(x, at, primes[at.place.limb]);
+  store_row(out, x, at);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
@@ -24,12 +25,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.across(e)];
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::across(e)];
   inverse_row<1>(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    out[at.first + at.line.template index<0, kFirstCount>(e)] = reduce_fully<4>(x[e], prime.p);
+    out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)] = reduce_fully<4>(x[e], prime.p);
   }
 }
 
@@ -42,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   u64 x[kE];
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    x[e] = in[at.first + at.line.template index<0, kColumnCount>(e) * static_cast<u64>(kColumns)];
+    x[e] = in[at.element<0, kColumnCount>(e)];
   }
   forward_column<1>(x, at, out, primes[at.place.limb]);
 }
@@ -53,8 +54,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const RowPlace at = row_place(shared, n, limbs);
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = values[at.first + at.line.template index<0, kFirstCount>(e)];
-  forward_row<kForwardStored>(x, at, values, primes[at.place.limb]);
+  for (int e = 0; e < kE; ++e) x[e] = values[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+  forward_row<kForwardStored>(x, at, primes[at.place.limb]);
+  store_row(values, x, at);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
@@ -64,11 +66,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.across(e)];
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::across(e)];
   inverse_row<1>(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
-  for (int e = 0; e < kE; ++e) out[at.first + at.line.template index<0, kFirstCount>(e)] = x[e];
+  for (int e = 0; e < kE; ++e) out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)] = x[e];
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
@@ -80,13 +82,13 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   u64 x[kE];
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    x[e] = values[at.first + at.line.template index<kLast, kLogElements>(e) * static_cast<u64>(kColumns)];
+    x[e] = values[at.element<kLast, kLogElements>(e)];
   }
   inverse_column(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    values[at.first + at.line.template index<0, kColumnCount>(e) * static_cast<u64>(kColumns)] =
+    values[at.element<0, kColumnCount>(e)] =
         reduce_fully<4>(x[e], prime.p);
   }
 }

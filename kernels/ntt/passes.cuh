@@ -34,7 +34,8 @@ static_assert(kLogN >= 2 && kLogN <= 16, "N goes from 4 to 65536");
 // Which transform of a batch uint64[n, limbs, N] a thread works on. Threads behind the last one work on transform 0 and
 // store nothing, so that barriers have all threads.
 struct Place {
-  u64 offset;  // of its first element
+  u64 offset;      // of its first element
+  u64 polynomial;  // in [0, n)
   u32 limb;
   bool real;
 };
@@ -44,7 +45,8 @@ __device__ __forceinline__ Place place_of(u64 transform, u64 n, u32 limbs) {
   place.real = transform < n * limbs;
   const u64 chosen = place.real ? transform : 0;
   place.limb = static_cast<u32>(chosen / n);
-  place.offset = (chosen % n * limbs + place.limb) * kN;
+  place.polynomial = chosen % n;
+  place.offset = (place.polynomial * limbs + place.limb) * kN;
   return place;
 }
 
@@ -93,6 +95,13 @@ struct ColumnPlace {
   Place place;
   Column line;
   u64 first;  // element 0 of the column
+
+  // Where in memory the thread's element is before stage FIRST.
+  template <int FIRST, int COUNT>
+  __device__ __forceinline__ u64 element(int e) const {
+    return first + (line.template origin<FIRST, COUNT>() << kLogColumns) +
+           (Column::step<FIRST, COUNT>(e) << kLogColumns);
+  }
 };
 
 __device__ __forceinline__ ColumnPlace column_place(u64* shared, u64 n, u32 limbs) {
@@ -110,9 +119,9 @@ __device__ __forceinline__ ColumnPlace column_place(u64* shared, u64 n, u32 limb
 
 constexpr int kFirstCount = group_stages(0, kLogColumns);
 
-// x: elements of the row as before its stage 0, below BOUND p; to [0, p) and to memory.
+// x: elements of the row as before its stage 0, below BOUND p; to the transform's, in [0, p), as they stand in memory.
 template <int BOUND>
-__device__ __forceinline__ void forward_row(u64* x, const RowPlace& at, u64* out, const Prime& prime) {
+__device__ __forceinline__ void forward_row(u64* x, const RowPlace& at, const Prime& prime) {
   constexpr int kLastFirst = kLogColumns - kLogE;
   forward_line<kLogColumns, 0, BOUND, true>(x, at.line, row_factors(at, prime.forward), prime.p);
 #pragma unroll
@@ -120,9 +129,12 @@ __device__ __forceinline__ void forward_row(u64* x, const RowPlace& at, u64* out
   at.line.template store<kLastFirst, kLogE>(x);
   __syncthreads();
   at.line.load_across(x);
+}
+
+__device__ __forceinline__ void store_row(u64* out, const u64* x, const RowPlace& at) {
   if (!at.place.real) return;
 #pragma unroll
-  for (int e = 0; e < kE; ++e) out[at.first + at.line.across(e)] = x[e];
+  for (int e = 0; e < kE; ++e) out[at.first + at.line.thread + Row::across(e)] = x[e];
 }
 
 #if LOG_N > 13
@@ -137,7 +149,7 @@ __device__ __forceinline__ void forward_column(u64* x, const ColumnPlace& at, u6
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    out[at.first + at.line.template index<kLast, kLogElements>(e) * static_cast<u64>(kColumns)] = x[e];
+    out[at.element<kLast, kLogElements>(e)] = x[e];
   }
 }
 

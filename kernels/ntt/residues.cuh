@@ -20,7 +20,7 @@ struct Prime {
   u64 one;            // floor(2^64 / p)
   u64 forward;        // addresses of tables of Factor, see tables.cuh
   u64 backward;
-  u64 unused;
+  u64 offset;         // the least multiple of p from 2^59 on
   Factor degree;      // 1 / N mod p
   Factor last;        // 1 / N times the factor of the inverse's last stage
 };
