@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypsis._core_ntt import Ntt as _Ntt
+from crypsis._core_rns import Rns as _Rns
 from crypsis._core_okvs import Okvs as _Okvs
 from crypsis._core_partition import _Partition
 from crypsis._core_vole import _Vole
@@ -333,6 +335,8 @@ bigint: _Bigint
 bitmatrix: _Bitmatrix
 curve25519: _Curve25519
 hashing: Any
+ntt: _Ntt
+rns: _Rns
 okvs: _Okvs
 partition: _Partition
 vole: _Vole

@@ -43,5 +43,7 @@ void bind_bitmatrix(py::module_& module);
 void bind_vole(py::module_& module);
 void bind_partition(py::module_& module);
 void bind_okvs(py::module_& module);
+void bind_ntt(py::module_& module);
+void bind_rns(py::module_& module);
 
 }  // namespace crypsis::bindings

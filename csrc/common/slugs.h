@@ -16,6 +16,8 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "vole",
     "partition",
     "okvs",
+    "ntt",
+    "rns",
 });
 
 }  // namespace crypsis
