@@ -43,9 +43,9 @@ struct Place {
 __device__ __forceinline__ Place place_of(u64 transform, u64 n, u32 limbs) {
   Place place{};
   place.real = transform < n * limbs;
-  const u64 chosen = place.real ? transform : 0;
-  place.limb = static_cast<u32>(chosen / n);
-  place.polynomial = chosen % n;
+  const u32 chosen = place.real ? static_cast<u32>(transform) : 0;  // grids have fewer than 2^31 blocks
+  place.limb = chosen / static_cast<u32>(n);
+  place.polynomial = chosen % static_cast<u32>(n);
   place.offset = (place.polynomial * limbs + place.limb) * kN;
   return place;
 }

@@ -74,8 +74,8 @@ extern "C" __global__ void __launch_bounds__(256)
   const u64 t = thread_index();
   if (t >= n * job.full << job.log_n) return;
   const u32 log_run = job.log_n < 8 ? job.log_n : 8, log_runs = job.log_n - log_run;
-  const u64 run = t >> log_run;
-  const u32 polynomial = static_cast<u32>(run % n), rest = static_cast<u32>(run / n);
+  const u32 run = static_cast<u32>(t >> log_run), polynomial = run % static_cast<u32>(n);
+  const u32 rest = run / static_cast<u32>(n);
   const u32 limb = rest >> log_runs;
   const u32 index = (rest & ((1u << log_runs) - 1)) << log_run | (static_cast<u32>(t) & ((1u << log_run) - 1));
   const u32 from = job.galois == 1 ? index : permuted(index, job.galois, static_cast<int>(job.log_n));
@@ -84,6 +84,7 @@ extern "C" __global__ void __launch_bounds__(256)
   const u64* digit = digits + (static_cast<u64>(polynomial) * job.digits * job.full + limb) * degree + from;
   const u64* key_row = key + key_limb * degree + index;
   Wide sum0{}, sum1{};
+#pragma unroll 2
   for (u32 d = 0; d < job.digits; ++d) {
     const u64 value = *digit;
     add_product(sum0, value, key_row[0]);
