@@ -12,7 +12,11 @@
 namespace crypsis::ntt {
 namespace {
 
+#if defined(__x86_64__)
+constexpr std::array<const Impl*, 3> kCompiled{&avx512ifma, &avx512, &portable};
+#else
 constexpr std::array<const Impl*, 1> kCompiled{&portable};
+#endif
 
 // A thread is worth starting for some tens of microseconds of work: elements of a limb of one polynomial.
 constexpr std::size_t kGrainTransform = 1 << 14, kGrainPointwise = 1 << 16;
