@@ -21,7 +21,8 @@ SLUG = "ntt"
 POINTWISE = "ntt/pointwise.cu"
 BLOCK = 256
 WORD = 1 << 64
-PRIME_WORDS = 12
+DIGIT_BOUND = 1 << 59
+"""Digits of kernels/rns are smaller; a multiple of the prime from here on makes them positive."""
 N_POWERS = 17
 """Powers psi^(2^k) that tables are made from: for N up to 2^16."""
 
@@ -71,7 +72,8 @@ class _PrimeTables:
         address = device.address(self.table)
         last = degree * pow(inverse_root, n // 2, prime) % prime
         words = [prime, pow(prime, -1, WORD), *factors([WORD % prime], [prime])[0], WORD // prime]
-        words += [address, address + 16 * n, 0, *factors([degree, last], [prime] * 2).reshape(-1)]
+        offset = -(-DIGIT_BOUND // prime) * prime
+        words += [address, address + 16 * n, offset, *factors([degree, last], [prime] * 2).reshape(-1)]
         self.words = np.array(words, np.uint64)
         steps = [pow(r, 1 << k, prime) for r in (root, inverse_root) for k in range(N_POWERS)]
         device.launch(

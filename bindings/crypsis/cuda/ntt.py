@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from crypsis import _arguments
+from crypsis import ntt as host
 from crypsis._bigint import arrays as check
 from crypsis.cuda._device import Device
 from crypsis.cuda._ntt_tables import Tables, factors, tables_of
@@ -71,7 +72,7 @@ def scale(
 ) -> Any:
     """a times integers, taken mod each prime."""
     tables, a = tables_of(device, basis_of(basis)), words(device, "a", a, basis)
-    residues = host.residues(constants, basis)
+    residues = host._residues(constants, basis)
     result = output(device, out, a.shape, same=(a,))
     pairs = device.from_host(factors(residues, basis.primes))
     tables.elementwise("scale", a.size, [result, a, pairs, *_sizes(tables, a.size)])
@@ -83,7 +84,7 @@ def automorphism(
 ) -> Any:
     """a(x) to a(x^galois)."""
     tables, values = tables_of(device, basis_of(basis)), words(device, "values", values, basis)
-    galois = host.checked_galois(galois, basis)
+    galois = host._galois(galois, basis)
     ntt_domain = _arguments.flag("ntt_domain", ntt_domain)
     result = output(device, out, values.shape, apart=(values,))
     if ntt_domain:
@@ -122,7 +123,7 @@ def _pointwise(
     same, apart = [a], []
     for name, operand in operands:
         operand = words(device, name, operand, basis)
-        turns = host.turns(name, operand.shape, a.shape)
+        turns = host._turns(name, operand.shape, a.shape)
         if turns is None:  # an axis of 1 between others
             operand, turns = device.xp.ascontiguousarray(device.xp.broadcast_to(operand, a.shape)), 1
         (same if operand.shape == a.shape else apart).append(operand)
