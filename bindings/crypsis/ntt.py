@@ -22,7 +22,7 @@ Options that the functions share, all keyword-only:
 Constant-time (no branch and no address depends on residues or coefficients) is everything but `is_reduced`; bases,
 constants of `scale` and `galois` are public.
 
-On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; `out` is too, and `backend` and `threads` do not apply.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; so is `out`, and `backend` and `threads` do not count.
 
 Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
 `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.

@@ -32,7 +32,7 @@ Options that the functions share, all keyword-only:
 Constant-time in all residues is everything but `compose_ints`; chains, levels and `galois` are public. Residues at or
 above their modulus give a wrong result (`crypsis.ntt.is_reduced` tells).
 
-On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; `out` is too, and `backend` and `threads` do not apply.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; so is `out`, and `backend` and `threads` do not count.
 `compose` and `compose_ints` are the host's.
 
 Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
@@ -73,7 +73,16 @@ class Chain:
 
     __slots__ = (
         "__weakref__",
-        "_bases", "_fulls", "_handle", "alpha", "dnum", "log_n", "moduli", "n", "special")
+        "_bases",
+        "_fulls",
+        "_handle",
+        "alpha",
+        "dnum",
+        "log_n",
+        "moduli",
+        "n",
+        "special",
+    )
     log_n: int
     """log2 of the ring degree."""
     n: int

@@ -51,14 +51,16 @@ struct Line {
 
   template <int FIRST, int COUNT>
   __device__ __forceinline__ void store(const u64* x) const {
-    constexpr bool kApart = low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
+    constexpr bool kApart =
+        low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
     const u32 start = origin<FIRST, COUNT>();
 #pragma unroll
     for (int e = 0; e < kElements; ++e) at<kApart>(start, step<FIRST, COUNT>(e)) = x[e];
   }
   template <int FIRST, int COUNT>
   __device__ __forceinline__ void load(u64* x) const {
-    constexpr bool kApart = low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
+    constexpr bool kApart =
+        low(FIRST, COUNT) == 1 || (low(FIRST, COUNT) | (COUNT < LOG_E ? kThreads : 0)) % 16 == 0;
     const u32 start = origin<FIRST, COUNT>();
 #pragma unroll
     for (int e = 0; e < kElements; ++e) x[e] = at<kApart>(start, step<FIRST, COUNT>(e));

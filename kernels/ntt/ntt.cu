@@ -88,8 +88,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    values[at.element<0, kColumnCount>(e)] =
-        reduce_fully<4>(x[e], prime.p);
+    values[at.element<0, kColumnCount>(e)] = reduce_fully<4>(x[e], prime.p);
   }
 }
 

@@ -59,8 +59,8 @@ typedef Line<kLogColumns, kLogE, 1, true> Row;
 
 struct RowPlace {
   Place place;
-  u32 row;   // of the matrix
-  Row line;  // in shared memory
+  u32 row;    // of the matrix
+  Row line;   // in shared memory
   u64 first;  // where the line begins
 };
 
@@ -165,15 +165,15 @@ __device__ __forceinline__ void inverse_row(u64* x, const RowPlace& at, const Pr
   __syncthreads();
   at.line.template load<kLastFirst, kLogE>(x);
   inverse_line<kLogColumns, kLogColumns, BOUND, true, kOnePass>(x, at.line, row_factors(at, prime.backward),
-                                                                 prime);
+                                                                prime);
 }
 
 #if LOG_N > 13
 
 // The same of columns, as before the last group; to below 4 p.
 __device__ __forceinline__ void inverse_column(u64* x, const ColumnPlace& at, const Prime& prime) {
-  inverse_line<kLogRows, kLogRows, kInverseStored, false, true>(x, at.line,
-                                                                factors_of(prime.backward, 1, 0), prime);
+  inverse_line<kLogRows, kLogRows, kInverseStored, false, true>(x, at.line, factors_of(prime.backward, 1, 0),
+                                                                prime);
 }
 
 #endif

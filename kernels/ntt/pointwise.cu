@@ -12,12 +12,14 @@ constexpr u32 kPowers = 17;
 
 // out: Factor[2, N] for one prime, both directions (tables.cuh); powers: Factor[2, kPowers]. A thread a factor.
 extern "C" __global__ void __launch_bounds__(256)
-    build_tables(u64* __restrict__ out, const u64* __restrict__ powers, const Prime* __restrict__ prime, u32 log_n) {
+    build_tables(u64* __restrict__ out, const u64* __restrict__ powers, const Prime* __restrict__ prime,
+                 u32 log_n) {
   const u64 t = thread_index();
   if (t >= 2ull << log_n) return;
   const u32 backward = static_cast<u32>(t >> log_n);
-  const u32 exponent = reverse_bits(factor_index(static_cast<u32>(t) & ((1u << log_n) - 1), static_cast<int>(log_n)),
-                                    static_cast<int>(log_n));
+  const u32 exponent =
+      reverse_bits(factor_index(static_cast<u32>(t) & ((1u << log_n) - 1), static_cast<int>(log_n)),
+                   static_cast<int>(log_n));
   u64 value = 1;
   for (u32 k = 0; k < log_n; ++k) {
     const u64* power = powers + 2 * (backward * kPowers + k);
@@ -50,29 +52,29 @@ __device__ __forceinline__ u64 turn(const Element& at, Turns turns, u32 limbs, u
 }
 
 // Of all kernels below: `n` elements, `limbs` primes.
-#define CRYPSIS_ELEMENT                     \
-  const u64 t = thread_index();             \
-  if (t >= n) return;                       \
+#define CRYPSIS_ELEMENT                           \
+  const u64 t = thread_index();                   \
+  if (t >= n) return;                             \
   const Element at = element_of(t, limbs, log_n); \
   const Prime& prime = primes[at.limb]
 
 extern "C" __global__ void __launch_bounds__(256)
-    add(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n, u32 limbs,
-        u32 log_n) {
+    add(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n,
+        u32 limbs, u32 log_n) {
   CRYPSIS_ELEMENT;
   out[t] = add_residues(a[t], b[turn(at, b_turns, limbs, log_n)], prime.p);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    subtract(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n, u32 limbs,
-             u32 log_n) {
+    subtract(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n,
+             u32 limbs, u32 log_n) {
   CRYPSIS_ELEMENT;
   out[t] = subtract_residues(a[t], b[turn(at, b_turns, limbs, log_n)], prime.p);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-    multiply(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n, u32 limbs,
-             u32 log_n) {
+    multiply(u64* out, const u64* a, const u64* b, Turns b_turns, const Prime* __restrict__ primes, u64 n,
+             u32 limbs, u32 log_n) {
   CRYPSIS_ELEMENT;
   out[t] = multiply_residues(a[t], b[turn(at, b_turns, limbs, log_n)], prime);
 }
@@ -102,8 +104,8 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // in: i64[n / (limbs N), N], any values.
 extern "C" __global__ void __launch_bounds__(256)
-    from_signed(u64* __restrict__ out, const i64* __restrict__ in, const Prime* __restrict__ primes, u64 n, u32 limbs,
-                u32 log_n) {
+    from_signed(u64* __restrict__ out, const i64* __restrict__ in, const Prime* __restrict__ primes, u64 n,
+                u32 limbs, u32 log_n) {
   CRYPSIS_ELEMENT;
   const i64 value = in[(static_cast<u64>(at.polynomial) << log_n) + at.index];
   const u64 bits = static_cast<u64>(value);
@@ -123,8 +125,8 @@ extern "C" __global__ void __launch_bounds__(256)
 // a(x^galois) of coefficients. `inverse`: 1 / galois mod 2N: coefficient i goes to i galois mod 2N, N and more with a
 // minus.
 extern "C" __global__ void __launch_bounds__(256)
-    permute_coefficients(u64* __restrict__ out, const u64* __restrict__ in, const Prime* __restrict__ primes, u64 n,
-                         u32 limbs, u32 log_n, u32 inverse) {
+    permute_coefficients(u64* __restrict__ out, const u64* __restrict__ in, const Prime* __restrict__ primes,
+                         u64 n, u32 limbs, u32 log_n, u32 inverse) {
   CRYPSIS_ELEMENT;
   const u32 degree = 1u << log_n, from = at.index * inverse & (2 * degree - 1);
   const u64 value = in[t - at.index + (from & (degree - 1))];

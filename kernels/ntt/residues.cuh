@@ -15,14 +15,14 @@ struct alignas(16) Factor {
 // What kernels know of a prime: words of bindings/crypsis/cuda/_ntt_tables.py.
 struct Prime {
   u64 p;
-  u64 inverse;        // 1 / p mod 2^64
-  Factor word;        // 2^64 mod p; the quotient of 1 is `one`
-  u64 one;            // floor(2^64 / p)
-  u64 forward;        // addresses of tables of Factor, see tables.cuh
+  u64 inverse;  // 1 / p mod 2^64
+  Factor word;  // 2^64 mod p; the quotient of 1 is `one`
+  u64 one;      // floor(2^64 / p)
+  u64 forward;  // addresses of tables of Factor, see tables.cuh
   u64 backward;
-  u64 offset;         // the least multiple of p from 2^59 on
-  Factor degree;      // 1 / N mod p
-  Factor last;        // 1 / N times the factor of the inverse's last stage
+  u64 offset;     // the least multiple of p from 2^59 on
+  Factor degree;  // 1 / N mod p
+  Factor last;    // 1 / N times the factor of the inverse's last stage
 };
 static_assert(sizeof(Prime) == 96, "twelve words");
 

@@ -26,7 +26,8 @@ __device__ __forceinline__ u32 factor_index(u32 position, int log_n) {
   const u32 columns = 1u << log_columns;
   if (position < columns) return position;
   const u32 slot = (position >> log_columns) - 1, column = position & (columns - 1);
-  const int depth = 31 - __clz(static_cast<int>(slot + 1));  // slot 2^depth - 1 + i: stage depth, block i of it
+  const int depth =
+      31 - __clz(static_cast<int>(slot + 1));  // slot 2^depth - 1 + i: stage depth, block i of it
   return ((columns + column) << depth) + (slot + 1 - (1u << depth));
 }
 

@@ -23,8 +23,9 @@ struct Digits {
 // E coefficients at `first`, `first` + step(1), .. of `count` digits from `row` on, as residues modulo `prime`: in
 // [0, 2 p). factors: for each digit t_0 .. t_(i-1) mod p.
 template <int E, class Step>
-__device__ __forceinline__ void convert(u64* x, const Digits& digits, u64 first, u32 log_n, u32 row, u32 count,
-                                        const Factor* __restrict__ factors, const Prime& prime, Step step) {
+__device__ __forceinline__ void convert(u64* x, const Digits& digits, u64 first, u32 log_n, u32 row,
+                                        u32 count, const Factor* __restrict__ factors, const Prime& prime,
+                                        Step step) {
   const u64* words = digits.words + first;
   if (digits.moduli != nullptr) {
     const u64 modulus = digits.moduli[row];

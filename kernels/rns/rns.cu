@@ -42,7 +42,8 @@ __device__ __forceinline__ void load_digit(u64* x, const Digits& digits, const D
 __device__ __forceinline__ void store_digit(u64* out, const u64* c, u64* x, const RowPlace& at,
                                             const DigitPlace& digit, const Decomposition& job) {
   if (digit.own) {
-    const u64* row = c + ((digit.polynomial * job.rows + at.place.limb) << kLogN) + (at.first - at.place.offset);
+    const u64* row =
+        c + ((digit.polynomial * job.rows + at.place.limb) << kLogN) + (at.first - at.place.offset);
 #pragma unroll
     for (int e = 0; e < kE; ++e) x[e] = row[at.line.thread + Row::across(e)];
   }
@@ -71,8 +72,8 @@ __device__ __forceinline__ void load_remainder(u64* x, const Digits& digits, con
 }
 
 __device__ __forceinline__ void store_quotient(u64* out, const u64* dividend, const u64* add, u64* x,
-                                               const RowPlace& at, const Quotient& quotient, const Division& job,
-                                               const Prime& prime) {
+                                               const RowPlace& at, const Quotient& quotient,
+                                               const Division& job, const Prime& prime) {
   const u64 of_row = at.first - at.place.offset + at.line.thread;
   const u64 n = at.place.polynomial, half = n % job.halves;
   const u64* from = dividend + ((n * job.x_limbs + at.place.limb) << kLogN) + of_row;
@@ -146,7 +147,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
-    decompose_rows(u64* out, const u64* __restrict__ c, const Prime* __restrict__ primes, u64 n, Decomposition job) {
+    decompose_rows(u64* out, const u64* __restrict__ c, const Prime* __restrict__ primes, u64 n,
+                   Decomposition job) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, job.full);
   const DigitPlace digit = digit_place(at.place, job);
@@ -172,7 +174,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
     divide_rows(u64* out, const u64* __restrict__ dividend, const u64* __restrict__ add,
-                const Quotient* __restrict__ quotients, const Prime* __restrict__ primes, u64 n, Division job) {
+                const Quotient* __restrict__ quotients, const Prime* __restrict__ primes, u64 n,
+                Division job) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, job.targets);
   const Prime& prime = primes[at.place.limb];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Key switching element by element, between the transforms of rns.cu: digits of coefficients, the product with the key.
 // A thread an element; `primes`: a Prime a row or limb.
-#include "rns/digits.cuh"
 #include "ntt/tables.cuh"
+#include "rns/digits.cuh"
 
 __device__ __forceinline__ u64 thread_index() {
   return static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -11,8 +11,8 @@ __device__ __forceinline__ u64 thread_index() {
 // values u64[n, rows, N]: residues to digits in place, of each `width` rows in a row. inverses: Factor[rows, width], at
 // (i, j) 1 / t_j mod t_i of moduli i and j of the digit. A thread a coefficient of a digit.
 extern "C" __global__ void __launch_bounds__(256)
-    mixed_radix(u64* values, const Factor* __restrict__ inverses, const Prime* __restrict__ primes, u64 n, u32 rows,
-                u32 width, u32 log_n) {
+    mixed_radix(u64* values, const Factor* __restrict__ inverses, const Prime* __restrict__ primes, u64 n,
+                u32 rows, u32 width, u32 log_n) {
   const u64 t = thread_index();
   const u32 digits = (rows + width - 1) / width;
   if (t >= n * digits << log_n) return;
@@ -34,7 +34,7 @@ extern "C" __global__ void __launch_bounds__(256)
 struct Collection {
   u32 limbs, special;  // the first row's limb, as many as there are below
   u32 n_special;
-  u32 last;            // 1: then the limb before `special`, plus P times that of `add`, if there is one
+  u32 last;  // 1: then the limb before `special`, plus P times that of `add`, if there is one
   u32 halves, n_added, add_limbs;  // as in rns.cu
   u32 log_n;
 };
@@ -60,9 +60,9 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 struct Product {
-  u32 digits, full;     // digits u64[n, digits, full, N]
-  u32 left, moduli;     // of `full` the first `left` are the key's first; the others stand from `moduli` on
-  u32 key_limbs;        // key u64[.., 2, key_limbs, N]
+  u32 digits, full;  // digits u64[n, digits, full, N]
+  u32 left, moduli;  // of `full` the first `left` are the key's first; the others stand from `moduli` on
+  u32 key_limbs;     // key u64[.., 2, key_limbs, N]
   u32 log_n, galois;
 };
 
@@ -77,7 +77,8 @@ extern "C" __global__ void __launch_bounds__(256)
   const u32 run = static_cast<u32>(t >> log_run), polynomial = run % static_cast<u32>(n);
   const u32 rest = run / static_cast<u32>(n);
   const u32 limb = rest >> log_runs;
-  const u32 index = (rest & ((1u << log_runs) - 1)) << log_run | (static_cast<u32>(t) & ((1u << log_run) - 1));
+  const u32 index =
+      (rest & ((1u << log_runs) - 1)) << log_run | (static_cast<u32>(t) & ((1u << log_run) - 1));
   const u32 from = job.galois == 1 ? index : permuted(index, job.galois, static_cast<int>(job.log_n));
   const u32 key_limb = limb < job.left ? limb : limb - job.left + job.moduli;
   const u64 degree = 1ull << job.log_n;

@@ -158,7 +158,9 @@ class Tables:
 
 
 _lock = threading.Lock()
-_of_primes: WeakKeyDictionary[Device, WeakValueDictionary[tuple[int, int], _PrimeTables]] = WeakKeyDictionary()
+_of_primes: WeakKeyDictionary[Device, WeakValueDictionary[tuple[int, int], _PrimeTables]] = (
+    WeakKeyDictionary()
+)
 _of_bases: WeakKeyDictionary[Basis, dict[Device, Tables]] = WeakKeyDictionary()
 
 

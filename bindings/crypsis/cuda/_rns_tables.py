@@ -79,7 +79,9 @@ class ChainTables:
 
     def digits(self, level: int) -> Radix:
         """Of `decompose`: alpha moduli a digit, to all of `full(level)`."""
-        return self._once("digits", level, lambda _: self._radix(self._bases[level], self._alpha, self._fulls[level]))
+        return self._once(
+            "digits", level, lambda _: self._radix(self._bases[level], self._alpha, self._fulls[level])
+        )
 
     def special_division(self, level: int) -> Division:
         """By P."""
@@ -88,12 +90,16 @@ class ChainTables:
     def special_rescaling(self, level: int) -> Division:
         """By P and q_level."""
         return self._once(
-            "both", level, lambda _: self._division(level, self._special + self._moduli[level : level + 1], level)
+            "both",
+            level,
+            lambda _: self._division(level, self._special + self._moduli[level : level + 1], level),
         )
 
     def rescaling(self, level: int) -> Division:
         """By q_level."""
-        return self._once("last", level, lambda _: self._division(level, self._moduli[level : level + 1], level))
+        return self._once(
+            "last", level, lambda _: self._division(level, self._moduli[level : level + 1], level)
+        )
 
     def _radix(self, sources: Basis, width: int, targets: Basis) -> Radix:
         rows = len(sources)
@@ -105,7 +111,10 @@ class ChainTables:
         else:
             inverses = self._constants(
                 [
-                    [pow(primes[i // width * width + j], -1, primes[i]) if j < i % width else 0 for j in range(width)]
+                    [
+                        pow(primes[i // width * width + j], -1, primes[i]) if j < i % width else 0
+                        for j in range(width)
+                    ]
                     for i in range(rows)
                 ],
                 primes,

@@ -67,9 +67,7 @@ def multiply_add(device: Device, a: Any, b: Any, c: Any, basis: Basis, *, out: A
     return _pointwise(device, "multiply_add", a, (("b", b), ("c", c)), basis, out)
 
 
-def scale(
-    device: Device, a: Any, constants: int | Sequence[int], basis: Basis, *, out: Any = None
-) -> Any:
+def scale(device: Device, a: Any, constants: int | Sequence[int], basis: Basis, *, out: Any = None) -> Any:
     """a times integers, taken mod each prime."""
     tables, a = tables_of(device, basis_of(basis)), words(device, "a", a, basis)
     residues = host._residues(constants, basis)

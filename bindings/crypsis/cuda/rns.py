@@ -35,7 +35,9 @@ _DIVISION = np.dtype([(name, "<u4") for name in ("targets", "x_limbs", "halves",
 _COLLECTION = np.dtype(
     [(n, "<u4") for n in ("limbs", "special", "n_special", "last", "halves", "n_added", "add_limbs", "log_n")]
 )
-_PRODUCT = np.dtype([(n, "<u4") for n in ("digits", "full", "left", "moduli", "key_limbs", "log_n", "galois")])
+_PRODUCT = np.dtype(
+    [(n, "<u4") for n in ("digits", "full", "left", "moduli", "key_limbs", "log_n", "galois")]
+)
 
 
 def decompose(device: Device, c: Any, chain: Chain, level: int, *, out: Any = None) -> Any:
@@ -222,7 +224,15 @@ def _divide(tables: ChainTables, division: Division, level: int, x: Any, add: An
     if division.special is None:  # then nothing is added to the row that goes
         collection = (x_limbs, level + 1, rows - last, last, 1, 0, 0, tables.log_n)
     words = tables.device.empty((n, rows, degree), np.uint64)
-    args = [words, x, add, division.special, radix.tables.primes, np.uint64(n), np.array(collection, _COLLECTION)[()]]
+    args = [
+        words,
+        x,
+        add,
+        division.special,
+        radix.tables.primes,
+        np.uint64(n),
+        np.array(collection, _COLLECTION)[()],
+    ]
     _elementwise(tables, "collect", words.size, args)
     radix.tables.inverse(words, words)
     _to_digits(tables, radix, words)
