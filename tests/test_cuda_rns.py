@@ -33,8 +33,8 @@ every_chain = pytest.mark.parametrize("name", CHAINS)
 @cache
 def chain_of(log_n: int, name: str) -> Chain:
     bits, special, dnum = CHAINS[name]
-    primes = ntt.find_primes(log_n, [*bits, *special])
-    return Chain(log_n, primes[: len(bits)], primes[len(bits) :], dnum=dnum)
+    primes = ntt.find_primes(log_n, [*special, *bits])  # the special ones are the larger of equal size
+    return Chain(log_n, primes[len(special) :], primes[: len(special)], dnum=dnum)
 
 
 def residues(basis: Basis, *lead: int, seed: int = 0) -> np.ndarray:
