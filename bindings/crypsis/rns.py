@@ -32,6 +32,9 @@ Options that the functions share, all keyword-only:
 Constant-time in all residues is everything but `compose_ints`; chains, levels and `galois` are public. Residues at or
 above their modulus give a wrong result (`crypsis.ntt.is_reduced` tells).
 
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; so is `out`, and `backend` and `threads` do not count.
+`compose` and `compose_ints` are the host's.
+
 Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
 `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
 """
@@ -46,6 +49,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 from crypsis.ntt import Basis
 
 Words = npt.NDArray[np.uint64]
@@ -67,7 +71,18 @@ class Chain:
     product of a digit's moduli exceeds that of the special moduli, since noise would then drown what is switched.
     """
 
-    __slots__ = ("_bases", "_fulls", "_handle", "alpha", "dnum", "log_n", "moduli", "n", "special")
+    __slots__ = (
+        "__weakref__",
+        "_bases",
+        "_fulls",
+        "_handle",
+        "alpha",
+        "dnum",
+        "log_n",
+        "moduli",
+        "n",
+        "special",
+    )
     log_n: int
     """log2 of the ring degree."""
     n: int
@@ -140,6 +155,7 @@ class Chain:
         return self.dnum, 2, len(self.moduli) + len(self.special), self.n
 
 
+@follow_data("rns")
 def decompose(
     c: Words,
     chain: Chain,
@@ -158,6 +174,7 @@ def decompose(
     return result
 
 
+@follow_data("rns")
 def inner_product(
     digits: Words,
     key: Words,
@@ -186,6 +203,7 @@ def inner_product(
     return result
 
 
+@follow_data("rns")
 def divide_special(
     x: Words,
     chain: Chain,
@@ -200,6 +218,7 @@ def divide_special(
     return _divide_special(x, chain, level, add, False, out, backend, threads)
 
 
+@follow_data("rns")
 def divide_special_and_rescale(
     x: Words,
     chain: Chain,
@@ -218,6 +237,7 @@ def divide_special_and_rescale(
     return _divide_special(x, chain, level, add, True, out, backend, threads)
 
 
+@follow_data("rns")
 def rescale(
     x: Words,
     chain: Chain,
@@ -235,6 +255,7 @@ def rescale(
     return result
 
 
+@follow_data("rns")
 def switch_key(
     c: Words,
     key: Words,
@@ -287,6 +308,7 @@ def switch_key(
     return result
 
 
+@follow_data("rns")
 def compose(
     x: Words,
     chain: Chain,
@@ -311,6 +333,7 @@ def compose(
     return result
 
 
+@follow_data("rns")
 def compose_ints(x: Words, chain: Chain, level: int) -> list[Any]:
     """As `compose`, exact: nested lists of Python ints. Slow and not constant-time: for tests and diagnostics."""
     level = _level(chain, level)
