@@ -165,7 +165,7 @@ def decrypt(
     basis, n = parameters.basis(level), parameters.n
     limbs = level + 1
     s = secret[:limbs]
-    data = array.data.reshape(-1, array.size_of, array.level + 1, n)
+    data = array.to("cpu").data.reshape(-1, array.size_of, array.level + 1, n)
     slots = np.empty((len(data), n // 2), np.complex128)
     for part in blocks(len(data), 8 * limbs * n):
         with wiping() as held:
