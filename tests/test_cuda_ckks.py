@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ckks_cases import check, numbers, parameters, secret_key
-from cuda_on_cpu.device import ShimDevice
 
+from ckks_cases import check, numbers, parameters, secret_key
 from crypsis import ckks
+from cuda_on_cpu.device import ShimDevice
 
 SMALL = ckks.Literal(4, (50, 40, 40), (50,), 40)
 """The shim runs a kernel's threads one after the other."""
@@ -29,11 +29,13 @@ def operations(public: ckks.PublicKey) -> dict[str, Callable[[Any, Any], Any]]:
         "broadcast": lambda a, b: a[0] * b,
         "square": lambda a, b: a.square(),
         "lazy": lambda a, b: (
-            a.multiply(b, relinearise=False, rescale=False) + b.square(relinearise=False, rescale=False)
-        )
-        .relinearise()
-        .rescale(),
-        "sizes": lambda a, b: a.multiply(b, relinearise=False, rescale=False) + a.multiply(0.5, rescale=False),
+            (a.multiply(b, relinearise=False, rescale=False) + b.square(relinearise=False, rescale=False))
+            .relinearise()
+            .rescale()
+        ),
+        "sizes": lambda a, b: (
+            a.multiply(b, relinearise=False, rescale=False) + a.multiply(0.5, rescale=False)
+        ),
         "levels": lambda a, b: a * b + a,
         "number": lambda a, b: 0.3 * a + 0.5,
         "integer": lambda a, b: 3 * a,
@@ -62,7 +64,9 @@ def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
         expected, found = operation(a, b), operation(there_a, there_b)
         assert found.device == "cuda:0", name
         assert np.array_equal(found.to("cpu").data, expected.data), name
-        assert (found.level, found.scale, found.shape) == (expected.level, expected.scale, expected.shape), name
+        assert (found.level, found.scale, found.shape) == (expected.level, expected.scale, expected.shape), (
+            name
+        )
     check(secret, there_a * there_b, numbers(3, 8) * numbers(3, 8, seed=1))
     loaded = ckks.CkksArray.from_bytes(there_a.to_bytes(), insecure_allow_weak=True)
     assert np.array_equal(loaded.data, a.data)
