@@ -131,6 +131,8 @@ struct Sum50 {
 
 #endif
 
+inline constexpr std::size_t kAhead = 128;  // words, of which one prefetch fetches eight
+
 template <class Sum, class Reduction>
 void inner_product_lanes(const ntt::PrimeTables& tables, const Term* terms, std::size_t count,
                          const std::uint32_t* table, std::size_t end, std::uint64_t* out0, std::uint64_t* out1) {
@@ -140,6 +142,9 @@ void inner_product_lanes(const ntt::PrimeTables& tables, const Term* terms, std:
     for (std::size_t first = 0; first < count; first += Sum::kTerms) {
       Sum sum0, sum1;
       for (std::size_t j = first; j < std::min(count, first + Sum::kTerms); ++j) {
+        // A key is far larger than the second cache, and its rows are more streams than the hardware follows.
+        _mm_prefetch(terms[j].key0 + at + kAhead, _MM_HINT_T0);
+        _mm_prefetch(terms[j].key1 + at + kAhead, _MM_HINT_T0);
         const auto digit = Sum::split(load_digit(terms[j].digit, table, at));
         sum0.add(digit, Sum::split(ntt::load(terms[j].key0 + at)));
         sum1.add(digit, Sum::split(ntt::load(terms[j].key1 + at)));

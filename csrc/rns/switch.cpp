@@ -11,17 +11,23 @@ namespace {
 
 constexpr std::size_t kBlock = 512;  // coefficients that stay in the first cache between two kernels
 
-// The coefficients of c's limbs as digits, one row of N a limb.
+// Words from one row of scratch to the next: N is a power of two, and rows N apart would all fall into the same few sets
+// of a cache.
+std::size_t stride(const Engine& engine) {
+  return engine.n() + 72;
+}
+
+// The coefficients of c's limbs as digits, one row a limb.
 void digits_of(const Engine& engine, std::size_t level, const std::uint64_t* c, std::uint64_t* rows, int threads) {
   const Chain& chain = engine.chain;
   const std::size_t n = engine.n();
   engine.for_each_limb(level + 1, 1, threads, [&](std::size_t i) {
-    engine.ntt.inverse(chain.tables(i), c + i * n, rows + i * n);
+    engine.ntt.inverse(chain.tables(i), c + i * n, rows + i * stride(engine));
   });
   engine.for_each_limb(chain.n_digits(level), 1, threads, [&](std::size_t j) {
     const Radix radix = digit_radix(chain, level, j);
     std::uint64_t* own[kMaxModuli];
-    for (std::size_t i = 0; i < radix.count; ++i) own[i] = rows + (j * chain.alpha() + i) * n;
+    for (std::size_t i = 0; i < radix.count; ++i) own[i] = rows + (j * chain.alpha() + i) * stride(engine);
     engine.impl.mixed_radix(radix, own, n);
   });
 }
@@ -32,7 +38,7 @@ void transform_digit(const Engine& engine, std::size_t level, const std::uint64_
   const Chain& chain = engine.chain;
   const Radix radix = digit_radix(chain, level, j);
   const std::uint64_t* own[kMaxModuli];
-  for (std::size_t i = 0; i < radix.count; ++i) own[i] = rows + (j * chain.alpha() + i) * engine.n();
+  for (std::size_t i = 0; i < radix.count; ++i) own[i] = rows + (j * chain.alpha() + i) * stride(engine);
   engine.impl.convert(chain.tables(number), conversion_to(radix, number, 1), own, engine.n(), out);
   engine.ntt.forward(chain.tables(number), out, out);
 }
@@ -61,15 +67,16 @@ class Switching {
 
   void run(const std::uint64_t* c, const std::uint64_t* add, std::uint64_t* out, int threads) const {
     const std::size_t n = engine_.n(), n_gone = division_.radix.count, n_left = task_.rescale ? level_ : level_ + 1;
-    const Scratch scratch(engine_.pool, (level_ + 1 + 2 * n_gone) * n);
+    const std::size_t row = stride(engine_);
+    const Scratch scratch(engine_.pool, (level_ + 1 + 2 * n_gone) * row);
     std::uint64_t* const rows = scratch.data();
     std::uint64_t* gone[2][kMaxModuli];
-    for (std::size_t i = 0; i < 2 * n_gone; ++i) gone[i / n_gone][i % n_gone] = rows + (level_ + 1 + i) * n;
+    for (std::size_t i = 0; i < 2 * n_gone; ++i) gone[i / n_gone][i % n_gone] = rows + (level_ + 1 + i) * row;
     digits_of(engine_, level_, c, rows, threads);
 
     const std::size_t n_terms = chain_.n_digits(level_);
     engine_.for_each_limb(n_gone, n_terms + 2, threads, [&](std::size_t i) {
-      const Scratch digits(engine_.pool, n_terms * n);
+      const Scratch digits(engine_.pool, n_terms * row);
       const std::size_t number = division_.radix.numbers[i];
       const ntt::PrimeTables& tables = chain_.tables(number);
       const auto terms = terms_of(number, c, rows, digits.data());
@@ -83,7 +90,7 @@ class Switching {
     for (auto& half : gone) engine_.impl.mixed_radix(division_.radix, half, n);
 
     engine_.for_each_limb(n_left, n_terms + 2, threads, [&](std::size_t i) {
-      const Scratch digits(engine_.pool, n_terms * n);
+      const Scratch digits(engine_.pool, n_terms * row);
       const ntt::PrimeTables& tables = chain_.tables(i);
       const auto terms = terms_of(i, c, rows, digits.data());
       const Division::Limb limb = division_.limb(i);
@@ -105,9 +112,9 @@ class Switching {
     Terms terms;
     for (std::size_t j = 0; j < chain_.n_digits(level_); ++j) {
       const bool own = is_own(chain_, j, number);
-      if (!own) transform_digit(engine_, level_, rows, j, number, digits + j * n);
+      if (!own) transform_digit(engine_, level_, rows, j, number, digits + j * stride(engine_));
       const std::uint64_t* const key = task_.key + (2 * j * n_all + number) * n;
-      terms[j] = {own ? c + number * n : digits + j * n, key, key + n_all * n};
+      terms[j] = {own ? c + number * n : digits + j * stride(engine_), key, key + n_all * n};
     }
     return terms;
   }
@@ -173,7 +180,7 @@ void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, st
   engine.for_each_item(n, [&](std::size_t item, int threads) {
     const std::uint64_t* const from = c + item * (level + 1) * size;
     std::uint64_t* const to = out + item * n_digits * n_full * size;
-    const Scratch scratch(engine.pool, (level + 1) * size);
+    const Scratch scratch(engine.pool, (level + 1) * stride(engine));
     std::uint64_t* const rows = scratch.data();
     digits_of(engine, level, from, rows, threads);
     engine.for_each_limb(n_digits * n_full, 1, threads, [&](std::size_t at) {
