@@ -18,7 +18,8 @@ std::size_t stride(const Engine& engine) {
 }
 
 // The coefficients of c's limbs as digits, one row a limb.
-void digits_of(const Engine& engine, std::size_t level, const std::uint64_t* c, std::uint64_t* rows, int threads) {
+void digits_of(const Engine& engine, std::size_t level, const std::uint64_t* c, std::uint64_t* rows,
+               int threads) {
   const Chain& chain = engine.chain;
   const std::size_t n = engine.n();
   engine.for_each_limb(level + 1, 1, threads, [&](std::size_t i) {
@@ -66,7 +67,8 @@ class Switching {
         division_(special_division(chain_, level, task.rescale)) {}
 
   void run(const std::uint64_t* c, const std::uint64_t* add, std::uint64_t* out, int threads) const {
-    const std::size_t n = engine_.n(), n_gone = division_.radix.count, n_left = task_.rescale ? level_ : level_ + 1;
+    const std::size_t n = engine_.n(), n_gone = division_.radix.count,
+                      n_left = task_.rescale ? level_ : level_ + 1;
     const std::size_t row = stride(engine_);
     const Scratch scratch(engine_.pool, (level_ + 1 + 2 * n_gone) * row);
     std::uint64_t* const rows = scratch.data();
@@ -83,7 +85,8 @@ class Switching {
       std::uint64_t *const out0 = gone[0][i], *const out1 = gone[1][i];
       engine_.impl.inner_product(tables, terms.data(), n_terms, table_, n, out0, out1);
       for (std::size_t half = 0; half < 2; ++half) {
-        if (number < chain_.n_moduli() && half < task_.n_added) add_to(number, added(add, half, number), gone[half][i]);
+        if (number < chain_.n_moduli() && half < task_.n_added)
+          add_to(number, added(add, half, number), gone[half][i]);
         engine_.ntt.inverse(tables, gone[half][i], gone[half][i]);
       }
     });
@@ -107,7 +110,8 @@ class Switching {
   using Terms = std::array<Term, kMaxTerms>;
 
   // The digits modulo one modulus and the key's limbs beside them; `digits` has room for all of them.
-  Terms terms_of(std::size_t number, const std::uint64_t* c, const std::uint64_t* rows, std::uint64_t* digits) const {
+  Terms terms_of(std::size_t number, const std::uint64_t* c, const std::uint64_t* rows,
+                 std::uint64_t* digits) const {
     const std::size_t n = engine_.n(), n_all = chain_.n_moduli() + chain_.n_special();
     Terms terms;
     for (std::size_t j = 0; j < chain_.n_digits(level_); ++j) {
@@ -123,7 +127,8 @@ class Switching {
     return half < task_.n_added ? add + (half * (level_ + 1) + limb) * engine_.n() : nullptr;
   }
   // The block of `add` at `at`, through the automorphism; `buffer` has room for it.
-  const std::uint64_t* moved(const std::uint64_t* add, std::size_t at, std::size_t n, std::uint64_t* buffer) const {
+  const std::uint64_t* moved(const std::uint64_t* add, std::size_t at, std::size_t n,
+                             std::uint64_t* buffer) const {
     if (add == nullptr || table_ == nullptr) return add == nullptr ? nullptr : add + at;
     engine_.ntt.permute(table_ + at, add, n, buffer);
     return buffer;
@@ -136,8 +141,8 @@ class Switching {
     const Constant factor = special_product(chain_, number);
     for (std::size_t at = 0; at < engine_.n(); at += kBlock) {
       const std::size_t n = std::min(kBlock, engine_.n() - at);
-      engine_.impl.combine(tables, out + at, {1, tables.one_quotient}, nullptr, moved(add, at, n, buffer), factor, n,
-                           out + at);
+      engine_.impl.combine(tables, out + at, {1, tables.one_quotient}, nullptr, moved(add, at, n, buffer),
+                           factor, n, out + at);
     }
   }
 
@@ -173,8 +178,8 @@ class Switching {
 
 }  // namespace
 
-void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, std::size_t n, std::uint64_t* out,
-               const Options& options) {
+void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, std::size_t n,
+               std::uint64_t* out, const Options& options) {
   const Engine engine(chain, options);
   const std::size_t size = engine.n(), n_digits = chain.n_digits(level), n_full = chain.n_full(level);
   engine.for_each_item(n, [&](std::size_t item, int threads) {
@@ -195,7 +200,8 @@ void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, st
 }
 
 void inner_product(const Chain& chain, std::size_t level, const std::uint64_t* digits, std::size_t n,
-                   const std::uint64_t* key, std::uint64_t galois, std::uint64_t* out, const Options& options) {
+                   const std::uint64_t* key, std::uint64_t galois, std::uint64_t* out,
+                   const Options& options) {
   const Engine engine(chain, options);
   const std::vector<std::uint32_t> table = permutation(chain, galois);
   const std::size_t size = engine.n(), n_digits = chain.n_digits(level), n_full = chain.n_full(level);
@@ -208,8 +214,8 @@ void inner_product(const Chain& chain, std::size_t level, const std::uint64_t* d
       terms[j] = {digits + ((item * n_digits + j) * n_full + limb) * size, half, half + n_all * size};
     }
     std::uint64_t* const to = out + (2 * item * n_full + limb) * size;
-    engine.impl.inner_product(chain.tables(number), terms.data(), n_digits, table.empty() ? nullptr : table.data(), size,
-                              to, to + n_full * size);
+    engine.impl.inner_product(chain.tables(number), terms.data(), n_digits,
+                              table.empty() ? nullptr : table.data(), size, to, to + n_full * size);
   });
 }
 
@@ -220,7 +226,8 @@ void switch_key(const Chain& chain, std::size_t level, const Switch& task, std::
   const Switching switching(engine, level, task, table.empty() ? nullptr : table.data());
   const std::size_t size = engine.n(), n_left = task.rescale ? level : level + 1;
   engine.for_each_item(n, [&](std::size_t i, int threads) {
-    const std::uint64_t* const add = task.add == nullptr ? nullptr : task.add + i * task.n_added * (level + 1) * size;
+    const std::uint64_t* const add =
+        task.add == nullptr ? nullptr : task.add + i * task.n_added * (level + 1) * size;
     switching.run(task.c + i * (level + 1) * size, add, out + 2 * i * n_left * size, threads);
   });
 }
