@@ -80,6 +80,9 @@ class Chain:
     """Moduli of a digit."""
     dnum: int
     """Digits at the highest level."""
+    _bases: tuple[Basis, ...]
+    _fulls: tuple[Basis, ...]
+    _handle: Any  # _core.rns.Chain
 
     def __init__(
         self, log_n: int, moduli: Sequence[int], special: Sequence[int], *, dnum: int | None = None
@@ -126,7 +129,7 @@ class Chain:
 
     def n_digits(self, level: int) -> int:
         """Digits of a polynomial at `level`, 0 to L - 1."""
-        return int(_level(self, level)) // self.alpha + 1
+        return _level(self, level) // self.alpha + 1
 
     def basis(self, level: int) -> Basis:
         """q_0 .. q_level."""
