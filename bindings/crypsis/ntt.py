@@ -388,8 +388,8 @@ def _residues(constants: Any, basis: Basis) -> list[int]:
     return [_whole(number) % prime for number, prime in zip(numbers, basis.primes, strict=True)]
 
 
-def _galois(galois: Any, basis: Basis) -> int:
-    galois = _arguments.integer("galois", galois, 1, 2 * basis.n - 1)
+def _galois(value: Any, basis: Basis) -> int:
+    galois = _arguments.integer("galois", value, 1, 2 * basis.n - 1)
     if galois % 2 == 0:
         raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
     return galois
