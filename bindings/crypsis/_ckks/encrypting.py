@@ -91,7 +91,7 @@ def encrypt_public(
     basis = parameters.basis(message.level)
     limbs, n = len(basis), parameters.n
     body, mask = key.encryption.body[:limbs], key.encryption.mask[:limbs]
-    data = np.empty((len(message.rows), 2, limbs, n), np.uint64)
+    data = ntt.empty((len(message.rows), 2, limbs, n))
     for part in blocks(len(data), 8 * limbs * n):
         with wiping() as held:
             count = part.stop - part.start
@@ -138,7 +138,7 @@ def encrypt_symmetric(
     basis = parameters.basis(message.level)
     limbs, n = len(basis), parameters.n
     seed = randomness.public_seed()
-    body = np.empty((len(message.rows), limbs, n), np.uint64)
+    body = ntt.empty((len(message.rows), limbs, n))
     for part in blocks(len(body), 8 * limbs * n):
         with wiping() as held:
             first = message.noisy(part, basis, coins, held)
