@@ -17,6 +17,9 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "partition",
     "okvs",
     "ntt",
+    "rns",
+    "embedding",
+    "sampling",
 });
 
 }  // namespace crypsis
