@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crypsis._core_ntt import Ntt as _Ntt
+from crypsis._core_rns import Rns as _Rns
+from crypsis._core_embedding import Embedding as _Embedding
 from crypsis._core_okvs import Okvs as _Okvs
 from crypsis._core_partition import _Partition
+from crypsis._core_sampling import Sampling as _Sampling
 from crypsis._core_vole import _Vole
 
 class BackendStatus:
@@ -332,7 +336,11 @@ aes: _Aes
 bigint: _Bigint
 bitmatrix: _Bitmatrix
 curve25519: _Curve25519
+embedding: _Embedding
 hashing: Any
+ntt: _Ntt
+rns: _Rns
 okvs: _Okvs
 partition: _Partition
+sampling: _Sampling
 vole: _Vole

@@ -68,3 +68,19 @@ class EncodeFailure(CrypsisError):
 
 class InvalidCiphertext(ProtocolAbort, ValueError):
     """A ciphertext from outside is out of range."""
+
+
+class LevelError(CrypsisError, ValueError):
+    """A CKKS ciphertext has no level left for a product, or not the level that an operation needs."""
+
+
+class ScaleError(CrypsisError, ValueError):
+    """Two CKKS ciphertexts have different scales, or a scale is not the one of its level."""
+
+
+class MissingKey(CrypsisError, LookupError):
+    """An operation needs an evaluation key that the public key does not have; the message says how to make it."""
+
+
+class PrecisionError(CrypsisError, ValueError):
+    """Nothing of a result would be left of its noise."""

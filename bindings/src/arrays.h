@@ -43,5 +43,9 @@ void bind_bitmatrix(py::module_& module);
 void bind_vole(py::module_& module);
 void bind_partition(py::module_& module);
 void bind_okvs(py::module_& module);
+void bind_ntt(py::module_& module);
+void bind_rns(py::module_& module);
+void bind_embedding(py::module_& module);
+void bind_sampling(py::module_& module);
 
 }  // namespace crypsis::bindings

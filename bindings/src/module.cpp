@@ -55,4 +55,12 @@ PYBIND11_MODULE(_core, module) {
   crypsis::bindings::bind_partition(partition);
   auto okvs = module.def_submodule("okvs");
   crypsis::bindings::bind_okvs(okvs);
+  auto ntt = module.def_submodule("ntt");
+  crypsis::bindings::bind_ntt(ntt);
+  auto rns = module.def_submodule("rns");
+  crypsis::bindings::bind_rns(rns);
+  auto embedding = module.def_submodule("embedding");
+  crypsis::bindings::bind_embedding(embedding);
+  auto sampling = module.def_submodule("sampling");
+  crypsis::bindings::bind_sampling(sampling);
 }

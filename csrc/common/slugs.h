@@ -16,6 +16,10 @@ inline constexpr auto kSlugs = std::to_array<std::string_view>({
     "vole",
     "partition",
     "okvs",
+    "ntt",
+    "rns",
+    "embedding",
+    "sampling",
 });
 
 }  // namespace crypsis

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`CkksArray`: many ciphertexts in one buffer, and the operators on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis._arguments import kind
+from crypsis._ckks import coins, levels, products, rotations, serial, sums
+from crypsis._ckks.noise import Estimate
+from crypsis._ckks.parameters import Parameters
+from crypsis._homomorphic.secret import Frozen
+
+if TYPE_CHECKING:
+    from crypsis._ckks.keys import PublicKey
+
+Residues = npt.NDArray[np.uint64]
+
+
+class CkksArray(Frozen):
+    """Encrypted numbers: an array of ciphertexts, each with `length` slots in use. Immutable.
+
+    shape: of the array of ciphertexts; () is a single one. `a + b`, `a - b`, `a * b`, `-a`, `a / 4.0` and `a ** 3`
+    with other arrays of the same key, plaintexts, numbers and arrays of numbers whose last axis is the slots (or 1);
+    leading axes broadcast as NumPy's do. An operand of a higher level is brought down to the other's. Every result
+    has the scale of its level; `multiply(..., relinearise=False, rescale=False)` and the like leave that to the
+    caller. Products take a level, those with integers none. Slots past `length` hold zeros, and keep holding zeros in
+    sums and products.
+
+    level: moduli less 1, of which `depth` products are left. scale: what the encrypted integers are divided by.
+    estimate: of the error (`Estimate`); None for arrays that came from outside. It pickles by `to_bytes`.
+    """
+
+    __slots__ = (
+        "_data",
+        "_keys",
+        "_seed",
+        "estimate",
+        "key_id",
+        "length",
+        "level",
+        "packing",
+        "parameters",
+        "scale",
+        "shape",
+    )
+    __array_ufunc__ = None
+    """NumPy leaves operators to this class."""
+
+    parameters: Parameters
+    key_id: bytes
+    shape: tuple[int, ...]
+    length: int
+    level: int
+    scale: float
+    packing: tuple[int, ...] | None
+    """The shape of the numbers of a packed array, two of which share a slot."""
+    estimate: Estimate | None
+    _keys: PublicKey | None
+    _seed: bytes | None
+    _data: list[Residues]
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        key_id: bytes,
+        data: Residues,
+        level: int,
+        scale: float,
+        length: int,
+        *,
+        seed: bytes | None = None,
+        keys: PublicKey | None = None,
+        packing: tuple[int, ...] | None = None,
+        estimate: Estimate | None = None,
+    ) -> None:
+        """Not for users: `encrypt`, `load` and `from_bytes` make arrays.
+
+        data: `uint64[*shape, size_of, level + 1, N]`, NTT domain, C-contiguous; with `seed`, only the first half of
+        each, `uint64[*shape, level + 1, N]`, and the seed of the second.
+        """
+        self._set(
+            parameters=parameters,
+            key_id=key_id,
+            _data=[data],
+            _seed=seed,
+            level=level,
+            scale=scale,
+            length=length,
+            shape=data.shape[: -2 if seed is not None else -3],
+            packing=packing,
+            estimate=estimate,
+            _keys=keys,
+        )
+
+    @property
+    def data(self) -> Residues:
+        """`uint64[*shape, size_of, level + 1, N]` in the NTT domain; not to be written."""
+        data = self._data[0]
+        if self._seed is not None and data.ndim == len(self.shape) + 2:
+            basis = self.parameters.basis(self.level)
+            mask = coins.expand(self._seed, self.shape, basis)
+            data = np.stack([data, mask], axis=-3)
+            # No lock: a fork could leave it held in the child. Of two expansions at once one is kept.
+            self._data[0] = data
+        return data
+
+    @property
+    def seeded(self) -> tuple[Residues, bytes] | None:
+        """(first halves, seed) of a symmetric encryption that nothing was computed on."""
+        if self._seed is None:
+            return None
+        data = self._data[0]
+        if data.ndim == len(self.shape) + 3:
+            data = np.ascontiguousarray(data[..., 0, :, :])
+        return data, self._seed
+
+    @property
+    def size_of(self) -> int:
+        """Polynomials of a ciphertext: 2, or 3 for a product that is not relinearised."""
+        data = self._data[0]
+        return 2 if data.ndim == len(self.shape) + 2 else data.shape[-3]
+
+    @property
+    def keys(self) -> PublicKey | None:
+        """The public key whose evaluation keys it uses."""
+        return self._keys
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of a ciphertext, used or not."""
+        return self.parameters.n_slots
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many ciphertexts."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the ciphertexts as they are now."""
+        return self._data[0].nbytes
+
+    @property
+    def depth(self) -> int:
+        """How many more products in a row it has levels for."""
+        return self.level - self.parameters.bottom
+
+    @property
+    def canonical(self) -> bool:
+        """It has the scale of its level: nothing is to be rescaled."""
+        return self.scale == self.parameters.scales[self.level]
+
+    def with_keys(self, keys: PublicKey) -> CkksArray:
+        """The same ciphertexts with other evaluation keys; `PublicKey.bind` checks that they belong together."""
+        return self._with(keys=keys)
+
+    def with_length(self, length: int) -> CkksArray:
+        """The same ciphertexts with another number of slots in use."""
+        if not isinstance(length, int) or not 1 <= length <= self.n_slots:
+            raise ValueError(f"length is {length!r}: give 1 to {self.n_slots}")
+        return self._with(length=length)
+
+    def with_estimate(self, estimate: Estimate | None) -> CkksArray:
+        """The same ciphertexts with another estimate of their error."""
+        return self._with(estimate=estimate)
+
+    def replaced(
+        self,
+        data: Residues,
+        *,
+        level: int | None = None,
+        scale: float | None = None,
+        length: int | None = None,
+        estimate: Estimate | None = None,
+        keys: PublicKey | None = None,
+    ) -> CkksArray:
+        """An array of the same key with other ciphertexts: what operations return."""
+        return CkksArray(
+            self.parameters,
+            self.key_id,
+            data,
+            self.level if level is None else level,
+            self.scale if scale is None else scale,
+            self.length if length is None else length,
+            keys=self._keys if keys is None else keys,
+            packing=self.packing,
+            estimate=estimate,
+        )
+
+    def _with(self, **changes: Any) -> CkksArray:
+        known: dict[str, Any] = {
+            "length": self.length,
+            "keys": self._keys,
+            "estimate": self.estimate,
+            **changes,
+        }
+        return CkksArray(
+            self.parameters,
+            self.key_id,
+            self._data[0],
+            self.level,
+            self.scale,
+            known["length"],
+            seed=self._seed if self._data[0].ndim == len(self.shape) + 2 else None,
+            keys=known["keys"],
+            packing=self.packing,
+            estimate=known["estimate"],
+        )
+
+    def __add__(self, other: Any) -> CkksArray:
+        return sums.add(self, other)
+
+    def __radd__(self, other: Any) -> CkksArray:
+        return sums.add(self, other)
+
+    def __sub__(self, other: Any) -> CkksArray:
+        return sums.subtract(self, other)
+
+    def __rsub__(self, other: Any) -> CkksArray:
+        return sums.add(sums.negate(self), other)
+
+    def __mul__(self, other: Any) -> CkksArray:
+        return products.multiply(self, other)
+
+    def __rmul__(self, other: Any) -> CkksArray:
+        return products.multiply(self, other)
+
+    def __truediv__(self, other: Any) -> CkksArray:
+        return products.divide(self, other)
+
+    def __neg__(self) -> CkksArray:
+        return sums.negate(self)
+
+    def __pos__(self) -> CkksArray:
+        return self
+
+    def __pow__(self, exponent: int) -> CkksArray:
+        return products.power(self, exponent)
+
+    def multiply(self, other: Any, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
+        """`self * other`; without `relinearise` the product of two arrays has 3 polynomials a ciphertext, without
+        `rescale` it keeps its level and the product of the scales: to add several products, then do both once."""
+        return products.multiply(self, other, relinearise=relinearise, rescale=rescale)
+
+    def square(self, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
+        """`self * self`, with fewer products."""
+        return products.multiply(self, self, relinearise=relinearise, rescale=rescale)
+
+    def relinearise(self) -> CkksArray:
+        """Ciphertexts of 3 polynomials as such of 2. MissingKey without a relinearisation key."""
+        return products.relinearise(self)
+
+    def rescale(self) -> CkksArray:
+        """One modulus less, and the scale divided by it. LevelError where no level is left."""
+        return levels.rescale(self)
+
+    def at_level(self, level: int) -> CkksArray:
+        """The same values at a lower level and its scale. LevelError for a higher one."""
+        return levels.at_level(self, level)
+
+    def rotate(self, shift: int) -> CkksArray:
+        """Slot i becomes slot i + shift of what was, around all `n_slots`: to the left where it is positive.
+
+        MissingKey without a Galois key for it, saying how to make one.
+        """
+        return rotations.rotate(self, shift)
+
+    def rotate_many(self, shifts: Iterable[int]) -> CkksArray:
+        """All those rotations, as an array with one more axis in front; most of the work is done once [HS18]."""
+        return rotations.rotate_many(self, shifts)
+
+    def conjugate(self) -> CkksArray:
+        """The complex conjugates. MissingKey without a key for it."""
+        return rotations.conjugate(self)
+
+    def sum(self, axis: int = 0) -> CkksArray:
+        """The sum over an axis of the array of ciphertexts."""
+        return sums.total(self, axis)
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> CkksArray:
+        """The same ciphertexts in another shape."""
+        wanted: Any = shape[0] if len(shape) == 1 else shape
+        self._refuse_packed("reshaped")
+        data = self.data
+        try:
+            new = np.empty(self.shape, np.bool_).reshape(wanted).shape
+        except ValueError:
+            raise ValueError(
+                f"{self.size} ciphertexts of shape {self.shape} do not make the shape {wanted}"
+            ) from None
+        return self.replaced(data.reshape(*new, *data.shape[-3:]), estimate=self.estimate)
+
+    def __getitem__(self, index: Any) -> CkksArray:
+        """Ciphertexts by index or slice of the array's axes; slots are not indexed."""
+        self._refuse_packed("indexed")
+        parts = index if isinstance(index, tuple) else (index,)
+        if len([part for part in parts if part is not None and part is not Ellipsis]) > self.ndim:
+            raise IndexError(
+                f"{len(parts)} indexes for an array of shape {self.shape}: slots cannot be indexed"
+            )
+        positions = np.arange(self.size).reshape(self.shape)[index]
+        data = self.data
+        flat = data.reshape(self.size, *data.shape[-3:])
+        picked = flat[np.asarray(positions).reshape(-1)]
+        return self.replaced(picked.reshape(*np.shape(positions), *data.shape[-3:]), estimate=self.estimate)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a single ciphertext")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[CkksArray]:
+        if not self.shape:
+            raise TypeError("iteration over a single ciphertext")
+        return (self[i] for i in range(len(self)))
+
+    def to_bytes(self) -> bytes:
+        """The array as one buffer: each number of the modulus's whole bytes, seeds for halves that are known by one."""
+        return serial.array_to_bytes(self)
+
+    @classmethod
+    def from_bytes(
+        cls, buffer: bytes | bytearray | memoryview, *, insecure_allow_weak: bool = False
+    ) -> CkksArray:
+        """The array that `to_bytes` wrote, without evaluation keys: `PublicKey.load` gives it those of a key.
+
+        Everything is checked: CorruptData for a damaged or unknown buffer, InvalidCiphertext for numbers that are no
+        residues, ValueError for parameters that are insecure.
+        """
+        fields = serial.parse_array(buffer, insecure_allow_weak)
+        return cls(
+            fields.parameters,
+            fields.key_id,
+            fields.data,
+            fields.level,
+            fields.scale,
+            fields.length,
+            seed=fields.seed,
+            packing=fields.packing,
+        )
+
+    def __reduce__(self) -> Any:
+        return _load, (self.to_bytes(), self.parameters.insecure)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the values are encrypted: decrypt first, with SecretKey.decrypt")
+
+    __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __hash__ = None  # type: ignore[assignment]
+
+    def _refuse_packed(self, what: str) -> None:
+        if self.packing is not None:
+            raise TypeError(f"the array is packed, it cannot be {what}: encrypt without packed=True for that")
+
+    def __repr__(self) -> str:
+        packed = f", packed {self.packing}" if self.packing is not None else f", {self.length} slots"
+        return (
+            f"CkksArray(shape={self.shape}{packed}, level {self.level}, scale 2^{math.log2(self.scale):.2f},"
+            f" key {self.key_id[:4].hex()})"
+        )
+
+
+def _load(buffer: bytes, insecure: bool) -> CkksArray:
+    return CkksArray.from_bytes(buffer, insecure_allow_weak=insecure)
+
+
+def stack(arrays: Iterable[CkksArray]) -> CkksArray:
+    """Arrays of one shape, level and scale as one with a new first axis."""
+    items = list(arrays)
+    if not items or not all(isinstance(item, CkksArray) for item in items):
+        raise TypeError(f"arrays is {kind(arrays)}: give at least one CkksArray")
+    first = items[0]
+    for item in items[1:]:
+        levels.check_alike(first, item)
+        if item.shape != first.shape or item.size_of != first.size_of or item.packing != first.packing:
+            raise ValueError(f"arrays have shapes {first.shape} and {item.shape}: give such of one shape")
+    first._refuse_packed("stacked")
+    estimate = levels.worst([item.estimate for item in items])
+    length = max(item.length for item in items)
+    return first.replaced(np.stack([item.data for item in items]), length=length, estimate=estimate)

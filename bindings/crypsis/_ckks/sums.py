@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of ciphertexts, with each other and with numbers. Leading axes broadcast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import ntt
+from crypsis._ckks import array as arrays
+from crypsis._ckks import encoder
+from crypsis._ckks.encoder import Plaintext
+from crypsis._ckks.levels import any_keys, broadcast_shapes, check_alike, describe, matched, same_scale
+from crypsis._homomorphic.numpy_calls import axis_of
+from crypsis.errors import ScaleError
+
+Residues = npt.NDArray[np.uint64]
+
+
+def negate(array: arrays.CkksArray) -> arrays.CkksArray:
+    """-array."""
+    basis = array.parameters.basis(array.level)
+    return array.replaced(ntt.negate(array.data, basis), estimate=array.estimate)
+
+
+def add(a: arrays.CkksArray, b: Any) -> arrays.CkksArray:
+    """a + b."""
+    return _sum(a, b, ntt.add)
+
+
+def subtract(a: arrays.CkksArray, b: Any) -> arrays.CkksArray:
+    """a - b."""
+    return _sum(a, b, ntt.subtract)
+
+
+def _sum(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
+    if isinstance(b, arrays.CkksArray):
+        return _sum_arrays(a, b, operation)
+    return _sum_plain(a, b, operation)
+
+
+def _sum_arrays(
+    a: arrays.CkksArray, b: arrays.CkksArray, operation: Callable[..., Residues]
+) -> arrays.CkksArray:
+    a, b = matched(a, b)
+    check_alike(a, b)
+    if a.packing != b.packing:
+        raise ValueError(
+            f"the operands are packed as {a.packing} and {b.packing}: only arrays packed alike add up"
+        )
+    basis = a.parameters.basis(a.level)
+    x, y = _broadcast(_padded(a, b), _padded(b, a), 3)
+    data = operation(x, y, basis)
+    estimate = a.estimate.plus(b.estimate) if a.estimate and b.estimate else None
+    return a.replaced(data, length=max(a.length, b.length), estimate=estimate, keys=any_keys(a, b))
+
+
+def _padded(array: arrays.CkksArray, other: arrays.CkksArray) -> Residues:
+    data: Residues = array.data
+    if array.size_of >= other.size_of:
+        return data
+    wide = np.zeros((*array.shape, other.size_of, *data.shape[-2:]), np.uint64)
+    wide[..., : array.size_of, :, :] = data
+    return wide
+
+
+def _broadcast(x: Residues, y: Residues, axes: int) -> tuple[Residues, Residues]:
+    """Both C-contiguous, of one shape in front of the last `axes` axes; y as it is where it has none there."""
+    if x.shape[:-axes] == y.shape[:-axes] or y.ndim == axes:
+        return x, y
+    shape = broadcast_shapes(x.shape[:-axes], y.shape[:-axes])
+    return (
+        np.ascontiguousarray(np.broadcast_to(x, shape + x.shape[-axes:])),
+        np.ascontiguousarray(np.broadcast_to(y, shape + y.shape[-axes:])),
+    )
+
+
+def _sum_plain(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
+    plain = encoded(a, b, a.scale)
+    if not same_scale(plain.scale, a.scale):
+        raise ScaleError(
+            f"the ciphertext has {describe(a)}, the plaintext {describe(plain)}: encode it at that scale"
+        )
+    parameters, limbs = a.parameters, a.level + 1
+    basis = parameters.basis(a.level)
+    shape = broadcast_shapes(a.shape, plain.shape)
+    source = np.broadcast_to(a.data, (*shape, *a.data.shape[-3:]))
+    data = np.array(source, order="C")
+    summand = plain.data
+    flat = data.reshape(-1, a.size_of, limbs, parameters.n)
+    rows = np.broadcast_to(np.arange(max(1, math.prod(plain.shape))).reshape(plain.shape), shape).reshape(-1)
+    numbers = summand.reshape(-1, limbs, parameters.n)
+    for row, i in zip(flat, rows, strict=True):
+        operation(row[0], numbers[i], basis, out=row[0])
+    estimate = a.estimate and a.estimate.plus_plain(plain.magnitude)
+    return a.replaced(data, estimate=estimate)
+
+
+def total(array: arrays.CkksArray, axis: int) -> arrays.CkksArray:
+    """The sum over one axis."""
+    array._refuse_packed("summed over an axis")
+    if not array.ndim:
+        raise TypeError("sum() of a single ciphertext: inner_sum() adds its slots")
+    at = axis_of(axis, array.ndim)
+    basis = array.parameters.basis(array.level)
+    moved = np.moveaxis(array.data, at, 0)
+    if not len(moved):
+        raise ValueError(f"axis {at} of shape {array.shape} is empty: there is nothing to add up")
+    result = np.array(moved[0], order="C")
+    for item in moved[1:]:
+        ntt.add(result, np.ascontiguousarray(item), basis, out=result)
+    return array.replaced(result, estimate=array.estimate and array.estimate.summed(len(moved)))
+
+
+def encoded(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
+    """Numbers as a plaintext at the level of `a`; a `Plaintext` as it is, with as few moduli."""
+    if isinstance(values, Plaintext):
+        if values.parameters != a.parameters:
+            raise ValueError(f"the plaintext is of {values.parameters!r}, the ciphertext of {a.parameters!r}")
+        if a.packing is not None:
+            raise TypeError("the array is packed: give it numbers, not a Plaintext")
+        return values.at(a.level)
+    if a.packing is not None:
+        return _encoded_packed(a, values, scale)
+    numbers = encoder.as_numbers(values, "the operand")
+    length = numbers.shape[-1] if numbers.ndim else 1
+    if length not in (1, a.length):
+        raise ValueError(
+            f"the operand has {length} numbers a row, the ciphertext {a.length} slots in use: give as many, or one"
+        )
+    if length != a.length:
+        numbers = np.broadcast_to(numbers, (*numbers.shape[:-1], a.length))
+    return encoder.encode(
+        a.parameters, np.ascontiguousarray(numbers), level=a.level, scale=scale, name="the operand"
+    )
+
+
+def _encoded_packed(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
+    from crypsis._ckks.encrypting import pack
+
+    numbers = encoder.as_numbers(values, "the operand")
+    shape = a.packing or ()
+    if numbers.shape != shape:
+        try:
+            numbers = np.ascontiguousarray(np.broadcast_to(numbers, shape))
+        except ValueError:
+            raise ValueError(f"the operand has shape {numbers.shape}, the packed array {a.packing}") from None
+    slots, _, _ = pack(a.parameters, numbers)
+    return encoder.encode(
+        a.parameters, slots.reshape(*a.shape, -1), level=a.level, scale=scale, name="the operand"
+    )

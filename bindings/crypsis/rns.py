@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The residue number system of CKKS [CHKKS18, HK20]: digits, key switching, divisions that round, composition.
+
+    chain = Chain(13, ntt.find_primes(13, [60, 40, 40]), ntt.find_primes(13, [60, 60])[1:])
+    pair = switch_key(c, key, chain, level)         # c s' as a pair under s, if `key` hides s' under s
+
+A polynomial at level l has l + 1 limbs, one for each of q_0 .. q_l; the arrays are C-contiguous
+`uint64[..., limbs, N]` as in `crypsis.ntt`, residues in [0, q), in the transform's domain (`compose` takes
+coefficients). "Full" ones have the special moduli p_0 .. p_(k-1) as k more limbs; P is their product.
+
+Everything is exact. [x]_m is the centred residue, in [-(m - 1) / 2, (m - 1) / 2]; all moduli are odd, so that it is one
+number and rounding to the nearest integer has no ties:
+
+- digit j of c is [c]_D, D the product of those moduli of the digit that are left at the level: |digit| < D / 2. Since
+  digit j is c modulo its own moduli, a key's gadget is plain: row j of a key hides P s' in the limbs of digit j's moduli
+  and 0 in all others, and one key serves all levels.
+- Digits of c(X^g) are the digits of c, each through X -> X^g: rotating after decomposing (hoisting) loses no bit.
+- `divide_special` is round(x / P) and `rescale` round(x / q_level), each coefficient within 1/2 of the quotient.
+  `divide_special_and_rescale` equals the one after the other, bit for bit.
+
+What switching adds: for a key with noise e_j, the pair decrypts to c s' + noise, where noise P = sum of digit_j e_j plus
+what rounding adds, at most (1 + |s|_1) / 2 a coefficient.
+
+Options that the functions share, all keyword-only:
+
+    out       array for the result, of its shape, that overlaps no input. Untouched when an error is raised.
+    backend   a name from `crypsis.backends.runnable("rns")`, also for the transforms inside; default: `CRYPSIS_BACKEND`,
+              else the best
+    threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use; over the leading axes, and over limbs
+              where these are too few
+
+Constant-time in all residues is everything but `compose_ints`; chains, levels and `galois` are public. Residues at or
+above their modulus give a wrong result (`crypsis.ntt.is_reduced` tells).
+
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
+`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import _arguments, _core
+from crypsis.ntt import Basis
+
+Words = npt.NDArray[np.uint64]
+Doubles = npt.NDArray[np.float64]
+
+MAX_MODULI = _core.rns.MAX_MODULI
+"""Most moduli of a chain, special ones included."""
+
+
+class Chain:
+    """The moduli of a CKKS scheme and how they are grouped into digits. Immutable; equal chains compare and hash equal.
+
+    log_n: of the ring degree, as for `ntt.Basis`. moduli: q_0 .. q_(L-1), L >= 1; a rescaling drops the last one that is
+    left. special: p_0 .. p_(k-1), k >= 1. dnum: into how many digits a polynomial with all moduli falls; a digit has
+    alpha = ceil(L / dnum) moduli, the last one perhaps fewer, and `dnum` becomes ceil(L / alpha). Default: L, digits of
+    one modulus.
+
+    Raises ValueError for what `ntt.Basis` refuses, a modulus that is there twice, more than MAX_MODULI, and where the
+    product of a digit's moduli exceeds that of the special moduli, since noise would then drown what is switched.
+    """
+
+    __slots__ = ("_bases", "_fulls", "_handle", "alpha", "dnum", "log_n", "moduli", "n", "special")
+    log_n: int
+    """log2 of the ring degree."""
+    n: int
+    """The ring degree N."""
+    moduli: Basis
+    """q_0 .. q_(L-1)."""
+    special: Basis
+    """p_0 .. p_(k-1)."""
+    alpha: int
+    """Moduli of a digit."""
+    dnum: int
+    """Digits at the highest level."""
+
+    def __init__(
+        self, log_n: int, moduli: Sequence[int], special: Sequence[int], *, dnum: int | None = None
+    ) -> None:
+        q, p = Basis(log_n, moduli), Basis(log_n, special)
+        n_digits = len(q) if dnum is None else _arguments.integer("dnum", dnum, 1, len(q), "None for one a modulus")
+        alpha = -(-len(q) // n_digits)
+        handle = _core.rns.Chain(q._handle, p._handle, alpha)
+        whole = q + p
+        lefts = tuple(q[: i + 1] for i in range(len(q)))
+        for name, value in (
+            ("log_n", q.log_n),
+            ("n", q.n),
+            ("moduli", q),
+            ("special", p),
+            ("alpha", alpha),
+            ("dnum", -(-len(q) // alpha)),
+            ("_handle", handle),
+            ("_bases", lefts),
+            ("_fulls", (*(left + p for left in lefts[:-1]), whole)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"a Chain is immutable: make another one instead of setting {name}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _chain, self._value
+
+    @property
+    def _value(self) -> tuple[int, tuple[int, ...], tuple[int, ...], int]:
+        return self.log_n, self.moduli.primes, self.special.primes, self.dnum
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Chain) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return f"Chain({self.log_n}, {self.moduli.primes}, {self.special.primes}, dnum={self.dnum})"
+
+    def n_digits(self, level: int) -> int:
+        """Digits of a polynomial at `level`, 0 to L - 1."""
+        return int(_level(self, level)) // self.alpha + 1
+
+    def basis(self, level: int) -> Basis:
+        """q_0 .. q_level."""
+        return self._bases[_level(self, level)]
+
+    def full(self, level: int) -> Basis:
+        """q_0 .. q_level, p_0 .. p_(k-1)."""
+        return self._fulls[_level(self, level)]
+
+    @property
+    def key_shape(self) -> tuple[int, int, int, int]:
+        """Of a key: (dnum, 2, L + k, N); limbs are those of `full(L - 1)`."""
+        return self.dnum, 2, len(self.moduli) + len(self.special), self.n
+
+
+def decompose(
+    c: Words,
+    chain: Chain,
+    level: int,
+    *,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """The digits of c: `uint64[..., level + 1, N]` -> `uint64[..., n_digits(level), level + 1 + k, N]`, full each."""
+    level = _level(chain, level)
+    c = _words("c", c, len(chain.basis(level)), chain.n)
+    shape = (*c.shape[:-2], chain.n_digits(level), len(chain.full(level)), chain.n)
+    result = _output(out, shape, c=c)
+    _core.rns.decompose(chain._handle, level, c, _items(c, 2), result, *_options(backend, threads))
+    return result
+
+
+def inner_product(
+    digits: Words,
+    key: Words,
+    chain: Chain,
+    level: int,
+    *,
+    galois: int = 1,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """The sum over the digits of digit(X^galois) key[digit], for both halves of a key.
+
+    digits: as `decompose` returns them. key: `uint64[dnum, 2, L + k, N]`, over `chain.full(L - 1)` whatever the level.
+    galois: odd, 1 to 2N - 1. Returns `uint64[..., 2, level + 1 + k, N]`: divide it by P with `divide_special`.
+    """
+    level = _level(chain, level)
+    n_full = len(chain.full(level))
+    digits = _words("digits", digits, chain.n_digits(level), n_full, chain.n)
+    key = _key(key, chain)
+    galois = _galois(galois, chain)
+    result = _output(out, (*digits.shape[:-3], 2, n_full, chain.n), digits=digits, key=key)
+    _core.rns.inner_product(
+        chain._handle, level, digits, _items(digits, 3), key, galois, result, *_options(backend, threads)
+    )
+    return result
+
+
+def divide_special(
+    x: Words,
+    chain: Chain,
+    level: int,
+    *,
+    add: Words | None = None,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """round(x / P) + add: `uint64[..., level + 1 + k, N]` -> `uint64[..., level + 1, N]`, the shape of `add`."""
+    return _divide_special(x, chain, level, add, False, out, backend, threads)
+
+
+def divide_special_and_rescale(
+    x: Words,
+    chain: Chain,
+    level: int,
+    *,
+    add: Words | None = None,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """round((round(x / P) + add) / q_level): `uint64[..., level + 1 + k, N]` -> `uint64[..., level, N]`.
+
+    add: `uint64[..., level + 1, N]`. level: at least 1. The bits of `rescale(divide_special(x, add=add))`, with one
+    transform a limb that stays in place of two.
+    """
+    return _divide_special(x, chain, level, add, True, out, backend, threads)
+
+
+def rescale(
+    x: Words,
+    chain: Chain,
+    level: int,
+    *,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """round(x / q_level): `uint64[..., level + 1, N]` -> `uint64[..., level, N]`. level: at least 1."""
+    level = _droppable(chain, level)
+    x = _words("x", x, level + 1, chain.n)
+    result = _output(out, (*x.shape[:-2], level, chain.n), x=x)
+    _core.rns.rescale(chain._handle, level, x, _items(x, 2), result, *_options(backend, threads))
+    return result
+
+
+def switch_key(
+    c: Words,
+    key: Words,
+    chain: Chain,
+    level: int,
+    *,
+    galois: int = 1,
+    add: Words | None = None,
+    rescale: bool = False,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """`decompose`, `inner_product` and `divide_special` in one call: `[..., level + 1, N]` -> `[..., 2, level + 1, N]`.
+
+    Switches c(X^galois) and adds add(X^galois): both are read through the automorphism. add: `uint64[..., 2, level + 1,
+    N]`, or `[..., 1, level + 1, N]` for the first half alone. So a rotation of (c0, c1) is
+    `switch_key(c1, key, chain, level, galois=g, add=c0[..., None, :, :])` and relinearising (d0, d1, d2) is
+    `switch_key(d2, key, chain, level, add=d01)`. rescale: divide by q_level too, as `divide_special_and_rescale` does;
+    the result then is `uint64[..., 2, level, N]` and level at least 1.
+
+    Nothing but the result is written to memory beyond the caches of one core for N up to 8192: each limb's digits are
+    transformed, multiplied and divided before the next's.
+    """
+    rescale = _arguments.flag("rescale", rescale)
+    level = _droppable(chain, level) if rescale else _level(chain, level)
+    c = _words("c", c, level + 1, chain.n)
+    key = _key(key, chain)
+    galois = _galois(galois, chain)
+    lead = c.shape[:-2]
+    n_added = 0
+    if add is not None:
+        halves = add.shape[-3:-2] if isinstance(add, np.ndarray) else ()
+        n_added = 1 if halves == (1,) else 2
+        add = _summand(add, (*lead, n_added, level + 1, chain.n))
+    result = _output(out, (*lead, 2, level if rescale else level + 1, chain.n), c=c, key=key, add=add)
+    _core.rns.switch_key(
+        chain._handle,
+        level,
+        c,
+        key,
+        add,
+        n_added,
+        galois,
+        rescale,
+        _items(c, 2),
+        result,
+        *_options(backend, threads),
+    )
+    return result
+
+
+def compose(
+    x: Words,
+    chain: Chain,
+    level: int,
+    *,
+    out: Doubles | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Doubles:
+    """Centred values of coefficients: `uint64[..., level + 1, N]` (not transformed) -> `float64[..., N]`.
+
+    The double nearest to the integer in (-Q / 2, Q / 2), Q = q_0 .. q_level, ties to even: one rounding of the exact
+    value. Values from 2^1024 - 2^970 on are infinite.
+    """
+    level = _level(chain, level)
+    x = _words("x", x, level + 1, chain.n)
+    shape = (*x.shape[:-2], chain.n)
+    result = np.empty(shape) if out is None else _arguments.output(out, shape, np.float64)
+    if np.may_share_memory(result, x):
+        raise ValueError("out overlaps x: give memory of its own")
+    _core.rns.compose(chain._handle, level, x, _items(x, 2), result, *_options(backend, threads))
+    return result
+
+
+def compose_ints(x: Words, chain: Chain, level: int) -> list[Any]:
+    """As `compose`, exact: nested lists of Python ints. Slow and not constant-time: for tests and diagnostics."""
+    level = _level(chain, level)
+    x = _words("x", x, level + 1, chain.n)
+    primes = chain.basis(level).primes
+    q = math.prod(primes)
+    total = np.zeros((*x.shape[:-2], chain.n), object)
+    for limb, prime in enumerate(primes):
+        weight = q // prime * pow(q // prime, -1, prime)
+        total += x[..., limb, :].astype(object) * weight
+    half = (q - 1) // 2
+    values: list[Any] = ((total + half) % q - half).tolist()
+    return values
+
+
+def _chain(log_n: int, moduli: tuple[int, ...], special: tuple[int, ...], dnum: int) -> Chain:
+    return Chain(log_n, moduli, special, dnum=dnum)
+
+
+def _divide_special(
+    x: Words,
+    chain: Chain,
+    level: int,
+    add: Words | None,
+    rescale: bool,
+    out: Words | None,
+    backend: str | None,
+    threads: int | None,
+) -> Words:
+    level = _droppable(chain, level) if rescale else _level(chain, level)
+    x = _words("x", x, len(chain.full(level)), chain.n)
+    lead = x.shape[:-2]
+    if add is not None:
+        add = _summand(add, (*lead, level + 1, chain.n))
+    result = _output(out, (*lead, level if rescale else level + 1, chain.n), x=x, add=add)
+    _core.rns.divide_special(
+        chain._handle, level, x, add, _items(x, 2), rescale, result, *_options(backend, threads)
+    )
+    return result
+
+
+def _level(chain: Any, level: Any) -> int:
+    if not isinstance(chain, Chain):
+        raise TypeError(f"chain is {_arguments.kind(chain)}: give a crypsis.rns.Chain")
+    return _arguments.integer("level", level, 0, len(chain.moduli) - 1)
+
+
+def _droppable(chain: Any, level: Any) -> int:
+    level = _level(chain, level)
+    if level == 0:
+        raise ValueError("level is 0: no modulus is left to divide by; give 1 or more")
+    return level
+
+
+def _galois(value: Any, chain: Chain) -> int:
+    galois = _arguments.integer("galois", value, 1, 2 * chain.n - 1)
+    if galois % 2 == 0:
+        raise ValueError(f"galois is {galois}: give an odd number, X -> X^{galois} is no automorphism")
+    return galois
+
+
+def _words(name: str, value: Any, *last: int) -> Words:
+    array: Words = _arguments.array(name, value, np.uint64)
+    if array.shape[-len(last) :] != last:
+        axes = ", ".join(str(axis) for axis in last)
+        raise ValueError(f"{name} has shape {array.shape}: give uint64[..., {axes}]")
+    return _contiguous(name, array)
+
+
+def _summand(value: Any, shape: tuple[int, ...]) -> Words:
+    array: Words = _arguments.array("add", value, np.uint64)
+    if array.shape != shape:
+        raise ValueError(f"add has shape {array.shape}: give uint64{list(shape)}")
+    return _contiguous("add", array)
+
+
+def _key(value: Any, chain: Chain) -> Words:
+    array: Words = _arguments.array("key", value, np.uint64)
+    if array.shape != chain.key_shape:
+        raise ValueError(f"key has shape {array.shape}: a key of this chain is uint64{list(chain.key_shape)}")
+    return _contiguous("key", array)
+
+
+def _contiguous(name: str, array: Words) -> Words:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} is not C-contiguous: pass numpy.ascontiguousarray({name})")
+    return array
+
+
+def _items(array: Words, last: int) -> int:
+    return math.prod(array.shape[:-last])
+
+
+def _output(out: Words | None, shape: tuple[int, ...], **inputs: Words | None) -> Words:
+    if out is None:
+        return np.empty(shape, np.uint64)
+    out = _arguments.output(out, shape, np.uint64)
+    for name, array in inputs.items():
+        if array is not None and np.may_share_memory(out, array):
+            raise ValueError(f"out overlaps {name}: give memory of its own")
+    return out
+
+
+def _options(backend: str | None, threads: int | None) -> tuple[str, int]:
+    return _arguments.backend(backend), _arguments.threads(threads)

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "arrays.h"
+#include "ntt/ntt.h"
+
+namespace crypsis::bindings {
+namespace {
+
+using WordArray = py::array_t<std::uint64_t, py::array::c_style>;
+using SignedArray = py::array_t<std::int64_t, py::array::c_style>;
+using ntt::Basis;
+
+// ntt.py has checked shapes, types and what overlaps: arrays end in [limbs, N], operands repeat as it says.
+std::size_t polys_of(const Basis& basis, const WordArray& array) {
+  return static_cast<std::size_t>(array.size()) / (basis.limbs() * basis.n());
+}
+
+std::vector<std::uint64_t> primes_of(const Basis& basis) {
+  std::vector<std::uint64_t> primes;
+  for (std::size_t i = 0; i < basis.limbs(); ++i) primes.push_back(basis[i].p);
+  return primes;
+}
+
+Basis take(const Basis& basis, const std::vector<std::size_t>& limbs) {
+  std::vector<std::shared_ptr<const ntt::PrimeTables>> taken;
+  for (const std::size_t limb : limbs) {
+    if (limb >= basis.limbs()) throw py::index_error("limb out of range");
+    taken.push_back(basis.shared(limb));
+  }
+  return {basis.log_n(), std::move(taken)};
+}
+
+Basis join(const Basis& a, const Basis& b) {
+  std::vector<std::shared_ptr<const ntt::PrimeTables>> limbs;
+  for (const Basis* basis : {&a, &b}) {
+    for (std::size_t i = 0; i < basis->limbs(); ++i) limbs.push_back(basis->shared(i));
+  }
+  return {a.log_n(), std::move(limbs)};
+}
+
+using Transform = void (*)(const Basis&, const std::uint64_t*, std::size_t, std::uint64_t*,
+                           const ntt::Options&);
+
+template <Transform kTransform>
+void transform(const Basis& basis, const WordArray& values, WordArray& out, const std::string& backend,
+               int threads) {
+  const std::size_t n_polys = polys_of(basis, values);
+  const std::uint64_t* const from = values.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  kTransform(basis, from, n_polys, to, {backend, threads});
+}
+
+void pointwise(int operation, const Basis& basis, const WordArray& a, const std::optional<WordArray>& b,
+               std::size_t b_repeat, const std::optional<WordArray>& c, std::size_t c_repeat, WordArray& out,
+               const std::string& backend, int threads) {
+  const auto operand = [&](const std::optional<WordArray>& x, std::size_t repeat) {
+    return x ? ntt::Operand{x->data(), polys_of(basis, *x), repeat} : ntt::Operand{};
+  };
+  const ntt::Operand second = operand(b, b_repeat), third = operand(c, c_repeat);
+  const std::size_t n_polys = polys_of(basis, a);
+  const std::uint64_t* const from = a.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  ntt::pointwise(static_cast<ntt::Pointwise>(operation), basis, from, second, third, n_polys, to,
+                 {backend, threads});
+}
+
+void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64_t>& constants,
+           WordArray& out, const std::string& backend, int threads) {
+  const std::size_t n_polys = polys_of(basis, a);
+  const std::uint64_t* const from = a.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  ntt::scale(basis, from, constants.data(), n_polys, to, {backend, threads});
+}
+
+void automorphism(const Basis& basis, const WordArray& a, std::uint64_t galois, bool ntt_domain,
+                  WordArray& out, const std::string& backend, int threads) {
+  const std::size_t n_polys = polys_of(basis, a);
+  const std::uint64_t* const from = a.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  ntt::automorphism(basis, from, galois, ntt_domain, n_polys, to, {backend, threads});
+}
+
+void from_signed(const Basis& basis, const SignedArray& values, WordArray& out, const std::string& backend,
+                 int threads) {
+  const std::size_t n_polys = static_cast<std::size_t>(values.size()) / basis.n();
+  const std::int64_t* const from = values.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  ntt::from_signed(basis, from, n_polys, to, {backend, threads});
+}
+
+}  // namespace
+
+void bind_ntt(py::module_& module) {
+  const auto array = [](const char* name) { return py::arg(name).noconvert(); };
+  const auto backend = py::arg("backend");
+  const auto threads = py::arg("threads");
+  module.attr("MIN_LOG_N") = ntt::kMinLogN;
+  module.attr("MAX_LOG_N") = ntt::kMaxLogN;
+  py::class_<Basis>(module, "Basis")
+      .def(py::init<int, const std::vector<std::uint64_t>&>(), py::arg("log_n"), py::arg("primes"),
+           py::call_guard<py::gil_scoped_release>())
+      .def("primes", &primes_of)
+      .def("roots",
+           [](const Basis& basis) {
+             std::vector<std::uint64_t> roots;
+             for (std::size_t i = 0; i < basis.limbs(); ++i) roots.push_back(basis[i].psi);
+             return roots;
+           })
+      .def("take", &take, py::arg("limbs"))
+      .def("join", &join, py::arg("other"));
+  module.def("backends", &ntt::backends);
+  module.def("find_primes", &ntt::find_primes, py::arg("log_n"), py::arg("bits"));
+  module.def("forward", &transform<ntt::forward>, py::arg("basis"), array("values"), array("out"), backend,
+             threads);
+  module.def("inverse", &transform<ntt::inverse>, py::arg("basis"), array("values"), array("out"), backend,
+             threads);
+  module.def("pointwise", &pointwise, py::arg("operation"), py::arg("basis"), array("a"), array("b"),
+             py::arg("b_repeat"), array("c"), py::arg("c_repeat"), array("out"), backend, threads);
+  module.def("scale", &scale, py::arg("basis"), array("a"), py::arg("constants"), array("out"), backend,
+             threads);
+  module.def("automorphism", &automorphism, py::arg("basis"), array("a"), py::arg("galois"),
+             py::arg("ntt_domain"), array("out"), backend, threads);
+  module.def("from_signed", &from_signed, py::arg("basis"), array("values"), array("out"), backend, threads);
+}
+
+}  // namespace crypsis::bindings

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Residue number systems of CKKS [CHKKS18, HK20]: digits, key switching, divisions that round, composition to doubles.
+//
+// Arrays are uint64[.., limbs, N], C-contiguous, every residue fully reduced on the way in and out. What is computed is
+// exact, so that backends are bit-identical: a digit is the centred residue modulo the product of its moduli, a division
+// gives the nearest integer. csrc/rns/NOTES.md has the formulas. Constant-time in the residues throughout.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/dispatch.h"
+#include "ntt/ntt.h"
+
+namespace crypsis::rns {
+
+using ntt::Options;
+
+inline constexpr std::size_t kMaxModuli = 64;  // q and p together
+
+// A public constant below a modulus and its Shoup quotient floor(value 2^64 / modulus).
+struct Constant {
+  std::uint64_t value, quotient;
+};
+
+// q_0 .. q_(L-1), special p_0 .. p_(k-1), digits of `alpha` moduli each; immutable, copies share the tables.
+// A modulus has one number: i for q_i, L + j for p_j.
+class Chain {
+ public:
+  // std::invalid_argument: other degrees, a modulus twice, more than kMaxModuli, alpha not in [1, L], or a digit whose
+  // product exceeds that of the special moduli (which would let a key switch's noise grow past the message).
+  Chain(const ntt::Basis& moduli, const ntt::Basis& special, std::size_t alpha);
+
+  std::size_t n() const noexcept { return all_.n(); }
+  int log_n() const noexcept { return all_.log_n(); }
+  std::size_t n_moduli() const noexcept { return n_moduli_; }
+  std::size_t n_special() const noexcept { return all_.limbs() - n_moduli_; }
+  std::size_t alpha() const noexcept { return alpha_; }
+  // Level l has l + 1 moduli left.
+  std::size_t n_digits(std::size_t level) const noexcept { return level / alpha_ + 1; }
+  std::size_t n_full(std::size_t level) const noexcept { return level + 1 + n_special(); }
+
+  const ntt::PrimeTables& tables(std::size_t modulus) const noexcept { return all_[modulus]; }
+  std::uint64_t prime(std::size_t modulus) const noexcept { return all_[modulus].p; }
+  // 1 / modulus `of` modulo modulus `mod`.
+  const Constant& inverse(std::size_t of, std::size_t mod) const noexcept {
+    return inverses_[mod * all_.limbs() + of];
+  }
+  // The number of the modulus at place `limb` of q_0 .. q_level, p_0 .. p_(k-1).
+  std::size_t number(std::size_t level, std::size_t limb) const noexcept {
+    return limb <= level ? limb : n_moduli_ + limb - level - 1;
+  }
+
+ private:
+  ntt::Basis all_;
+  std::size_t n_moduli_, alpha_;
+  std::vector<Constant> inverses_;
+};
+
+// In all of these `level` < n_moduli() has been checked, `n` counts items of the leading axes, out overlaps no input.
+
+// c[n][level + 1][N] (transformed) -> out[n][n_digits(level)][n_full(level)][N], transformed.
+void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, std::size_t n, std::uint64_t* out,
+               const Options& options);
+
+// digits as `decompose` gives them, key[n_digits(L - 1)][2][L + k][N] -> out[n][2][n_full(level)][N]: the sum of
+// digit(X^galois) key; galois is odd and in [1, 2N).
+void inner_product(const Chain& chain, std::size_t level, const std::uint64_t* digits, std::size_t n,
+                   const std::uint64_t* key, std::uint64_t galois, std::uint64_t* out, const Options& options);
+
+// x[n][n_full(level)][N] -> out[n][level + 1][N]: round(x / P) + add. With `rescale`, out[n][level][N]:
+// round((round(x / P) + add) / q_level), level > 0. add[n][level + 1][N] or nullptr.
+void divide_special(const Chain& chain, std::size_t level, const std::uint64_t* x, const std::uint64_t* add,
+                    std::size_t n, bool rescale, std::uint64_t* out, const Options& options);
+
+// x[n][level + 1][N] -> out[n][level][N]: round(x / q_level), level > 0.
+void rescale(const Chain& chain, std::size_t level, const std::uint64_t* x, std::size_t n, std::uint64_t* out,
+             const Options& options);
+
+// The three steps in one: c[n][level + 1][N], out[n][2][level + 1][N] or with `rescale` [n][2][level][N];
+// add[n][n_added][level + 1][N], n_added 0 (nullptr), 1 or 2 halves. c and add are read through X -> X^galois.
+struct Switch {
+  const std::uint64_t* c;
+  const std::uint64_t* key;
+  const std::uint64_t* add;
+  std::size_t n_added;
+  std::uint64_t galois;
+  bool rescale;
+};
+void switch_key(const Chain& chain, std::size_t level, const Switch& task, std::size_t n, std::uint64_t* out,
+                const Options& options);
+
+// Coefficients x[n][level + 1][N] (not transformed) -> out[n][N]: the double nearest to the centred value, ties to even.
+void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std::size_t n, double* out,
+             const Options& options);
+
+std::vector<BackendStatus> backends();
+
+}  // namespace crypsis::rns
