@@ -6,7 +6,8 @@
 SEAL is reached through `tenseal.sealapi`, a call an operation, with its plaintexts encoded beforehand where ours are.
 Operations: encrypt (encoding included), decrypt (decoding included), add, multiply_plain, multiply (relinearised and
 rescaled), rotate, inner_sum, matvec (64 x 64 by baby steps and giant steps), tenseal_matvec (TenSEAL's own `mm`), and
-`federated CLIENTS FLOATS`: TenSEAL's CKKS vectors encrypted, added and decrypted; its rate is in floats of all clients.
+`federated CLIENTS FLOATS`: TenSEAL's CKKS vectors encrypted, added and decrypted; its rate is in floats of all clients;
+floats_per_byte of a serialised TenSEAL vector.
 """
 
 from __future__ import annotations
@@ -154,6 +155,9 @@ def operations(log_n: int, bits: list[int]) -> dict[str, Callable[[], float]]:
             raise ValueError("wrong answer")
         return clients * floats / seconds
 
+    def floats_per_byte() -> float:
+        return slots / len(ts.ckks_vector(own, as_list).serialize())
+
     rotated = np.roll(x, -1)
     known: dict[str, Callable[[], float]] = {
         "encrypt": lambda: rate(encrypt, near(x)),
@@ -165,6 +169,7 @@ def operations(log_n: int, bits: list[int]) -> dict[str, Callable[[], float]]:
         "inner_sum": lambda: rate(inner_sum, near(np.full(slots, x.sum()))),
         "matvec": lambda: rate(matvec, near(np.tile(matrix @ x[:SIDE], slots // SIDE))),
         "tenseal_matvec": tenseal_matvec,
+        "floats_per_byte": floats_per_byte,
     }
 
     class Known(dict[str, Callable[[], float]]):
