@@ -7,9 +7,7 @@ their name look up tables by the encryptor's own random digits; the others are c
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,43 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.rows import ROOT, Rate
+from benchmarks.peer_process import PeerProcess
+from benchmarks.rows import Rate
 from crypsis import okamoto_uchiyama, paillier
 
-HEU = ROOT / ".venv-heu" / "bin" / "python"
 RNG = np.random.default_rng(20261122)
 MATRIX = RNG.integers(0, 2**20, (30, 200))
 SIGNED = MATRIX - 2**19
-
-
-class Heu:
-    """One HEU process; `peer(operation)` is a callable for `compare`."""
-
-    def __init__(self, schema: str, key_bits: int) -> None:
-        command = [str(HEU), str(ROOT / "benchmarks" / "peers" / "heu_ops.py"), schema, str(key_bits)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self._answer()
-
-    def peer(self, operation: str) -> Callable[[], Rate]:
-        def call() -> Rate:
-            assert self._process.stdin is not None
-            self._process.stdin.write(operation + "\n")
-            self._process.stdin.flush()
-            return Rate(self._answer()["per_second"])
-
-        return call
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        if "error" in answer:
-            raise RuntimeError(f"HEU: {answer['error']}")
-        return answer
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,16 +52,16 @@ def ou_key(request: pytest.FixtureRequest) -> okamoto_uchiyama.PrivateKey:
 
 
 @pytest.fixture(scope="module")
-def heu(key: paillier.PrivateKey) -> Iterator[Heu | None]:
-    peer = Heu("ZPaillier", key.public_key.n_bits) if HEU.exists() else None
+def heu(key: paillier.PrivateKey) -> Iterator[PeerProcess | None]:
+    peer = PeerProcess.where_installed("heu", "heu_ops.py", "ZPaillier", str(key.public_key.n_bits))
     yield peer
     if peer:
         peer.close()
 
 
 @pytest.fixture(scope="module")
-def heu_ou(ou_key: okamoto_uchiyama.PrivateKey) -> Iterator[Heu | None]:
-    peer = Heu("OU", ou_key.public_key.n_bits) if HEU.exists() else None
+def heu_ou(ou_key: okamoto_uchiyama.PrivateKey) -> Iterator[PeerProcess | None]:
+    peer = PeerProcess.where_installed("heu", "heu_ops.py", "OU", str(ou_key.public_key.n_bits))
     yield peer
     if peer:
         peer.close()
@@ -167,13 +135,15 @@ def phe(key: paillier.PrivateKey) -> Phe:
     return Phe(key)
 
 
-def _peers(phe: Callable[[], Rate] | None, heu: Heu | None, operation: str) -> dict[str, Callable[[], Rate]]:
+def _peers(
+    phe: Callable[[], Rate] | None, heu: PeerProcess | None, operation: str
+) -> dict[str, Callable[[], Rate]]:
     peers = {} if phe is None else {"phe": phe}
     return peers | ({"HEU": heu.peer(operation)} if heu else {})
 
 
 @pytest.mark.parametrize("variant", ["owner", "owner vartime", "public", "public vartime"])
-def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, variant: str) -> None:
+def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None, variant: str) -> None:
     values = RNG.integers(-(2**20), 2**20, size(512, 4096))
     source = key if variant.startswith("owner") else key.public_key
     call = source.encrypt_vartime if variant.endswith("vartime") else source.encrypt
@@ -192,7 +162,7 @@ def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, v
     )
 
 
-def test_decrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+def test_decrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None) -> None:
     values = RNG.integers(-(2**20), 2**20, size(256, 2048))
     c = key.encrypt(values)
 
@@ -210,7 +180,7 @@ def test_decrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -
     )
 
 
-def test_add(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+def test_add(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None) -> None:
     values = RNG.integers(-(2**20), 2**20, (2, size(2048, 16384)))
     a, b = key.encrypt_vartime(values)
 
@@ -228,7 +198,7 @@ def test_add(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> No
     )
 
 
-def test_sum(compare: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+def test_sum(compare: Any, key: Any, phe: Phe, heu: PeerProcess | None) -> None:
     values = RNG.integers(-(2**20), 2**20, 100)
     c = key.encrypt(values).broadcast_to((100, 100)).ravel()
 
@@ -247,7 +217,7 @@ def test_sum(compare: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
 
 
 @pytest.mark.parametrize("variant", ["", " vartime"])
-def test_multiply(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, variant: str) -> None:
+def test_multiply(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None, variant: str) -> None:
     values = RNG.integers(-(2**20), 2**20, size(512, 4096))
     factors = RNG.integers(0, 2**20, len(values))
     c = key.encrypt(values)
@@ -269,7 +239,7 @@ def test_multiply(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None, 
 
 @pytest.mark.parametrize("variant", ["", " vartime"])
 @pytest.mark.parametrize("signs", ["unsigned", "signed"])
-def test_matmul(compare: Any, key: Any, phe: Phe, heu: Heu | None, signs: str, variant: str) -> None:
+def test_matmul(compare: Any, key: Any, phe: Phe, heu: PeerProcess | None, signs: str, variant: str) -> None:
     matrix = MATRIX if signs == "unsigned" else SIGNED
     values = RNG.integers(-(2**20), 2**20, 200)
     c = key.encrypt(values)
@@ -288,7 +258,7 @@ def test_matmul(compare: Any, key: Any, phe: Phe, heu: Heu | None, signs: str, v
     )
 
 
-def test_histogram(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None) -> None:
+def test_histogram(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None) -> None:
     n, n_features, n_bins = size(500, 4000), 10, 32
     values = RNG.integers(-(2**20), 2**20, n)
     bins = RNG.integers(0, n_bins, (n, n_features))
@@ -310,7 +280,7 @@ def test_histogram(compare: Any, size: Any, key: Any, phe: Phe, heu: Heu | None)
 
 
 @pytest.mark.parametrize("variant", ["", " vartime"])
-def test_ou_encrypt(compare: Any, size: Any, ou_key: Any, heu_ou: Heu | None, variant: str) -> None:
+def test_ou_encrypt(compare: Any, size: Any, ou_key: Any, heu_ou: PeerProcess | None, variant: str) -> None:
     values = RNG.integers(-(2**20), 2**20, size(2048, 8192))
     call = ou_key.encrypt_vartime if variant else ou_key.encrypt
 
@@ -329,7 +299,7 @@ def test_ou_encrypt(compare: Any, size: Any, ou_key: Any, heu_ou: Heu | None, va
 
 
 @pytest.mark.parametrize("operation", ["decrypt", "add", "matmul", "signed_matmul"])
-def test_ou_operations(compare: Any, ou_key: Any, heu_ou: Heu | None, operation: str) -> None:
+def test_ou_operations(compare: Any, ou_key: Any, heu_ou: PeerProcess | None, operation: str) -> None:
     values = RNG.integers(-(2**20), 2**20, 200 if "matmul" in operation else 2048)
     c = ou_key.encrypt(values)
     matrix = SIGNED if operation == "signed_matmul" else MATRIX

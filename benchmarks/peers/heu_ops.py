@@ -9,20 +9,16 @@ NumPy; {"error": text} otherwise. Operations: encrypt, decrypt, add, multiply, m
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from serve import one_core, serve  # isort: skip
+
 import numpy as np
-
-OUTPUT = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # HEU logs to standard output, from its import on
-
-from heu import numpy as hnp  # noqa: E402
-from heu import phe  # noqa: E402
+from heu import numpy as hnp
+from heu import phe
 
 N = 256
 ROWS, COLUMNS = 30, 200
@@ -80,15 +76,8 @@ def operations(schema: str, key_bits: int) -> dict[str, Callable[[], float]]:
 
 
 def main() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    known = operations(sys.argv[1], int(sys.argv[2]))
-    print(json.dumps({"ready": True}), file=OUTPUT, flush=True)
-    for line in sys.stdin:
-        try:
-            answer: dict[str, object] = {"per_second": known[line.strip()]()}
-        except Exception as error:
-            answer = {"error": repr(error)}
-        print(json.dumps(answer), file=OUTPUT, flush=True)
+    one_core()
+    serve(operations(sys.argv[1], int(sys.argv[2])))
 
 
 if __name__ == "__main__":

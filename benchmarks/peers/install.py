@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make peers`: each peer in a virtual environment of its own: their pins exclude ours (numpy<2, protobuf).
 
-    python3 benchmarks/peers/install.py [spu] [heu]
+    python3 benchmarks/peers/install.py [spu] [heu] [tenseal] [openfhe]
 
 Standard library only. A peer has wheels for some Pythons: the first found is taken, PYTHON_<PEER> forces one.
 """
@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PEERS = {
     "spu": (["spu==0.9.5"], ("3.11", "3.10"), "import spu.psi, spu.libspu"),
     "heu": (["sf-heu==0.6.0b0"], ("3.10",), "from heu import phe, numpy"),
+    "tenseal": (["tenseal==0.3.18", "numpy"], ("3.12", "3.11"), "import tenseal.sealapi, numpy"),
+    "openfhe": (["openfhe==1.6.1.0.22.4", "numpy"], ("3.10",), "import openfhe, numpy"),
 }
 
 

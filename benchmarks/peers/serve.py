@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every peer that times itself shares: answers operations, a line each, over standard input and output.
+
+Runs in the peer's own virtual environment, so it imports the standard library only. The other end is
+`benchmarks.peer_process`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Peers log to standard output, some from their import on: import this module first.
+OUTPUT = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+MIN_SECONDS = 0.05
+
+
+def serve(operations: dict[str, Callable[[], float]]) -> None:
+    """Reads names of operations, answers {"per_second": rate} or {"error": text}, until the input ends."""
+    print(json.dumps({"ready": True}), file=OUTPUT, flush=True)
+    for line in sys.stdin:
+        try:
+            answer: dict[str, object] = {"per_second": operations[line.strip()]()}
+        except Exception as error:
+            answer = {"error": repr(error)}
+        print(json.dumps(answer), file=OUTPUT, flush=True)
+
+
+def one_core() -> None:
+    """Keeps this process on one of the CPUs it may use."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def rate(call: Callable[[], Any], check: Callable[[Any], bool]) -> float:
+    """Calls a second, by as many calls as take MIN_SECONDS; ValueError where the result is wrong."""
+    calls, start = 0, time.perf_counter()
+    while True:
+        found = call()
+        calls += 1
+        seconds = time.perf_counter() - start
+        if seconds >= MIN_SECONDS:
+            break
+    if not check(found):
+        raise ValueError("wrong answer")
+    return calls / seconds

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CKKS on one core beside SEAL (through `tenseal.sealapi`), TenSEAL and OpenFHE, which `make peers` installs.
+
+Peers time themselves on the same core, in every round. All have the same ring degree, moduli and scale, one special
+prime and a digit a modulus; OpenFHE takes 55 bits where the others have 60 (benchmarks/peers/openfhe_ops.py says why).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.peer_process import PeerProcess
+from crypsis import ckks
+
+RNG = np.random.default_rng(20261122)
+SIDE = 64
+SETS = {
+    "8192 {60,40,40,60}": ckks.Literal(13, (60, 40, 40), (60,), 40),
+    "16384 {60,40x7,60}": ckks.Literal(14, (60, *(40,) * 7), (60,), 40),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_core() -> Iterator[None]:
+    """This process and its children on one core; one thread."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    threads = os.environ.get("CRYPSIS_NUM_THREADS")
+    os.environ["CRYPSIS_NUM_THREADS"] = "1"
+    yield
+    os.sched_setaffinity(0, before)
+    if threads is None:
+        del os.environ["CRYPSIS_NUM_THREADS"]
+    else:
+        os.environ["CRYPSIS_NUM_THREADS"] = threads
+
+
+class Scene:
+    """Keys, inputs and peers of one parameter set."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.literal = name, SETS[name]
+        self.secret = ckks.SecretKey.generate(self.literal)
+        n_slots = 2 ** (self.literal.log_n - 1)
+        steps = {1, *(2**i for i in range(self.literal.log_n - 1)), *range(8), *range(8, SIDE, 8)} - {0}
+        self.public = self.secret.public_key(rotations=sorted(steps))
+        self.x, self.y = RNG.uniform(-1, 1, (2, n_slots))
+        self.cx, self.cy = self.public.encrypt(self.x), self.public.encrypt(self.y)
+        bits = [*self.literal.moduli_bits, *self.literal.special_bits]
+        sizes = {"tenseal": bits, "openfhe": [55, *bits[1:]]}
+        self.processes = {
+            venv: PeerProcess.where_installed(
+                venv, script, str(self.literal.log_n), ",".join(map(str, sizes[venv]))
+            )
+            for venv, script in (("tenseal", "seal_ops.py"), ("openfhe", "openfhe_ops.py"))
+        }
+
+    def peers(self, operation: str) -> dict[str, Callable[[], Any]]:
+        names = {"tenseal": "SEAL", "openfhe": "OpenFHE"}
+        return {names[venv]: process.peer(operation) for venv, process in self.processes.items() if process}
+
+    def tenseal(self, operation: str) -> dict[str, Callable[[], Any]]:
+        process = self.processes["tenseal"]
+        return {"TenSEAL": process.peer(operation)} if process else {}
+
+    def near(self, wanted: np.ndarray) -> Callable[[Any, Any], None]:
+        def check(ours: ckks.CkksArray, peers: Any) -> None:
+            assert np.abs(self.secret.decrypt(ours)[: len(wanted)] - wanted).max() < 1e-4
+
+        return check
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process:
+                process.close()
+
+
+@pytest.fixture(scope="module", params=list(SETS))
+def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
+    made = Scene(request.param)
+    yield made
+    made.close()
+
+
+EXTRA = {"threads": 1}
+
+
+def test_encrypt(compare: Any, scene: Scene) -> None:
+    """Encoding included, under the public key."""
+    compare(
+        f"ckks/encrypt/{scene.name}",
+        lambda: scene.public.encrypt(scene.x),
+        items=1,
+        check=scene.near(scene.x),
+        peers=scene.peers("encrypt"),
+        unit="encryptions",
+        extra=EXTRA,
+    )
+
+
+def test_encrypt_symmetric(compare: Any, scene: Scene) -> None:
+    """Encoding included, under the secret key: half the bytes; the peers' is under the public key."""
+    compare(
+        f"ckks/encrypt symmetric/{scene.name}",
+        lambda: scene.secret.encrypt(scene.x),
+        items=1,
+        check=scene.near(scene.x),
+        peers=scene.peers("encrypt"),
+        unit="encryptions",
+        extra=EXTRA,
+    )
+
+
+def test_decrypt(compare: Any, scene: Scene) -> None:
+    def check(ours: Any, peers: Any) -> None:
+        assert np.abs(ours - scene.x).max() < 1e-4
+
+    compare(
+        f"ckks/decrypt/{scene.name}",
+        lambda: scene.secret.decrypt(scene.cx),
+        items=1,
+        check=check,
+        peers=scene.peers("decrypt"),
+        unit="decryptions",
+        extra=EXTRA,
+    )
+
+
+def test_add(compare: Any, scene: Scene) -> None:
+    compare(
+        f"ckks/add/{scene.name}",
+        lambda: scene.cx + scene.cy,
+        items=1,
+        check=scene.near(scene.x + scene.y),
+        peers=scene.peers("add"),
+        unit="additions",
+        extra=EXTRA,
+    )
+
+
+def test_multiply_plain(compare: Any, scene: Scene) -> None:
+    """By an encoded vector; not rescaled, at no side."""
+    plain = scene.public.encode(scene.y)
+    compare(
+        f"ckks/multiply plain/{scene.name}",
+        lambda: scene.cx.multiply(plain, rescale=False),
+        items=1,
+        check=scene.near(scene.x * scene.y),
+        peers=scene.peers("multiply_plain"),
+        unit="products",
+        extra=EXTRA,
+    )
+
+
+def test_multiply(compare: Any, scene: Scene) -> None:
+    """Relinearised and rescaled."""
+    compare(
+        f"ckks/multiply/{scene.name}",
+        lambda: scene.cx * scene.cy,
+        items=1,
+        check=scene.near(scene.x * scene.y),
+        peers=scene.peers("multiply"),
+        unit="products",
+        extra=EXTRA,
+    )
+
+
+def test_rotate(compare: Any, scene: Scene) -> None:
+    compare(
+        f"ckks/rotate/{scene.name}",
+        lambda: scene.cx.rotate(1),
+        items=1,
+        check=scene.near(np.roll(scene.x, -1)),
+        peers=scene.peers("rotate"),
+        unit="rotations",
+        extra=EXTRA,
+    )
+
+
+@pytest.mark.parametrize(("clients", "floats"), [(100, 1_000_000)])
+def test_federated_sum(compare: Any, size: Any, clients: int, floats: int) -> None:
+    """Vectors encrypted, added and decrypted: ours under AGGREGATE, TenSEAL's under its usual {60,40,40,60}."""
+    clients, floats = size(5, clients), size(40_000, floats)
+    secret = ckks.SecretKey.generate(ckks.AGGREGATE)
+    public = secret.public_key()
+    data = RNG.uniform(-1, 1, (clients, floats))
+    tenseal = PeerProcess.where_installed("tenseal", "seal_ops.py", "13", "60,40,40,60")
+
+    def ours() -> np.ndarray:
+        total = public.encrypt(data[0], packed=True, magnitude=1)
+        for row in data[1:]:
+            total = total + public.encrypt(row, packed=True, magnitude=1)
+        return secret.decrypt(total)
+
+    def check(found: np.ndarray, peers: Any) -> None:
+        assert np.abs(found - data.sum(0)).max() < 1e-3
+
+    sizes = {
+        "bytes_per_float": len(public.encrypt(data[0], packed=True, magnitude=1).to_bytes()) / floats,
+        "bytes_per_float_symmetric": len(secret.encrypt(data[0], packed=True, magnitude=1).to_bytes())
+        / floats,
+    }
+    peers = {"TenSEAL": tenseal.peer(f"federated {clients} {floats}")} if tenseal else {}
+    if tenseal:
+        sizes["tenseal_bytes_per_float"] = 1 / tenseal.peer("floats_per_byte")().per_second
+    start = time.perf_counter()
+    compare(
+        f"ckks/federated sum of {clients} x {floats}",
+        ours,
+        items=clients * floats,
+        check=check,
+        peers=peers,
+        unit="floats",
+        rounds=3,
+        extra=EXTRA | sizes,
+    )
+    print(f"{time.perf_counter() - start:.0f} s", sizes)
+    if tenseal:
+        tenseal.close()
