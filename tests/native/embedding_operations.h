@@ -13,7 +13,8 @@ namespace crypsis::native_tests {
 constexpr int kLogN = 8, kSmallLogN = 4;
 constexpr std::size_t kN = std::size_t{1} << kLogN;
 
-struct Secret {
+// Pages of its own: memcpy of the C library goes by the addresses modulo a page, which are public.
+struct alignas(4096) Secret {
   double values[kN];
 };
 struct Output {
