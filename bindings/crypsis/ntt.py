@@ -58,6 +58,7 @@ class Basis:
     """
 
     __slots__ = ("_handle", "log_n", "n", "primes")
+    _handle: Any  # _core.ntt.Basis
     log_n: int
     """log2 of the ring degree."""
     n: int
@@ -219,7 +220,7 @@ def multiply_add(
     backend: str | None = None,
     threads: int | None = None,
 ) -> Words:
-    """a b + c, element by element. The leading axes of `b` and `c` may broadcast to `a`'s. out may be any of the three."""
+    """a b + c, element by element. The leading axes of `b` and `c` may broadcast to `a`'s. out may be any of them."""
     return _pointwise(_MULTIPLY_ADD, a, b, c, basis, out, backend, threads)
 
 
@@ -269,9 +270,7 @@ def automorphism(
         raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
     ntt_domain = _arguments.flag("ntt_domain", ntt_domain)
     result = _output(out, values.shape, apart=(values,))
-    _core.ntt.automorphism(
-        basis._handle, values, galois, ntt_domain, result, *_options(backend, threads)
-    )
+    _core.ntt.automorphism(basis._handle, values, galois, ntt_domain, result, *_options(backend, threads))
     return result
 
 
@@ -287,13 +286,26 @@ def from_signed(
     basis = _basis(basis)
     _arguments.refuse_gpu("values", values)
     if not isinstance(values, np.ndarray) or values.dtype.kind != "i":
-        raise TypeError(f"values is {_arguments.kind(values)}: give a NumPy array of int8, int16, int32 or int64")
+        raise TypeError(
+            f"values is {_arguments.kind(values)}: give a NumPy array of int8, int16, int32 or int64"
+        )
     if values.ndim == 0 or values.shape[-1] != basis.n:
         raise ValueError(f"values has shape {values.shape}: give [..., {basis.n}], a polynomial a row")
     result = _output(out, (*values.shape[:-1], len(basis), basis.n), apart=(values,))
     wide = np.ascontiguousarray(values, np.int64)
     _core.ntt.from_signed(basis._handle, wide, result, *_options(backend, threads))
     return result
+
+
+def empty(shape: tuple[int, ...]) -> Words:
+    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost time.
+
+    Every result that is not given as `out` is such an array.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(size + 7, np.uint64)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + size].reshape(shape)
 
 
 def is_reduced(values: Words, basis: Basis) -> bool:
@@ -315,16 +327,18 @@ def _pointwise(
     a = _words("a", a, basis)
     apart: list[Words] = []
     equal: list[Words] = [a]
-    operands: list[Any] = []
-    for name, operand in (("b", b), ("c", c)):
-        if operand is None:
-            operands += [None, 1]
-            continue
-        operand, repeat = _operand(name, operand, a, basis)
-        operands += [operand, repeat]
-        (equal if operand.shape == a.shape else apart).append(operand)
+    repeats = [1, 1]
+    operands: list[Words | None] = [None, None]
+    for i, operand in enumerate((b, c)):
+        if operand is not None:
+            operand, repeats[i] = _operand("bc"[i], operand, a, basis)
+            operands[i] = operand
+            (equal if operand.shape == a.shape else apart).append(operand)
     result = _output(out, a.shape, equal=tuple(equal), apart=tuple(apart))
-    _core.ntt.pointwise(operation, basis._handle, a, *operands, result, *_options(backend, threads))
+    options = _options(backend, threads)
+    _core.ntt.pointwise(
+        operation, basis._handle, a, operands[0], repeats[0], operands[1], repeats[1], result, *options
+    )
     return result
 
 
@@ -373,11 +387,13 @@ def _output(
 ) -> Words:
     """`out`, or a new array. It may be the very memory of those in `equal`, else it overlaps no input."""
     if out is None:
-        return np.empty(shape, np.uint64)
+        return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
     for array in (*equal, *apart):
-        same = any(array is x for x in equal) and array.ctypes.data == out.ctypes.data
-        if not same and np.may_share_memory(out, array):
+        whole = any(array is x for x in equal)
+        if (whole and array is out) or not np.may_share_memory(out, array):
+            continue
+        if not whole or array.ctypes.data != out.ctypes.data:
             raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
     return out
 

@@ -41,10 +41,12 @@ Basis join(const Basis& a, const Basis& b) {
   return {a.log_n(), std::move(limbs)};
 }
 
-using Transform = void (*)(const Basis&, const std::uint64_t*, std::size_t, std::uint64_t*, const ntt::Options&);
+using Transform = void (*)(const Basis&, const std::uint64_t*, std::size_t, std::uint64_t*,
+                           const ntt::Options&);
 
 template <Transform kTransform>
-void transform(const Basis& basis, const WordArray& values, WordArray& out, const std::string& backend, int threads) {
+void transform(const Basis& basis, const WordArray& values, WordArray& out, const std::string& backend,
+               int threads) {
   const std::size_t n_polys = polys_of(basis, values);
   const std::uint64_t* const from = values.data();
   std::uint64_t* const to = out.mutable_data();
@@ -67,8 +69,8 @@ void pointwise(int operation, const Basis& basis, const WordArray& a, const std:
                  {backend, threads});
 }
 
-void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64_t>& constants, WordArray& out,
-           const std::string& backend, int threads) {
+void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64_t>& constants,
+           WordArray& out, const std::string& backend, int threads) {
   const std::size_t n_polys = polys_of(basis, a);
   const std::uint64_t* const from = a.data();
   std::uint64_t* const to = out.mutable_data();
@@ -76,8 +78,8 @@ void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64
   ntt::scale(basis, from, constants.data(), n_polys, to, {backend, threads});
 }
 
-void automorphism(const Basis& basis, const WordArray& a, std::uint64_t galois, bool ntt_domain, WordArray& out,
-                  const std::string& backend, int threads) {
+void automorphism(const Basis& basis, const WordArray& a, std::uint64_t galois, bool ntt_domain,
+                  WordArray& out, const std::string& backend, int threads) {
   const std::size_t n_polys = polys_of(basis, a);
   const std::uint64_t* const from = a.data();
   std::uint64_t* const to = out.mutable_data();
@@ -106,22 +108,26 @@ void bind_ntt(py::module_& module) {
       .def(py::init<int, const std::vector<std::uint64_t>&>(), py::arg("log_n"), py::arg("primes"),
            py::call_guard<py::gil_scoped_release>())
       .def("primes", &primes_of)
-      .def("roots", [](const Basis& basis) {
-        std::vector<std::uint64_t> roots;
-        for (std::size_t i = 0; i < basis.limbs(); ++i) roots.push_back(basis[i].psi);
-        return roots;
-      })
+      .def("roots",
+           [](const Basis& basis) {
+             std::vector<std::uint64_t> roots;
+             for (std::size_t i = 0; i < basis.limbs(); ++i) roots.push_back(basis[i].psi);
+             return roots;
+           })
       .def("take", &take, py::arg("limbs"))
       .def("join", &join, py::arg("other"));
   module.def("backends", &ntt::backends);
   module.def("find_primes", &ntt::find_primes, py::arg("log_n"), py::arg("bits"));
-  module.def("forward", &transform<ntt::forward>, py::arg("basis"), array("values"), array("out"), backend, threads);
-  module.def("inverse", &transform<ntt::inverse>, py::arg("basis"), array("values"), array("out"), backend, threads);
+  module.def("forward", &transform<ntt::forward>, py::arg("basis"), array("values"), array("out"), backend,
+             threads);
+  module.def("inverse", &transform<ntt::inverse>, py::arg("basis"), array("values"), array("out"), backend,
+             threads);
   module.def("pointwise", &pointwise, py::arg("operation"), py::arg("basis"), array("a"), array("b"),
              py::arg("b_repeat"), array("c"), py::arg("c_repeat"), array("out"), backend, threads);
-  module.def("scale", &scale, py::arg("basis"), array("a"), py::arg("constants"), array("out"), backend, threads);
-  module.def("automorphism", &automorphism, py::arg("basis"), array("a"), py::arg("galois"), py::arg("ntt_domain"),
-             array("out"), backend, threads);
+  module.def("scale", &scale, py::arg("basis"), array("a"), py::arg("constants"), array("out"), backend,
+             threads);
+  module.def("automorphism", &automorphism, py::arg("basis"), array("a"), py::arg("galois"),
+             py::arg("ntt_domain"), array("out"), backend, threads);
   module.def("from_signed", &from_signed, py::arg("basis"), array("values"), array("out"), backend, threads);
 }
 

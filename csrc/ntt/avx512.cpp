@@ -26,8 +26,8 @@ void multiply_avx512(const PrimeTables& t, const std::uint64_t* a, const std::ui
   multiply_add_lanes<Product64>(t, a, b, nullptr, n, out);
 }
 
-void scale_avx512(const PrimeTables& t, const std::uint64_t* a, std::uint64_t constant, std::uint64_t quotient,
-                  std::size_t n, std::uint64_t* out) {
+void scale_avx512(const PrimeTables& t, const std::uint64_t* a, std::uint64_t constant,
+                  std::uint64_t quotient, std::size_t n, std::uint64_t* out) {
   const Factor64 factor = make_factor64(all(constant), all(quotient));
   const Lanes p = all(t.p), two_p = all(2 * t.p);
   const std::size_t end = whole(n);

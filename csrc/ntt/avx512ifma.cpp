@@ -33,8 +33,8 @@ void inverse_ifma(const PrimeTables& t, const std::uint64_t* in, std::uint64_t* 
   with_field(t, [&](const auto& transform) { transform.inverse(in, out); });
 }
 
-void multiply_add_ifma(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, const std::uint64_t* c,
-                       std::size_t n, std::uint64_t* out) {
+void multiply_add_ifma(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b,
+                       const std::uint64_t* c, std::size_t n, std::uint64_t* out) {
   if (t.p < kMaxPrime52) return multiply_add_lanes<Product52>(t, a, b, c, n, out);
   multiply_add_lanes<Product64>(t, a, b, c, n, out);
 }

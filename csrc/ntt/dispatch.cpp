@@ -24,7 +24,8 @@ constexpr std::size_t kGrainTransform = 1 << 14, kGrainPointwise = 1 << 16;
 // body(limb, polynomial) for every limb of every polynomial; a thread stays with one limb, whose tables it then has in
 // its cache, as long as there are polynomials.
 template <class Body>
-void for_each_limb(const Basis& basis, std::size_t n_polys, std::size_t grain, int threads, const Body& body) {
+void for_each_limb(const Basis& basis, std::size_t n_polys, std::size_t grain, int threads,
+                   const Body& body) {
   const int resolved = resolve_threads(threads);
   if (n_polys == 0) return;
   parallel_for(basis.limbs() * n_polys, std::max<std::size_t>(1, grain >> basis.log_n()), resolved,
@@ -68,8 +69,8 @@ void inverse(const Basis& basis, const std::uint64_t* in, std::size_t n_polys, s
   });
 }
 
-void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b, const Operand& c,
-               std::size_t n_polys, std::uint64_t* out, const Options& options) {
+void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b,
+               const Operand& c, std::size_t n_polys, std::uint64_t* out, const Options& options) {
   const Impl& impl = select(options);
   const std::size_t n = basis.n();
   for_each_limb(basis, n_polys, kGrainPointwise, options.threads, [&](std::size_t limb, std::size_t poly) {
@@ -79,11 +80,16 @@ void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, 
     const std::uint64_t* const from = a + at(poly);
     std::uint64_t* const to = out + at(poly);
     switch (operation) {
-      case Pointwise::kAdd: return impl.add(tables, from, operand(b), n, to);
-      case Pointwise::kSubtract: return impl.subtract(tables, from, operand(b), n, to);
-      case Pointwise::kNegate: return impl.negate(tables, from, n, to);
-      case Pointwise::kMultiply: return impl.multiply(tables, from, operand(b), n, to);
-      case Pointwise::kMultiplyAdd: return impl.multiply_add(tables, from, operand(b), operand(c), n, to);
+      case Pointwise::kAdd:
+        return impl.add(tables, from, operand(b), n, to);
+      case Pointwise::kSubtract:
+        return impl.subtract(tables, from, operand(b), n, to);
+      case Pointwise::kNegate:
+        return impl.negate(tables, from, n, to);
+      case Pointwise::kMultiply:
+        return impl.multiply(tables, from, operand(b), n, to);
+      case Pointwise::kMultiplyAdd:
+        return impl.multiply_add(tables, from, operand(b), operand(c), n, to);
     }
   });
 }

@@ -49,9 +49,7 @@ class Field64 {
     x = _mm512_add_epi64(x, r);
   }
 
-  Lanes finish(Lanes x) const {
-    return reduce_once(_mm512_sub_epi64(x, multiply_low(divide_(x), p_)), p_);
-  }
+  Lanes finish(Lanes x) const { return reduce_once(_mm512_sub_epi64(x, multiply_low(divide_(x), p_)), p_); }
   Lanes finish(Lanes x, const Factor& f) const { return multiply64(x, f, p_, two_p_); }
 
  private:

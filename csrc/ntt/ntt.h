@@ -60,8 +60,8 @@ struct Operand {
 
 // Element by element; out may be any of the inputs that is read once. b: not of kNegate; c: of kMultiplyAdd, a b + c.
 enum class Pointwise : std::uint8_t { kAdd, kSubtract, kNegate, kMultiply, kMultiplyAdd };
-void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b, const Operand& c,
-               std::size_t n_polys, std::uint64_t* out, const Options& options);
+void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b,
+               const Operand& c, std::size_t n_polys, std::uint64_t* out, const Options& options);
 
 // a times constants[limb], each below its prime. The constants are public: their quotients take a division.
 void scale(const Basis& basis, const std::uint64_t* a, const std::uint64_t* constants, std::size_t n_polys,

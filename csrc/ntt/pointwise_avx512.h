@@ -23,8 +23,8 @@ inline void add_avx512(const PrimeTables& t, const std::uint64_t* a, const std::
 }
 
 // a - b, or p more where that wraps round.
-inline void subtract_avx512(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
-                            std::uint64_t* out) {
+inline void subtract_avx512(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b,
+                            std::size_t n, std::uint64_t* out) {
   const Lanes p = all(t.p);
   const std::size_t end = whole(n);
   for (std::size_t i = 0; i < end; i += kLanes) {
@@ -98,8 +98,8 @@ class Product52 {
 
 // a b + c; c may be nullptr: 0.
 template <class Product>
-void multiply_add_lanes(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, const std::uint64_t* c,
-                        std::size_t n, std::uint64_t* out) {
+void multiply_add_lanes(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b,
+                        const std::uint64_t* c, std::size_t n, std::uint64_t* out) {
   const Product product(t);
   const std::size_t end = whole(n);
   if (c == nullptr) {
@@ -108,23 +108,27 @@ void multiply_add_lanes(const PrimeTables& t, const std::uint64_t* a, const std:
     }
     return multiply_portable(t, a + end, b + end, n - end, out + end);
   }
-  for (std::size_t i = 0; i < end; i += kLanes) store(out + i, product(load(a + i), load(b + i), load(c + i)));
+  for (std::size_t i = 0; i < end; i += kLanes)
+    store(out + i, product(load(a + i), load(b + i), load(c + i)));
   multiply_add_portable(t, a + end, b + end, c + end, n - end, out + end);
 }
 
 // out[j] = a[table[j]]. A vector of results comes from a single one of a: j's low bits are the highest of the exponent
 // (ntt.h), and those of the product with galois move round together, so that eight j that differ in them alone come from
 // eight places that do.
-inline void permute_avx512(const std::uint32_t* table, const std::uint64_t* a, std::size_t n, std::uint64_t* out) {
+inline void permute_avx512(const std::uint32_t* table, const std::uint64_t* a, std::size_t n,
+                           std::uint64_t* out) {
   const std::size_t end = whole(n);
   for (std::size_t j = 0; j < end; j += kLanes) {
-    const Lanes order = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(table + j)));
+    const Lanes order =
+        _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(table + j)));
     store(out + j, reorder(order, load(a + table[j] / kLanes * kLanes)));
   }
   permute_portable(table + end, a, n - end, out + end);
 }
 
-inline void from_signed_avx512(const PrimeTables& t, const std::int64_t* in, std::size_t n, std::uint64_t* out) {
+inline void from_signed_avx512(const PrimeTables& t, const std::int64_t* in, std::size_t n,
+                               std::uint64_t* out) {
   const Lanes p = all(t.p), two_p = all(2 * t.p);
   const Factor64 one = make_factor64(all(1), all(t.one_quotient));
   const std::size_t end = whole(n);

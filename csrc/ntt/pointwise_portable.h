@@ -14,8 +14,8 @@ inline void add_portable(const PrimeTables& t, const std::uint64_t* a, const std
   for (std::size_t i = 0; i < n; ++i) out[i] = reduce_once(a[i] + b[i], t.p);
 }
 
-inline void subtract_portable(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
-                              std::uint64_t* out) {
+inline void subtract_portable(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b,
+                              std::size_t n, std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = reduce_once(a[i] + t.p - b[i], t.p);
 }
 
@@ -23,8 +23,8 @@ inline void negate_portable(const PrimeTables& t, const std::uint64_t* a, std::s
   for (std::size_t i = 0; i < n; ++i) out[i] = reduce_once(t.p - a[i], t.p);
 }
 
-inline void multiply_portable(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
-                              std::uint64_t* out) {
+inline void multiply_portable(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b,
+                              std::size_t n, std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = multiply_mod(a[i], b[i], t);
 }
 
@@ -39,12 +39,14 @@ inline void scale_portable(const PrimeTables& t, const std::uint64_t* a, std::ui
   for (std::size_t i = 0; i < n; ++i) out[i] = shoup(a[i], constant, quotient, t.p);
 }
 
-inline void permute_portable(const std::uint32_t* table, const std::uint64_t* a, std::size_t n, std::uint64_t* out) {
+inline void permute_portable(const std::uint32_t* table, const std::uint64_t* a, std::size_t n,
+                             std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = a[table[i]];
 }
 
 // |x| mod p, then p less that where x < 0: p - 0 is reduced too.
-inline void from_signed_portable(const PrimeTables& t, const std::int64_t* in, std::size_t n, std::uint64_t* out) {
+inline void from_signed_portable(const PrimeTables& t, const std::int64_t* in, std::size_t n,
+                                 std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) {
     const auto x = static_cast<std::uint64_t>(in[i]);
     const std::uint64_t negative = 0 - (x >> 63);

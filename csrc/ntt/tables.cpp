@@ -57,7 +57,8 @@ int check_log_n(int log_n) {
 
 std::uint64_t check_prime(int log_n, std::uint64_t p) {
   const std::string name = "prime " + std::to_string(p);
-  if (p < kMinPrime || p >= kMaxPrime) throw std::invalid_argument(name + " is out of range: give 17 to 2^60 - 1");
+  if (p < kMinPrime || p >= kMaxPrime)
+    throw std::invalid_argument(name + " is out of range: give 17 to 2^60 - 1");
   const std::uint64_t order = std::uint64_t{2} << check_log_n(log_n);
   if (p % order != 1) {
     throw std::invalid_argument(name + " is not 1 mod 2N = " + std::to_string(order) +
@@ -92,8 +93,7 @@ std::size_t reversed(std::size_t i, int n_bits) {
 
 }  // namespace
 
-Words::Words(std::size_t n)
-    : words_(new(kAlignment) std::uint64_t[n + kPadding]) {
+Words::Words(std::size_t n) : words_(new (kAlignment) std::uint64_t[n + kPadding]) {
   std::fill(words_.get() + n, words_.get() + n + kPadding, 0);
 }
 
@@ -175,7 +175,8 @@ Basis::Basis(int log_n, std::vector<std::shared_ptr<const PrimeTables>> limbs)
                                   std::to_string(log_n) + ": give limbs of one degree");
     }
     if (!seen.insert(limb->p).second) {
-      throw std::invalid_argument("prime " + std::to_string(limb->p) + " is there twice: give distinct primes");
+      throw std::invalid_argument("prime " + std::to_string(limb->p) +
+                                  " is there twice: give distinct primes");
     }
   }
 }

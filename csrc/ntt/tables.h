@@ -46,11 +46,11 @@ class PrimeTables {
   int log_n;
   std::size_t n;
   std::uint64_t p;
-  int bits;                    // 2^(bits - 1) < p < 2^bits
-  std::uint64_t psi;           // the smallest primitive 2N-th root of unity
-  std::uint64_t barrett;       // floor(2^(bits + 62) / p): quotients of products of two residues
-  std::uint64_t one_quotient;  // floor(2^64 / p): the Shoup quotient of 1
-  std::uint64_t wide;          // 2^64 mod p
+  int bits;                     // 2^(bits - 1) < p < 2^bits
+  std::uint64_t psi;            // the smallest primitive 2N-th root of unity
+  std::uint64_t barrett;        // floor(2^(bits + 62) / p): quotients of products of two residues
+  std::uint64_t one_quotient;   // floor(2^64 / p): the Shoup quotient of 1
+  std::uint64_t wide;           // 2^64 mod p
   std::uint64_t wide_quotient;  // floor(wide 2^64 / p)
 
   Twiddles roots() const noexcept { return at(roots_); }

@@ -87,7 +87,8 @@ class Transform {
       }
       return;
     }
-    for (std::size_t i = 0; i < n_parts; ++i) forward_small(node * n_parts + i, data + (i << log_part), log_part);
+    for (std::size_t i = 0; i < n_parts; ++i)
+      forward_small(node * n_parts + i, data + (i << log_part), log_part);
   }
 
   // In the first cache: pass after pass.
@@ -110,9 +111,12 @@ class Transform {
   template <bool kFirst>
   void forward_pass(std::size_t node, const std::uint64_t* in, std::uint64_t* out, int log_n) const {
     switch (radix_of(log_n)) {
-      case 1: return forward_pass2<kFirst>(node, in, out, std::size_t{1} << (log_n - 1));
-      case 2: return forward_pass4<kFirst>(node, in, out, std::size_t{1} << (log_n - 2));
-      default: return forward_pass8<kFirst>(node, in, out, std::size_t{1} << (log_n - 3));
+      case 1:
+        return forward_pass2<kFirst>(node, in, out, std::size_t{1} << (log_n - 1));
+      case 2:
+        return forward_pass4<kFirst>(node, in, out, std::size_t{1} << (log_n - 2));
+      default:
+        return forward_pass8<kFirst>(node, in, out, std::size_t{1} << (log_n - 3));
     }
   }
 
@@ -188,10 +192,12 @@ class Transform {
     forward_block<kFirst>(x, broadcast8(node));
     // Of a pair of vectors a and b, each stage's x in one, its y in the other: halves of four elements, of two, single
     // ones; the roots of the four groups of two and of the eight single ones then come in their order.
-    const Lanes four = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1), two = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    const Lanes four = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1),
+                two = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
     const Lanes low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     const Lanes high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    const Lanes zip_a = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), zip_b = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    const Lanes zip_a = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11),
+                zip_b = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
     // Stage by stage over the four pairs: the chain of one alone is longer than what a core looks ahead.
     Lanes u[4], v[4];
     for (std::size_t k = 0; k < 4; ++k) {
@@ -200,7 +206,8 @@ class Transform {
       field_.butterfly(u[k], v[k], forward_at(8 * node + 2 * k, four));
     }
     for (std::size_t k = 0; k < 4; ++k) {
-      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]), t = _mm512_permutex2var_epi64(u[k], high, v[k]);
+      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]),
+                  t = _mm512_permutex2var_epi64(u[k], high, v[k]);
       u[k] = s;
       v[k] = t;
       later(u[k], v[k], forward_at(16 * node + 4 * k, two));
@@ -256,9 +263,12 @@ class Transform {
   template <bool kLast>
   void inverse_pass(std::uint64_t* data, int log_n) const {
     switch (radix_of(log_n)) {
-      case 1: return inverse_pass2<kLast>(data, std::size_t{1} << (log_n - 1));
-      case 2: return inverse_pass4<kLast>(data, std::size_t{1} << (log_n - 2));
-      default: return inverse_pass8<kLast>(data, std::size_t{1} << (log_n - 3));
+      case 1:
+        return inverse_pass2<kLast>(data, std::size_t{1} << (log_n - 1));
+      case 2:
+        return inverse_pass4<kLast>(data, std::size_t{1} << (log_n - 2));
+      default:
+        return inverse_pass8<kLast>(data, std::size_t{1} << (log_n - 3));
     }
   }
 
@@ -321,10 +331,12 @@ class Transform {
 
   // 64 elements: the first six stages. Roots are the same in every run.
   void inverse_run(const std::uint64_t* in, std::uint64_t* out) const {
-    const Lanes even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+    const Lanes even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14),
+                odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
     const Lanes low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     const Lanes high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    const Lanes two = _mm512_setr_epi64(0, 1, 0, 1, 0, 1, 0, 1), four = _mm512_setr_epi64(0, 1, 2, 3, 0, 1, 2, 3);
+    const Lanes two = _mm512_setr_epi64(0, 1, 0, 1, 0, 1, 0, 1),
+                four = _mm512_setr_epi64(0, 1, 2, 3, 0, 1, 2, 3);
     const auto repeated = [&](std::size_t i, Lanes order) {
       return Field::factor(reorder(order, load(roots_.inverse + i)),
                            reorder(order, load(quotients_.inverse + i)));
@@ -344,7 +356,8 @@ class Transform {
       later(u[k], v[k], by_two);
     }
     for (std::size_t k = 0; k < 4; ++k) {
-      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]), t = _mm512_permutex2var_epi64(u[k], high, v[k]);
+      const Lanes s = _mm512_permutex2var_epi64(u[k], low, v[k]),
+                  t = _mm512_permutex2var_epi64(u[k], high, v[k]);
       u[k] = s;
       v[k] = t;
       later(u[k], v[k], by_four);

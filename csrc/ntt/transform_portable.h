@@ -17,7 +17,8 @@ namespace {
 // kReduce: x is brought from [0, 4p) to [0, 2p), results are in [0, 4p) < 2^62. Else x grows by 2p: from [0, B) to
 // [0, B + 2p).
 template <bool kReduce>
-inline void butterfly(std::uint64_t& x, std::uint64_t& y, std::uint64_t w, std::uint64_t quotient, std::uint64_t p) {
+inline void butterfly(std::uint64_t& x, std::uint64_t& y, std::uint64_t w, std::uint64_t quotient,
+                      std::uint64_t p) {
   const std::uint64_t u = kReduce ? reduce_once(x, 2 * p) : x;
   const std::uint64_t r = shoup_lazy(y, w, quotient, p);
   x = u + r;

@@ -37,9 +37,7 @@ def find_primes(log_n: int, bits: Sequence[int]) -> list[int]:
 def smallest_root(log_n: int, p: int) -> int:
     """The smallest psi with psi^N = -1 mod p."""
     n = 1 << log_n
-    root = next(
-        r for r in (pow(g, (p - 1) // (2 * n), p) for g in range(2, p)) if pow(r, n, p) == p - 1
-    )
+    root = next(r for r in (pow(g, (p - 1) // (2 * n), p) for g in range(2, p)) if pow(r, n, p) == p - 1)
     square, smallest = root * root % p, root
     for _ in range(n):
         root = root * square % p
