@@ -387,10 +387,10 @@ def _level(chain: Any, level: Any) -> int:
 
 
 def _droppable(chain: Any, level: Any) -> int:
-    level = _level(chain, level)
-    if level == 0:
+    checked = _level(chain, level)
+    if checked == 0:
         raise ValueError("level is 0: no modulus is left to divide by; give 1 or more")
-    return level
+    return checked
 
 
 def _galois(value: Any, chain: Chain) -> int:
