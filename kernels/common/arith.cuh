@@ -157,6 +157,15 @@ __device__ __forceinline__ u32 select(u32 choice, u32 if_one, u32 if_zero) {
   return if_zero ^ ((0u - choice) & (if_one ^ if_zero));
 }
 
+// x itself, of which the compiler knows nothing: what is computed from it after a long stretch of code is computed there
+// again, and keeps no registers meanwhile.
+__device__ __forceinline__ u32 fresh(u32 x) {
+#if CRYPSIS_PTX
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+
 // ---- rows: one carry chain each -----------------------------------------------------------------------------
 // `out` may be `a` or `in` itself, or stand below it (out + 2 == in shifts right by two limbs on the way).
 

@@ -13,7 +13,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   const RowPlace at = row_place(shared, n, limbs);
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first() + Row::step<0, kFirstCount>(e)];
   forward_row<1>(x, at, primes[at.place.limb]);
   store_row(out, x, at);
 }
@@ -25,12 +25,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::across(e)];
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first() + Row::across(e)];
   inverse_row<1>(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)] = reduce_fully<4>(x[e], prime.p);
+    out[at.first() + Row::step<0, kFirstCount>(e)] = reduce_fully<4>(x[e], prime.p);
   }
 }
 
@@ -43,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   u64 x[kE];
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    x[e] = in[at.element<0, kColumnCount>(e)];
+    x[e] = in[at.first<0, kColumnCount>() + ColumnPlace::step<0, kColumnCount>(e)];
   }
   forward_column<1>(x, at, out, primes[at.place.limb]);
 }
@@ -54,7 +54,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const RowPlace at = row_place(shared, n, limbs);
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = values[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+  for (int e = 0; e < kE; ++e) x[e] = values[at.first() + Row::step<0, kFirstCount>(e)];
   forward_row<kForwardStored>(x, at, primes[at.place.limb]);
   store_row(values, x, at);
 }
@@ -66,11 +66,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = in[at.first + at.line.thread + Row::across(e)];
+  for (int e = 0; e < kE; ++e) x[e] = in[at.first() + Row::across(e)];
   inverse_row<1>(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
-  for (int e = 0; e < kE; ++e) out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)] = x[e];
+  for (int e = 0; e < kE; ++e) out[at.first() + Row::step<0, kFirstCount>(e)] = x[e];
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
@@ -82,13 +82,14 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   u64 x[kE];
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    x[e] = values[at.element<kLast, kLogElements>(e)];
+    x[e] = values[at.first<kLast, kLogElements>() + ColumnPlace::step<kLast, kLogElements>(e)];
   }
   inverse_column(x, at, prime);
   if (!at.place.real) return;
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
-    values[at.element<0, kColumnCount>(e)] = reduce_fully<4>(x[e], prime.p);
+    values[at.first<0, kColumnCount>() + ColumnPlace::step<0, kColumnCount>(e)] =
+        reduce_fully<4>(x[e], prime.p);
   }
 }
 

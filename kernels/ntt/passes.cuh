@@ -34,11 +34,16 @@ static_assert(kLogN >= 2 && kLogN <= 16, "N goes from 4 to 65536");
 // Which transform of a batch uint64[n, limbs, N] a thread works on. Threads behind the last one work on transform 0 and
 // store nothing, so that barriers have all threads.
 struct Place {
-  u64 offset;      // of its first element
-  u64 polynomial;  // in [0, n)
+  u32 index;       // of its row of N in the batch
+  u32 polynomial;  // in [0, n)
   u32 limb;
   bool real;
 };
+
+// Where row `index` of a batch of rows of N begins; there are fewer than 2^32.
+__device__ __forceinline__ u64 row_start(u32 index) {
+  return static_cast<u64>(index) << kLogN;
+}
 
 __device__ __forceinline__ Place place_of(u64 transform, u64 n, u32 limbs) {
   Place place{};
@@ -46,7 +51,7 @@ __device__ __forceinline__ Place place_of(u64 transform, u64 n, u32 limbs) {
   const u32 chosen = place.real ? static_cast<u32>(transform) : 0;  // grids have fewer than 2^31 blocks
   place.limb = chosen / static_cast<u32>(n);
   place.polynomial = chosen % static_cast<u32>(n);
-  place.offset = (place.polynomial * limbs + place.limb) * kN;
+  place.index = place.polynomial * limbs + place.limb;
   return place;
 }
 
@@ -59,26 +64,37 @@ typedef Line<kLogColumns, kLogE, 1, true> Row;
 
 struct RowPlace {
   Place place;
-  u32 row;    // of the matrix
-  Row line;   // in shared memory
-  u64 first;  // where the line begins
+  u32 row;   // of the matrix
+  Row line;  // in shared memory
+
+  // The thread's first element within N, and where that is in a batch of this one's shape: the next ones are steps on.
+  __device__ __forceinline__ u32 within() const { return (row << kLogColumns) + line.thread; }
+  __device__ __forceinline__ u64 first() const { return row_start(place.index) + within(); }
 };
 
-__device__ __forceinline__ RowPlace row_place(u64* shared, u64 n, u32 limbs) {
+__device__ __forceinline__ RowPlace row_place(u64* shared, u64 n, u32 limbs, u32 block) {
   const u32 of_block = threadIdx.x / Row::kThreads;
   RowPlace at{};
   u64 transform;
   if (kOnePass) {
-    transform = static_cast<u64>(blockIdx.x) * kLines + of_block;
+    transform = static_cast<u64>(block) * kLines + of_block;
     at.row = 0;
   } else {
-    transform = blockIdx.x / kBlocks;
-    at.row = blockIdx.x % kBlocks * (kThreads / Row::kThreads) + of_block;
+    transform = block / kBlocks;
+    at.row = block % kBlocks * (kThreads / Row::kThreads) + of_block;
   }
   at.place = place_of(transform, n, limbs);
   at.line = {shared + of_block * padded(kColumns), threadIdx.x % Row::kThreads};
-  at.first = at.place.offset + (static_cast<u64>(at.row) << kLogColumns);
   return at;
+}
+
+__device__ __forceinline__ RowPlace row_place(u64* shared, u64 n, u32 limbs) {
+  return row_place(shared, n, limbs, blockIdx.x);
+}
+
+// The same, found once more: for what comes after a transform, where registers are short.
+__device__ __forceinline__ RowPlace row_place_again(u64* shared, u64 n, u32 limbs) {
+  return row_place(shared, n, limbs, fresh(blockIdx.x));
 }
 
 __device__ __forceinline__ Factors row_factors(const RowPlace& at, u64 table) {
@@ -94,13 +110,21 @@ typedef Line<kLogRows, kLogE, kTileColumns, false> Column;
 struct ColumnPlace {
   Place place;
   Column line;
-  u64 first;  // element 0 of the column
+  u32 column;  // of the matrix
 
-  // Where in memory the thread's element is before stage FIRST.
+  // The thread's first element before stage FIRST within N, and where that is in a batch of this one's shape.
   template <int FIRST, int COUNT>
-  __device__ __forceinline__ u64 element(int e) const {
-    return first + (line.template origin<FIRST, COUNT>() << kLogColumns) +
-           (Column::step<FIRST, COUNT>(e) << kLogColumns);
+  __device__ __forceinline__ u32 within() const {
+    return (line.template origin<FIRST, COUNT>() << kLogColumns) + column;
+  }
+  template <int FIRST, int COUNT>
+  __device__ __forceinline__ u64 first() const {
+    return row_start(place.index) + within<FIRST, COUNT>();
+  }
+  // How far its other elements are from it.
+  template <int FIRST, int COUNT>
+  __device__ __forceinline__ static constexpr u32 step(int e) {
+    return Column::step<FIRST, COUNT>(e) << kLogColumns;
   }
 };
 
@@ -109,7 +133,7 @@ __device__ __forceinline__ ColumnPlace column_place(u64* shared, u64 n, u32 limb
   ColumnPlace at{};
   at.place = place_of(blockIdx.x / kBlocks, n, limbs);
   at.line = {shared + column, threadIdx.x / kTileColumns};
-  at.first = at.place.offset + blockIdx.x % kBlocks * kTileColumns + column;
+  at.column = blockIdx.x % kBlocks * kTileColumns + column;
   return at;
 }
 
@@ -126,15 +150,18 @@ __device__ __forceinline__ void forward_row(u64* x, const RowPlace& at, const Pr
   forward_line<kLogColumns, 0, BOUND, true>(x, at.line, row_factors(at, prime.forward), prime.p);
 #pragma unroll
   for (int e = 0; e < kE; ++e) x[e] = reduce_fully<16>(x[e], prime.p);
-  at.line.template store<kLastFirst, kLogE>(x);
+  Row line = at.line;  // found once more, as above
+  line.thread = fresh(threadIdx.x) % Row::kThreads;
+  line.template store<kLastFirst, kLogE>(x);
   __syncthreads();
-  at.line.load_across(x);
+  line.load_across(x);
 }
 
 __device__ __forceinline__ void store_row(u64* out, const u64* x, const RowPlace& at) {
   if (!at.place.real) return;
+  u64* const to = out + at.first();
 #pragma unroll
-  for (int e = 0; e < kE; ++e) out[at.first + at.line.thread + Row::across(e)] = x[e];
+  for (int e = 0; e < kE; ++e) to[Row::across(e)] = x[e];
 }
 
 #if LOG_N > 13
@@ -147,10 +174,9 @@ __device__ __forceinline__ void forward_column(u64* x, const ColumnPlace& at, u6
   constexpr int kLast = kLogRows - kLogElements;
   forward_line<kLogRows, 0, BOUND, false>(x, at.line, factors_of(prime.forward, 1, 0), prime.p);
   if (!at.place.real) return;
+  u64* const to = out + at.first<kLast, kLogElements>();
 #pragma unroll
-  for (int e = 0; e < kE; ++e) {
-    out[at.element<kLast, kLogElements>(e)] = x[e];
-  }
+  for (int e = 0; e < kE; ++e) to[ColumnPlace::step<kLast, kLogElements>(e)] = x[e];
 }
 
 #endif

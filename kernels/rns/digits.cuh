@@ -37,6 +37,7 @@ __device__ __forceinline__ void convert(u64* x, const Digits& digits, u64 first,
   }
 #pragma unroll
   for (int e = 0; e < E; ++e) x[e] = reduce_word_lazily(words[step(e)] + prime.offset, prime);
+#pragma unroll 1
   for (u32 i = 1; i < count; ++i) {
     words += 1ull << log_n;
     const Factor factor = factors[i];

@@ -16,7 +16,7 @@ struct Decomposition {
 
 // What a transform of `decompose` is of.
 struct DigitPlace {
-  u64 polynomial;
+  u32 polynomial;
   u32 begin, count;  // moduli of the digit
   bool own;          // the prime is one of them: the digit is c itself
 };
@@ -24,7 +24,7 @@ struct DigitPlace {
 __device__ __forceinline__ DigitPlace digit_place(const Place& place, const Decomposition& job) {
   DigitPlace at{};
   at.polynomial = place.polynomial / job.digits;
-  at.begin = static_cast<u32>(place.polynomial % job.digits) * job.alpha;
+  at.begin = place.polynomial % job.digits * job.alpha;
   at.count = job.rows - at.begin < job.alpha ? job.rows - at.begin : job.alpha;
   at.own = place.limb >= at.begin && place.limb < at.begin + at.count;
   return at;
@@ -34,20 +34,21 @@ __device__ __forceinline__ DigitPlace digit_place(const Place& place, const Deco
 template <class Step>
 __device__ __forceinline__ void load_digit(u64* x, const Digits& digits, const DigitPlace& at, u32 index,
                                            const Factor* factors, const Prime& prime, Step step) {
-  const u64 first = ((at.polynomial * digits.rows + at.begin) << kLogN) + index;
+  const u64 first = row_start(at.polynomial * digits.rows + at.begin) + index;
   convert<kE>(x, digits, first, kLogN, at.begin, at.count, factors + at.begin, prime, step);
 }
 
-// The row of a transform, or c's where that is the digit itself.
-__device__ __forceinline__ void store_digit(u64* out, const u64* c, u64* x, const RowPlace& at,
+// The row of a transform to memory, or c's where that is the digit itself.
+__device__ __forceinline__ void store_digit(u64* out, const u64* c, const u64* x, const RowPlace& at,
                                             const DigitPlace& digit, const Decomposition& job) {
-  if (digit.own) {
-    const u64* row =
-        c + ((digit.polynomial * job.rows + at.place.limb) << kLogN) + (at.first - at.place.offset);
+  if (!digit.own) {
+    store_row(out, x, at);
+  } else if (at.place.real) {
+    const u64* from = c + row_start(digit.polynomial * job.rows + at.place.limb) + at.within();
+    u64* const to = out + at.first();
 #pragma unroll
-    for (int e = 0; e < kE; ++e) x[e] = row[at.line.thread + Row::across(e)];
+    for (int e = 0; e < kE; ++e) to[Row::across(e)] = from[Row::across(e)];
   }
-  store_row(out, x, at);
 }
 
 // ---- divide -------------------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ struct Quotient {
 template <class Step>
 __device__ __forceinline__ void load_remainder(u64* x, const Digits& digits, const Place& place, u32 index,
                                                const Factor* factors, const Prime& prime, Step step) {
-  const u64 first = (place.polynomial * digits.rows << kLogN) + index;
+  const u64 first = row_start(place.polynomial * digits.rows) + index;
   const u32 limb_factors = place.limb * digits.rows;
   convert<kE>(x, digits, first, kLogN, 0, digits.rows, factors + limb_factors, prime, step);
 }
@@ -74,16 +75,15 @@ __device__ __forceinline__ void load_remainder(u64* x, const Digits& digits, con
 __device__ __forceinline__ void store_quotient(u64* out, const u64* dividend, const u64* add, u64* x,
                                                const RowPlace& at, const Quotient& quotient,
                                                const Division& job, const Prime& prime) {
-  const u64 of_row = at.first - at.place.offset + at.line.thread;
-  const u64 n = at.place.polynomial, half = n % job.halves;
-  const u64* from = dividend + ((n * job.x_limbs + at.place.limb) << kLogN) + of_row;
+  const u32 n = at.place.polynomial, half = n % job.halves;
+  const u64* from = dividend + row_start(n * job.x_limbs + at.place.limb) + at.within();
 #pragma unroll
   for (int e = 0; e < kE; ++e) {
     x[e] = multiply_factor(from[Row::across(e)] + prime.p - x[e], quotient.a, prime.p);
   }
   if (half < job.n_added) {
-    const u64 added = n / job.halves * job.n_added + half;
-    const u64* addend = add + ((added * job.add_limbs + at.place.limb) << kLogN) + of_row;
+    const u32 added = n / job.halves * job.n_added + half;
+    const u64* addend = add + row_start(added * job.add_limbs + at.place.limb) + at.within();
 #pragma unroll
     for (int e = 0; e < kE; ++e) {
       x[e] = add_residues(x[e], multiply_factor(addend[Row::across(e)], quotient.b, prime.p), prime.p);
@@ -105,7 +105,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   load_digit(x, digits, digit, at.line.thread, factors + at.place.limb * job.rows, prime,
              [](int e) { return Row::step<0, kFirstCount>(e); });
   forward_row<2>(x, at, prime);
-  store_digit(out, c, x, at, digit, job);
+  const RowPlace to = row_place_again(shared, n, job.full);
+  store_digit(out, c, x, to, digit_place(to.place, job), job);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
@@ -119,18 +120,14 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   load_remainder(x, digits, at.place, at.line.thread, factors, prime,
                  [](int e) { return Row::step<0, kFirstCount>(e); });
   forward_row<2>(x, at, prime);
-  store_quotient(out, dividend, add, x, at, quotients[at.place.limb], job, prime);
+  const RowPlace to = row_place_again(shared, n, job.targets);
+  store_quotient(out, dividend, add, x, to, quotients[to.place.limb], job, primes[to.place.limb]);
 }
 
 #else
 
-// Where a thread's column elements begin in a polynomial.
-__device__ __forceinline__ u32 column_start(const ColumnPlace& at) {
-  return static_cast<u32>(at.element<0, kColumnCount>(0) - at.place.offset);
-}
-
 __device__ __forceinline__ u32 column_step(int e) {
-  return Column::step<0, kColumnCount>(e) << kLogColumns;
+  return ColumnPlace::step<0, kColumnCount>(e);
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads, 2)
@@ -142,7 +139,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   if (digit.own) return;  // the whole block
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
-  load_digit(x, digits, digit, column_start(at), factors + at.place.limb * job.rows, prime, column_step);
+  load_digit(x, digits, digit, at.within<0, kColumnCount>(), factors + at.place.limb * job.rows, prime,
+             column_step);
   forward_column<2>(x, at, out, prime);
 }
 
@@ -155,7 +153,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   u64 x[kE];
   if (!digit.own) {  // one case for the whole block
 #pragma unroll
-    for (int e = 0; e < kE; ++e) x[e] = out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+    for (int e = 0; e < kE; ++e) x[e] = out[at.first() + Row::step<0, kFirstCount>(e)];
     forward_row<kForwardStored>(x, at, primes[at.place.limb]);
   }
   store_digit(out, c, x, at, digit, job);
@@ -168,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const ColumnPlace at = column_place(shared, n, targets);
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
-  load_remainder(x, digits, at.place, column_start(at), factors, prime, column_step);
+  load_remainder(x, digits, at.place, at.within<0, kColumnCount>(), factors, prime, column_step);
   forward_column<2>(x, at, out, prime);
 }
 
@@ -181,7 +179,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   const Prime& prime = primes[at.place.limb];
   u64 x[kE];
 #pragma unroll
-  for (int e = 0; e < kE; ++e) x[e] = out[at.first + at.line.thread + Row::step<0, kFirstCount>(e)];
+  for (int e = 0; e < kE; ++e) x[e] = out[at.first() + Row::step<0, kFirstCount>(e)];
   forward_row<kForwardStored>(x, at, prime);
   store_quotient(out, dividend, add, x, at, quotients[at.place.limb], job, prime);
 }
