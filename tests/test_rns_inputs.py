@@ -120,7 +120,7 @@ def test_memory_is_checked() -> None:
     with pytest.raises(ValueError, match="out overlaps c"):
         rns.switch_key(memory[0], KEY, CHAIN, 2, out=memory)
     with pytest.raises(ValueError, match="out overlaps x"):
-        rns.compose(memory[0], CHAIN, 2, out=memory[0, :, 0].view(np.float64)[:2])
+        rns.compose(memory[0], CHAIN, 2, out=memory[0, 0, :2].view(np.float64))
     buffer = zeros(8, N)
     with pytest.raises(ValueError, match="out overlaps x"):
         rns.rescale(buffer[:3], CHAIN, 2, out=buffer[2:4])

@@ -6,7 +6,13 @@
 namespace crypsis::rns {
 namespace {
 
-constexpr std::array<const Impl*, 1> kCompiled{&portable};
+constexpr std::array kCompiled{
+#if defined(__x86_64__)
+    &avx512ifma,
+    &avx512,
+#endif
+    &portable,
+};
 
 }  // namespace
 
