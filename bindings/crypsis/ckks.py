@@ -24,8 +24,10 @@ and the noise of share_safe). Results are bit-identical on all backends, given t
 from crypsis._ckks.array import CkksArray, stack
 from crypsis._ckks.encoder import Plaintext, encode
 from crypsis._ckks.keys import PublicKey, SecretKey
+from crypsis._ckks.linear import Matrix, rotations_for
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import AGGREGATE, DEEP, SHALLOW, SHARED, Literal, Parameters
+from crypsis._ckks.polynomials import Series, chebyshev, depth_of, sigmoid_series
 from crypsis._ckks.precision import Precision, compare
 
 __all__ = [
@@ -36,12 +38,18 @@ __all__ = [
     "CkksArray",
     "Estimate",
     "Literal",
+    "Matrix",
     "Parameters",
     "Plaintext",
     "Precision",
     "PublicKey",
     "SecretKey",
+    "Series",
+    "chebyshev",
     "compare",
+    "depth_of",
     "encode",
+    "rotations_for",
+    "sigmoid_series",
     "stack",
 ]
