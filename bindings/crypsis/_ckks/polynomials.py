@@ -47,6 +47,7 @@ class Series(Frozen):
     __slots__ = ("coefficients", "interval", "max_error")
 
     coefficients: tuple[float, ...]
+    """Negligible ones (below 2^-50 of the largest) are zeros, and left out at the end."""
     interval: tuple[float, float]
     max_error: float | None
     """The largest |series(x) - function(x)| found in the interval; None for coefficients from elsewhere."""
@@ -58,9 +59,8 @@ class Series(Frozen):
         *,
         max_error: float | None = None,
     ) -> None:
-        found = _coefficients(coefficients)
         self._set(
-            coefficients=tuple(found.tolist()),
+            coefficients=tuple(_trimmed(_coefficients(coefficients)).tolist()),
             interval=_interval(interval),
             max_error=max_error,
         )
@@ -110,7 +110,6 @@ def chebyshev(
     values = evaluate((low + high) / 2 + (high - low) / 2 * np.cos(angles))
     coefficients = 2 / (degree + 1) * np.cos(np.arange(degree + 1)[:, None] * angles) @ values
     coefficients[0] /= 2
-    coefficients[np.abs(coefficients) < NEGLIGIBLE * np.abs(coefficients).max()] = 0
     series = Series(coefficients, (low, high))
     x = np.linspace(low, high, GRID)
     return Series(coefficients, (low, high), max_error=float(np.abs(series(x) - evaluate(x)).max()))
@@ -130,7 +129,7 @@ def depth_of(polynomial: Any) -> int:
     """Levels that `array.polynomial(polynomial)` takes: ceil(log2(degree + 1)), one more for a mapped interval."""
     if isinstance(polynomial, Series):
         found = _trimmed(_coefficients(polynomial.coefficients))
-        mapped = polynomial.interval != (-1.0, 1.0) and len(found) > 1
+        mapped = polynomial.interval != (-1.0, 1.0) and polynomial.degree > 0
     else:
         found, mapped = _trimmed(_coefficients(polynomial)), False
     return (len(found) - 1).bit_length() + mapped
