@@ -58,7 +58,7 @@ def flipped(message: bytes, at: int) -> bytes:
         ({"magnitude": 0.0}, ValueError, "magnitude is 0"),
         ({"magnitude": float("nan")}, ValueError, "magnitude is nan"),
         ({"magnitude": 1e6}, ValueError, "scale the numbers down, or take a larger modulus"),
-        ({"magnitude": 1e-6}, PrecisionError, "crypsis.ckks.JOINT, or agree on fewer summands"),
+        ({"magnitude": 1e-9}, PrecisionError, "crypsis.ckks.JOINT, or agree on fewer summands"),
         ({"parameters": ckks.AGGREGATE}, PrecisionError, "take parameters with a larger log_scale"),
         ({"parameters": ckks.SHALLOW}, PrecisionError, "noise of .* bits"),
         ({"n_summands": 1 << 30, "magnitude": 1e-6}, PrecisionError, "fewer summands"),
@@ -286,14 +286,11 @@ def test_arrays_that_are_not_answered() -> None:
 
 
 def test_level() -> None:
-    """A key of parameters with levels: only fresh ciphertexts are answered."""
-    literal = ckks.Literal(10, (60, 60), (60,), 59)
+    """Of parameters with levels (none has the room yet): only fresh ciphertexts are answered."""
     deal = threshold.Agreement.__new__(threshold.Agreement)
-    assert deal is not None
-    checked = parameters(literal)
-    object.__setattr__(deal, "parameters", checked)
-    array = public_key(literal).encrypt([1.0], level=0)
-    with pytest.raises(LevelError, match="have level 0, the agreement is on sums of fresh ones, of level 1"):
+    object.__setattr__(deal, "parameters", parameters(TINY))
+    array = public_key(TINY).encrypt([1.0], level=1)
+    with pytest.raises(LevelError, match="have level 1, the agreement is on sums of fresh ones, of level 3"):
         deal.check(array, array.key_id)
 
 
@@ -336,7 +333,6 @@ def test_share_travels() -> None:
     with pytest.raises(ProtocolAbort, match="party 'south' has agreement"):
         threshold.DecryptionShare.from_bytes(buffer, joint(2))
     cases = [
-        (flipped(buffer, 8), "of party number|is from none|damaged|has agreement|sent"),
         (sealed(buffer[:74] + struct.pack("<I", 2) + buffer[78:]), "for 2 ciphertexts, which take"),
         (sealed(buffer[:74] + struct.pack("<I", 0) + buffer[78:]), "for 0 ciphertexts"),
         (sealed(buffer[:74] + struct.pack("<I", 2**32 - 1) + buffer[78:]), "ciphertexts, which take"),
@@ -345,7 +341,7 @@ def test_share_travels() -> None:
         (sealed(buffer[:8] + b"\xff\xff" + buffer[10:]), "from none of the parties"),
         (buffer[:-1], "checksum"),
     ]
-    for wrong, match in cases[1:]:
+    for wrong, match in cases:
         with pytest.raises(ProtocolAbort, match=match):
             threshold.DecryptionShare.from_bytes(wrong, key, party=None)
 

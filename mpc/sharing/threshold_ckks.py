@@ -41,8 +41,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypsis.ckks import CkksArray
-from crypsis.ckks.threshold import Agreement, Combiner, DecryptionShare, JointKey, KeyMaker, KeyShare, Transcript
+from crypsis.ckks import CkksArray, threshold
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.sharing.star import Star, from_party, receive
 from crypsis.mpc.transport import Channel
@@ -66,13 +65,13 @@ ASSUMES = (
 Values = npt.NDArray[np.float64]
 
 
-def make_key(channels: Mapping[str, Channel], agreement: Agreement, *, stream: int = 0) -> JointKey:
+def make_key(channels: Mapping[str, Channel], agreement: threshold.Agreement, *, stream: int = 0) -> threshold.JointKey:
     """The aggregator's side of key generation. channels: one to every party of the agreement, by its name.
 
     Raises ProtocolAbort naming the party whose message does not fit, ChannelError naming the one that is gone; the
     channels to all parties are then ended.
     """
-    transcript = Transcript(agreement)
+    transcript = threshold.Transcript(agreement)
     star = Star(channels, agreement.parties, stream)
     with star.ending_together():
         for check in (transcript.seed_commitments, transcript.seeds, transcript.key_commitments):
@@ -86,9 +85,9 @@ def make_key(channels: Mapping[str, Channel], agreement: Agreement, *, stream: i
         return transcript.joint_key()
 
 
-def join_key(channel: Channel, agreement: Agreement, party: str, *, stream: int = 0) -> KeyShare:
+def join_key(channel: Channel, agreement: threshold.Agreement, party: str, *, stream: int = 0) -> threshold.KeyShare:
     """A party's side of key generation: its share of the key, secret. Raises as `make_key`."""
-    maker = KeyMaker(agreement, party)
+    maker = threshold.KeyMaker(agreement, party)
     try:
         message = maker.seed_commitment()
         for answer in (maker.seed, maker.key_commitment, maker.key_part):
@@ -105,7 +104,7 @@ def join_key(channel: Channel, agreement: Agreement, party: str, *, stream: int 
 
 def aggregate(
     channels: Mapping[str, Channel],
-    joint: JointKey,
+    joint: threshold.JointKey,
     n_values: int,
     *,
     run: int,
@@ -134,12 +133,12 @@ def aggregate(
             if total is None:  # an agreement has two parties at least
                 raise ProtocolAbort("no party contributed: there is nothing to add up")
             star.send_all(head.write(_TOTAL, block, total.to_bytes()))
-            combiner = Combiner(joint, total)
+            combiner = threshold.Combiner(joint, total)
             for party in star.parties:
                 message = star.receive(party)
                 with from_party(party, "decryption share"):
                     body = head.read(message, _SHARE, block, party)
-                    combiner.add(DecryptionShare.from_bytes(body, joint, party=party))
+                    combiner.add(threshold.DecryptionShare.from_bytes(body, joint, party=party))
             result[part] = combiner.result()
             if reveal:
                 star.send_all(head.write(_RESULT, block, result[part].astype("<f8").tobytes()))
@@ -147,7 +146,7 @@ def aggregate(
 
 
 def contribute(
-    channel: Channel, share: KeyShare, values: Any, *, run: int, reveal: bool = True, stream: int = 0
+    channel: Channel, share: threshold.KeyShare, values: Any, *, run: int, reveal: bool = True, stream: int = 0
 ) -> Values | None:
     """A party's side: encrypts its numbers, answers the sum; gives the result, float64[n], or None without reveal.
 
@@ -195,7 +194,7 @@ class Traffic:
     messages_received: int
 
 
-def key_traffic(agreement: Agreement) -> Traffic:
+def key_traffic(agreement: threshold.Agreement) -> Traffic:
     """What a party sends and receives in `join_key`."""
     n_parties, part = len(agreement.parties), _SMALL + _polynomials(agreement, 1)
     return Traffic(
@@ -206,7 +205,7 @@ def key_traffic(agreement: Agreement) -> Traffic:
     )
 
 
-def sum_traffic(agreement: Agreement, n_values: int, *, reveal: bool = True) -> Traffic:
+def sum_traffic(agreement: threshold.Agreement, n_values: int, *, reveal: bool = True) -> Traffic:
     """What a party sends and receives in `contribute`."""
     sent = received = n_blocks = 0
     literal = len(agreement.parameters.prefix)
@@ -224,7 +223,7 @@ def sum_traffic(agreement: Agreement, n_values: int, *, reveal: bool = True) -> 
     )
 
 
-def report(joint: JointKey, n_values: int, *, reveal: bool = True) -> dict[str, Any]:
+def report(joint: threshold.JointKey, n_values: int, *, reveal: bool = True) -> dict[str, Any]:
     """What a run of `aggregate` was, for its record, as JSON values: who, how exact, at what price, and what it
     assumed and disclosed. No secrets."""
     agreement = joint.agreement
@@ -254,7 +253,7 @@ def report(joint: JointKey, n_values: int, *, reveal: bool = True) -> dict[str, 
 class _Head:
     """The frame around the messages of one run."""
 
-    def __init__(self, agreement: Agreement, run: int, n_values: int, reveal: bool) -> None:
+    def __init__(self, agreement: threshold.Agreement, run: int, n_values: int, reveal: bool) -> None:
         if isinstance(run, bool) or not isinstance(run, int) or not 0 <= run < 1 << 64:
             raise ValueError(f"run is {run!r}: give an int from 0 to 2^64 - 1 that this key was not used with")
         if isinstance(n_values, bool) or not isinstance(n_values, int) or not 1 <= n_values <= MAX_VALUES:
@@ -294,7 +293,7 @@ class _Head:
         return message[_FRAME.size :]
 
 
-def _bundle(message: memoryview, agreement: Agreement) -> dict[str, memoryview]:
+def _bundle(message: memoryview, agreement: threshold.Agreement) -> dict[str, memoryview]:
     """The small messages of all parties, relayed as one."""
     due = _SMALL * len(agreement.parties)
     if len(message) != due:
@@ -304,23 +303,23 @@ def _bundle(message: memoryview, agreement: Agreement) -> dict[str, memoryview]:
     return {party: message[_SMALL * i : _SMALL * (i + 1)] for i, party in enumerate(agreement.parties)}
 
 
-def _blocks(agreement: Agreement, n_values: int) -> Iterator[slice]:
+def _blocks(agreement: threshold.Agreement, n_values: int) -> Iterator[slice]:
     rows = max(1, BLOCK_BYTES // _polynomials(agreement, 2))
     step = rows * agreement.parameters.n
     for start in range(0, n_values, step):
         yield slice(start, min(start + step, n_values))
 
 
-def _rows(agreement: Agreement, part: slice) -> int:
+def _rows(agreement: threshold.Agreement, part: slice) -> int:
     return -(-(part.stop - part.start) // agreement.parameters.n)
 
 
-def _polynomials(agreement: Agreement, count: int) -> int:
+def _polynomials(agreement: threshold.Agreement, count: int) -> int:
     primes = agreement.parameters.basis(agreement.level).primes
     return count * agreement.parameters.n * sum(-(-prime.bit_length() // 8) for prime in primes)
 
 
-def _array(joint: JointKey, body: memoryview, part: slice) -> CkksArray:
+def _array(joint: threshold.JointKey, body: memoryview, part: slice) -> CkksArray:
     """The packed ciphertexts of a block."""
     agreement, size = joint.agreement, part.stop - part.start
     due = 88 + len(agreement.parameters.prefix) + 16 + 4 + _polynomials(agreement, 2 * _rows(agreement, part))
@@ -347,7 +346,7 @@ def _result(body: memoryview, part: slice) -> Values:
     return numbers.astype(np.float64)
 
 
-def _numbers(values: Any, agreement: Agreement) -> Values:
+def _numbers(values: Any, agreement: threshold.Agreement) -> Values:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"values are {array.dtype}: give real numbers")
