@@ -21,18 +21,20 @@ Key generation, encryption and decryption are constant-time in keys, noise and n
 and the noise of share_safe). Results are bit-identical on all backends, given the same random numbers.
 """
 
+from crypsis._ckks import threshold
 from crypsis._ckks.array import CkksArray, stack
 from crypsis._ckks.encoder import Plaintext, encode
 from crypsis._ckks.keys import PublicKey, SecretKey
 from crypsis._ckks.linear import Matrix, rotations_for
 from crypsis._ckks.noise import Estimate
-from crypsis._ckks.parameters import AGGREGATE, DEEP, SHALLOW, SHARED, Literal, Parameters
+from crypsis._ckks.parameters import AGGREGATE, DEEP, JOINT, SHALLOW, SHARED, Literal, Parameters
 from crypsis._ckks.polynomials import Series, chebyshev, depth_of, sigmoid_series
 from crypsis._ckks.precision import Precision, compare
 
 __all__ = [
     "AGGREGATE",
     "DEEP",
+    "JOINT",
     "SHALLOW",
     "SHARED",
     "CkksArray",
@@ -52,4 +54,5 @@ __all__ = [
     "rotations_for",
     "sigmoid_series",
     "stack",
+    "threshold",
 ]

@@ -84,3 +84,7 @@ class MissingKey(CrypsisError, LookupError):
 
 class PrecisionError(CrypsisError, ValueError):
     """Nothing of a result would be left of its noise."""
+
+
+class BudgetError(CrypsisError, ValueError):
+    """A share of a joint key has answered as many ciphertexts as its noise covers; the message says what to do."""

@@ -108,7 +108,7 @@ def array_to_bytes(array: Any) -> bytes:
     )
     shapes = struct.pack(f"<{len(array.shape) + len(packing)}Q", *array.shape, *packing)
     primes = parameters.moduli.primes[: array.level + 1]
-    return _sealed([head, parameters.prefix, shapes, seed, *_packed(data, primes)])
+    return sealed([head, parameters.prefix, shapes, seed, *packed(data, primes)])
 
 
 def parse_array(buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool) -> ArrayFields:
@@ -150,14 +150,14 @@ def parse_array(buffer: bytes | bytearray | memoryview, insecure_allow_weak: boo
         at += SEED_BYTES
     polynomials = count * (1 if flags & SEEDED else size)
     primes = parameters.moduli.primes[: level + 1]
-    expected = at + _packed_bytes(polynomials, primes, parameters.n)
+    expected = at + packed_bytes(polynomials, primes, parameters.n)
     if expected != len(view):
         raise CorruptData(
             f"shape {shape} takes {expected} bytes, the buffer has {len(view)}: it is truncated or damaged, have it"
             " sent again"
         )
-    data = _unpacked(view[at:], polynomials, primes, parameters.n)
-    if not _are_residues(data, primes):
+    data = unpacked(view[at:], polynomials, primes, parameters.n)
+    if not are_residues(data, primes):
         raise InvalidCiphertext(
             "a number of the ciphertexts is no residue of its modulus: have them sent again"
         )
@@ -185,14 +185,14 @@ def public_key_to_bytes(
         _KEY_HEAD.pack(PUBLIC_KEY, VERSION, flags, 0, len(galois), parameters.digest),
         parameters.prefix,
         encryption.seed,
-        *_packed(encryption.body, moduli),
+        *packed(encryption.body, moduli),
     ]
     if relinearisation is not None:
-        parts += [relinearisation.seed, *_packed(relinearisation.body, full)]
+        parts += [relinearisation.seed, *packed(relinearisation.body, full)]
     for element in sorted(galois):
         key = galois[element]
-        parts += [struct.pack("<I", element), key.seed, *_packed(key.body, full)]
-    return _sealed(parts)
+        parts += [struct.pack("<I", element), key.seed, *packed(key.body, full)]
+    return sealed(parts)
 
 
 def parse_public_key(
@@ -210,8 +210,8 @@ def parse_public_key(
             f"the public key has evaluation keys, which {parameters!r} does not: have it sent again"
         )
     moduli, full = parameters.moduli.primes, parameters.full.primes
-    small = SEED_BYTES + _packed_bytes(1, moduli, parameters.n)
-    large = SEED_BYTES + _packed_bytes(parameters.dnum, full, parameters.n)
+    small = SEED_BYTES + packed_bytes(1, moduli, parameters.n)
+    large = SEED_BYTES + packed_bytes(parameters.dnum, full, parameters.n)
     expected = at + small + n_switch * large + 4 * n_galois
     if expected != len(view):
         raise CorruptData(
@@ -221,8 +221,8 @@ def parse_public_key(
 
     def body(start: int, count: int, primes: tuple[int, ...], n_bytes: int) -> tuple[bytes, Residues]:
         seed = bytes(view[start : start + SEED_BYTES])
-        data = _unpacked(view[start + SEED_BYTES : start + n_bytes], count, primes, parameters.n)
-        if not _are_residues(data, primes):
+        data = unpacked(view[start + SEED_BYTES : start + n_bytes], count, primes, parameters.n)
+        if not are_residues(data, primes):
             raise CorruptData("a number of the public key is no residue of its modulus: have it sent again")
         return seed, data
 
@@ -302,7 +302,7 @@ def _check_packing(
         )
 
 
-def _sealed(parts: list[Any]) -> bytes:
+def sealed(parts: list[Any]) -> bytes:
     crc = 0
     for part in parts:
         crc = zlib.crc32(part, crc)
@@ -331,7 +331,7 @@ def _width(prime: int) -> int:
     return -(-prime.bit_length() // 8)
 
 
-def _packed_bytes(polynomials: int, primes: tuple[int, ...], n: int) -> int:
+def packed_bytes(polynomials: int, primes: tuple[int, ...], n: int) -> int:
     return polynomials * n * sum(map(_width, primes))
 
 
@@ -341,7 +341,7 @@ def _dtype(width: int, stride: int) -> np.dtype[Any]:
     return np.dtype({"names": names, "formats": list(formats), "offsets": list(offsets), "itemsize": stride})
 
 
-def _packed(data: Residues, primes: tuple[int, ...]) -> list[Any]:
+def packed(data: Residues, primes: tuple[int, ...]) -> list[Any]:
     """`uint64[..., limbs, N]` as a buffer a limb."""
     flat = data.reshape(-1, len(primes), data.shape[-1])
     result: list[Any] = []
@@ -359,7 +359,7 @@ def _packed(data: Residues, primes: tuple[int, ...]) -> list[Any]:
     return result
 
 
-def _unpacked(view: memoryview, polynomials: int, primes: tuple[int, ...], n: int) -> Residues:
+def unpacked(view: memoryview, polynomials: int, primes: tuple[int, ...], n: int) -> Residues:
     """`uint64[polynomials, limbs, N]` of such buffers, one after the other."""
     data = np.zeros((polynomials, len(primes), n), np.uint64)
     at, count = 0, polynomials * n
@@ -379,7 +379,7 @@ def _unpacked(view: memoryview, polynomials: int, primes: tuple[int, ...], n: in
     return data
 
 
-def _are_residues(data: Residues, primes: tuple[int, ...]) -> bool:
+def are_residues(data: Residues, primes: tuple[int, ...]) -> bool:
     if not data.size:
         return True
     most = data.max(axis=(0, -1))

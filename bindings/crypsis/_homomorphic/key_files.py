@@ -4,7 +4,7 @@
     offset  bytes  what (little-endian)
     0       4      magic "CRSK"
     4       2      version, 1
-    6       1      scheme: 1 Paillier, 2 Okamoto-Uchiyama, 3 CKKS
+    6       1      scheme: 1 Paillier, 2 Okamoto-Uchiyama, 3 CKKS, 4 a share of a CKKS key
     7       1      log2 of scrypt's N; r = 8, p = 1
     8       16     salt of scrypt
     24      12     nonce of AES-GCM

@@ -38,7 +38,7 @@ from crypsis._homomorphic.limbs import Limbs
 from crypsis.errors import CorruptData, InvalidCiphertext
 
 VERSION = 1
-SCHEMES = {"paillier": 1, "okamoto-uchiyama": 2, "ckks": 3}
+SCHEMES = {"paillier": 1, "okamoto-uchiyama": 2, "ckks": 3, "ckks-share": 4}
 CIPHERTEXTS, PUBLIC_KEY = b"CRCT", b"CRPK"
 MAX_DIMENSIONS = 32
 MAX_EMPTY = 1 << 16

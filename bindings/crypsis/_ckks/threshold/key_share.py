@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One party's side: making a key together, and its share of the secret."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crypsis import aes, ntt
+from crypsis._arguments import kind
+from crypsis._ckks.array import CkksArray
+from crypsis._ckks.coins import SEED_BYTES, Coins, expand
+from crypsis._ckks.keys import PublicKey
+from crypsis._ckks.switch_keys import encrypt_zero
+from crypsis._ckks.threshold import flooding, messages
+from crypsis._ckks.threshold.agreement import Agreement
+from crypsis._ckks.threshold.decryption import DecryptionShare, ciphertext_digest
+from crypsis._ckks.threshold.messages import KEY_COMMITMENT, KEY_PART, SEED, SEED_COMMITMENT
+from crypsis._ckks.threshold.transcript import JointKey, Messages, Transcript, commitment
+from crypsis._homomorphic import key_files
+from crypsis._homomorphic.secret import Frozen
+from crypsis._homomorphic.wiping import wipe, wiping
+from crypsis.errors import BudgetError, CorruptData, InvalidCiphertext, ProtocolAbort
+
+SCHEME = "ckks-share"
+Residues = npt.NDArray[np.uint64]
+Secret = npt.NDArray[np.uint8]
+
+
+class KeyMaker:
+    """One party in key generation, a method a round; each takes what all parties sent in the round before.
+
+        mine = maker.seed_commitment()         -> to all
+        mine = maker.seed(commitments)         -> to all
+        mine = maker.key_commitment(seeds)     -> to all
+        mine = maker.key_part(commitments)     -> to all
+        maker.transcript.key_part(party, part)    for every party, its own too
+        share = maker.finish()
+
+    commitments, seeds: party to message, of all parties, this one's too. The common polynomial a comes from the seeds,
+    so it is random if one of them is; b_i = e_i - a s_i is fixed before anybody shows one, so nobody's part can
+    cancel another's (a rogue key). ProtocolAbort as `Transcript`. seed: 32 secret bytes, for tests.
+    """
+
+    def __init__(self, agreement: Agreement, party: str, *, seed: bytes | None = None) -> None:
+        self.transcript = Transcript(agreement)
+        agreement.index(party)
+        self.agreement = agreement
+        self.party = party
+        if seed is not None and len(seed) != SEED_BYTES:
+            raise ValueError(f"seed has {len(seed)} bytes: give {SEED_BYTES}")
+        self._secret: Secret = np.empty(SEED_BYTES, np.uint8)
+        if seed is None:
+            aes.Generator().fill(self._secret)
+        else:
+            self._secret[:] = np.frombuffer(seed, np.uint8)
+        weakref.finalize(self, wipe, self._secret).atexit = False
+        self._contribution = os.urandom(SEED_BYTES) if seed is None else _hash(b"contribution", self._secret)
+        self._sent: dict[int, bytes] = {}
+        self._part = b""
+
+    def seed_commitment(self) -> bytes:
+        """Round 1."""
+        committed = commitment(self.agreement, SEED, self.party, b"", self._contribution)
+        return self._send(SEED_COMMITMENT, committed)
+
+    def seed(self, commitments: Messages) -> bytes:
+        """Round 2."""
+        self._is_mine(SEED_COMMITMENT, commitments)
+        self.transcript.seed_commitments(commitments)
+        return self._send(SEED, self._contribution)
+
+    def key_commitment(self, seeds: Messages) -> bytes:
+        """Round 3."""
+        self._is_mine(SEED, seeds)
+        common = self.transcript.seeds(seeds)
+        basis = self.agreement.parameters.moduli
+        with wiping() as held:
+            s = held(secret_polynomial(self.agreement, self._secret))
+            noise = _derived(b"error" + common, self._secret)
+            body = encrypt_zero(expand(common, (), basis), s, basis, noise, held)
+        nonce = _hash(b"nonce" + common, self._secret)
+        self._part = b"".join([nonce, *messages.write_residues(self.agreement, body)])
+        committed = commitment(self.agreement, KEY_PART, self.party, common, self._part)
+        return self._send(KEY_COMMITMENT, committed)
+
+    def key_part(self, commitments: Messages) -> bytes:
+        """Round 4."""
+        self._is_mine(KEY_COMMITMENT, commitments)
+        self.transcript.key_commitments(commitments)
+        return self._send(KEY_PART, self._part)
+
+    def finish(self) -> KeyShare:
+        """The share, when the transcript has all key parts. It is this object's only use afterwards."""
+        joint = self.transcript.joint_key()
+        return KeyShare(joint, self.party, self._secret)
+
+    def _send(self, wanted: int, body: bytes) -> bytes:
+        agreement = self.agreement
+        message = messages.write(wanted, agreement.index(self.party), agreement.digest, body)
+        self._sent[wanted] = message
+        return message
+
+    def _is_mine(self, wanted: int, received: Messages) -> None:
+        mine = self._sent.get(wanted)
+        if mine is None:
+            raise ValueError(f"the {messages.NAMES[wanted]} was not sent yet: the rounds have an order")
+        if self.party in received and bytes(received[self.party]) != mine:
+            raise ProtocolAbort(
+                f"the {messages.NAMES[wanted]} of party {self.party!r} came back changed: the relay is not honest; ended"
+            )
+
+
+class KeyShare(Frozen):
+    """One party's additive share s_i of the secret key, ternary; all of it follows from 32 bytes. `KeyMaker` makes it.
+
+    party: whose it is. joint: the `JointKey`. It is not pickled; `save` writes it to a file under a passphrase. Its
+    representation does not show it, and its memory is wiped when it is freed.
+    """
+
+    __slots__ = ("__weakref__", "_answered", "_lock", "_s", "_seed", "joint", "party")
+
+    joint: JointKey
+    party: str
+    _seed: Secret
+    _s: Residues
+    _answered: list[int]
+    _lock: threading.Lock
+
+    def __init__(self, joint: JointKey, party: str, seed: bytes | Secret, *, answered: int = 0) -> None:
+        """Not for users: `KeyMaker.finish` and `load` make shares."""
+        joint.agreement.index(party)
+        data = np.frombuffer(seed, np.uint8).copy()
+        s = secret_polynomial(joint.agreement, data)
+        self._set(joint=joint, party=party, _seed=data, _s=s, _answered=[answered], _lock=threading.Lock())
+        weakref.finalize(self, wipe, s, data).atexit = False
+
+    @property
+    def agreement(self) -> Agreement:
+        return self.joint.agreement
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self.joint.public_key
+
+    @property
+    def answered(self) -> int:
+        """Ciphertexts that it made shares for; the agreement's n_ciphertexts is the most."""
+        return self._answered[0]
+
+    def share(self, array: CkksArray, *, shape: tuple[int, ...] | None = None) -> DecryptionShare:
+        """c1 s_i + f of each ciphertext of a sum of fresh encryptions under the joint key; f as `flooding` has it.
+
+        Whoever has the shares of all parties decrypts with them. **Make shares only of sums that the parties meant to
+        decrypt**: a sum of one is that one. shape: of the array that is expected. The noise is a function of share
+        and ciphertext: who asks twice about the same one gets the same answer, in whatever array it comes, and
+        learns nothing by averaging. Other sums count against n_ciphertexts.
+        InvalidCiphertext, LevelError, ScaleError for other ciphertexts; BudgetError where n_ciphertexts is used up.
+        Constant-time.
+        """
+        agreement = self.agreement
+        agreement.check(array, self.joint.id)
+        if shape is not None and array.shape != tuple(shape):
+            raise InvalidCiphertext(
+                f"the array has shape {array.shape}, {tuple(shape)} is expected: no share is made of anything else"
+            )
+        self._spend(array.size)
+        basis = agreement.parameters.basis(agreement.level)
+        data = array.to("cpu").data.reshape(array.size, 2, len(basis), agreement.parameters.n)
+        result = np.empty((array.size, len(basis), agreement.parameters.n), np.uint64)
+        for row, out in zip(data, result, strict=True):
+            mask = np.ascontiguousarray(row[1])
+            with wiping() as held:
+                noise = held(flooding.draw(agreement.flood_bits, basis, self._noise(mask)))
+                ntt.multiply_add(mask, self._s, noise, basis, out=out)
+        return DecryptionShare(self.joint, self.party, ciphertext_digest(array), result)
+
+    def check_budget(self, count: int) -> None:
+        """BudgetError where it has not `count` answers left."""
+        most = self.agreement.n_ciphertexts
+        if self.answered + count > most:
+            raise BudgetError(
+                f"the share of {self.party!r} answered {self.answered} of the {most} ciphertexts that its noise covers,"
+                f" {count} more were asked for: make a new joint key, with a larger n_ciphertexts"
+            )
+
+    def save(self, path: Any, passphrase: str | bytes) -> None:
+        """Write the share to a file of mode 0600, encrypted with the passphrase (scrypt, AES-256-GCM); replaced
+        atomically. It has the number of answered ciphertexts in it: save it again after making shares."""
+        joint = self.joint
+        numbers = [
+            self.agreement.index(self.party),
+            int.from_bytes(self._seed.tobytes(), "little"),
+            self.answered,
+            int.from_bytes(joint.fingerprint, "little"),
+            int.from_bytes(joint.id, "little"),
+        ]
+        key_files.save(path, passphrase, SCHEME, numbers)
+
+    @classmethod
+    def load(cls, path: Any, passphrase: str | bytes, joint: JointKey) -> KeyShare:
+        """The share that `save` wrote, of this joint key. WrongPassphrase, CorruptData; ValueError for another's."""
+        if not isinstance(joint, JointKey):
+            raise TypeError(f"joint is {kind(joint)}: give the JointKey that the share is of")
+        numbers = key_files.load(path, passphrase, SCHEME)
+        parties = joint.agreement.parties
+        if len(numbers) != 5 or numbers[1].bit_length() > 8 * SEED_BYTES:
+            raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
+        index, seed, answered, fingerprint, key_id = numbers
+        if (fingerprint, key_id) != tuple(int.from_bytes(x, "little") for x in (joint.fingerprint, joint.id)):
+            raise ValueError(f"{path} is a share of another key, not of {joint!r}: load it with its own JointKey")
+        if index >= len(parties) or answered > joint.agreement.n_ciphertexts:
+            raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
+        return cls(joint, parties[index], seed.to_bytes(SEED_BYTES, "little"), answered=answered)
+
+    def _spend(self, count: int) -> None:
+        with self._lock:
+            self.check_budget(count)
+            self._answered[0] += count
+
+    def _noise(self, mask: Residues) -> aes.Generator:
+        """Of a ciphertext, by its second half, which is all that a share depends on."""
+        digest = hashlib.sha256(mask.data).digest()
+        return aes.Generator.from_seed(_hash(b"flood" + self.joint.id + digest, self._seed))
+
+    def __repr__(self) -> str:
+        return f"KeyShare(of {self.party!r}, {self.answered} answered, {self.joint!r})"
+
+
+def secret_polynomial(agreement: Agreement, seed: Secret) -> Residues:
+    """s_i, `uint64[L, N]`, NTT domain."""
+    parameters = agreement.parameters
+    with wiping() as held:
+        coefficients = held(_derived(b"secret" + agreement.digest, seed).ternary((parameters.n,)))
+        s = held.result(ntt.from_signed(coefficients, parameters.moduli))
+        return ntt.forward(s, parameters.moduli, out=s)
+
+
+def _hash(label: bytes, seed: Secret) -> bytes:
+    total = hashlib.sha256(b"crypsis ckks threshold derive 1\0" + len(label).to_bytes(2, "little") + label)
+    total.update(seed.data)
+    return total.digest()
+
+
+def _derived(label: bytes, seed: Secret) -> Coins:
+    return Coins(aes.Generator.from_seed(_hash(label, seed)))
