@@ -35,6 +35,7 @@ CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("products", ("bigint/mod_mul/2048", "bigint/mod_mul/4096")),
     ("encrypt more", ("paillier/blinding/2048", "bigint/fixed_base/4096", "paillier/encrypt_owner/2048")),
     ("powm more", ("bigint/powm_vartime/2048", "bigint/powm/4096", "bigint/powm/1024")),
+    ("rings", ("ntt/forward/16", "ntt/inverse/16", "rns/switch_key/14", "ntt/forward/13", "ntt/inverse/13")),
     ("hashing more", ("hashing/blake3/16", "hashing/blake3/32", "hashing/sm3/16", "hashing/sm3/32")),
 )
 SMOKE = (
@@ -42,7 +43,7 @@ SMOKE = (
     "tests/test_cuda_hashing.py",
     "tests/test_cuda_bigint.py::test_on_a_gpu_as_on_the_cpu[2048]",
 )
-SANITIZED = ("bigint/mod_mul/2048", "bigint/powm/1024", "hashing/sha256/16", "hashing/blake3/32")
+SANITIZED = ("bigint/mod_mul/2048", "bigint/powm/1024", "hashing/sha256/16", "hashing/blake3/32", "ntt/forward/13", "rns/switch_key/14")
 
 
 @dataclass(frozen=True)

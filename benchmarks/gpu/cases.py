@@ -22,7 +22,7 @@ from benchmarks.gpu import limits
 from benchmarks.gpu.limits import Need
 from benchmarks.gpu.units import WrongAnswer
 from benchmarks.rows import ROOT
-from crypsis import bigint, hashing, paillier
+from crypsis import bigint, hashing, ntt, paillier, rns
 from crypsis.cuda import Device
 
 if str(ROOT / "tests") not in sys.path:  # the fixed keys and coins of the tests
@@ -48,7 +48,7 @@ Prepare = Callable[[Device, int, int], Work]
 @dataclass(frozen=True)
 class Case:
     """One row of the table. items: a batch that fills the device; few: enough to compile its kernels and compare all of
-    it. bits: of the modulus, the key or a message; `prepare(device, items, bits)` also takes TEST_BITS for those
+    it. bits: of the modulus, the key or a message, or log2 of the ring degree; `prepare(device, items, bits)` also takes TEST_BITS for those
     of numbers, where a CPU plays the device."""
 
     name: str
@@ -275,6 +275,53 @@ def _digest(algorithm: str) -> Prepare:
     return prepare
 
 
+# ---- rings ------------------------------------------------------------------------------------------------------
+
+
+def _reduced(basis: ntt.Basis, *lead: int) -> Rows:
+    limbs = [np.random.default_rng(p).integers(0, p, (*lead, basis.n), np.uint64) for p in basis.primes]
+    return np.ascontiguousarray(np.stack(limbs, axis=-2))
+
+
+def _transform(*, inverse: bool) -> Prepare:
+    """An item is a limb of N residues; four primes."""
+
+    def prepare(device: Device, n: int, bits: int) -> Work:
+        log_n = 5 if bits == TEST_BITS else bits
+        basis = ntt.Basis(log_n, ntt.find_primes(log_n, [60, 50, 40, 60]))
+        function = ntt.inverse if inverse else ntt.forward
+        values = _reduced(basis, -(-n // 4))
+        there = device.from_host(values)
+        out = device.empty(values.shape, np.uint64)
+        at = sample(len(values), 4)
+
+        def check(result: Any) -> int:
+            return 4 * same("ntt", chosen(device, result, at), function(values[at], basis))
+
+        def end_to_end() -> Any:
+            return device.to_host(function(device.from_host(values), basis))
+
+        return Work(lambda: function(there, basis, out=out), check, end_to_end)
+
+    return prepare
+
+
+def _switch_key(device: Device, n: int, bits: int) -> Work:
+    """Eight moduli in digits of two, two special ones: an item is a polynomial of 8 limbs, 4 digits of 10 each."""
+    log_n = 5 if bits == TEST_BITS else bits
+    primes = ntt.find_primes(log_n, [60, *[40] * 7, 60, 60])
+    chain = rns.Chain(log_n, primes[:8], primes[8:], dnum=4)
+    c, key = _reduced(chain.basis(7), n), _reduced(chain.full(7), 4, 2)
+    there, key_there = device.from_host(c), device.from_host(key)
+    out = device.empty((n, 2, 8, chain.n), np.uint64)
+    at = sample(n, 2)
+
+    def check(result: Any) -> int:
+        return same("rns", chosen(device, result, at), rns.switch_key(c[at], key, chain, 7))
+
+    return Work(lambda: rns.switch_key(there, key_there, chain, 7, out=out), check)
+
+
 def _all() -> list[Case]:
     square, half = 4096, 2048  # n^2 and p^2 of a 2048-bit key
     crt = limits.powm(half, 1024, times=2)
@@ -316,6 +363,13 @@ def _all() -> list[Case]:
             need, prepare = limits.compression(algorithm), _digest(algorithm)
             name = f"hashing/{algorithm}/{width}"
             cases.append(Case(name, "messages", 8 * width, 1 << 24, 70_000, need, prepare))
+    for log_n, count in ((13, 1 << 14), (16, 1 << 12)):
+        for name, prepare in (("forward", _transform(inverse=False)), ("inverse", _transform(inverse=True))):
+            need = limits.transforms(log_n)
+            cases.append(Case(f"ntt/{name}/{log_n}", "limbs", log_n, count, 8, need, prepare))
+    # Back: 8 limbs and 2 times 2; forward: 4 digits of 10 limbs but their own 8, and 2 times 8.
+    need = limits.transforms(14, 8 + 4 + 32 + 16)
+    cases.append(Case("rns/switch_key/14", "key switches", 14, 1 << 7, 2, need, _switch_key))
     return cases
 
 

@@ -69,6 +69,11 @@ def comb(bits: int, exponent_bits: int, window: int, times: int = 1) -> Need:
     )
 
 
+def transforms(log_n: int, count: int = 1) -> Need:
+    n = count * log_n << (log_n - 1)
+    return Need("wide", 7.0 * n, f"{n} butterflies of 5 wide products and 4 IMAD, which count half")
+
+
 def compression(algorithm: str) -> Need:
     n = ALU_OPS[algorithm]
     return Need("alu", n, f"{n} operations of the integer pipe a compression, one compression a message")

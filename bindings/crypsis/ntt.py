@@ -22,6 +22,8 @@ Options that the functions share, all keyword-only:
 Constant-time (no branch and no address depends on residues or coefficients) is everything but `is_reduced`; bases,
 constants of `scale` and `galois` are public.
 
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same words; so is `out`, and `backend` and `threads` do not count.
+
 Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
 `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
 """
@@ -35,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 
 Words = npt.NDArray[np.uint64]
 
@@ -57,7 +60,7 @@ class Basis:
     duplicates.
     """
 
-    __slots__ = ("_handle", "log_n", "n", "primes")
+    __slots__ = ("__weakref__", "_handle", "log_n", "n", "primes")
     _handle: Any  # _core.ntt.Basis
     log_n: int
     """log2 of the ring degree."""
@@ -129,6 +132,7 @@ def find_primes(log_n: int, bits: Sequence[int]) -> tuple[int, ...]:
     return tuple(_core.ntt.find_primes(_log_n(log_n), sizes))
 
 
+@follow_data("ntt")
 def forward(
     values: Words,
     basis: Basis,
@@ -144,6 +148,7 @@ def forward(
     return result
 
 
+@follow_data("ntt")
 def inverse(
     values: Words,
     basis: Basis,
@@ -159,6 +164,7 @@ def inverse(
     return result
 
 
+@follow_data("ntt")
 def add(
     a: Words,
     b: Words,
@@ -172,6 +178,7 @@ def add(
     return _pointwise(_ADD, a, b, None, basis, out, backend, threads)
 
 
+@follow_data("ntt")
 def subtract(
     a: Words,
     b: Words,
@@ -185,6 +192,7 @@ def subtract(
     return _pointwise(_SUBTRACT, a, b, None, basis, out, backend, threads)
 
 
+@follow_data("ntt")
 def negate(
     a: Words,
     basis: Basis,
@@ -197,6 +205,7 @@ def negate(
     return _pointwise(_NEGATE, a, None, None, basis, out, backend, threads)
 
 
+@follow_data("ntt")
 def multiply(
     a: Words,
     b: Words,
@@ -210,6 +219,7 @@ def multiply(
     return _pointwise(_MULTIPLY, a, b, None, basis, out, backend, threads)
 
 
+@follow_data("ntt")
 def multiply_add(
     a: Words,
     b: Words,
@@ -224,6 +234,7 @@ def multiply_add(
     return _pointwise(_MULTIPLY_ADD, a, b, c, basis, out, backend, threads)
 
 
+@follow_data("ntt")
 def scale(
     a: Words,
     constants: int | Sequence[int],
@@ -238,17 +249,13 @@ def scale(
     The integers are public, of any size and sign.
     """
     a = _words("a", a, basis)
-    if isinstance(constants, int | np.integer):
-        constants = [constants] * len(basis)
-    numbers = _list("constants", constants)
-    if len(numbers) != len(basis):
-        raise ValueError(f"constants has {len(numbers)} entries: give one for each of {len(basis)} limbs")
-    residues = [_whole(number) % prime for number, prime in zip(numbers, basis.primes, strict=True)]
+    residues = _residues(constants, basis)
     result = _output(out, a.shape, equal=(a,))
     _core.ntt.scale(basis._handle, a, residues, result, *_options(backend, threads))
     return result
 
 
+@follow_data("ntt")
 def automorphism(
     values: Words,
     galois: int,
@@ -265,15 +272,14 @@ def automorphism(
     coefficients, of which it is one with signs.
     """
     values = _words("values", values, basis)
-    galois = _arguments.integer("galois", galois, 1, 2 * basis.n - 1)
-    if galois % 2 == 0:
-        raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
+    galois = _galois(galois, basis)
     ntt_domain = _arguments.flag("ntt_domain", ntt_domain)
     result = _output(out, values.shape, apart=(values,))
     _core.ntt.automorphism(basis._handle, values, galois, ntt_domain, result, *_options(backend, threads))
     return result
 
 
+@follow_data("ntt")
 def from_signed(
     values: npt.NDArray[np.signedinteger[Any]],
     basis: Basis,
@@ -297,6 +303,18 @@ def from_signed(
     return result
 
 
+def empty(shape: tuple[int, ...]) -> Words:
+    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost time.
+
+    Every result that is not given as `out` is such an array.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(size + 7, np.uint64)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + size].reshape(shape)
+
+
+@follow_data("ntt")
 def is_reduced(values: Words, basis: Basis) -> bool:
     """Whether every residue is below its prime: to check what comes from a file or a peer. Not constant-time."""
     values = _words("values", values, basis)
@@ -334,21 +352,47 @@ def _pointwise(
 def _operand(name: str, operand: Words, a: Words, basis: Basis) -> tuple[Words, int]:
     """`operand` and how many polynomials of `a` in a row take the same one of it; they go round as often as needed."""
     operand = _words(name, operand, basis)
-    if operand.shape == a.shape:
-        return operand, 1
-    lead, wanted = operand.shape[:-2], a.shape[:-2]
+    repeat = _turns(name, operand.shape, a.shape)
+    if repeat is None:
+        return np.ascontiguousarray(np.broadcast_to(operand, a.shape)), 1
+    return operand, repeat
+
+
+def _turns(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> int | None:
+    """How many polynomials of an array of shape `whole` in a row take the same one of an operand of `shape`, which go
+    round; None where that does not describe how it broadcasts."""
+    if shape == whole:
+        return 1
+    lead, wanted = shape[:-2], whole[:-2]
     if len(lead) > len(wanted) or any(
         x not in (1, y) for x, y in zip(lead[::-1], wanted[::-1], strict=False)
     ):
-        raise ValueError(f"{name} has shape {operand.shape}: it does not broadcast to {a.shape}, a's")
+        raise ValueError(f"{name} has shape {shape}: it does not broadcast to {whole}, a's")
     last = len(lead)
     while last and lead[last - 1] == 1:
         last -= 1
     first = next((i for i in range(last) if lead[i] != 1), last)
     missing = len(wanted) - len(lead)
     if lead[first:last] == wanted[missing + first : missing + last]:
-        return operand, int(np.prod(wanted[missing + last :], dtype=np.int64))
-    return np.ascontiguousarray(np.broadcast_to(operand, a.shape)), 1  # an axis of 1 between others
+        return int(np.prod(wanted[missing + last :], dtype=np.int64))
+    return None  # an axis of 1 between others
+
+
+def _residues(constants: Any, basis: Basis) -> list[int]:
+    """What `scale` multiplies limbs by."""
+    if isinstance(constants, int | np.integer):
+        constants = [constants] * len(basis)
+    numbers = _list("constants", constants)
+    if len(numbers) != len(basis):
+        raise ValueError(f"constants has {len(numbers)} entries: give one for each of {len(basis)} limbs")
+    return [_whole(number) % prime for number, prime in zip(numbers, basis.primes, strict=True)]
+
+
+def _galois(value: Any, basis: Basis) -> int:
+    galois = _arguments.integer("galois", value, 1, 2 * basis.n - 1)
+    if galois % 2 == 0:
+        raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
+    return galois
 
 
 def _basis(basis: Any) -> Basis:
@@ -376,19 +420,15 @@ def _output(
 ) -> Words:
     """`out`, or a new array. It may be the very memory of those in `equal`, else it overlaps no input."""
     if out is None:
-        return np.empty(shape, np.uint64)
+        return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
-    for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
-        if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
-            raise _overlap()
-    for array in apart:
-        if np.may_share_memory(out, array):
-            raise _overlap()
+    for array in (*equal, *apart):
+        whole = any(array is x for x in equal)
+        if (whole and array is out) or not np.may_share_memory(out, array):
+            continue
+        if not whole or array.ctypes.data != out.ctypes.data:
+            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
     return out
-
-
-def _overlap() -> ValueError:
-    return ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
 
 
 def _list(name: str, value: Any) -> list[Any]:

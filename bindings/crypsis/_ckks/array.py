@@ -14,7 +14,10 @@ from crypsis._arguments import kind
 from crypsis._ckks import coins, levels, linear, polynomials, products, rotations, serial, sums
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import Parameters
+from crypsis._ckks.places import contiguous, gather, namespace
+from crypsis._homomorphic import devices
 from crypsis._homomorphic.secret import Frozen
+from crypsis.cuda._device import Device
 
 if TYPE_CHECKING:
     from crypsis._ckks.keys import PublicKey
@@ -117,7 +120,7 @@ class CkksArray(Frozen):
             return None
         data = self._data[0]
         if data.ndim == len(self.shape) + 3:
-            data = np.ascontiguousarray(data[..., 0, :, :])
+            data = contiguous(data[..., 0, :, :])
         return data, self._seed
 
     @property
@@ -149,6 +152,28 @@ class CkksArray(Frozen):
     def nbytes(self) -> int:
         """Memory of the ciphertexts as they are now."""
         return self._data[0].nbytes
+
+    @property
+    def _device(self) -> Device | None:
+        return devices.device_of(self._data[0])
+
+    @property
+    def device(self) -> str:
+        """Where the ciphertexts are: "cpu", or a GPU, "cuda:0" say. What is computed from them is there too."""
+        return devices.name_of(self._device)
+
+    def to(self, device: str) -> CkksArray:
+        """The array on `device`: "cpu", "cuda" for the first GPU, "cuda:0", "cuda:1"; the same one where it is there.
+
+        Operations then run there; keys and plaintexts are copied there at their first use. Encryption, decryption,
+        encoding and serialisation are the host's. ValueError for another name, BackendUnavailable where the device
+        cannot be used, DeviceMemoryError where the ciphertexts do not fit there.
+        """
+        target = devices.named(device)
+        if target is self._device:
+            return self
+        host = devices.to_host(self.data)
+        return self.replaced(devices.placed(host, target), estimate=self.estimate)
 
     @property
     def depth(self) -> int:
@@ -217,57 +242,72 @@ class CkksArray(Frozen):
             estimate=known["estimate"],
         )
 
+    @devices.current
     def __add__(self, other: Any) -> CkksArray:
         return sums.add(self, other)
 
+    @devices.current
     def __radd__(self, other: Any) -> CkksArray:
         return sums.add(self, other)
 
+    @devices.current
     def __sub__(self, other: Any) -> CkksArray:
         return sums.subtract(self, other)
 
+    @devices.current
     def __rsub__(self, other: Any) -> CkksArray:
         return sums.add(sums.negate(self), other)
 
+    @devices.current
     def __mul__(self, other: Any) -> CkksArray:
         return products.multiply(self, other)
 
+    @devices.current
     def __rmul__(self, other: Any) -> CkksArray:
         return products.multiply(self, other)
 
+    @devices.current
     def __truediv__(self, other: Any) -> CkksArray:
         return products.divide(self, other)
 
+    @devices.current
     def __neg__(self) -> CkksArray:
         return sums.negate(self)
 
     def __pos__(self) -> CkksArray:
         return self
 
+    @devices.current
     def __pow__(self, exponent: int) -> CkksArray:
         return products.power(self, exponent)
 
+    @devices.current
     def multiply(self, other: Any, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
         """`self * other`; without `relinearise` the product of two arrays has 3 polynomials a ciphertext, without
         `rescale` it keeps its level and the product of the scales: to add several products, then do both once."""
         return products.multiply(self, other, relinearise=relinearise, rescale=rescale)
 
+    @devices.current
     def square(self, *, relinearise: bool = True, rescale: bool = True) -> CkksArray:
         """`self * self`, with fewer products."""
         return products.multiply(self, self, relinearise=relinearise, rescale=rescale)
 
+    @devices.current
     def relinearise(self) -> CkksArray:
         """Ciphertexts of 3 polynomials as such of 2. MissingKey without a relinearisation key."""
         return products.relinearise(self)
 
+    @devices.current
     def rescale(self) -> CkksArray:
         """One modulus less, and the scale divided by it. LevelError where no level is left."""
         return levels.rescale(self)
 
+    @devices.current
     def at_level(self, level: int) -> CkksArray:
         """The same values at a lower level and its scale. LevelError for a higher one."""
         return levels.at_level(self, level)
 
+    @devices.current
     def rotate(self, shift: int) -> CkksArray:
         """Slot i becomes slot i + shift of what was, around all `n_slots`: to the left where it is positive.
 
@@ -275,56 +315,68 @@ class CkksArray(Frozen):
         """
         return rotations.rotate(self, shift)
 
+    @devices.current
     def rotate_many(self, shifts: Iterable[int]) -> CkksArray:
         """All those rotations, as an array with one more axis in front; most of the work is done once [HS18]."""
         return rotations.rotate_many(self, shifts)
 
+    @devices.current
     def conjugate(self) -> CkksArray:
         """The complex conjugates. MissingKey without a key for it."""
         return rotations.conjugate(self)
 
+    @devices.current
     def inner_sum(self, width: int | None = None) -> CkksArray:
         """Slot i becomes the sum of slots i to i + width - 1, around all slots; without a width, every slot the sum of
         all. `length` becomes n_slots. Takes the rotations `rotations_for(parameters, width=width)`, powers of two: for
         the sum in slot 0 alone, `length` is width enough. MissingKey without them."""
         return linear.inner_sum(self, width)
 
+    @devices.current
     def repeat(self, period: int) -> CkksArray:
         """The slots in use, filled up with zeros to `period` (a power of two), again and again: for `Matrix` and
         products with such arrays. Takes the rotations `rotations_for(parameters, period=period)`."""
         return linear.repeat(self, period)
 
+    @devices.current
     def dot(self, other: Any, width: int | None = None) -> CkksArray:
         """`(self * other).inner_sum(width)`: the scalar product with an array or with numbers, in every slot."""
         return linear.dot(self, other, width)
 
+    @devices.current
     def matmul(self, other: Any) -> CkksArray:
         """`self @ other` as NumPy's: with a matrix in the clear `[length, columns]`, vectors of `columns` numbers;
         with numbers `[length]`, `dot`. `matrix @ array` is the matrix times each vector, with a `Matrix` too, which is
         encoded once for many products."""
         return linear.matmul(self, other)
 
+    @devices.current
     def __matmul__(self, other: Any) -> CkksArray:
         return linear.matmul(self, other)
 
+    @devices.current
     def __rmatmul__(self, other: Any) -> CkksArray:
         return linear.multiply(other, self)
 
+    @devices.current
     def polynomial(self, coefficients: Any) -> CkksArray:
         """Of each slot in use: sum of coefficients[j] x^j (real numbers, the constant first), or a `Series`, whose
         interval must hold the values. Takes ceil(log2(degree + 1)) levels, a series of an interval other than [-1, 1]
         one more. LevelError where fewer are left, MissingKey without a relinearisation key."""
         return polynomials.evaluate(self, coefficients)
 
+    @devices.current
     def sigmoid(self, degree: int = 7, interval: tuple[float, float] = (-8.0, 8.0)) -> CkksArray:
         """1 / (1 + exp(-x)) of values in the interval, by a Chebyshev series: off by 0.033 at most for degree 7 in
         [-8, 8], more in docs/ckks.md; `sigmoid_series(degree, interval).max_error` tells."""
         return polynomials.evaluate(self, polynomials.sigmoid_series(degree, interval))
 
+    @devices.current
     def sum(self, axis: int = 0) -> CkksArray:
         """The sum over an axis of the array of ciphertexts."""
         return sums.total(self, axis)
 
+    @devices.current
     def reshape(self, *shape: int | tuple[int, ...]) -> CkksArray:
         """The same ciphertexts in another shape."""
         wanted: Any = shape[0] if len(shape) == 1 else shape
@@ -338,6 +390,7 @@ class CkksArray(Frozen):
             ) from None
         return self.replaced(data.reshape(*new, *data.shape[-3:]), estimate=self.estimate)
 
+    @devices.current
     def __getitem__(self, index: Any) -> CkksArray:
         """Ciphertexts by index or slice of the array's axes; slots are not indexed."""
         self._refuse_packed("indexed")
@@ -349,7 +402,7 @@ class CkksArray(Frozen):
         positions = np.arange(self.size).reshape(self.shape)[index]
         data = self.data
         flat = data.reshape(self.size, *data.shape[-3:])
-        picked = flat[np.asarray(positions).reshape(-1)]
+        picked = gather(flat, np.asarray(positions).reshape(-1).tolist())
         return self.replaced(picked.reshape(*np.shape(positions), *data.shape[-3:]), estimate=self.estimate)
 
     def __len__(self) -> int:
@@ -362,9 +415,10 @@ class CkksArray(Frozen):
             raise TypeError("iteration over a single ciphertext")
         return (self[i] for i in range(len(self)))
 
+    @devices.current
     def to_bytes(self) -> bytes:
         """The array as one buffer: each number of the modulus's whole bytes, seeds for halves that are known by one."""
-        return serial.array_to_bytes(self)
+        return serial.array_to_bytes(self.to("cpu"))
 
     @classmethod
     def from_bytes(
@@ -426,4 +480,5 @@ def stack(arrays: Iterable[CkksArray]) -> CkksArray:
     first._refuse_packed("stacked")
     estimate = levels.worst([item.estimate for item in items])
     length = max(item.length for item in items)
-    return first.replaced(np.stack([item.data for item in items]), length=length, estimate=estimate)
+    data = namespace(first.data).stack([item.data for item in items])
+    return first.replaced(data, length=length, estimate=estimate)

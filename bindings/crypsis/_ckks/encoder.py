@@ -12,6 +12,7 @@ import numpy.typing as npt
 from crypsis import embedding, ntt, rns
 from crypsis._arguments import kind, refuse_gpu
 from crypsis._ckks.parameters import Parameters
+from crypsis._ckks.places import Placed
 from crypsis._homomorphic.secret import Frozen
 from crypsis._homomorphic.wiping import wiping
 from crypsis.errors import LevelError
@@ -28,7 +29,7 @@ class Plaintext(Frozen):
     magnitude: the largest |number|. `encode` makes it.
     """
 
-    __slots__ = ("data", "length", "level", "magnitude", "parameters", "scale", "shape")
+    __slots__ = ("_placed", "data", "length", "level", "magnitude", "parameters", "scale", "shape")
 
     parameters: Parameters
     data: Residues
@@ -37,6 +38,7 @@ class Plaintext(Frozen):
     level: int
     scale: float
     magnitude: float
+    _placed: Placed
 
     def __init__(
         self, parameters: Parameters, data: Residues, length: int, level: int, scale: float, magnitude: float
@@ -44,12 +46,17 @@ class Plaintext(Frozen):
         self._set(
             parameters=parameters,
             data=data,
+            _placed=Placed(data),
             shape=data.shape[:-2],
             length=length,
             level=level,
             scale=scale,
             magnitude=magnitude,
         )
+
+    def beside(self, data: Any) -> Any:
+        """`data` where those of a ciphertext are: a GPU gets a copy, which is kept."""
+        return self._placed.beside(data)
 
     def at(self, level: int) -> Plaintext:
         """The same numbers and scale with fewer moduli. LevelError where it has none to drop."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from crypsis import ntt, rns
 from crypsis._ckks.noise import Estimate
+from crypsis._ckks.places import contiguous
 from crypsis.errors import InvalidCiphertext, LevelError, MissingKey, ScaleError
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def check_same_key(a: CkksArray, b: CkksArray) -> None:
         raise InvalidCiphertext(
             f"the operands are of keys {a.key_id[:4].hex()} and {b.key_id[:4].hex()}: only ciphertexts of one key can"
             " be combined"
+        )
+    if a.device != b.device:
+        raise ValueError(
+            f"the operands are on {a.device} and {b.device}: move one of them, as .to({a.device!r}) does"
         )
 
 
@@ -99,7 +104,7 @@ def drop(array: CkksArray, level: int) -> CkksArray:
             f"level {level} was asked for, the ciphertext has {describe(array)}: give"
             f" {array.parameters.bottom} to {array.level}"
         )
-    data = np.ascontiguousarray(array.data[..., : level + 1, :])
+    data = contiguous(array.data[..., : level + 1, :])
     estimate = array.estimate and array.estimate.at(level)
     return array.replaced(data, level=level, estimate=estimate)
 

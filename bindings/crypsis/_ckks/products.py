@@ -8,6 +8,7 @@ Leading axes broadcast; a ciphertext is `uint64[2 or 3, level + 1, N]`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from crypsis._arguments import flag, kind
 from crypsis._ckks import array as arrays
 from crypsis._ckks import encoder
 from crypsis._ckks.levels import any_keys, broadcast_shapes, describe, keys_of, matched, next_scale
+from crypsis._ckks.places import broadcast, contiguous, empty, gather, parts
 from crypsis._ckks.sums import encoded
 from crypsis.errors import ScaleError
 
@@ -31,12 +33,20 @@ def relinearise(array: arrays.CkksArray) -> arrays.CkksArray:
     if array.size_of == 2:
         return array
     parameters, level = array.parameters, array.level
-    key = keys_of(array).relinearisation().data
+    key = keys_of(array).relinearisation().beside(array.data)
     limbs, n = level + 1, parameters.n
     flat = array.data.reshape(-1, 3, limbs, n)
-    out = np.empty((len(flat), 2, limbs, n), np.uint64)
-    for source, target in zip(flat, out, strict=True):
-        rns.switch_key(source[2], key, parameters.chain, level, add=source[:2], out=target)
+    out = empty((len(flat), 2, limbs, n), flat)
+    for part in parts(flat):
+        source = flat[part]
+        rns.switch_key(
+            contiguous(source[:, 2]),
+            key,
+            parameters.chain,
+            level,
+            add=contiguous(source[:, :2]),
+            out=out[part],
+        )
     estimate = array.estimate and array.estimate.switched()
     return array.replaced(out.reshape(*array.shape, 2, limbs, n), estimate=estimate)
 
@@ -93,25 +103,24 @@ def _multiply_arrays(
     parameters, level = a.parameters, a.level
     after = next_scale(parameters, level, a.scale * b.scale, a) if rescaled else None
     _check_product(a, b)
-    key = keys_of(a, b).relinearisation().data if relinearised else None
+    key = keys_of(a, b).relinearisation().beside(a.data) if relinearised else None
     basis, limbs, n = parameters.basis(level), level + 1, parameters.n
     shape = a.shape if same else broadcast_shapes(a.shape, b.shape)
     left, right = a.data.reshape(-1, 2, limbs, n), b.data.reshape(-1, 2, limbs, n)
-    rows = list(zip(_rows(a.shape, shape), _rows(b.shape, shape), strict=True))
+    left_rows, right_rows = _rows(a.shape, shape), _rows(b.shape, shape)
     n_out = limbs - 1 if after else limbs
-    out = np.empty((len(rows), 2 if relinearised else 3, n_out, n), np.uint64)
-    chain, direct = parameters.chain, key is None and not after
-    product = np.empty((0 if direct else 3, limbs, n), np.uint64)
-    for target, (i, j) in zip(out, rows, strict=True):
-        if direct:
-            product = target
-        _tensor(left[i], right[j], product, basis)
+    out = empty((len(left_rows), 2 if relinearised else 3, n_out, n), left)
+    for part in parts(out):
+        x, y = gather(left, left_rows[part]), gather(right, right_rows[part])
+        product = out[part] if key is None and not after else empty((len(x), 3, limbs, n), x)
+        _tensor(x, y, product, basis)
         if key is not None:
+            low, high = contiguous(product[:, :2]), contiguous(product[:, 2])
             rns.switch_key(
-                product[2], key, chain, level, add=product[:2], rescale=after is not None, out=target
+                high, key, parameters.chain, level, add=low, rescale=after is not None, out=out[part]
             )
         elif after:
-            rns.rescale(product, chain, level, out=target)
+            rns.rescale(product, parameters.chain, level, out=out[part])
     estimate = a.estimate.times(b.estimate) if a.estimate and b.estimate else None
     if estimate and relinearised:
         estimate = estimate.switched()
@@ -136,13 +145,21 @@ def _rows(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[int]:
     return rows
 
 
-def _tensor(a: Residues, b: Residues, out: Residues, basis: ntt.Basis) -> None:
-    """(a_0 b_0, a_0 b_1 + a_1 b_0, a_1 b_1)."""
-    low, middle, high = out
-    ntt.multiply(a[0], b[0], basis, out=low)
-    ntt.multiply(a[0], b[1], basis, out=middle)
-    ntt.multiply_add(a[1], b[0], middle, basis, out=middle)
-    ntt.multiply(a[1], b[1], basis, out=high)
+def _tensor(x: Residues, y: Residues, out: Residues, basis: ntt.Basis) -> None:
+    """(x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1) of rows: `uint64[rows, 2, limbs, N]` to `uint64[rows, 3, limbs, N]`."""
+    x0, x1, y0, y1 = (contiguous(half) for half in (x[:, 0], x[:, 1], y[:, 0], y[:, 1]))
+    _put(out[:, 0], ntt.multiply, x0, y0, basis)
+    _put(out[:, 1], ntt.multiply, x0, y1, basis)
+    _put(out[:, 1], ntt.multiply_add, x1, y0, contiguous(out[:, 1]), basis)
+    _put(out[:, 2], ntt.multiply, x1, y1, basis)
+
+
+def _put(target: Residues, operation: Callable[..., Residues], *arguments: Any) -> None:
+    """The result of a kernel to `target`, by a copy where that is not contiguous: with several rows."""
+    if target.flags.c_contiguous:
+        operation(*arguments, out=target)
+    else:
+        target[...] = operation(*arguments)
 
 
 def _check_product(a: arrays.CkksArray, b: arrays.CkksArray) -> None:
@@ -190,16 +207,16 @@ def _multiply_plain(a: arrays.CkksArray, b: Any, rescaled: bool) -> arrays.CkksA
     after = next_scale(parameters, a.level, a.scale * plain.scale, a) if rescaled else None
     encoder.check_fits(parameters, plain.magnitude, a.level, a.scale * plain.scale, "the factors")
     basis, limbs, n = parameters.basis(a.level), a.level + 1, parameters.n
+    numbers = plain.beside(a.data)
     if not plain.shape:
-        data = ntt.multiply(a.data, plain.data, basis)
+        data = ntt.multiply(a.data, numbers, basis)
         shape = a.shape
     else:
         shape = broadcast_shapes(a.shape, plain.shape)
-        data = np.empty((*shape, a.size_of, limbs, n), np.uint64)
-        flat, source = data.reshape(-1, a.size_of, limbs, n), a.data.reshape(-1, a.size_of, limbs, n)
-        numbers = plain.data.reshape(-1, limbs, n)
-        for row, i, j in zip(flat, _rows(a.shape, shape), _rows(plain.shape, shape), strict=True):
-            ntt.multiply(source[i], numbers[j], basis, out=row)
+        numbers = broadcast(numbers, (*shape, limbs, n))
+        data = ntt.multiply(
+            broadcast(a.data, (*shape, a.size_of, limbs, n)), numbers.reshape(*shape, 1, limbs, n), basis
+        )
     return _product(a, data, shape, plain.magnitude, plain.scale, after)
 
 

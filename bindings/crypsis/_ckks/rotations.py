@@ -6,18 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from crypsis import ntt, rns
 from crypsis._arguments import integer, kind
 from crypsis._ckks.levels import keys_of
+from crypsis._ckks.places import contiguous, empty, parts
 
 if TYPE_CHECKING:
     from crypsis._ckks.array import CkksArray
     from crypsis._ckks.parameters import Parameters
-
-Residues = npt.NDArray[np.uint64]
 
 ROTATION = 5
 """x -> x^5 turns slot i into slot i + 1: slot i is the value at zeta^(5^i)."""
@@ -45,11 +41,19 @@ def conjugate(array: CkksArray) -> CkksArray:
 
 def _automorphism(array: CkksArray, element: int, what: str) -> CkksArray:
     parameters, level = array.parameters, array.level
-    key = keys_of(array).galois(element, what).data
+    key = keys_of(array).galois(element, what).beside(array.data)
     flat = array.data.reshape(-1, 2, level + 1, parameters.n)
-    out = np.empty(flat.shape, np.uint64)
-    for source, target in zip(flat, out, strict=True):
-        rns.switch_key(source[1], key, parameters.chain, level, galois=element, add=source[:1], out=target)
+    out = empty(flat.shape, flat)
+    for part in parts(flat):
+        rns.switch_key(
+            contiguous(flat[part, 1]),
+            key,
+            parameters.chain,
+            level,
+            galois=element,
+            add=contiguous(flat[part, :1]),
+            out=out[part],
+        )
     return array.replaced(
         out.reshape(array.data.shape), estimate=array.estimate and array.estimate.switched()
     )
@@ -67,22 +71,27 @@ def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     for shift in wanted:
         if shift:
             element = element_of(parameters, shift)
-            keys[shift] = (element, keys_of(array).galois(element, f"rotations=({shift},)").data)
+            keys[shift] = (
+                element,
+                keys_of(array).galois(element, f"rotations=({shift},)").beside(array.data),
+            )
     basis, limbs, n = parameters.basis(level), level + 1, parameters.n
     flat = array.data.reshape(-1, 2, limbs, n)
-    out = np.empty((len(wanted), *flat.shape), np.uint64)
+    out = empty((len(wanted), *flat.shape), flat)
     chain = parameters.chain
-    low = np.zeros((2, limbs, n), np.uint64)
-    for i, row in enumerate(flat):
-        digits = rns.decompose(row[1], chain, level)
-        for turned, shift in zip(out[:, i], wanted, strict=True):
+    for part in parts(flat):
+        low, high = contiguous(flat[part, 0]), contiguous(flat[part, 1])
+        digits = rns.decompose(high, chain, level)
+        summand = empty((len(low), 2, limbs, n), flat)
+        summand.fill(0)
+        for turned, shift in zip(out, wanted, strict=True):
             if not shift:
-                turned[...] = row
+                turned[part] = flat[part]
                 continue
             element, key = keys[shift]
-            ntt.automorphism(row[0], element, basis, out=low[0])
+            summand[:, 0] = ntt.automorphism(low, element, basis)
             product = rns.inner_product(digits, key, chain, level, galois=element)
-            rns.divide_special(product, chain, level, add=low, out=turned)
+            rns.divide_special(product, chain, level, add=summand, out=turned[part])
     return array.replaced(
         out.reshape(len(wanted), *array.data.shape), estimate=array.estimate and array.estimate.switched()
     )

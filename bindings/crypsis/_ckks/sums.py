@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from crypsis._ckks import array as arrays
 from crypsis._ckks import encoder
 from crypsis._ckks.encoder import Plaintext
 from crypsis._ckks.levels import any_keys, broadcast_shapes, check_alike, describe, matched, same_scale
+from crypsis._ckks.places import broadcast, contiguous, empty, namespace
 from crypsis._homomorphic.numpy_calls import axis_of
 from crypsis.errors import ScaleError
 
@@ -63,7 +63,8 @@ def _padded(array: arrays.CkksArray, other: arrays.CkksArray) -> Residues:
     data: Residues = array.data
     if array.size_of >= other.size_of:
         return data
-    wide = np.zeros((*array.shape, other.size_of, *data.shape[-2:]), np.uint64)
+    wide: Residues = empty((*array.shape, other.size_of, *data.shape[-2:]), data)
+    wide.fill(0)
     wide[..., : array.size_of, :, :] = data
     return wide
 
@@ -73,10 +74,7 @@ def _broadcast(x: Residues, y: Residues, axes: int) -> tuple[Residues, Residues]
     if x.shape[:-axes] == y.shape[:-axes] or y.ndim == axes:
         return x, y
     shape = broadcast_shapes(x.shape[:-axes], y.shape[:-axes])
-    return (
-        np.ascontiguousarray(np.broadcast_to(x, shape + x.shape[-axes:])),
-        np.ascontiguousarray(np.broadcast_to(y, shape + y.shape[-axes:])),
-    )
+    return broadcast(x, shape + x.shape[-axes:]), broadcast(y, shape + y.shape[-axes:])
 
 
 def _sum_plain(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
@@ -88,14 +86,15 @@ def _sum_plain(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) 
     parameters, limbs = a.parameters, a.level + 1
     basis = parameters.basis(a.level)
     shape = broadcast_shapes(a.shape, plain.shape)
-    source = np.broadcast_to(a.data, (*shape, *a.data.shape[-3:]))
-    data = np.array(source, order="C")
-    summand = plain.data
-    flat = data.reshape(-1, a.size_of, limbs, parameters.n)
-    rows = np.broadcast_to(np.arange(max(1, math.prod(plain.shape))).reshape(plain.shape), shape).reshape(-1)
-    numbers = summand.reshape(-1, limbs, parameters.n)
-    for row, i in zip(flat, rows, strict=True):
-        operation(row[0], numbers[i], basis, out=row[0])
+    data = empty((*shape, *a.data.shape[-3:]), a.data)
+    data[...] = a.data
+    summand = broadcast(plain.beside(data), (*shape, limbs, parameters.n))
+    if type(data) is np.ndarray:
+        flat = data.reshape(-1, a.size_of, limbs, parameters.n)
+        for row, number in zip(flat, summand.reshape(-1, limbs, parameters.n), strict=True):
+            operation(row[0], number, basis, out=row[0])
+    else:
+        data[..., 0, :, :] = operation(contiguous(data[..., 0, :, :]), summand, basis)
     estimate = a.estimate and a.estimate.plus_plain(plain.magnitude)
     return a.replaced(data, estimate=estimate)
 
@@ -107,12 +106,12 @@ def total(array: arrays.CkksArray, axis: int) -> arrays.CkksArray:
         raise TypeError("sum() of a single ciphertext: inner_sum() adds its slots")
     at = axis_of(axis, array.ndim)
     basis = array.parameters.basis(array.level)
-    moved = np.moveaxis(array.data, at, 0)
+    moved = namespace(array.data).moveaxis(array.data, at, 0)
     if not len(moved):
         raise ValueError(f"axis {at} of shape {array.shape} is empty: there is nothing to add up")
-    result = np.array(moved[0], order="C")
+    result = moved[0].copy()
     for item in moved[1:]:
-        ntt.add(result, np.ascontiguousarray(item), basis, out=result)
+        ntt.add(result, contiguous(item), basis, out=result)
     return array.replaced(result, estimate=array.estimate and array.estimate.summed(len(moved)))
 
 

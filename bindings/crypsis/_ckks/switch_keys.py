@@ -13,6 +13,7 @@ from crypsis import ntt
 from crypsis._ckks import coins
 from crypsis._ckks.coins import Coins
 from crypsis._ckks.parameters import Parameters
+from crypsis._ckks.places import Placed
 from crypsis._homomorphic.secret import Frozen
 from crypsis._homomorphic.wiping import wiping
 
@@ -69,35 +70,43 @@ class SwitchKey(Frozen):
     parameters: Parameters
     seed: bytes
     _body: list[Residues]
-    _full: dict[str, Any]
+    _full: list[Placed]
 
     def __init__(self, parameters: Parameters, body: Residues, seed: bytes) -> None:
-        self._set(parameters=parameters, seed=seed, _body=[body], _full={})
+        self._set(parameters=parameters, seed=seed, _body=[body], _full=[])
 
     @property
     def body(self) -> Residues:
         """The b_j, `uint64[dnum, L + k, N]`."""
         held = list(self._body)
-        return held[0] if held else np.ascontiguousarray(self._full["cpu"][:, 0])
+        return held[0] if held else np.ascontiguousarray(self._full[0].host[:, 0])
 
     @property
     def data(self) -> Residues:
         """`uint64[dnum, 2, L + k, N]`, as `crypsis.rns` takes it."""
-        full: Residues | None = self._full.get("cpu")
-        if full is None:
-            body = self._body[0]
-            full = np.empty((len(body), 2, *body.shape[1:]), np.uint64)
-            full[:, 0] = body
-            full[:, 1] = coins.expand(self.seed, (len(body),), self.parameters.full)
-            # No lock: a fork could leave it held in the child. Of two expansions at once one is kept.
-            full = self._full.setdefault("cpu", full)
-            self._body.clear()
-        return full
+        data: Residues = self._expanded().host
+        return data
+
+    def beside(self, data: Any) -> Any:
+        """The same where `data` are."""
+        return self._expanded().beside(data)
+
+    def _expanded(self) -> Placed:
+        while not self._full:
+            for body in list(self._body):  # none where another thread was faster
+                full = ntt.empty((len(body), 2, *body.shape[1:]))
+                full[:, 0] = body
+                full[:, 1] = coins.expand(self.seed, (len(body),), self.parameters.full)
+                # No lock: a fork could leave it held in the child. Of two expansions at once the first is used.
+                self._full.append(Placed(full))
+        if self._body:
+            self._body[:] = []
+        return self._full[0]
 
     @property
     def nbytes(self) -> int:
         """Memory of the key as it is kept now."""
-        return sum(array.nbytes for array in [*self._body, *self._full.values()])
+        return sum(array.nbytes for array in [*self._body, *(full.host for full in self._full)])
 
     @classmethod
     def make(cls, parameters: Parameters, secret: Residues, source: Residues, random: Coins) -> SwitchKey:
