@@ -140,7 +140,7 @@ class Matrix(Frozen):
         return int(self._factors.host.nbytes)
 
     def __matmul__(self, array: CkksArray) -> CkksArray:
-        return multiply(self, array)
+        return array.__rmatmul__(self)  # which works where the array is
 
     __array_ufunc__ = None
 

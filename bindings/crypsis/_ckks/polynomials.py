@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Polynomials of encrypted numbers in the least depth: splitting at powers of two [PS73], of powers or of Chebyshev's
+"""Polynomials of encrypted numbers in the least depth: split at powers of two [PS73], in powers or in Chebyshev's
 polynomials [CCS19].
 
-p = q x^m + r with m a power of two is split until the pieces are sums of powers that are at hand, times numbers. What is
-wanted is handed down as (level, scale): a number is encoded with just the scale that its power lacks, and r is added to
-q x^m before both are relinearised and rescaled once. So scales are exact and no operand is brought down by a
-rescaling of its own. Depth: ceil(log2(degree + 1)), and one more for Chebyshev series of an interval other than [-1, 1].
+p = q x^m + r with m a power of two is split until the pieces are sums of powers that are at hand, times numbers. What
+is wanted is handed down as (level, scale): a number is encoded with just the scale that its power lacks, and r is added
+to q x^m before both are relinearised and rescaled once. So scales are exact and no operand is brought down by a
+rescaling of its own. Depth: ceil(log2(degree + 1)), and one more for Chebyshev series of an interval that is not
+[-1, 1].
 """
 
 from __future__ import annotations
