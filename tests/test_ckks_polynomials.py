@@ -107,7 +107,10 @@ def test_large_values_and_small_coefficients() -> None:
 @pytest.mark.parametrize("degree", [1, 3, 8, 15])
 def test_chebyshev(interval: tuple[float, float], degree: int) -> None:
     secret, _ = key()
-    function = lambda x: np.sin(x + 0.3)  # neither even nor odd
+
+    def function(x: Any) -> Any:
+        return np.sin(x + 0.3)  # neither even nor odd
+
     series = ckks.chebyshev(function, degree, interval)
     low, high = interval
     x = np.append(low + (high - low) * (numbers(98) + 1) / 2, interval)
@@ -125,10 +128,18 @@ def test_chebyshev_converges() -> None:
     errors = [ckks.sigmoid_series(degree).max_error for degree in (3, 7, 15, 31)]
     assert errors == sorted(errors, reverse=True)
     for degree, interval, error in SIGMOID:
-        assert ckks.sigmoid_series(degree, interval).max_error == pytest.approx(error, rel=0.02)
+        assert ckks.sigmoid_series(degree, interval).max_error == pytest.approx(error, rel=0.05)
 
 
-SIGMOID: list[tuple[int, tuple[float, float], float]] = []
+SIGMOID: list[tuple[int, tuple[float, float], float]] = [
+    (3, (-4, 4), 0.035),
+    (3, (-8, 8), 0.12),
+    (7, (-4, 4), 0.002),
+    (7, (-8, 8), 0.03),
+    (15, (-8, 8), 0.0014),
+    (15, (-16, 16), 0.028),
+    (31, (-16, 16), 0.0012),
+]
 """docs/ckks.md's table."""
 
 
@@ -138,13 +149,15 @@ def test_sigmoid() -> None:
     series = ckks.sigmoid_series()
     found = encrypted(x, magnitude=8).sigmoid()
     check(secret, found, series(x))
-    assert np.abs(secret.decrypt(found) - 1 / (1 + np.exp(-x))).max() < series.max_error + found.estimate.bound
+    assert (
+        np.abs(secret.decrypt(found) - 1 / (1 + np.exp(-x))).max() < series.max_error + found.estimate.bound
+    )
     assert found.level == key()[0].parameters.top - 4
     check(secret, encrypted(x / 8).sigmoid(3, (-1, 1)), ckks.sigmoid_series(3, (-1, 1))(x / 8))
 
 
 def test_few_products() -> None:
-    """Degree 31: 4 powers above the first and the splits; degree 7 odd: as few as by hand."""
+    """Products of ciphertexts of dense polynomials; docs/ckks.md."""
 
     def products(coefficients: Any, chebyshev: bool = False) -> int:
         array = encrypted(numbers(3))
@@ -156,15 +169,16 @@ def test_few_products() -> None:
     assert products([0, 1]) == 0
     assert products([0, 0, 1]) == 1
     assert products([1] * 4) == 2
-    assert products([1] * 8) <= 5
-    assert products([1] * 32) <= 12
+    assert products([1] * 8) == 5
+    assert products([1] * 16) == 8
+    assert products([1] * 32) == 13
     assert products([0] * 16 + [1]) == 4
 
 
 def test_errors() -> None:
     _, public = key()
     array = encrypted(numbers(5))
-    with pytest.raises(LevelError, match="takes 3 levels, the ciphertext has level 2.* 2 left"):
+    with pytest.raises(LevelError, match=r"takes 3 levels, the ciphertext has level 2.* 2 left"):
         array.at_level(2).polynomial([0, 0, 0, 0, 1])
     with pytest.raises(LevelError, match="takes 3 levels"):
         array.at_level(2).sigmoid(3)
@@ -197,7 +211,11 @@ def test_errors() -> None:
         ({"interval": (0, math.inf)}, ValueError, "interval"),
         ({"interval": 3}, TypeError, "interval"),
         ({"function": lambda x: x[:1]}, ValueError, "element by element"),
-        ({"function": lambda x: x / 0.0 if False else np.full_like(x, np.nan)}, ValueError, "function is nan"),
+        (
+            {"function": lambda x: x / 0.0 if False else np.full_like(x, np.nan)},
+            ValueError,
+            "function is nan",
+        ),
     ):
         with pytest.raises(error, match=message):
             ckks.chebyshev(**{"function": np.exp, "degree": 3, **options})  # type: ignore[arg-type]

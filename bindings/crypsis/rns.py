@@ -344,7 +344,9 @@ def rotated_sums(
     digits = _words("digits", digits, chain.n_digits(level), n_full, chain.n)
     factors = _words("factors", factors, n_full, chain.n)
     if c.ndim != 4 or digits.ndim != 4 or len(digits) != len(c):
-        raise ValueError(f"c and digits have shapes {c.shape} and {digits.shape}: give one leading axis, the same")
+        raise ValueError(
+            f"c and digits have shapes {c.shape} and {digits.shape}: give one leading axis, the same"
+        )
     if not 1 <= len(rotations) <= MAX_ROTATIONS:
         raise ValueError(f"rotations has {len(rotations)} entries: give 1 to {MAX_ROTATIONS}")
     keys = [None if key is None else _key(key, chain) for _, key in rotations]
@@ -358,11 +360,17 @@ def rotated_sums(
         )
     if len(set(products)) != len(products):
         raise ValueError("products has a pair twice: add up their factors")
-    sums = [_arguments.integer(f"products[{i}][0]", s, 0, len(products) - 1) for i, (s, _) in enumerate(products)]
-    turns = [_arguments.integer(f"products[{i}][1]", r, 0, len(keys) - 1) for i, (_, r) in enumerate(products)]
+    sums = [
+        _arguments.integer(f"products[{i}][0]", s, 0, len(products) - 1) for i, (s, _) in enumerate(products)
+    ]
+    turns = [
+        _arguments.integer(f"products[{i}][1]", r, 0, len(keys) - 1) for i, (_, r) in enumerate(products)
+    ]
     n_sums = max(sums) + 1
     if len(set(sums)) != n_sums:
-        raise ValueError(f"products name {len(set(sums))} sums up to number {n_sums - 1}: number them without gaps")
+        raise ValueError(
+            f"products name {len(set(sums))} sums up to number {n_sums - 1}: number them without gaps"
+        )
     held = {f"rotations[{i}]": key for i, key in enumerate(keys)}
     result = _output(out, (n_sums, len(c), 2, n_full, chain.n), c=c, digits=digits, factors=factors, **held)
     _core.rns.rotated_sums(

@@ -65,8 +65,8 @@ void switch_key(const Chain& chain, std::size_t level, const WordArray& c, const
 void rotated_sums(const Chain& chain, std::size_t level, const WordArray& c, const WordArray& digits,
                   const std::vector<std::optional<WordArray>>& keys, const std::vector<std::uint64_t>& galois,
                   const WordArray& factors, const std::vector<std::size_t>& sums,
-                  const std::vector<std::size_t>& rotations, std::size_t n_sums, std::size_t n, WordArray& out,
-                  const std::string& backend, int threads) {
+                  const std::vector<std::size_t>& rotations, std::size_t n_sums, std::size_t n,
+                  WordArray& out, const std::string& backend, int threads) {
   rns::RotatedSums task{c.data(), digits.data(), factors.data(), {}, {}, n_sums};
   for (std::size_t i = 0; i < keys.size(); ++i) task.rotations.push_back({data_or_null(keys[i]), galois[i]});
   for (std::size_t i = 0; i < sums.size(); ++i) task.products.push_back({sums[i], rotations[i]});
@@ -101,8 +101,8 @@ void bind_rns(py::module_& module) {
   module.def("divide_special", &divide_special, chain, level, array("x"), array("add"), n, py::arg("rescale"),
              array("out"), backend, threads);
   module.def("rescale", &rescale, chain, level, array("x"), n, array("out"), backend, threads);
-  module.def("switch_key", &switch_key, chain, level, array("c"), array("key"), array("add"), py::arg("n_added"),
-             py::arg("galois"), py::arg("rescale"), n, array("out"), backend, threads);
+  module.def("switch_key", &switch_key, chain, level, array("c"), array("key"), array("add"),
+             py::arg("n_added"), py::arg("galois"), py::arg("rescale"), n, array("out"), backend, threads);
   module.def("rotated_sums", &rotated_sums, chain, level, array("c"), array("digits"), py::arg("keys"),
              py::arg("galois"), array("factors"), py::arg("sums"), py::arg("rotations"), py::arg("n_sums"), n,
              array("out"), backend, threads);

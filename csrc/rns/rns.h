@@ -103,17 +103,17 @@ struct RotatedProduct {
 };
 inline constexpr std::size_t kMaxRotations = kMaxModuli;
 struct RotatedSums {
-  const std::uint64_t* c;        // [n][2][level + 1][N]
-  const std::uint64_t* digits;   // [n][n_digits(level)][n_full(level)][N], of the second halves
-  const std::uint64_t* factors;  // [products.size()][n_full(level)][N]
-  std::vector<Rotation> rotations;  // kMaxRotations at most
+  const std::uint64_t* c;                // [n][2][level + 1][N]
+  const std::uint64_t* digits;           // [n][n_digits(level)][n_full(level)][N], of the second halves
+  const std::uint64_t* factors;          // [products.size()][n_full(level)][N]
+  std::vector<Rotation> rotations;       // kMaxRotations at most
   std::vector<RotatedProduct> products;  // no pair twice
   std::size_t n_sums;
 };
 // out[n_sums][n][2][n_full(level)][N]: sum over its products of factor (inner product(digits(X^g)) + (P c_0(X^g), 0)), or
 // with factor P c where the rotation is none.
-void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task, std::size_t n, std::uint64_t* out,
-                  const Options& options);
+void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task, std::size_t n,
+                  std::uint64_t* out, const Options& options);
 
 // Coefficients x[n][level + 1][N] (not transformed) -> out[n][N]: the double nearest to the centred value, ties to even.
 void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std::size_t n, double* out,

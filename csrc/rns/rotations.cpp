@@ -20,8 +20,8 @@ struct Factor {
 
 }  // namespace
 
-void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task, std::size_t n, std::uint64_t* out,
-                  const Options& options) {
+void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task, std::size_t n,
+                  std::uint64_t* out, const Options& options) {
   const Engine engine(chain, options);
   const std::size_t size = engine.n(), n_digits = chain.n_digits(level), n_full = chain.n_full(level);
   const std::size_t n_all = chain.n_moduli() + chain.n_special(), n_rotations = task.rotations.size();
@@ -91,7 +91,8 @@ void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task
                         rotated + (2 * r + 1) * block};
           }
           std::uint64_t* const to = out + ((s * n + item) * 2 * n_full + limb) * size + at;
-          engine.impl.inner_product(prime, terms.data(), sums[s].size(), nullptr, block, to, to + n_full * size);
+          engine.impl.inner_product(prime, terms.data(), sums[s].size(), nullptr, block, to,
+                                    to + n_full * size);
         }
       }
     }

@@ -6,13 +6,14 @@ slots. With k = giant + baby this is the sum over giants of
 
     rotate(sum over babies of rotate(diag_k, -giant) * rotate(x, baby), giant)
 
-Baby steps share their digits, and neither they nor what they are multiplied with is divided by P: plaintexts are encoded
-over the special moduli too, and there is one division a giant step, merged with the rescaling for the last one. So a
-baby step has no transform at all; docs/ckks.md counts them.
+Baby steps share their digits, and neither they nor what they are multiplied with is divided by P: plaintexts are
+encoded over the special moduli too, and there is one division a giant step, merged with the rescaling for the last one.
+So a baby step has no transform at all; docs/ckks.md counts them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from crypsis._arguments import integer, kind
 from crypsis._ckks import encoder, levels
 from crypsis._ckks.noise import Estimate, encoding_error, switch_error
 from crypsis._ckks.parameters import Literal, Parameters
+from crypsis._ckks.places import Placed, contiguous, empty
 from crypsis._ckks.rotations import check_rotatable, element_of
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import LevelError, MissingKey
@@ -54,8 +56,8 @@ class Matrix(Frozen):
       repeated over all slots (`numpy.tile` before encryption, or `array.repeat(period)`); so is the result, and one
       such matrix can follow another. Takes up to `period` diagonals, half as many for a square matrix.
 
-    babies: baby steps, a power of two to 64; default: what is fastest. More of them need more keys (babies - 1) and fewer
-    giant steps. It depends on shape, period, level and parameters only, so that `rotations_for` needs no numbers.
+    babies: baby steps, a power of two to 64; default: what is fastest. More of them need more keys (babies - 1) and
+    fewer giant steps. It depends on shape, period, level and parameters only, so that `rotations_for` needs no numbers.
     A matrix takes (level + 1 + k) N 8 bytes for each diagonal that is not all zeros.
     """
 
@@ -82,7 +84,7 @@ class Matrix(Frozen):
     """The largest |entry|."""
     row_sum: float
     """The largest sum of |entries| of a row: what values grow by."""
-    _factors: Residues
+    _factors: Placed
     _products: list[tuple[int, int]]
     _turns: tuple[int, ...]
     _giants: tuple[int, ...]
@@ -116,7 +118,7 @@ class Matrix(Frozen):
             babies=plan.babies,
             magnitude=magnitude,
             row_sum=float(np.abs(numbers).sum(1).max()),
-            _factors=_encoded(parameters, numbers, shifts, plan, scale),
+            _factors=Placed(_encoded(parameters, numbers, shifts, plan, scale)),
             _products=[(giants.index(plan.giant(s)), turns.index(plan.baby(s))) for s in shifts],
             _turns=tuple(turns),
             _giants=tuple(giants),
@@ -135,15 +137,17 @@ class Matrix(Frozen):
     @property
     def nbytes(self) -> int:
         """Memory of the encoded diagonals."""
-        return self._factors.nbytes
+        return int(self._factors.host.nbytes)
 
     def __matmul__(self, array: CkksArray) -> CkksArray:
-        return multiply(self, array)
+        return array.__rmatmul__(self)  # which works where the array is
 
     __array_ufunc__ = None
 
     def __repr__(self) -> str:
-        lies = "zeros behind vectors" if self.period is None else f"vectors repeated every {self.period} slots"
+        lies = (
+            "zeros behind vectors" if self.period is None else f"vectors repeated every {self.period} slots"
+        )
         return (
             f"Matrix({self.shape[0]} x {self.shape[1]}, {lies}, level {self.level}, {self.diagonals} diagonals,"
             f" {len(self._turns)} baby steps, {len(self._giants)} giant steps)"
@@ -190,7 +194,9 @@ def multiply(matrix: Any, array: CkksArray) -> CkksArray:
         matrix = Matrix(array.parameters, numbers, level=array.level)
     parameters = array.parameters
     if matrix.parameters != parameters:
-        raise ValueError(f"the matrix is encoded for {matrix.parameters!r}, the ciphertext is of {parameters!r}")
+        raise ValueError(
+            f"the matrix is encoded for {matrix.parameters!r}, the ciphertext is of {parameters!r}"
+        )
     wanted = matrix.shape[1] if matrix.period is None else parameters.n_slots
     if array.length != wanted:
         remedy = "give vectors of as many" if matrix.period is None else f"repeat({matrix.period}) them first"
@@ -204,9 +210,9 @@ def multiply(matrix: Any, array: CkksArray) -> CkksArray:
     level, scale = levels.next_scale(
         parameters, array.level, array.scale * parameters.scales[array.level], array
     )
-    keys = galois_keys(levels.keys_of(array), matrix.rotations)
+    keys = galois_keys(levels.keys_of(array), matrix.rotations, array.data)
     flat = array.data.reshape(-1, 2, array.level + 1, parameters.n)
-    out = np.empty((len(flat), 2, level + 1, parameters.n), np.uint64)
+    out = empty((len(flat), 2, level + 1, parameters.n), flat)
     chain = parameters.chain
     digit_bytes = 8 * parameters.n * chain.n_digits(array.level) * len(chain.full(array.level))
     step = max(1, DIGIT_BYTES // digit_bytes)
@@ -226,40 +232,76 @@ def multiply(matrix: Any, array: CkksArray) -> CkksArray:
 def matmul(array: CkksArray, other: Any) -> CkksArray:
     """x @ other for each vector x."""
     if isinstance(other, Matrix):
-        raise TypeError("array @ Matrix: write matrix @ array, with a Matrix of the transposed numbers if need be")
+        raise TypeError(
+            "array @ Matrix: write matrix @ array, with a Matrix of the transposed numbers if need be"
+        )
     numbers = encoder.as_numbers(other, "the operand of @")
     if numbers.ndim == 1:
         if len(numbers) != array.length:
-            raise ValueError(f"the operand of @ has {len(numbers)} numbers, the vectors {array.length}: give as many")
+            raise ValueError(
+                f"the operand of @ has {len(numbers)} numbers, the vectors {array.length}: give as many"
+            )
         return dot(array, numbers, None)
     if numbers.ndim != 2:
-        raise ValueError(f"the operand of @ has shape {numbers.shape}: give [{array.length}] or [{array.length}, columns]")
+        raise ValueError(
+            f"the operand of @ has shape {numbers.shape}: give [{array.length}] or [{array.length}, columns]"
+        )
     return multiply(numbers.T, array)
 
 
-def _multiply(
-    matrix: Matrix, c: Residues, keys: dict[int, tuple[int, Residues | None]], level: int, out: Residues
-) -> None:
+def _multiply(matrix: Matrix, c: Any, keys: dict[int, tuple[int, Any]], level: int, out: Any) -> None:
     """c: `uint64[n, 2, level + 1, N]`, out one limb less."""
     chain = matrix.parameters.chain
     full = chain.full(level)
-    digits = rns.decompose(np.ascontiguousarray(c[:, 1]), chain, level)
-    sums = rns.rotated_sums(
-        c, digits, [keys[turn] for turn in matrix._turns], matrix._factors, matrix._products, chain, level
-    )
-    shape = sums.shape[2:]
+    digits = rns.decompose(contiguous(c[:, 1]), chain, level)
+    turns = [keys[turn] for turn in matrix._turns]
+    rotated_sums = rns.rotated_sums if type(c) is np.ndarray else _rotated_sums
+    sums = rotated_sums(c, digits, turns, matrix._factors.beside(c), matrix._products, chain, level)
+    room = digits[0]
+    total, turned = empty(sums.shape[2:], c), empty(sums.shape[2:], c)
     for i, target in enumerate(out):
-        total = np.zeros(shape, np.uint64)
+        total.fill(0)
         for giant, inner in zip(matrix._giants, sums[:, i], strict=True):
-            if not giant:
-                ntt.add(total, inner, full, out=total)
-                continue
-            element, key = keys[giant]
-            second = rns.divide_special(inner[1], chain, level)
-            turned = rns.inner_product(rns.decompose(second, chain, level), key, chain, level, galois=element)
-            ntt.add(turned[0], ntt.automorphism(inner[0], element, full), full, out=turned[0])
-            ntt.add(total, turned, full, out=total)
+            if giant:
+                element, key = keys[giant]
+                second = rns.divide_special(inner[1], chain, level)
+                rns.decompose(second, chain, level, out=room)
+                rns.inner_product(room, key, chain, level, galois=element, out=turned)
+                first = ntt.automorphism(inner[0], element, full)
+                ntt.add(turned[0], first, full, out=turned[0])
+            ntt.add(total, turned if giant else inner, full, out=total)
         rns.divide_special_and_rescale(total, chain, level, out=target)
+
+
+def _rotated_sums(
+    c: Any,
+    digits: Any,
+    rotations: Sequence[tuple[int, Any]],
+    factors: Any,
+    products: Sequence[tuple[int, int]],
+    chain: rns.Chain,
+    level: int,
+) -> Any:
+    """`rns.rotated_sums` by the calls that it fuses, as GPUs have them: one rotation after the other in memory."""
+    full = chain.full(level)
+    special = [math.prod(chain.special.primes) % prime for prime in full.primes]
+    wide = empty((len(c), 2, len(full), chain.n), c)
+    wide.fill(0)
+    wide[:, :, : level + 1] = c
+    ntt.scale(wide, special, full, out=wide)
+    sums = empty((1 + max(s for s, _ in products), *wide.shape), c)
+    sums.fill(0)
+    first = contiguous(wide[:, 0])
+    for r, (element, key) in enumerate(rotations):
+        turned = wide
+        if key is not None:
+            turned = rns.inner_product(digits, key, chain, level, galois=element)
+            moved = ntt.automorphism(first, element, full)
+            turned[:, 0] = ntt.add(contiguous(turned[:, 0]), moved, full)
+        for factor, (s, rotation) in zip(factors, products, strict=True):
+            if rotation == r:
+                ntt.multiply_add(turned, factor, sums[s], full, out=sums[s])
+    return sums
 
 
 def _estimate(matrix: Matrix, estimate: Estimate) -> Estimate:
@@ -267,7 +309,9 @@ def _estimate(matrix: Matrix, estimate: Estimate) -> Estimate:
     parameters, scale = matrix.parameters, estimate.scale * matrix.parameters.scales[matrix.level]
     switched = estimate.switched()
     rounding = encoding_error(parameters) / parameters.scales[matrix.level]
-    error = switched.error * matrix.row_sum + matrix.diagonals * (estimate.magnitude + switched.error) * rounding
+    error = (
+        switched.error * matrix.row_sum + matrix.diagonals * (estimate.magnitude + switched.error) * rounding
+    )
     error += len(matrix._giants) * switch_error(parameters, matrix.level) / scale
     return Estimate(parameters, matrix.level, scale, error, estimate.magnitude * matrix.row_sum)
 
@@ -304,7 +348,9 @@ class _Plan:
         else:
             check_period(n_slots, period)
             if period < max(rows, columns):
-                raise ValueError(f"period is {period}, the matrix is {rows} x {columns}: give no less than its sides")
+                raise ValueError(
+                    f"period is {period}, the matrix is {rows} x {columns}: give no less than its sides"
+                )
             self.shifts = list(range(period))
         if babies is None:
             chain = parameters.chain
@@ -341,7 +387,9 @@ def _diagonal(numbers: npt.NDArray[Any], shift: int, plan: _Plan) -> npt.NDArray
     """A[i, i + shift] for the rows i of the matrix."""
     rows, columns = plan.shape
     at = (np.arange(rows) + shift) % (plan.period or plan.n_slots)
-    values: npt.NDArray[Any] = np.where(at < columns, numbers[np.arange(rows), np.minimum(at, columns - 1)], 0)
+    values: npt.NDArray[Any] = np.where(
+        at < columns, numbers[np.arange(rows), np.minimum(at, columns - 1)], 0
+    )
     return values
 
 
@@ -361,20 +409,25 @@ def _encoded(
     return factors
 
 
-def galois_keys(keys: PublicKey, shifts: Iterable[int]) -> dict[int, tuple[int, Residues | None]]:
-    """(element, key) by rotation, 0 included. MissingKey naming all that are missing."""
-    parameters = keys.parameters
-    elements = {shift: element_of(parameters, shift) for shift in shifts if shift}
+def check_keys(keys: PublicKey, shifts: Iterable[int]) -> None:
+    """MissingKey naming all rotations that it has no key for."""
     held = set(keys.galois_elements)
-    missing = tuple(shift for shift, element in elements.items() if element not in held)
+    missing = tuple(shift for shift in shifts if shift and element_of(keys.parameters, shift) not in held)
     if missing:
         raise MissingKey(
             f"key {keys.id[:4].hex()} has no Galois keys for the rotations {missing}: its owner makes them with"
             f" secret.public_key(rotations={missing}), and with those in use beside them"
         )
-    found: dict[int, tuple[int, Residues | None]] = {0: (1, None)}
-    for shift, element in elements.items():
-        found[shift] = (element, keys.galois(element, f"rotations=({shift},)").data)
+
+
+def galois_keys(keys: PublicKey, shifts: Iterable[int], like: Any) -> dict[int, tuple[int, Any]]:
+    """(element, key) by rotation, 0 included, where `like` is. MissingKey naming all that are missing."""
+    wanted = list(shifts)
+    check_keys(keys, wanted)
+    found: dict[int, tuple[int, Any]] = {0: (1, None)}
+    for shift in wanted:
+        element = element_of(keys.parameters, shift)
+        found[shift] = (element, keys.galois(element, f"rotations=({shift},)").beside(like))
     return found
 
 
@@ -424,7 +477,7 @@ def repeat(array: CkksArray, period: int) -> CkksArray:
 def _window(array: CkksArray, shifts: tuple[int, ...], width: int, stride: int) -> CkksArray:
     """The sum of rotations by 0, stride .. (width - 1) stride: doubled windows, and those of the bits of `width`."""
     if shifts:
-        galois_keys(levels.keys_of(array), shifts)
+        check_keys(levels.keys_of(array), shifts)
     doubled, result = array, None
     for bit in range(width.bit_length()):
         if width >> bit & 1:
@@ -441,6 +494,5 @@ def dot(array: CkksArray, other: Any, width: int | None) -> CkksArray:
     check_rotatable(array)
     shifts = sum_shifts(array.n_slots, width)
     if shifts:
-        galois_keys(levels.keys_of(array), shifts)  # before the product
+        check_keys(levels.keys_of(array), shifts)  # before the product
     return inner_sum(array * other, width)
-

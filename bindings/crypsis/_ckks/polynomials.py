@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Polynomials of encrypted numbers in the least depth: Paterson and Stockmeyer's splitting at powers of two [PS73], in
-powers or in Chebyshev polynomials [CCS19, HK20].
+"""Polynomials of encrypted numbers in the least depth: split at powers of two [PS73], in powers or in Chebyshev's
+polynomials [CCS19].
 
-p = q x^m + r with m a power of two is split until the pieces are sums of powers that are at hand, times numbers. What is
-wanted is handed down as (level, scale): a number is encoded with just the scale that its power lacks, and r is added to
-q x^m before both are relinearised and rescaled once. So scales are exact and no operand is brought down by a rescaling
-of its own. Depth: ceil(log2(degree + 1)), and one more for Chebyshev series of an interval other than [-1, 1].
+p = q x^m + r with m a power of two is split until the pieces are sums of powers that are at hand, times numbers. What
+is wanted is handed down as (level, scale): a number is encoded with just the scale that its power lacks, and r is added
+to q x^m before both are relinearised and rescaled once. So scales are exact and no operand is brought down by a
+rescaling of its own. Depth: ceil(log2(degree + 1)), and one more for Chebyshev series of an interval that is not
+[-1, 1].
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from crypsis import ntt, rns
 from crypsis._arguments import integer, kind
 from crypsis._ckks import encoder, levels, products, sums
 from crypsis._ckks.noise import Estimate
+from crypsis._ckks.places import contiguous, empty, parts
 from crypsis._ckks.rotations import check_rotatable
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import LevelError
@@ -54,7 +56,7 @@ class Series(Frozen):
 
     def __init__(
         self,
-        coefficients: Sequence[float],
+        coefficients: Sequence[float] | Doubles,
         interval: tuple[float, float] = (-1.0, 1.0),
         *,
         max_error: float | None = None,
@@ -315,11 +317,12 @@ def _finish(array: CkksArray) -> CkksArray:
         return levels.rescale(array)
     parameters, top = array.parameters, array.level
     level, scale = levels.after_rescale(array)
-    key = levels.keys_of(array).relinearisation().data
+    key = levels.keys_of(array).relinearisation().beside(array.data)
     flat = array.data.reshape(-1, 3, top + 1, parameters.n)
-    out = np.empty((len(flat), 2, level + 1, parameters.n), np.uint64)
-    for source, target in zip(flat, out, strict=True):
-        rns.switch_key(source[2], key, parameters.chain, top, add=source[:2], rescale=True, out=target)
+    out = empty((len(flat), 2, level + 1, parameters.n), flat)
+    for part in parts(flat):
+        low, high = contiguous(flat[part, :2]), contiguous(flat[part, 2])
+        rns.switch_key(high, key, parameters.chain, top, add=low, rescale=True, out=out[part])
     estimate = array.estimate and array.estimate.switched().rescaled(level, scale)
     return array.replaced(
         out.reshape(*array.shape, *out.shape[1:]), level=level, scale=scale, estimate=estimate
