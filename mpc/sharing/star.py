@@ -22,7 +22,9 @@ class Star:
             raise TypeError(f"channels is {type(channels).__name__}: give a dict of party to Channel")
         for party in parties:
             if party not in channels:
-                raise ValueError(f"channels has none to party {party!r}: all {len(parties)} parties are needed")
+                raise ValueError(
+                    f"channels has none to party {party!r}: all {len(parties)} parties are needed"
+                )
         for party in channels:
             if party not in parties:
                 raise ValueError(f"channels has one to {party!r}, who is not of the agreement: leave it out")

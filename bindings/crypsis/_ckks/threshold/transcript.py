@@ -19,7 +19,14 @@ from crypsis._ckks.switch_keys import EncryptionKey
 from crypsis._ckks.threshold import messages
 from crypsis._ckks.threshold.agreement import Agreement
 from crypsis._ckks.threshold.flooding import fresh_deviation
-from crypsis._ckks.threshold.messages import HASH_BYTES, JOINT_KEY, KEY_COMMITMENT, KEY_PART, SEED, SEED_COMMITMENT
+from crypsis._ckks.threshold.messages import (
+    HASH_BYTES,
+    JOINT_KEY,
+    KEY_COMMITMENT,
+    KEY_PART,
+    SEED,
+    SEED_COMMITMENT,
+)
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import ProtocolAbort
 
@@ -174,7 +181,9 @@ class Transcript:
             )
         if len(received) > len(parties):
             extra = [party for party in received if party not in parties]
-            raise ProtocolAbort(f"a {messages.NAMES[wanted]} of {_some(extra)} came, not of the agreement; ended")
+            raise ProtocolAbort(
+                f"a {messages.NAMES[wanted]} of {_some(extra)} came, not of the agreement; ended"
+            )
         result = {}
         for party in parties:
             body = messages.read(received[party], wanted, self.agreement, party, size)
