@@ -4,7 +4,8 @@
     python -m benchmarks.plan_vs_run --rows 10000000 [--calibration FILE] [--no-broadcast]
 
 Calibrates unless a file is given, predicts, runs the job (benchmarks.psi_job), checks its answer, prints both by stage
-and appends a row. The prediction should be within 30 % of the run on a machine with nothing else to do.
+and appends a row. Ends with exit code 1 where the prediction is not within 30 % of the run: on a machine with nothing
+else to do it should be. --rows-out has the row in either case.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from benchmarks import data, psi_job, rows
 from crypsis.mpc.psi import rates
 from crypsis.mpc.psi.calibrate import measure
 from crypsis.mpc.psi.config import parse_size
+from crypsis.mpc.psi.layout import OUTER_ROWS
 from crypsis.mpc.psi.predict import Estimate, Job, predict
 
+WITHIN = 0.3
 LOOPBACK = 10**11  # bits a second: what the cores do for it is in the model by itself
 # Stage of the prediction -> phases of the run report.
 PHASES = {
@@ -43,6 +46,21 @@ def compared(estimate: Estimate, result: dict[str, Any]) -> dict[str, list[float
     }
     table = {name: [planned[name], took[name]] for name in PHASES}
     return table | {"in all": [estimate.seconds, result["seconds"]]}
+
+
+def outside(estimate: Estimate, result: dict[str, Any]) -> str | None:
+    """What is wrong with the prediction, if anything."""
+    ratio = estimate.seconds / result["seconds"]
+    if not 1 - WITHIN <= ratio <= 1 + WITHIN:
+        return (
+            f"planned {estimate.seconds:.2f} s, took {result['seconds']:.2f} s: a ratio of {ratio:.2f}, outside "
+            f"{1 - WITHIN:.2f} to {1 + WITHIN:.2f} (load average {os.getloadavg()[0]:.1f}: repeat on an idle machine, "
+            "or calibrate again)"
+        )
+    for party, planned, peak in zip(psi_job.PARTIES, estimate.memory, result["peak_rss"], strict=True):
+        if peak > planned:
+            return f"{party} took {peak} bytes of memory, at most {planned} were planned"
+    return None
 
 
 def main() -> None:
@@ -75,6 +93,7 @@ def main() -> None:
             setting=options.setting or "fast",
             broadcast=not options.no_broadcast,
             memory=parse_size(options.memory or "2GiB"),
+            bin_rows=options.bin_rows or OUTER_ROWS,
             workers=options.workers or 1,
             row_bytes=sum(path.stat().st_size for path in paths) / (2 * options.rows),
         )
@@ -118,6 +137,8 @@ def main() -> None:
         extra=extra,
     )
     rows.append(options.rows_out, row.as_row() | rows.environment())
+    if problem := outside(estimate, result):
+        raise SystemExit(problem)
 
 
 if __name__ == "__main__":

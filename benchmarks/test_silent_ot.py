@@ -38,32 +38,32 @@ def one_core() -> Iterator[None]:
 class Parties:
     """Two parties that stay: each has a thread and runs what it is given."""
 
-    def __init__(self, kind: str, parameters: Any, security: str) -> None:
+    def __init__(self, kind: str, parameters: Any, security: str, **options: Any) -> None:
         channels = memory_pair("sender", "receiver")
         self._tasks: list[SimpleQueue[Any]] = [SimpleQueue(), SimpleQueue()]
         self._done: SimpleQueue[Any] = SimpleQueue()
         roles = (self._make_sender, self._make_receiver)
         for i in (0, 1):
             arguments = (i, roles[i], channels[i], kind, parameters, security)
-            Thread(target=self._serve, args=arguments, daemon=True).start()
+            Thread(target=self._serve, args=arguments, kwargs=options, daemon=True).start()
 
     @staticmethod
-    def _make_sender(channel: Any, kind: str, parameters: Any, security: str) -> Any:
+    def _make_sender(channel: Any, kind: str, parameters: Any, security: str, **options: Any) -> Any:
         base = SoftSpokenSender(
             channel, session=b"base", security=security, delta=ferret.odd_delta(), threads=1
         )
         make = ferret.FerretSender if kind == "ferret" else silent_vole.SilentVoleSender
-        return make(channel, base, session=b"bench", parameters=parameters, threads=1)
+        return make(channel, base, session=b"bench", parameters=parameters, threads=1, **options)
 
     @staticmethod
-    def _make_receiver(channel: Any, kind: str, parameters: Any, security: str) -> Any:
+    def _make_receiver(channel: Any, kind: str, parameters: Any, security: str, **options: Any) -> Any:
         base = SoftSpokenReceiver(channel, session=b"base", security=security, threads=1)
         make = ferret.FerretReceiver if kind == "ferret" else silent_vole.SilentVoleReceiver
-        return make(channel, base, session=b"bench", parameters=parameters, threads=1)
+        return make(channel, base, session=b"bench", parameters=parameters, threads=1, **options)
 
-    def _serve(self, i: int, make: Callable[..., Any], channel: Any, *arguments: Any) -> None:
+    def _serve(self, i: int, make: Callable[..., Any], channel: Any, *arguments: Any, **options: Any) -> None:
         try:
-            party = make(channel, *arguments)
+            party = make(channel, *arguments, **options)
             while (task := self._tasks[i].get()) is not None:
                 self._done.put((i, task(party)))
         except BaseException as error:
@@ -170,28 +170,37 @@ def test_silent_cot(compare, size, security):
 
 
 @pytest.mark.parametrize(
-    ("security", "log_outputs", "weight"),
-    [(SEMI_HONEST, 16, 7), (MALICIOUS, 16, 7), (MALICIOUS, 17, 7), (MALICIOUS, 18, 7), (MALICIOUS, 16, 21)],
+    ("security", "log_outputs", "weight", "field"),
+    [
+        (SEMI_HONEST, 16, 7, 128),
+        (SEMI_HONEST, 16, 7, 64),
+        (MALICIOUS, 16, 7, 128),
+        (MALICIOUS, 17, 7, 128),
+        (MALICIOUS, 18, 7, 128),
+        (MALICIOUS, 16, 21, 128),
+    ],
 )
-def test_silent_vole(compare, size, security, log_outputs, weight):
+def test_silent_vole(compare, size, security, log_outputs, weight, field):
     n = size(1 << 20, 1 << 24)
     parameters = silent_vole.DualParameters(log_outputs=log_outputs, weight=weight)
-    parties = Parties("vole", parameters, security)
+    parties = Parties("vole", parameters, security, field=field)
     (v, delta), (u, w) = parties.run(collect(1 << 19))
-    assert np.array_equal(w, v ^ bitmatrix.gf128_multiply(u, delta))
+    multiply = bitmatrix.gf64_multiply if field == 64 else bitmatrix.gf128_multiply
+    assert np.array_equal(w, v ^ multiply(u, delta))
 
     def check(ours, peers):
         assert ours == (n, n)
 
     reads, blocks = read_rate(log_outputs + 1), aes_rate()
     n_blocks = 8 + 2 + 3 * weight / 4 + 2  # trees, taps, positions
+    shown = "" if field == 128 else f"/field of {field} bits"
     limit = Limit(
         per_second=1 / (3 * weight / reads + n_blocks / blocks),
         what=f"{3 * weight} reads in {32 << log_outputs >> 20} MiB and {n_blocks} AES blocks a VOLE for both parties,"
         " at the rates of this run; without the convolution's 12 steps",
     )
     compare(
-        f"silent_vole/2^{log_outputs}/weight {weight}/{security}/both parties on one core",
+        f"silent_vole/2^{log_outputs}/weight {weight}/{security}{shown}/both parties on one core",
         lambda: parties.run(count(n)),
         items=n,
         unit="VOLEs",

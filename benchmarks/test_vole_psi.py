@@ -143,15 +143,23 @@ def kernel_seconds(layout: Layout) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
-@pytest.mark.parametrize("log_n", [20, 24])
-def test_in_memory(compare, size, security, log_n):
+@pytest.mark.parametrize(
+    ("security", "setting", "log_n"),
+    [
+        ("semi-honest", "fast", 20),
+        ("malicious", "fast", 20),
+        ("semi-honest", "low-communication", 20),
+        ("semi-honest", "fast", 24),
+        ("malicious", "fast", 24),
+    ],
+)
+def test_in_memory(compare, size, security, setting, log_n):
     n = 1 << size(min(log_n, 17), log_n)
     if log_n == 24 and n < 1 << 24:
         pytest.skip("the large size is for CRYPSIS_BENCH_SCALE=full")
     keys = np.random.default_rng(1).integers(0, 256, (n + n // 2, 16), np.uint8)
     receiver, sender = keys[:n], keys[n // 2 :]
-    layout = Layout(n, n, security=security)
+    layout = Layout(n, n, security=security, setting=setting)
 
     def run():
         return both(
@@ -162,11 +170,12 @@ def test_in_memory(compare, size, security, log_n):
     def check(ours, peers):
         assert np.array_equal(np.sort(ours), np.arange(n // 2, n))
 
+    shown = "" if setting == "fast" else f"/{setting}"
     kernels = kernel_seconds(layout)
     sent = layout.vole_bytes(1)
     bits = 8 * (sum(sent) + layout.receiver_bytes(broadcast=False) + layout.sender_bytes()) / n
     compare(
-        f"psi/vole/in memory/2^{n.bit_length() - 1}/{security}/both parties on one core",
+        f"psi/vole/in memory/2^{n.bit_length() - 1}/{security}{shown}/both parties on one core",
         run,
         items=n,
         unit="items",

@@ -58,16 +58,19 @@ def tool(name: str) -> str | None:
 
 
 def build(slug: str, folder: Path) -> Programs:
-    """tests/native, built in `folder` as any C++ user of csrc would: without Python."""
+    """tests/native, built in `folder` as any C++ user of csrc would: without Python.
+
+    With the compiler and the flags of tools/bootstrap.py, whose objects ccache may have.
+    """
     cmake, ninja = tool("cmake"), tool("ninja")
     if cmake is None:
         pytest.skip("cmake is not installed: pip install cmake")
     generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"] if ninja else []
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DCRYPSIS_NATIVE_TESTS=ON"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DCRYPSIS_NATIVE_TESTS=ON", "-DCRYPSIS_WERROR=ON"]
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(folder), *generator, *options],
         [cmake, "--build", str(folder), "--parallel", "2", "--target", f"native_tests_{slug}"],
     ):
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env={"CXX": "g++"} | os.environ)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return Programs(slug, folder / "tests" / "native")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -319,6 +321,20 @@ def test_secret_keys_do_not_show_and_are_wiped() -> None:
     del secret
     assert not s.any()
     assert not seed.any()
+
+
+def test_threads_expand_a_key_once() -> None:
+    buffer, array = public_key(TINY).to_bytes(), public_key(TINY).encrypt(numbers(20))
+    expected = array.rotate(1).data
+    seeded = secret_key(TINY).encrypt(numbers(20))
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            public = ckks.PublicKey.from_bytes(buffer, insecure_allow_weak=True)
+            fresh = ckks.CkksArray.from_bytes(seeded.to_bytes(), insecure_allow_weak=True)
+            found = list(pool.map(lambda _, public=public: public.bind(array).rotate(1).data, range(8)))
+            assert all(np.array_equal(one, expected) for one in found)
+            halves = list(pool.map(lambda _, fresh=fresh: fresh.data, range(8)))
+            assert all(np.array_equal(one, seeded.data) for one in halves)
 
 
 def test_a_key_follows_from_its_seed() -> None:

@@ -98,7 +98,10 @@ class Environment:
         return run(self.python, "-W", "error", "smoke.py", cwd=outside).strip().splitlines()[-1]
 
 
-@pytest.fixture(scope="module", params=["3.11", "3.12"])
+VERSIONS = [pytest.param(version, marks=pytest.mark.xdist_group(version)) for version in ("3.11", "3.12")]
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     version: str = request.param
     python = interpreter(version)

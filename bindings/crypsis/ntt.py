@@ -303,6 +303,17 @@ def from_signed(
     return result
 
 
+def empty(shape: tuple[int, ...]) -> Words:
+    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost time.
+
+    Every result that is not given as `out` is such an array.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(size + 7, np.uint64)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + size].reshape(shape)
+
+
 @follow_data("ntt")
 def is_reduced(values: Words, basis: Basis) -> bool:
     """Whether every residue is below its prime: to check what comes from a file or a peer. Not constant-time."""
@@ -377,8 +388,8 @@ def _residues(constants: Any, basis: Basis) -> list[int]:
     return [_whole(number) % prime for number, prime in zip(numbers, basis.primes, strict=True)]
 
 
-def _galois(galois: Any, basis: Basis) -> int:
-    galois = _arguments.integer("galois", galois, 1, 2 * basis.n - 1)
+def _galois(value: Any, basis: Basis) -> int:
+    galois = _arguments.integer("galois", value, 1, 2 * basis.n - 1)
     if galois % 2 == 0:
         raise ValueError(f"galois is {galois}: give an odd number, x -> x^{galois} is no automorphism")
     return galois
@@ -409,19 +420,15 @@ def _output(
 ) -> Words:
     """`out`, or a new array. It may be the very memory of those in `equal`, else it overlaps no input."""
     if out is None:
-        return np.empty(shape, np.uint64)
+        return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
-    for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
-        if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
-            raise _overlap()
-    for array in apart:
-        if np.may_share_memory(out, array):
-            raise _overlap()
+    for array in (*equal, *apart):
+        whole = any(array is x for x in equal)
+        if (whole and array is out) or not np.may_share_memory(out, array):
+            continue
+        if not whole or array.ctypes.data != out.ctypes.data:
+            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
     return out
-
-
-def _overlap() -> ValueError:
-    return ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
 
 
 def _list(name: str, value: Any) -> list[Any]:

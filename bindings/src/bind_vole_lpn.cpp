@@ -9,7 +9,7 @@
 namespace crypsis::bindings {
 namespace {
 
-using WordArray = py::array_t<std::uint32_t, py::array::c_style>;
+using Word32Array = py::array_t<std::uint32_t, py::array::c_style>;
 using PositionArray = py::array_t<std::uint64_t, py::array::c_style>;
 
 // _lpn.py has checked shapes, types and ranges.
@@ -79,7 +79,7 @@ void primal_encode(const ByteArray& seed, std::uint64_t first_row, const ByteArr
 }
 
 void primal_positions(const ByteArray& seed, std::uint64_t first_row, unsigned log_table,
-                      WordArray& positions, const std::string& backend) {
+                      Word32Array& positions, const std::string& backend) {
   const auto n_rows = static_cast<std::size_t>(positions.shape(0));
   const std::uint8_t* const key = seed.data();
   std::uint32_t* const to = positions.mutable_data();

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "common/wipe.h"
 #include "embedding/impl.h"
 #include "embedding/one_lane.h"
 
@@ -184,9 +185,12 @@ void first_pass(const Tables& tables, const double* from, double* re, double* im
   }
 }
 
+// Results of fewer lanes than a cache line has are gathered in lines first: the 16 rows they go to lie a power of two
+// apart, in one set of the first cache, which keeps fewer.
 template <class L>
 void last_inverse_pass(const Tables& tables, const double* re, const double* im, double factor, double* to) {
   const std::size_t n = tables.n, step = n / 8;
+  alignas(64) double lines[16][8];
   const typename L::Vector scale = L::broadcast(factor);
   for (std::size_t at = 0; at < step; at += L::kLanes) {
     typename L::Vector rows[8];
@@ -196,12 +200,22 @@ void last_inverse_pass(const Tables& tables, const double* re, const double* im,
     L::load_rows(im, tables.reversed.data() + at, rows);
     for (std::size_t b = 0; b < 8; ++b) x[b].im = rows[b];
     first_stages<L, true>(tables, x);
+    const std::size_t in_line = at % 8;
     for (std::size_t b = 0; b < 8; ++b) {
       double* const target = to + kReversed8[b] * step + at;
-      L::store(target, L::mul(x[b].re, scale));
-      L::store(target + n, L::mul(x[b].im, scale));
+      double* const re_line = L::kLanes == 8 ? target : lines[b] + in_line;
+      double* const im_line = L::kLanes == 8 ? target + n : lines[8 + b] + in_line;
+      L::store(re_line, L::mul(x[b].re, scale));
+      L::store(im_line, L::mul(x[b].im, scale));
+    }
+    if (L::kLanes == 8 || in_line + L::kLanes < 8) continue;
+    for (std::size_t b = 0; b < 8; ++b) {
+      double* const target = to + kReversed8[b] * step + at - in_line;
+      std::memcpy(target, lines[b], sizeof lines[b]);
+      std::memcpy(target + n, lines[8 + b], sizeof lines[b]);
     }
   }
+  secure_wipe(lines, sizeof lines);
 }
 
 template <class L>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Doubles to residues, and the measure of the largest. Internal linkage.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,14 +30,21 @@ void residues(const double* x, std::size_t n, const Modulus& modulus, std::uint6
 
 // The order of doubles without their signs is that of their bits.
 inline std::uint64_t largest(const double* x, std::size_t n) {
-  std::int64_t most = 0;
-  for (std::size_t i = 0; i < n; ++i) {
+  // Chains side by side, or each comparison would wait for the one before it.
+  constexpr std::size_t kChains = 32;
+  std::int64_t most[kChains] = {};
+  const auto take = [&](std::size_t i, std::size_t chain) {
     std::int64_t bits;
     std::memcpy(&bits, x + i, sizeof bits);
     bits &= INT64_MAX;
-    most = bits > most ? bits : most;
+    most[chain] = bits > most[chain] ? bits : most[chain];
+  };
+  std::size_t i = 0;
+  for (; i + kChains <= n; i += kChains) {
+    for (std::size_t chain = 0; chain < kChains; ++chain) take(i + chain, chain);
   }
-  return static_cast<std::uint64_t>(most);
+  for (; i < n; ++i) take(i, 0);
+  return static_cast<std::uint64_t>(*std::max_element(most, most + kChains));
 }
 
 template <class L>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One number at a time: the portable backend, and the others' tails. Internal linkage, constant-time.
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "sampling/impl.h"
 
@@ -15,7 +17,15 @@ __extension__ using Wide = unsigned __int128;
 template <std::size_t n_bytes>
 [[gnu::always_inline]] inline std::uint64_t load_bytes(const std::uint8_t* from) {
   std::uint64_t word = 0;
-  for (std::size_t i = 0; i < n_bytes; ++i) word |= std::uint64_t{from[i]} << (8 * i);
+  if constexpr (std::endian::native == std::endian::little) {
+    std::uint32_t high = 0;  // apart: a word read back after two stores of its parts waits for both
+    constexpr std::size_t n_low = n_bytes == 8 ? 8 : 4;
+    std::memcpy(&word, from, n_low);
+    std::memcpy(&high, from + n_low, n_bytes - n_low);
+    word |= std::uint64_t{high} << 32;
+  } else {
+    for (std::size_t i = 0; i < n_bytes; ++i) word |= std::uint64_t{from[i]} << (8 * i);
+  }
   return word;
 }
 

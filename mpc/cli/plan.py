@@ -166,6 +166,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def remedy(estimate: Estimate) -> str:
+    """What to change where the memory is too little."""
+    if estimate.protocol == "ecdh":
+        return "ECDH-PSI holds all keys; take protocol vole, or a machine with more"
+    return "raise --memory, or lower --bin-rows, --workers or --cores (threads)"
+
+
 def show(job: Job, estimate: Estimate, known: Calibration) -> None:
     """Tables for a person."""
     from rich.console import Console
@@ -189,9 +196,11 @@ def show(job: Job, estimate: Estimate, known: Calibration) -> None:
     for column in sizes.columns[1:]:
         column.justify = "right"
     sizes.add_row("sends", size(estimate.receiver_sends), size(estimate.sender_sends))
-    sizes.add_row("memory, about", *(size(n) for n in estimate.memory))
+    sizes.add_row("memory, at most", *(size(n) for n in estimate.memory))
     sizes.add_row("disk beside input and output", *(size(n) for n in estimate.disk))
     console.print(sizes)
+    if not estimate.fits:
+        console.print(f"It does not fit {size(job.memory)} of memory: {remedy(estimate)}.", highlight=False)
     rests = known.what + (f", {known.cpu}, {known.date}" if known.cpu else "")
     console.print(f"Times rest on {rests}. Traffic is exact for these rows.", highlight=False, markup=False)
     if known.cpu is None:

@@ -47,8 +47,8 @@ class DatabaseSource(ParquetSource):
     """The spooled result of a query; `open_database` makes it.
 
     `query` and `place` (server and database, without credentials) are for reports. `close` gives the spool's disk space
-    back if it has no name; `remove` also removes a named one. The source cannot be read after either. A spool without a
-    name is read through this process's descriptor: workers that are other processes need one with a name.
+    back if it has no name; the source cannot be read after it. A spool without a name is read through this process's
+    descriptor: workers that are other processes need one with a name.
     """
 
     def __init__(self, path: str, *, query: str, place: str, types: dict[str, str], sha256: str) -> None:
@@ -82,18 +82,6 @@ class DatabaseSource(ParquetSource):
     def close(self) -> None:
         """Gives up a spool without a name. May be called twice."""
         self._release()
-
-    def remove(self) -> None:
-        """As `close`, and removes a spool with a name and its record. May be called twice."""
-        self.close()
-        (path,) = self.files
-        if os.path.basename(path) == SPOOL:
-            for name in (
-                RECORD,
-                SPOOL,
-            ):  # a spool without a record is written anew, a record without a spool is an error
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(os.path.dirname(path), name))
 
 
 def open_database(

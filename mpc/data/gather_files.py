@@ -28,6 +28,9 @@ from crypsis.mpc.data.storage import no_space
 
 Advance = Callable[[int], None]
 
+ORDER_BYTES: Final = 32
+"""An output row while an order in memory is sorted: beyond a quarter of the limit, files take its place."""
+
 _LIMIT32: Final = 1 << 32
 _MAX_RANGES: Final = 1 << 15
 _MAX_WINDOW_BYTES: Final = 1 << 30  # keeps the 32-bit offsets of Arrow strings far from their end
@@ -55,6 +58,15 @@ class Shares:
         in_hand = max(min(memory_limit // 96, n_output), 1)
         slice_rows = max(int(memory_limit // 16 / bytes_per_row), 1)
         return cls(in_hand, span, window, slice_rows)
+
+
+def temporary_bytes(n_rows: int, bytes_per_row: float, memory_limit: int) -> int:
+    """What the temporary files of an output of n_rows rows in another order than the input's take at most; 0 where it
+    is put in order in memory."""
+    payload = int(n_rows * bytes_per_row)
+    if n_rows * ORDER_BYTES <= memory_limit // 4 and 2 * payload <= memory_limit // 3:
+        return 0
+    return n_rows * (16 if n_rows >= _LIMIT32 else 8) + payload
 
 
 @dataclass
@@ -126,7 +138,7 @@ def gather_plan(
                 size = min(shares.window_rows, n - start)
                 yield from _window(windows.read(window), spilled, schema, start, size, shares.slice_rows)
     except OSError as error:
-        needed = n * 2 * number.itemsize + int(n * bytes_per_row)
+        needed = temporary_bytes(n, bytes_per_row, 0)
         raise no_space(directory, error, f"about {needed >> 20} MiB of temporary files are needed") from error
 
 

@@ -27,7 +27,7 @@ from crypsis.mpc.data.gather import (
     row_index,
     with_indicator,
 )
-from crypsis.mpc.data.gather_files import gather_plan
+from crypsis.mpc.data.gather_files import ORDER_BYTES, gather_plan
 from crypsis.mpc.data.keys import Progress
 from crypsis.mpc.data.opening import PathLike, format_of
 from crypsis.mpc.data.plans import FilePlan, RowMask, in_memory
@@ -35,7 +35,6 @@ from crypsis.mpc.data.sinks import OutputFile, check_form, write_batches
 from crypsis.mpc.data.sources import Source
 
 MEMORY_LIMIT: Final = 256 << 20
-_ORDER_BYTES: Final = 32  # an output row while an order in memory is sorted
 
 
 class _StoppedError(Exception):
@@ -90,7 +89,7 @@ def write_output(
     overwrite: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     progress: Progress | None = None,
-    before_commit: Callable[[], None] | None = None,
+    before_commit: Callable[[OutputInfo], None] | None = None,
 ) -> OutputInfo:
     """Writes row rows[i] of `source` as output row i, all NULL where rows[i] is -1; or what a mask or a plan in files
     says (`crypsis.mpc.data.plans`).
@@ -101,8 +100,8 @@ def write_output(
     null_rep      CSV only: the text for NULL
     memory_limit  bytes of payload held at a time, see `crypsis.mpc.data.gather`
     progress      called as progress("write output", source rows done, source rows in all or 0), from another thread
-    before_commit called when the complete file is on the disk and not yet under its name; what it raises is passed
-                  on, and no file is left
+    before_commit called with what is returned when the complete file is on the disk and not yet under its name; what it
+                  raises is passed on, and no file is left
 
     The file appears under `path` only when it is complete and on the disk; on any error nothing is left.
     Raises DataError for what is wrong with input, output or disk, ValueError or TypeError for wrong
@@ -140,12 +139,13 @@ def write_output(
                 raise
         try:
             file.sync()
+            info = OutputInfo(target, written, file.sha256, file.n_bytes)
             if before_commit is not None:
-                before_commit()
-            digest = file.commit()
+                before_commit(info)
+            file.commit()
         except OSError as error:
             raise DataError(f"{target}: writing failed: {error.strerror}; no output was kept") from error
-    return OutputInfo(target, written, digest, file.n_bytes)
+    return info
 
 
 def _batches(
@@ -162,7 +162,7 @@ def _batches(
         yield from filtered(source, rows, names, indicator, advance)
         return
     ordered: Iterator[pa.RecordBatch]
-    if isinstance(rows, FilePlan) and len(rows) * _ORDER_BYTES > memory_limit // 4:
+    if isinstance(rows, FilePlan) and len(rows) * ORDER_BYTES > memory_limit // 4:
         ordered = gather_plan(
             source,
             rows,
@@ -174,7 +174,7 @@ def _batches(
         )
     else:
         if isinstance(rows, FilePlan):
-            memory_limit -= len(rows) * _ORDER_BYTES
+            memory_limit -= len(rows) * ORDER_BYTES
             rows = in_memory(rows)
         index = row_index(rows, source.n_rows)
         ordered = gather(

@@ -77,6 +77,11 @@ class OutputFile:
     def close(self) -> None:
         """The writer is done; `commit` is what finishes the file."""
 
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hexadecimal."""
+        return self._state.hexdigest()
+
     def sync(self) -> None:
         """Puts what was written on the disk, where it may turn out not to fit."""
         os.fsync(self._fd)
@@ -93,7 +98,7 @@ class OutputFile:
             os.fsync(directory)
         finally:
             os.close(directory)
-        return self._state.hexdigest()
+        return self.sha256
 
     def __enter__(self) -> OutputFile:
         return self

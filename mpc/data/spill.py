@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -260,18 +260,6 @@ def iter_bin(file: SpillFile, chunk_records: int) -> Iterator[Bytes]:
             yield chunk
     if state.hexdigest() != file.sha256:
         raise _corrupt(file, "does not have the SHA-256 it was written with")
-
-
-def remove(files: SpillFile | Sequence[SpillFile]) -> None:
-    """Deletes the files of bins that are spent; those already gone are no error."""
-    for file in [files] if isinstance(files, SpillFile) else files:
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                os.unlink(file.path)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                raise DataError(f"{file.path}: cannot be removed: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

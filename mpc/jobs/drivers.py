@@ -4,6 +4,7 @@ they say to each other."""
 
 from __future__ import annotations
 
+import abc
 import hashlib
 import json
 import logging
@@ -56,7 +57,7 @@ class Pair:
         return self.last and self.assigned.keys() <= self.here
 
 
-class Driver:
+class Driver(abc.ABC):
     """What leader and follower share: worker pairs, and one queue of everything that happens."""
 
     listens_to = control.FROM_FOLLOWER
@@ -217,27 +218,29 @@ class Driver:
 
     # ---- what the roles differ in
 
+    @abc.abstractmethod
     def tidy(self, number: int, pair: Pair) -> None:
         """Forget a pair that has ended, if nothing is to come from it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def begin(self) -> None:
         """Before the first event."""
 
+    @abc.abstractmethod
     def is_over(self) -> bool:
         """Whether nothing is left to wait for."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def after(self) -> None:
         """After the last event."""
 
+    @abc.abstractmethod
     def heard(self, word: str, *values: Any) -> None:
         """The peer's driver said something."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def done_here(self, number: int, pair: Pair, bin_number: int) -> None:
         """Our worker has done a bin, and on_done knows."""
-        raise NotImplementedError
 
 
 class Leader(Driver):
@@ -251,6 +254,9 @@ class Leader(Driver):
 
     def is_over(self) -> bool:
         return self.peer_finished and not self.pairs
+
+    def after(self) -> None:
+        """The follower has had the last word."""
 
     def tidy(self, number: int, pair: Pair) -> None:
         if pair.ended and not pair.assigned:

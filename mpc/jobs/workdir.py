@@ -172,10 +172,6 @@ class WorkDir:
                 raise _cannot_write(path, error, 0) from error
         return path
 
-    def write(self, names: tuple[str, ...], *parts: bytes | memoryview) -> str:
-        """`write_durably` under `file(*names)`."""
-        return write_durably(self.file(*names), *parts)
-
     def remove(self, *paths: str) -> None:
         """Deletes spent files; those that are gone already are fine. Their space counts as free at once."""
         for path in paths:
@@ -200,10 +196,6 @@ class WorkDir:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(inside)
         sync_directory(self.path)
-
-    def size(self) -> int:
-        """Bytes of the files inside, as the disk counts them."""
-        return sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _files(self.path))
 
     def destroy(self) -> None:
         """Deletes what is inside, and the directory itself if Crypsis made it; then it is closed."""

@@ -5,7 +5,7 @@ no identifier and no secret. The same shape as a PSI's (`crypsis.mpc.psi.report`
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +40,7 @@ class QueryReport:
     started: datetime
     finished: datetime
     seconds: dict[str, float]
+    peak_memory: int = field(default_factory=peak_memory_bytes)
 
     @property
     def total_seconds(self) -> float:
@@ -89,7 +90,7 @@ class QueryReport:
             "output": self.output.as_dict() if self.output is not None else None,
             "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             "total_seconds": round(self.total_seconds, 6),
-            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_memory_bytes": self.peak_memory,
             "versions": versions(),
             "cpu_features": backends.cpu_features(),
             "backends": [

@@ -7,15 +7,17 @@ of a party must see.
 
 A bin's result is a file of row ids in the work directory: without alignment the rows whose key the peer has, aligned
 the row of each output row of the bin's part of an inner join. It appears complete and on the disk, then the bin is
-reported done.
+reported done, with the file's name: every attempt has one of its own, so that none changes what the ledger knows.
 
 Whoever exchanges a bin again may come with other keys. Honest parties do not; against a malicious one attempts are
-counted in the work directory, for the whole life of the job, and come to an end.
+counted in the work directory, for the whole life of the job, and come to an end. What counts is a message that depends
+on the bin's keys: the first is about to be sent when `count_attempt` is called.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,8 +40,9 @@ from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
 _COUNTS_PER_MESSAGE = 1 << 19
+RESULT_PREFIX = "result-"
 MAX_ATTEMPTS = 6
-"""At a bin of a malicious job, over all runs of it; two may be in work when a run is interrupted."""
+"""At a bin of a malicious job, over all runs of it. A bin that is only read ahead when a run ends does not count."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -115,9 +118,13 @@ def work(
             held[bin] = one
             yield bin, one.keys
 
+    def count(bin: int) -> None:
+        if job.layout.security == "malicious":
+            count_attempt(job.work_dir, bin)
+
     crew.start("load", load, awaited=False)  # it may be waiting for the driver's next bin
     try:
-        with closing(session.run(keys(), crew=crew)) as matches:
+        with closing(session.run(keys(), crew=crew, before_keys=count)) as matches:
             for bin, matched in matches:
                 done(bin, _record(job, channel, bin, held.pop(bin), matched))
     except BaseException as error:
@@ -128,8 +135,6 @@ def work(
 
 def _load(job: BinJob, bin: int) -> _Loaded:
     spill = job.spills[bin]
-    if job.layout.security == "malicious":
-        count_attempt(job.work_dir, bin)
     if spill.n_records <= job.chunk_records:
         groups = partition.group(read_bin(spill), job.layout.inner, threads=job.threads)
         return _Loaded(KeyBins(groups.keys, groups.starts), groups)
@@ -142,13 +147,14 @@ def _load(job: BinJob, bin: int) -> _Loaded:
 
 
 def count_attempt(work_dir: str, bin: int) -> None:
-    """Writes down that keys of the bin are about to be used once more. Raises DataError for more than MAX_ATTEMPTS."""
+    """Writes down, on the disk when it returns, that the next message shows what depends on the bin's keys, once more.
+    Raises DataError for more than MAX_ATTEMPTS."""
     path = os.path.join(work_dir, f"attempts-{bin:05d}")
     n_before = os.path.getsize(path) if os.path.exists(path) else 0  # a byte each
     if n_before >= MAX_ATTEMPTS:
         raise DataError(
-            f"bin {bin} was begun {n_before} times: a malicious peer that breaks off tests other keys each time; find "
-            "out why the runs ended, then remove both work directories to start over"
+            f"bin {bin} was exchanged {n_before} times and never finished: a malicious peer that breaks off tests "
+            "other keys each time; find out why the runs ended, then remove both work directories to start over"
         )
     write_durably(path, bytes(n_before + 1))
 
@@ -173,7 +179,7 @@ def _record(
     """Writes the bin's result; what the ledger is told of it."""
     result: dict[str, Any] = {"unique": len(loaded.keys.keys)}
     if matched is None:
-        return result | {"matched": None, "rows": 0, "sha256": ""}
+        return result | {"matched": None, "rows": 0, "sha256": "", "name": ""}
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
     if groups is None:
@@ -182,13 +188,9 @@ def _record(
         rows = _aligned_rows(job, channel, groups, matched)
     else:
         rows = [_rows_of(groups, matched)]
-    file = write_index(result_path(job.work_dir, bin), rows)
-    return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256}
-
-
-def result_path(work_dir: str, bin: int) -> str:
-    """Where a bin's result is."""
-    return os.path.join(work_dir, f"result-{bin:05d}.bin")
+    name = f"{RESULT_PREFIX}{bin:05d}-{secrets.token_hex(8)}.bin"
+    file = write_index(os.path.join(job.work_dir, name), rows)
+    return result | {"matched": len(matched), "rows": file.n_rows, "sha256": file.sha256, "name": name}
 
 
 def _rows_of(groups: partition.Groups, matched: Index) -> npt.NDArray[np.uint32]:

@@ -29,12 +29,13 @@ from crypsis.mpc.jobs.config import (
     schema_of,
 )
 from crypsis.mpc.psi.layout import OUTER_ROWS
+from crypsis.mpc.psi.memory import MIN_BYTES, Budget
 from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role, Security, Setting
+from crypsis.mpc.psi.vole.session import own_threads
 
 _MIB = 1 << 20
 _UNITS = {"B": 1, "KIB": 1 << 10, "MIB": _MIB, "GIB": 1 << 30, "TIB": 1 << 40}
 _RATES = {"BPS": 1, "KBPS": 10**3, "MBPS": 10**6, "GBPS": 10**9}
-MIN_MEMORY = 64 * _MIB
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -92,7 +93,10 @@ class JobConfig(PartyConfig):
     max_output_rows: Annotated[int, Field(ge=1, le=1 << 40)] | None = Field(
         None, description="refuse a join that duplicates blow up beyond this"
     )
-    memory: _Text = Field("2GiB", description="memory that the job may take, with its unit")
+    memory: _Text = Field(
+        "2GiB",
+        description=f"memory that the job may take, at least {MIN_BYTES // _MIB}MiB; ECDH-PSI holds its keys beyond",
+    )
     memory_mib: Annotated[int, Field(ge=16, le=1 << 24)] | None = Field(
         None, description="memory for gathering the payload alone, in MiB; default: an eighth of `memory`"
     )
@@ -114,8 +118,11 @@ class JobConfig(PartyConfig):
     @field_validator("memory")
     @classmethod
     def _memory(cls, value: str) -> str:
-        if not MIN_MEMORY <= parse_size(value) <= 1 << 46:
-            raise ValueError("give at least 64MiB and at most 64TiB")
+        if not MIN_BYTES <= parse_size(value) <= 1 << 46:
+            raise ValueError(
+                f"{value} is less than the program itself and its buffers take, or above 64TiB: give at least "
+                f"{MIN_BYTES // _MIB}MiB"
+            )
         return value
 
     @field_validator("bandwidth")
@@ -129,6 +136,12 @@ class JobConfig(PartyConfig):
     def _consistent(self) -> JobConfig:
         if self.protocol == "ecdh" and self.security == "malicious":
             raise ValueError("security is malicious, and protocol ecdh is semi-honest: use protocol vole")
+        left = self.memory_bytes - self.budget().write_bytes(0) + self.gather_bytes
+        if self.gather_bytes > left:
+            raise ValueError(
+                f"memory_mib is {self.memory_mib}, and {self.memory} of memory leave {left // _MIB} for it: raise "
+                "memory, or lower memory_mib"
+            )
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError(
                 "ray_address is set, and executor is local: set executor to ray, or remove ray_address"
@@ -162,6 +175,15 @@ class JobConfig(PartyConfig):
     def gather_bytes(self) -> int:
         """What gathering the payload may take."""
         return self.memory_mib << 20 if self.memory_mib is not None else self.memory_bytes // 8
+
+    def budget(self) -> Budget:
+        """How `memory` is divided."""
+        return Budget(
+            memory=self.memory_bytes,
+            gather=self.gather_bytes,
+            workers=self.workers,
+            threads=self.threads or own_threads(),
+        )
 
     @property
     def bandwidth_bps(self) -> int | None:

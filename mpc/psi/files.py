@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError
-from crypsis.mpc.data import Source, check_output, write_output
+from crypsis.mpc.data import OutputInfo, Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
     close_in_order,
@@ -39,19 +38,21 @@ from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
 from crypsis.mpc.psi.choose import choose, expected_rows
-from crypsis.mpc.psi.config import JobConfig, OutputConfig
+from crypsis.mpc.psi.config import JobConfig
 from crypsis.mpc.psi.job import PsiOutcome, run
+from crypsis.mpc.psi.memory import release
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.output import plan_output
 from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
+from crypsis.mpc.psi.space import check_before, check_places, output_places
 from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
-from crypsis.mpc.transport import Channel, Hub
+from crypsis.mpc.transport import Channel, ChannelStats, Hub
+from crypsis.mpc.transport.hub import total
 
 _log = logging.getLogger("crypsis.psi")
 
-# Formats pack the same rows up to this much tighter than each other: less than this share of the input
-# cannot do.
-_TIGHTEST = 8
+_GRACE_S = 30.0
+"""Patience of a party whose output is in place, for a peer that may have nothing left to do."""
 
 
 @dataclass
@@ -97,32 +98,9 @@ def run_job(
                 this.spilled = _open_job(this, work)
                 stack.callback(this.spilled.close)
             _check_places(config, source, config_file, resumed=this.spilled)
-        with phases.phase("wait for the peer"):
-            hub = open_link(config)
-            channel = _meet(hub, this)
-        try:
-            with phases.phase("agree"):
-                n_rows = expected_rows(source)
-                protocol, this.why = choose(channel, config, n_rows)
-                this.options = config.options(protocol)
-                _log.info("protocol %s: %s", protocol, this.why)
-                if protocol == "ecdh" and this.spilled is not None and this.spilled.stage not in ("", "new"):
-                    raise ConfigError(
-                        f"{config.work_path} holds an unfinished job of protocol vole, and this run would be of ecdh "
-                        f"({this.why}): name protocol vole at both parties to go on, or remove the directory"
-                    )
-            if protocol == "vole":
-                _exchange_spilled(this, hub, channel, n_rows, stack)
-            else:
-                this.outcome = run(source, channel, this.options, progress=progress)
-            _write(this, channel)
-            if protocol != "vole" and this.spilled is not None and not this.spilled.stage:
-                this.spilled.destroy()  # it held the result of the query only
-        except BaseException as error:
-            hub.abort(public_reason(config, error))
-            raise
-        stats = hub.stats
-        close_in_order(hub)
+            certain = config.protocol == "vole" or config.security == "malicious"
+            _check_space(this, expected_rows(source), vole=certain)
+        stats = _finish_alone(this) if _peer_is_done(this) else _run_with_peer(this, stack)
     report = RunReport(
         party=config.party,
         peer=config.peer,
@@ -137,7 +115,9 @@ def run_job(
         started=started,
         finished=datetime.now(UTC),
         seconds=_in_order(phases.seconds, this.outcome.seconds),
-        bins=this.spilled.as_report() if protocol == "vole" and this.spilled is not None else None,
+        bins=this.spilled.as_report()
+        if this.options.protocol == "vole" and this.spilled is not None
+        else None,
     )
     if config.report_path is not None:
         try:
@@ -147,17 +127,80 @@ def run_job(
     return report
 
 
-def _meet(hub: Hub, this: _Run) -> Channel:
-    """The session with the peer. A job that is complete here may have no peer any more."""
+def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
+    config, phases, job = this.config, this.phases, this.spilled
+    with phases.phase("wait for the peer"):
+        if job is not None and job.in_place:
+            config = config.model_copy(update={"patience": min(config.patience, _GRACE_S)})
+        hub = open_link(config)
+        try:
+            channel = hub.channel(0)
+        except ChannelError as error:
+            if job is None or job.stage != "complete":
+                raise
+            hub.abort("the peer did not come")
+            if job.in_place:
+                return _finish_alone(this, error)
+            raise ChannelError(
+                f"{error}; the output is complete since an earlier run, but no longer as it was at its place: if it "
+                f"is at {config.peer} too, remove {config.work_path}"
+            ) from error
     try:
-        return hub.channel(0)
-    except ChannelError as error:
-        if this.spilled is None or this.spilled.stage != "complete":
-            raise
-        raise ChannelError(
-            f"{error}; the output is complete here since an earlier run: if it is at {this.config.peer} too, remove "
-            f"{this.config.work_path}"
-        ) from error
+        with phases.phase("agree"):
+            n_rows = expected_rows(this.source)
+            protocol, this.why = choose(channel, config, n_rows)
+            this.options = config.options(protocol)
+            _log.info("protocol %s: %s", protocol, this.why)
+            if protocol == "ecdh" and job is not None and job.stage not in ("", "new"):
+                state = "a complete" if job.stage == "complete" else "an unfinished"
+                raise ConfigError(
+                    f"{config.work_path} holds {state} job of protocol vole (stage {job.stage!r}), and this run would "
+                    f"be of ecdh ({this.why}): name protocol vole at both parties to go on with it, or remove the "
+                    "directory"
+                )
+        if protocol == "vole":
+            _exchange_spilled(this, hub, channel, n_rows, stack)
+        else:
+            this.outcome = run(this.source, channel, this.options, progress=this.progress)
+        _write(this, channel)
+        if protocol != "vole" and job is not None and not job.stage:
+            job.destroy()  # it held the result of the query only
+    except BaseException as error:
+        hub.abort(public_reason(config, error))
+        raise
+    stats = hub.stats
+    close_in_order(hub)
+    return stats
+
+
+def _peer_is_done(this: _Run) -> bool:
+    """Both outputs are in place, as far as an earlier run knew: nobody needs the peer, nor it this party."""
+    return this.spilled is not None and this.spilled.in_place and this.spilled.peer_is_done
+
+
+def _finish_alone(this: _Run, error: ChannelError | None = None) -> ChannelStats:
+    """What an earlier run, killed with its output in place, had left to do: the report, and to remove the work
+    directory. That is kept where the peer may still need it (`error` says how it did not come): a peer that has not
+    heard that both have staged cannot put its own output in place without."""
+    job, config = this.spilled, this.config
+    if job is None:
+        raise ValueError("no job has been begun")
+    this.options, this.why = config.options("vole"), "the job was begun with it"
+    this.outcome = job.outcome
+    job.recall()
+    this.written, this.output_rows = job.output_record()
+    if job.peer_is_done:
+        _log.warning("%s: the job had ended, and its output is in place; removed", config.work_path)
+        job.destroy()
+    else:
+        _log.warning(
+            "the result is complete since an earlier run; %s is kept for %s, remove it once the output is in place "
+            "there too: %s",
+            config.work_path,
+            config.peer,
+            error,
+        )
+    return total([])
 
 
 def _identity(this: _Run) -> Identity:
@@ -210,10 +253,13 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
         identity=_identity(this),
         options=this.options,
         bin_rows=config.bin_rows,
-        memory=config.memory_bytes,
+        budget=config.budget(),
         progress=this.progress,
     )
     job.open()
+    job.find_output(config.output.path if config.output is not None else None)
+    if job.peer_is_done and not job.in_place:
+        job.forget_ended()  # the output was taken elsewhere: what the user wants is another run
     if job.stage:
         _log.info("%s: begun before; at stage %s", work.path, job.stage)
     return job
@@ -232,12 +278,15 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
     with phases.phase("agree"):
         agree(channel, this.options, 0, {"bin_rows": config.bin_rows, "workers": config.workers})
         job.meet(channel, n_rows)
-        job.check_memory(n_rows, config.workers)
+        job.check_memory(n_rows)
+        _check_space(this, n_rows, vole=True)
     with phases.phase("read and spill keys"):
         job.partition(this.source, n_rows)
         job.agree_sizes(channel)
+        release()
     with phases.phase("exchange"), _executor(config) as executor:
         job.exchange(hub, executor, config.workers)
+        release()
 
 
 def _executor(config: JobConfig) -> Executor:
@@ -252,7 +301,14 @@ def _write(this: _Run, channel: Channel) -> None:
     config, phases, job = this.config, this.phases, this.spilled
     spilled = job if this.options.protocol == "vole" else None
 
-    def staged() -> None:
+    def staged(info: OutputInfo | None = None) -> None:
+        if info is not None:
+            this.output_rows = info.n_rows
+            this.written = FileRecord(
+                paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
+            )
+            if spilled is not None:
+                spilled.record_output(this.written, info.n_rows)
         with phases.phase("wait for the peer's output"):
             confirm(channel)
             if spilled is not None:
@@ -270,8 +326,9 @@ def _write(this: _Run, channel: Channel) -> None:
         rows = plan_output(spilled, channel) if spilled is not None else this.outcome.rows
         if rows is None:
             raise ValueError("an output is configured for a party that learns nothing")
+        check_places(output_places(config, this.source, len(rows)))
         begin = time.perf_counter()
-        info = write_output(
+        write_output(
             this.source,
             rows,
             output.path,
@@ -279,20 +336,13 @@ def _write(this: _Run, channel: Channel) -> None:
             columns=output.columns,
             indicator=output.indicator,
             null_rep=output.null_rep,
-            # What stands there once both parties had staged their outputs is ours, from a run that was killed then.
-            overwrite=output.overwrite or (spilled is not None and spilled.is_written),
+            overwrite=output.overwrite,
             memory_limit=config.gather_bytes,
             progress=this.progress,
             before_commit=staged,
         )
         waited = phases.seconds["wait for the peer's output"]
         phases.seconds["write output"] = time.perf_counter() - begin - waited
-        this.output_rows = info.n_rows
-        this.written = FileRecord(
-            paths=[os.path.abspath(info.path)], sha256=info.sha256, n_bytes=info.n_bytes
-        )
-        if spilled is not None:
-            spilled.record_output(this.written, info.n_rows)
     if spilled is not None:
         _forget(spilled, channel)
 
@@ -308,12 +358,14 @@ def _forget(job: SpilledJob, channel: Channel) -> None:
             "the result is complete; %s is kept for the peer, which was lost: %s", job.directory.path, error
         )
         return
+    job.note_peer_done()
     job.destroy()
 
 
 def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str, float]:
     """Seconds by phase in the order of the job: the protocol's own phases stand after the connection."""
-    before = {name: around[name] for name in ("check input and output", "wait for the peer")}
+    first = ("check input and output", "wait for the peer")
+    before = {name: around[name] for name in first if name in around}
     return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
@@ -327,6 +379,13 @@ def _check_kernels(config: JobConfig) -> None:
         raise ConfigError(str(error)) from error
 
 
+def _check_space(this: _Run, n_rows: int, *, vole: bool) -> None:
+    """Refuses disks without room for what is still to be written; n_rows: own rows, as far as they are known."""
+    stage = this.spilled.stage if this.spilled is not None else ""
+    if stage not in ("written", "complete"):
+        check_before(this.config, this.source, n_rows, spills=vole and stage in ("", "new"))
+
+
 def _check_places(
     config: JobConfig, source: Source, config_file: str | None, *, resumed: SpilledJob | None
 ) -> None:
@@ -335,7 +394,7 @@ def _check_places(
     if config.output is not None:
         output = config.output
         refuse_taken("output", output.path, taken)
-        if resumed is None or not resumed.is_written:
+        if resumed is None or resumed.stage != "complete":  # then nothing is written
             check_output(
                 source,
                 output.path,
@@ -345,24 +404,6 @@ def _check_places(
                 null_rep=output.null_rep,
                 overwrite=output.overwrite,
             )
-            _check_space(config, output, source)
     if config.report_path is not None:
         refuse_taken("report", config.report_path, taken)
         check_report_place(config.report_path)
-
-
-def _check_space(config: JobConfig, output: OutputConfig, source: Source) -> None:
-    """Refuses a disk that cannot hold the output whatever matches; warns of one that may be too small."""
-    n_columns = len(output.columns) if output.columns is not None else len(source.schema)
-    expected = source.n_bytes * n_columns // max(len(source.schema), 1)
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(output.path))).free
-    keeps_all = config.join in ("full", config.options().own_side)
-    if free < (expected // _TIGHTEST if keeps_all else 1):
-        raise DataError(
-            f"{output.path}: {free >> 20} MiB are free there and the output may take {expected >> 20} MiB; "
-            "free some or write elsewhere"
-        )
-    if free < expected:
-        _log.warning(
-            "%s: %d MiB are free there, the output may take %d MiB", output.path, free >> 20, expected >> 20
-        )

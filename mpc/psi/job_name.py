@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 
-from crypsis.errors import ConfigError
+from crypsis.errors import ConfigError, ProtocolAbort
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
 from crypsis.mpc.psi.layout import OUTER_ROWS, STATISTICAL
 from crypsis.mpc.psi.options import Role
+from crypsis.mpc.transport import Channel
 
 JOB_BYTES = 16
 NONCE_BYTES = 32
@@ -41,3 +44,48 @@ def is_hex(value: object, lengths: tuple[int, ...]) -> bool:
     if not isinstance(value, str) or len(value) not in [2 * n for n in lengths]:
         return False
     return all(c in "0123456789abcdef" for c in value)
+
+
+def agree_name(
+    channel: Channel, role: Role, known: str, *, begun: bool, n_rows: int, where: str
+) -> tuple[bytes | None, int]:
+    """The name of a new job, None where both know theirs already; and the peer's rows as far as it knows them.
+
+    known: the name of the job in one's work directory `where`, in hexadecimal, or ""; begun: bins of it were exchanged.
+    Raises ConfigError, at both parties, where bins of one were exchanged that the other does not know.
+    """
+    nonce = secrets.token_hex(NONCE_BYTES)
+    send_json(
+        channel,
+        {
+            "type": "job",
+            "job_id": known,
+            "begun": begun,
+            "commitment": commit_nonce(role, nonce),
+            "rows": min(n_rows, MAX_ROWS),
+        },
+    )
+    theirs = recv_json(channel, "job")
+    peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
+    if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
+        raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
+    peer_rows = count_field(theirs, "rows", MAX_ROWS)
+    if known and known == peer_known:
+        return None, peer_rows
+    if (begun and known) or (theirs.get("begun") is True and peer_known):
+        mine = f"job {known[:8]}" if begun else "no job yet"
+        other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
+        hear_refusal(channel)
+        raise ConfigError(
+            f"{where} holds {mine}, the work directory of {channel.peer} {other}: give both parties the work "
+            "directories of one run, or remove them both to start over"
+        )
+    send_json(channel, {"type": "nonce", "nonce": nonce})
+    peer_nonce = recv_json(channel, "nonce").get("nonce")
+    peer_role: Role = "sender" if role == "receiver" else "receiver"
+    if not isinstance(peer_nonce, str) or not is_hex(peer_nonce, (NONCE_BYTES,)):
+        raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
+    if commit_nonce(peer_role, peer_nonce) != commitment:
+        raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
+    nonces = (nonce, peer_nonce) if role == "receiver" else (peer_nonce, nonce)
+    return hash_nonces(*nonces), peer_rows

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from crypsis.errors import ConfigError
+from crypsis.mpc.data.gather_files import temporary_bytes
 from crypsis.mpc.ot import silent_vole
 from crypsis.mpc.psi.layout import MAX_ROWS, OUTER_ROWS, Layout, Security, Setting, outer_bins
 from crypsis.mpc.psi.matching import tag_bytes
+from crypsis.mpc.psi.memory import BASE_BYTES, READ_BYTES, Budget
 from crypsis.mpc.psi.options import Protocol
 from crypsis.mpc.psi.plan import ecdh_bytes, recommend, vole_bytes
 from crypsis.mpc.psi.rates import Rates
+from crypsis.mpc.psi.space import RESULT_BYTES, spilled_bytes
 
 WIRE = 1.01
 """Bytes on the line for a byte of payload: frames, TLS records, TCP."""
@@ -26,8 +29,6 @@ CALIBRATED_COLUMNS = 4
 
 # The share of a stage's CPU time that one core does alone, whatever the others do: an average over its pieces.
 _ALONE = {"check": 1.0, "read": 0.6, "exchange": 0.05, "output": 0.6, "ecdh": 0.02}
-_PROCESS_BYTES = 200 << 20  # Python, Arrow, gRPC and their threads
-_ROW_MEMORY = 100  # bytes a row of a bin takes in all its steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,13 @@ class Job:
         return self.broadcast and self.align
 
     @property
+    def budget(self) -> Budget:
+        """How `memory` is divided."""
+        threads = max(self.cores // (2 if self.together else 1), 1)
+        each = max(threads // self.workers, 1)
+        return Budget(memory=self.memory, gather=self.memory // 8, workers=self.workers, threads=each)
+
+    @property
     def n_matched(self) -> int:
         """Keys in common, as assumed."""
         return round(self.matched * min(self.n_receiver, self.n_sender))
@@ -106,7 +114,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job will take. Bytes are payload; disk is that of a party's work directory, without the output."""
+    """What a job will take. Bytes are payload; memory is of a party's processes, at most, where `allowed` is the job's;
+    disk is that of a party's work directory, without the output."""
 
     protocol: Protocol
     why: str
@@ -115,7 +124,13 @@ class Estimate:
     sender_sends: int
     memory: tuple[int, int]
     disk: tuple[int, int]
+    allowed: int
     layout: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory that the job may take does."""
+        return max(self.memory) <= self.allowed
 
     @property
     def seconds(self) -> float:
@@ -139,6 +154,7 @@ class Estimate:
             ],
             "payload_bytes": {"receiver_sends": self.receiver_sends, "sender_sends": self.sender_sends},
             "memory_bytes": {"receiver": self.memory[0], "sender": self.memory[1]},
+            "fits_memory": self.fits,
             "disk_bytes": {"receiver": self.disk[0], "sender": self.disk[1]},
             "bins": self.layout,
         }
@@ -178,20 +194,21 @@ def _vole(job: Job, rates: Rates, why: str) -> Estimate:
         Stage("exchange bins", needs),
         _output(job, rates),
     ]
-    result = 8 if job.aligned else 4
-    in_bin = (
-        2 * job.workers * min(max(n_r, n_s) // n_outer + 1, max(job.memory // (256 * job.workers), 1 << 16))
-    )
-    disk = tuple(16 * n + result * n + (64 << 20) for n in (n_r, n_s))
-    memory = _PROCESS_BYTES * (job.workers if job.workers > 1 else 1) + in_bin * _ROW_MEMORY + job.memory // 8
+    disk = [spilled_bytes(n) for n in (n_r, n_s)]
+    if job.aligned:  # the bins have gone by then
+        ordered = temporary_bytes(job.n_matched, job.row_bytes, job.budget.gather)
+        disk = [max(n, RESULT_BYTES * job.n_matched + ordered) for n in disk]
+    writes = (True, job.broadcast)
+    memory = [job.budget.peak_bytes(layout, n, writes=w) for n, w in zip((n_r, n_s), writes, strict=True)]
     return Estimate(
         "vole",
         why,
         stages,
         sends[0],
         sends[1],
-        (min(memory, max(job.memory, _PROCESS_BYTES)),) * 2,
+        (memory[0], memory[1]),
         (disk[0], disk[1]),
+        job.memory,
         {
             "outer": n_outer,
             "inner_each": layout.inner,
@@ -242,9 +259,13 @@ def _ecdh(job: Job, rates: Rates, why: str) -> Estimate:
         _output(job, rates),
     ]
     # Digests, row ids and starts, a permutation; tags of both at the receiver.
-    own = tuple(_PROCESS_BYTES + 44 * n for n in (n_r, n_s))
-    tags = (12 if tag_bytes(n_r, n_s) <= 12 else 16) * (n_r + n_s)
-    return Estimate("ecdh", why, stages, sends[0], sends[1], (own[0] + tags, own[1]), (0, 0))
+    own = [BASE_BYTES + READ_BYTES + 44 * n for n in (n_r, n_s)]
+    own[0] += (12 if tag_bytes(n_r, n_s) <= 12 else 16) * (n_r + n_s)
+    memory = (
+        max(own[0], job.budget.write_bytes(n_r)),
+        max(own[1], job.budget.write_bytes(n_s) if job.broadcast else 0),
+    )
+    return Estimate("ecdh", why, stages, sends[0], sends[1], memory, (0, 0), job.memory)
 
 
 def _check(job: Job, rates: Rates) -> Stage:

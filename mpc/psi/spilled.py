@@ -12,7 +12,8 @@ ones they have, and what only one of them has is done again. Nothing else has to
 either, or both, may be killed at any time.
 
 Messages on the driver's own session, stream 0, JSON: {"type": "job"} before the input is read, with a commitment to
-one's nonce, and {"type": "nonce"} for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
+one's nonce and whether bins were exchanged ("begun": until then nothing is lost by a new name), and {"type": "nonce"}
+for a new job; {"type": "sizes"} after, {"type": "have"} before the bins,
 {"type": "totals"} before an aligned output. The configuration has been compared before.
 
 The job's name is a hash of both nonces, and salts all digests: keys fall in bins, and digests are cut to 12 bytes, in a
@@ -23,42 +24,34 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from crypsis import partition
-from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.errors import ConfigError, CorruptData, DataError, ProtocolAbort
 from crypsis.mpc.data import IndexFile, Source, digest_stream
 from crypsis.mpc.data.spill import BinWriter, SpillFile
 from crypsis.mpc.jobs.executors import Executor
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
-from crypsis.mpc.jobs.workdir import WorkDir, size_text, verify_file
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
-from crypsis.mpc.psi.bins import BinJob, result_path, work
+from crypsis.mpc.jobs.workdir import WorkDir, verify_file
+from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
-from crypsis.mpc.psi.job_name import (
-    JOB_BYTES,
-    NONCE_BYTES,
-    check_digests,
-    commit_nonce,
-    hash_nonces,
-    is_hex,
-)
+from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
 from crypsis.mpc.psi.layout import MAX_ROWS as MAX_OWN_ROWS
-from crypsis.mpc.psi.options import Progress, PsiOptions, Role
+from crypsis.mpc.psi.memory import Budget
+from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord
+from crypsis.mpc.psi.space import spilled_bytes
 from crypsis.mpc.transport import Channel, Hub
 
 _log = logging.getLogger("crypsis.psi")
 
 _SPILLS = "spills"
-_RECORD_MEMORY = 256  # bytes of `memory` for a record of a bin, with the bin that is read ahead
 SPOOL = "input"
 """Folder of the work directory for the result of a query, which outlives the ledger of a run that begins anew."""
 
@@ -71,12 +64,14 @@ class SpilledJob:
     identity: Identity
     options: PsiOptions
     bin_rows: int
-    memory: int
+    budget: Budget
     progress: Progress | None
     outcome: PsiOutcome = field(default_factory=PsiOutcome)
     ledger: Ledger | None = None
     layout: Layout | None = None
     finished_before: int = 0
+    peer_rows: int = 0
+    in_place: bool = False
 
     # -- before the peer is met
 
@@ -93,16 +88,23 @@ class SpilledJob:
             ledger.close()
             if not complete:
                 raise
-            # Nothing is lost: that job has ended, and this is another. It must not begin with that one's query result.
-            had_result = os.path.isdir(self.directory.file(SPOOL))
-            self.directory.clear()
-            if had_result:
-                raise ConfigError(
-                    f"{self.directory.path}: held a finished job and the result of its query; both were removed: run "
-                    "the command again"
-                ) from None
+            self.forget_ended()  # nothing is lost: that job has ended, and this is another
             return
         self.ledger = ledger
+        self._remove_results(keep={result.name for result in ledger.results()})
+
+    def forget_ended(self) -> None:
+        """Clears the directory of a job that has ended, for another one, which must not begin with its query result."""
+        if self.ledger is not None:
+            self.ledger.close()
+            self.ledger = None
+        had_result = os.path.isdir(self.directory.file(SPOOL))
+        self.directory.clear()
+        if had_result:
+            raise ConfigError(
+                f"{self.directory.path}: held a finished job and the result of its query; both were removed: run the "
+                "command again"
+            ) from None
 
     @property
     def stage(self) -> str:
@@ -120,46 +122,16 @@ class SpilledJob:
 
     def meet(self, channel: Channel, n_rows: int) -> None:
         """Agrees on which job this is, and for a new one on its bins. n_rows: own rows, as far as they are known."""
-        nonce = secrets.token_hex(NONCE_BYTES)
         known = self.ledger.identity.job.hex() if self.ledger is not None else ""
-        begun = self.ledger is not None and self.ledger.stage not in ("", "new")
-        send_json(
-            channel,
-            {
-                "type": "job",
-                "job_id": known,
-                "begun": begun,
-                "commitment": commit_nonce(self.options.role, nonce),
-                "rows": min(n_rows, MAX_ROWS),
-            },
+        begun = self.ledger is not None and bool(self.ledger.bins())
+        job, self.peer_rows = agree_name(
+            channel, self.options.role, known, begun=begun, n_rows=n_rows, where=self.directory.path
         )
-        theirs = recv_json(channel, "job")
-        peer_known, commitment = theirs.get("job_id", ""), theirs.get("commitment", "")
-        if not is_hex(peer_known, (0, JOB_BYTES)) or not is_hex(commitment, (32,)):
-            raise ProtocolAbort(f"{channel.peer} sent a job without id and commitment; ended")
-        peer_rows = count_field(theirs, "rows", MAX_ROWS)
-        if known and known == peer_known:
+        if job is None:
             self._note(f"goes on with job {known[:8]}")
             return
-        if (begun and known) or (theirs.get("begun") is True and peer_known):
-            mine = f"job {known[:8]}" if begun else "no job yet"
-            other = f"job {peer_known[:8]}" if theirs.get("begun") is True else "no job yet"
-            hear_refusal(channel)
-            raise ConfigError(
-                f"{self.directory.path} holds {mine}, the work directory of {channel.peer} {other}: give both parties "
-                "the work directories of one run, or remove them both to start over"
-            )
-        send_json(channel, {"type": "nonce", "nonce": nonce})
-        peer_nonce = recv_json(channel, "nonce").get("nonce")
-        peer_role: Role = "sender" if self.options.role == "receiver" else "receiver"
-        if not isinstance(peer_nonce, str) or not is_hex(peer_nonce, (NONCE_BYTES,)):
-            raise ProtocolAbort(f"{channel.peer} sent no nonce; ended")
-        if commit_nonce(peer_role, peer_nonce) != commitment:
-            raise ProtocolAbort(f"{channel.peer} sent another nonce than it committed to; ended")
         self.start_over()
-        nonces = (nonce, peer_nonce) if self.options.role == "receiver" else (peer_nonce, nonce)
-        job = hash_nonces(*nonces)
-        n_outer = outer_bins(max(n_rows, peer_rows), self.bin_rows)
+        n_outer = outer_bins(max(n_rows, self.peer_rows), self.bin_rows)
         self.ledger = Ledger.begin(self.directory, self.identity)
         with self.ledger.transaction():
             self.ledger.name_job(job)
@@ -179,7 +151,7 @@ class SpilledJob:
         expected = source.n_rows
         if expected is not None:
             self._check_rows(expected)
-        self.directory.require_space(self.disk_bytes(n_rows), f"the spilled bins of about {n_rows} rows")
+        self.directory.require_space(spilled_bytes(n_rows), f"the spilled bins of about {n_rows} rows")
         stream = digest_stream(
             source,
             options.keys,
@@ -189,10 +161,13 @@ class SpilledJob:
             progress=self.progress,
             threads=options.threads,
         )
-        memory = min(max(self.memory // 8, 16 << 20), 256 << 20)
         try:
             with BinWriter(
-                folder, n_outer, memory_bytes=memory, expected_rows=expected, threads=options.threads
+                folder,
+                n_outer,
+                memory_bytes=self.budget.writer_bytes,
+                expected_rows=expected,
+                threads=options.threads,
             ) as writer:
                 for digests, rows in stream:
                     self._check_rows(stream.n_rows)
@@ -220,11 +195,6 @@ class SpilledJob:
                 f"the input has more than {MAX_OWN_ROWS} rows: split it, and run a job for each part"
             )
 
-    def disk_bytes(self, n_rows: int) -> int:
-        """Most bytes that n_rows rows take in the work directory at one time: 16 a record, and 4 a result, which
-        replaces the records of its bin."""
-        return 20 * n_rows + (64 << 20)
-
     def agree_sizes(self, channel: Channel) -> None:
         """Tells each other how many rows have keys: what all sizes follow from."""
         ledger, outcome = self._ledger(), self.outcome
@@ -245,12 +215,15 @@ class SpilledJob:
             )
         check_digests(own, peer, n_outer)
         ledger.set_fact("n_peer", peer)
-        outcome.n_peer_unique = peer
+        self._set_sizes(own, peer)
+
+    def _set_sizes(self, own: int, peer: int) -> None:
+        self.outcome.n_peer_unique = peer
         receives = self.options.role == "receiver"
         self.layout = Layout(
             n_receiver=own if receives else peer,
             n_sender=peer if receives else own,
-            n_outer=n_outer,
+            n_outer=self._ledger().fact("n_outer"),
             security=self.options.security,
             setting=self.options.setting,
         )
@@ -260,7 +233,7 @@ class SpilledJob:
         ledger = self._ledger()
         todo = self._todo(hub.channel(0))
         if todo:
-            self.check_memory(self.outcome.n_rows - self.outcome.n_null, n_workers)
+            self.budget.check(self._layout(), self.outcome.n_rows, writes=self.options.has_output)
         n_outer = ledger.fact("n_outer")
         finished = self.finished_before = n_outer - len(todo)
         if finished:
@@ -279,7 +252,7 @@ class SpilledJob:
             broadcast=self.options.broadcast,
             aligned=self.options.aligned,
             own_side=self.options.own_side,
-            chunk_records=self.chunk_records(n_workers),
+            chunk_records=self.budget.chunk_records(self._layout()),
             max_output_rows=self.max_output_rows(),
             threads=self.options.threads,
         )
@@ -297,7 +270,7 @@ class SpilledJob:
             ledger.finish(
                 Result(
                     bin=bin,
-                    name=os.path.basename(result_path("", bin)) if self.options.has_output else "",
+                    name=result["name"],
                     n_unique=result["unique"],
                     n_matched=result["matched"] or 0,
                     n_rows=result["rows"],
@@ -327,7 +300,10 @@ class SpilledJob:
             )
         if self.stage == "partitioned":  # a run after the last bin finds a later one
             ledger.advance("exchanged")
-        results = ledger.results()
+        self._count_keys()
+
+    def _count_keys(self) -> None:
+        results = self._ledger().results()
         self.outcome.n_unique = sum(result.n_unique for result in results)
         if self.options.has_output:
             self.outcome.n_matched = sum(result.n_matched for result in results)
@@ -377,10 +353,15 @@ class SpilledJob:
             if result.name
         ]
 
-    @property
-    def is_written(self) -> bool:
-        """An earlier run had the peer's word that both outputs are staged: what stands at the output's place is it."""
-        return self.stage in ("written", "complete")
+    def find_output(self, path: str | None) -> None:
+        """Whether an earlier run, killed once both parties had staged, had put the output at its `path`: `in_place`,
+        true too for a party without one. By its SHA-256: what else stands there is not ours."""
+        if self.stage not in ("written", "complete"):
+            return
+        record, _ = self.output_record()
+        self.in_place = path is None or (record is not None and _is_there(path, record))
+        if self.in_place and self.stage == "written":
+            self.complete()
 
     def agree_totals(self, channel: Channel, unmatched_rows: int | None = None) -> int:
         """For an aligned output: tells how many own rows without partner it has (None: as an earlier run did), and
@@ -394,11 +375,11 @@ class SpilledJob:
         return count_field(recv_json(channel, "totals"), "unmatched_rows", MAX_ROWS)
 
     def record_output(self, record: FileRecord, n_rows: int) -> None:
-        """Writes down what the output is."""
+        """Writes down what the output is, before the peer is told that it is staged."""
         self._ledger().set_fact("output", asdict(record) | {"n_rows": n_rows})
 
     def output_record(self) -> tuple[FileRecord | None, int | None]:
-        """Of the output that an earlier run put in place, and its rows; None for a party without one."""
+        """Of the output that was staged last, and its rows; None for a party without one."""
         fact = self._ledger().fact("output")
         if fact is None:
             return None, None
@@ -410,11 +391,34 @@ class SpilledJob:
         if self.stage == "exchanged":
             self._ledger().advance("written")
 
+    def recall(self) -> None:
+        """Of a complete job, without the peer: what the report says of it."""
+        ledger, outcome = self._ledger(), self.outcome
+        outcome.n_rows, outcome.n_null = ledger.fact("n_rows"), ledger.fact("n_null")
+        self._set_sizes(outcome.n_rows - outcome.n_null, ledger.fact("n_peer"))
+        self._count_keys()
+        self.finished_before = ledger.fact("n_outer")
+
+    @property
+    def peer_is_done(self) -> bool:
+        """The peer has said that its output is in place: it does not need this work directory any more."""
+        return self.ledger is not None and self.ledger.fact("peer_is_done", False) is True
+
+    def note_peer_done(self) -> None:
+        """See `peer_is_done`."""
+        self._ledger().set_fact("peer_is_done", True)
+
     def complete(self) -> None:
         """The output is in place: bins and results are spent."""
         ledger = self._ledger()
         ledger.advance("complete")
-        self.directory.remove(*(self.directory.file(row.name) for row in ledger.results() if row.name))
+        self._remove_results(keep=set())
+
+    def _remove_results(self, *, keep: set[str]) -> None:
+        """Of bins; those that no ledger names are of attempts that were cut off, or that another one replaced."""
+        for name in os.listdir(self.directory.path):
+            if name.startswith(RESULT_PREFIX) and name not in keep:
+                self.directory.remove(self.directory.file(name))
 
     def destroy(self) -> None:
         """Nothing of the work directory is needed any more."""
@@ -442,21 +446,13 @@ class SpilledJob:
         if self.ledger is not None:
             self.ledger.close()
 
-    def chunk_records(self, n_workers: int) -> int:
-        """Records of a bin that a worker takes into memory at one time: about 100 bytes each in all its steps, two bins
-        at a time."""
-        return max(self.memory // (_RECORD_MEMORY * n_workers), 1 << 16)
-
-    def check_memory(self, n_rows: int, n_workers: int) -> None:
-        """Raises ConfigError where a bin of n_rows rows without many duplicates is more than a worker may hold."""
-        n_outer = self._ledger().fact("n_outer")
-        largest = partition.bin_bound(min(n_rows, MAX_OWN_ROWS), n_outer)
-        if largest > self.chunk_records(n_workers):
-            raise ConfigError(
-                f"memory is {size_text(self.memory)}: {n_workers} workers with bins of up to {largest} rows need "
-                f"{size_text(_RECORD_MEMORY * n_workers * largest)}; raise `memory`, or agree on fewer `workers`, or "
-                "(for a new job) on a smaller `bin_rows`"
-            )
+    def check_memory(self, n_rows: int) -> None:
+        """Raises ConfigError where a job of about n_rows rows here, and those that the peer told, is too large for the
+        memory: known before anything is read."""
+        most = min(max(n_rows, self.peer_rows), MAX_OWN_ROWS)
+        options = self.options
+        layout = Layout(most, most, self._ledger().fact("n_outer"), options.security, options.setting)
+        self.budget.check(layout, min(n_rows, MAX_OWN_ROWS), writes=options.has_output)
 
     def max_output_rows(self) -> int:
         """Of the whole job, and so of a bin."""
@@ -476,3 +472,12 @@ class SpilledJob:
 
     def _note(self, text: str) -> None:
         _log.info("%s: %s", self.directory.path, text)
+
+
+def _is_there(path: str, record: FileRecord) -> bool:
+    """A file with just these bytes."""
+    try:
+        verify_file(path, n_bytes=record.n_bytes, sha256=record.sha256, what="the output")
+    except CorruptData:
+        return False
+    return True

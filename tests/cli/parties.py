@@ -100,9 +100,9 @@ class Scene:
             preexec_fn=preexec,
         )
 
-    def run(self, *flags: str, **env: str) -> tuple[Finished, Finished]:
+    def run(self, *flags: str, wait_s: float = WAIT_S, **env: str) -> tuple[Finished, Finished]:
         """Both parties to their ends."""
-        return ended(*[self.start(party, *flags, **env) for party in ("bank", "telco")])
+        return ended(*[self.start(party, *flags, **env) for party in ("bank", "telco")], wait_s=wait_s)
 
     def left_over(self) -> list[str]:
         """Outputs, reports and partial files in the folder, hidden ones included."""
@@ -113,10 +113,10 @@ class Scene:
         )
 
 
-def ended(*processes: subprocess.Popen[str]) -> Any:
+def ended(*processes: subprocess.Popen[str], wait_s: float = WAIT_S) -> Any:
     """Waits for all; kills them when that takes too long."""
     try:
-        outputs = [process.communicate(timeout=WAIT_S) for process in processes]
+        outputs = [process.communicate(timeout=wait_s) for process in processes]
     finally:
         for process in processes:
             if process.poll() is None:

@@ -24,6 +24,16 @@ def no_calibration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 ISSUE = ("--rows", "1e9", "--bandwidth", "1Gbps", "--cores", "16", "--latency", "10ms")
 
 
+def test_memory_that_is_too_little_is_told(crypsis: Crypsis) -> None:
+    done = crypsis(
+        "plan", "psi", "--rows", "1e8", "--memory", "1GiB", "--bin-rows", "16777216", "--cores", "2"
+    )
+    assert "It does not fit" in done.stdout
+    assert "lower --bin-rows" in done.stdout
+    done = crypsis("plan", "psi", "--rows", "1e8", "--memory", "1GiB", "--cores", "2")
+    assert "does not fit" not in done.stdout
+
+
 def test_the_table_tells_time_traffic_memory_disk_and_whose_constants(crypsis: Crypsis) -> None:
     done = crypsis("plan", "psi", *ISSUE)
     assert (done.code, done.stderr) == (0, "")
@@ -37,7 +47,7 @@ def test_the_table_tells_time_traffic_memory_disk_and_whose_constants(crypsis: C
         "line to sender",
         "in all",
         "sends",
-        "memory, about",
+        "memory, at most",
         "disk beside input and output",
         "built-in constants of the reference machine, not of this one",
         "crypsis bench calibrate",

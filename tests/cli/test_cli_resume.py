@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from crypsis.mpc.transport.ports import free_port
 from transport.proxy import DroppingProxy
 
 from .parties import Finished, Scene, ended
@@ -144,7 +145,7 @@ def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
         )
         parties = {party: scene.start(party) for party in PARTIES}
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3.bin")):
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3-*.bin")):
             assert all(process.poll() is None for process in parties.values())
             time.sleep(0.005)
         parties[victim].send_signal(signal.SIGKILL)
@@ -170,7 +171,7 @@ def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
         )
         parties = [scene.start(party) for party in PARTIES]
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5.bin")):
+        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5-*.bin")):
             time.sleep(0.005)
         proxy.refuse()
         time.sleep(30)
@@ -187,7 +188,7 @@ def stopped(scene: Scene, **fields: Any) -> None:
     prepare(scene, 30_000, **fields)
     parties = {party: scene.start(party) for party in PARTIES}
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4.bin")):
+    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4-*.bin")):
         time.sleep(0.005)
     for process in parties.values():
         process.kill()
@@ -292,17 +293,25 @@ def test_a_damaged_result_is_named(scene: Scene) -> None:
 
 
 def test_the_same_work_directory_for_two_processes(scene: Scene) -> None:
-    prepare(scene)
-    first = scene.start("bank")
-    deadline = time.monotonic() + 30
+    """The second is refused before it asks for a peer, though nothing else of the first is in its way."""
+    shared = scene.folder / "work"
+    shared.mkdir()
+    fields: dict[str, Any] = {"protocol": "vole", "bin_rows": BIN_ROWS, "work_dir": "work", "patience": 300}
+    scene.config("bank", **fields)
+    first = scene.start("bank")  # and waits for telco, which never comes
     try:
-        telco = scene.start("telco")
-        while time.monotonic() < deadline and not work_dir(scene, "bank").exists() and first.poll() is None:
-            time.sleep(0.002)
+        lock, deadline = shared / "lock", time.monotonic() + 300
+        while not (lock.exists() and lock.read_text().endswith("\n")):
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        other = {"listen": f"127.0.0.1:{free_port()}", "output": {"path": "second.out.parquet"}}
+        scene.config("bank", **(fields | other))
         second = ended(scene.start("bank"))
+        assert first.poll() is None
     finally:
-        ended(first, telco)
-    assert second.code in (
-        4,
-        5,
-    )  # the directory is locked, or the port is taken, or the output is there already
+        first.kill()
+        ended(first)
+    line = second.error(4)
+    assert f"{shared}: process {first.pid} works in it" in line
+    assert "give this job a work_dir of its own" in line

@@ -102,14 +102,6 @@ def test_csv_with_flags_only(tmp_path: Path) -> None:
     assert scene.left_over() == ["bank.out.csv", "bank.out.csv.report.json"]
 
 
-def test_json_on_stdout_is_the_report(scene: Scene) -> None:
-    bank, telco = scene.run("--json", "--job", "monthly")
-    succeeded(bank, telco)
-    report = json.loads(bank.stdout)
-    assert report["job"] == "monthly"
-    assert report == json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
-
-
 def test_flags_override_the_file_and_an_output_is_replaced_only_when_asked(scene: Scene) -> None:
     (scene.folder / "bank.out.parquet").write_bytes(b"old")
     bank = scene.start("bank", "--overwrite", "--output-column", "bank_text", "--output-column", "id")
@@ -121,10 +113,12 @@ def test_flags_override_the_file_and_an_output_is_replaced_only_when_asked(scene
     assert not (scene.folder / "telco.out.parquet").exists()
 
 
-def test_insecure_needs_to_be_said_by_both(scene: Scene) -> None:
-    bank, telco = scene.run("--insecure")
+def test_insecure_and_the_report_on_stdout(scene: Scene) -> None:
+    bank, telco = scene.run("--insecure", "--json", "--job", "monthly")
     succeeded(bank, telco)
-    report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    report = json.loads(bank.stdout)
+    assert report == json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert report["job"] == "monthly"
     assert "not authenticated" in report["security"]["transport"]
 
 

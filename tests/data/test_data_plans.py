@@ -193,7 +193,7 @@ def test_plans_in_files_are_the_plans_in_memory(tmp_path_factory, values, seed, 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_output_from_files_is_the_output_from_memory(tmp_path, monkeypatch, join, side, suffix):
     monkeypatch.setattr(plans_module, "CHUNK_ROWS", 1 << 12)
-    monkeypatch.setattr(output_module, "_ORDER_BYTES", 1 << 30)  # nothing is small
+    monkeypatch.setattr(output_module, "ORDER_BYTES", 1 << 30)  # nothing is small
     n = 12_000
     rng = np.random.default_rng(5)
     table = pa.table(
@@ -264,7 +264,7 @@ def test_any_order_from_files(tmp_path_factory, index, n_null, scale):
 
 def test_wide_numbers(tmp_path, monkeypatch):
     monkeypatch.setattr(gather_module, "_LIMIT32", 10)
-    monkeypatch.setattr(output_module, "_ORDER_BYTES", 1 << 30)
+    monkeypatch.setattr(output_module, "ORDER_BYTES", 1 << 30)
     table = pa.table({"v": np.arange(500)})
     rows = np.random.default_rng(1).permutation(500)
     plan = FilePlan((write_index(tmp_path / "0", [rows]),), 500, 500)
@@ -304,7 +304,7 @@ def test_damaged_pieces_stop_the_output(tmp_path, monkeypatch, damage):
     plan = FilePlan((piece,), n_rows, 1000)
     source = TableSource(pa.table({"v": np.arange(n_rows)}))
     for order_bytes in (1, 1 << 30):
-        monkeypatch.setattr(output_module, "_ORDER_BYTES", order_bytes)
+        monkeypatch.setattr(output_module, "ORDER_BYTES", order_bytes)
         with pytest.raises(CorruptData, match=r"piece: .*remove the work directory"):
             write_output(source, plan, tmp_path / "o.parquet")
     assert [n for n in os.listdir(tmp_path) if n != "piece"] == []
@@ -341,7 +341,7 @@ def test_pieces_are_whole_or_not_there(tmp_path, monkeypatch):
 
 
 def test_temporary_files_that_do_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(output_module, "_ORDER_BYTES", 1 << 30)
+    monkeypatch.setattr(output_module, "ORDER_BYTES", 1 << 30)
     plan = FilePlan((write_index(tmp_path / "piece", [np.arange(5000)]),), 5000, 5000)
 
     def full(*_):
@@ -363,7 +363,7 @@ class Shifting(TableSource):
 
 @pytest.mark.parametrize("n", [90_000, 110_000])
 def test_a_source_of_another_length_is_refused(tmp_path, monkeypatch, n):
-    monkeypatch.setattr(output_module, "_ORDER_BYTES", 1 << 30)
+    monkeypatch.setattr(output_module, "ORDER_BYTES", 1 << 30)
     for plan in (
         RowMask.empty(100_000, join="left"),
         FilePlan((write_index(tmp_path / "piece", [np.arange(100)]),), 100_000, 100),

@@ -158,7 +158,9 @@ def test_citations_resolve() -> None:
 def test_numbers_beside_a_field_are_its_default() -> None:
     from crypsis.mpc.psi.config import JobConfig
 
-    quoted = re.findall(r"`(\w+)` \((\d+)", GUIDE.read_text(encoding="utf-8"))
+    pages = (GUIDE, GUIDE.with_name("psi-report.md"), GUIDE.with_name("resume.md"))
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    quoted = re.findall(r"`(\w+)` \((\d+)", text)
     told = {name: int(number) for name, number in quoted if name in JobConfig.model_fields}
     assert set(told) >= {"batch_size", "bin_rows", "workers"}
     assert told == {name: JobConfig.model_fields[name].default for name in told}

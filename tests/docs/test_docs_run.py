@@ -25,6 +25,7 @@ from crypsis.mpc.transport.ports import free_port
 from .pages import PAGES, ROOT, blocks, name_of
 
 GUIDE = ROOT / "docs" / "psi.md"
+REPORT = ROOT / "docs" / "psi-report.md"
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 
 
@@ -131,7 +132,7 @@ def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
     assert matched == {"customer_id": ["A1", "A3", "A3"], "income": [10, 30, 31]}
 
     report = json.loads((tmp_path / "matched.parquet.report.json").read_text(encoding="utf-8"))
-    example = json.loads(blocks(GUIDE, "json")[0].text)
+    example = json.loads(blocks(REPORT, "json")[0].text)
     assert set(example) <= set(report)
     for name in ("schema_version", "kind", "job", "party", "peer", "role", "protocol", "counts"):
         assert example[name] == report[name]
@@ -140,7 +141,7 @@ def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
     for name in ("payload_bytes_sent", "messages_sent", "payload_bytes_received", "messages_received"):
         assert example["traffic"][name] == report["traffic"][name]
     fields = re.findall(
-        r"^\| (`[^|]*) \|", GUIDE.read_text(encoding="utf-8").split("## The report")[1], re.MULTILINE
+        r"^\| (`[^|]*) \|", REPORT.read_text(encoding="utf-8").split("## The report")[1], re.MULTILINE
     )
     for name in re.findall(r"`(\w+)(?:\.\w+\*?)?`", " ".join(fields[:7])):
         assert name in report

@@ -13,6 +13,7 @@ import pytest
 from crypsis.errors import ConfigError, CorruptData, DataError
 from crypsis.mpc.psi import rates
 from crypsis.mpc.psi.layout import Layout
+from crypsis.mpc.psi.memory import BASE_BYTES, Budget, largest_bin
 from crypsis.mpc.psi.plan import ecdh_bytes, recommend, vole_bytes
 from crypsis.mpc.psi.predict import Job, predict, vole_work
 from crypsis.mpc.psi.rates import BUILT_IN, Calibration, Rates
@@ -152,10 +153,46 @@ def test_one_machine_does_the_work_of_both() -> None:
 
 def test_memory_and_disk() -> None:
     estimate = predict(replace(JOB, n_receiver=10**9, n_sender=10**8, memory=4 << 30), Rates())
-    assert all(n <= 4 << 30 for n in estimate.memory)
+    assert estimate.fits
+    assert BASE_BYTES < estimate.memory[1] <= estimate.memory[0] <= 4 << 30
     assert 16 * 10**9 < estimate.disk[0] < 26 * 10**9
     assert 16 * 10**8 < estimate.disk[1] < 26 * 10**8
     assert predict(replace(JOB, protocol="ecdh"), Rates()).disk == (0, 0)
+
+
+def test_memory_that_does_not_do_is_told() -> None:
+    """The prediction is what the job takes, not what it may."""
+    for fields in ({"bin_rows": 1 << 24}, {"workers": 8}, {"protocol": "ecdh", "n_receiver": 10**8}):
+        estimate = predict(replace(JOB, memory=1 << 30, **fields), Rates())  # type: ignore[arg-type]
+        assert not estimate.fits
+        assert max(estimate.memory) > 1 << 30
+        assert estimate.as_json()["fits_memory"] is False
+    assert predict(replace(JOB, memory=1 << 30), Rates()).fits
+
+
+def test_the_prediction_is_by_what_bins_are_refused() -> None:
+    layout = Layout(10**7, 10**7, 5)
+    budget = Budget(memory=1 << 30, gather=1 << 27, threads=2)
+    budget.check(layout, 10**7, writes=True)
+    assert largest_bin(10**7, 5) <= budget.chunk_records(layout)
+    needed = budget.exchange_bytes(layout, 10**7)
+    few = replace(budget, memory=needed - (1 << 20), gather=0)
+    with pytest.raises(
+        ConfigError, match=r"one worker of 2 threads with bins of up to 20\d+ rows need .* `bin_rows`"
+    ):
+        few.check(layout, 10**7, writes=True)
+    assert few.chunk_records(layout) < largest_bin(10**7, 5)
+    with pytest.raises(ConfigError, match="writing the output"):
+        replace(budget, gather=1 << 30).check(layout, 10**7, writes=True)
+    replace(budget, gather=1 << 30).check(layout, 10**7, writes=False)
+    for more in (
+        replace(budget, threads=4).exchange_bytes(layout, 10**7),
+        replace(budget, workers=2).exchange_bytes(layout, 10**7),
+        budget.exchange_bytes(replace(layout, security="malicious"), 10**7),
+        budget.exchange_bytes(replace(layout, setting="low-communication"), 10**7),
+        budget.exchange_bytes(replace(layout, n_outer=4), 10**7),
+    ):
+        assert more > needed
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from crypsis.errors import ChannelError, DataError
-from crypsis.mpc.psi import files
+from crypsis.mpc.data import open_source
+from crypsis.mpc.psi import files, space
 from crypsis.mpc.psi.config import parse_config
 from crypsis.mpc.transport import Channel, memory_hubs
 
@@ -61,13 +62,43 @@ def test_outputs_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_disk_that_is_too_small_is_refused_before_dialling(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full:
+    """Whatever the protocol; the output counts beside the bins."""
+
+    class Disk:
         free = 0
 
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda _: Full)
-    with pytest.raises(DataError, match="free some or write elsewhere"):
-        files.run_job(config(tmp_path, "bank", join="left"))
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: Disk)
+    told = r"the output \(.*\) may take .*, 0 bytes are free there; free .* more, put work_dir or the output on another"
+    with pytest.raises(DataError, match=told):
+        files.run_job(config(tmp_path, "bank", protocol="ecdh"))
+    with pytest.raises(DataError, match=r"the spilled bins of about \d+ rows \(64\.\d+ MiB\) may take"):
+        files.run_job(config(tmp_path, "bank", protocol="vole"))
     assert not (tmp_path / "bank.out.parquet").exists()
+    assert not list(tmp_path.glob("*.work"))
+
+
+def test_what_lies_on_one_disk_is_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Disk:
+        free = 150
+
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: Disk)
+    places = [space.Place(str(tmp_path / "not" / "yet"), 100, "a"), space.Place(str(tmp_path), 50, "b")]
+    space.check_places(places)
+    with pytest.raises(
+        DataError, match=r"a \(100 bytes\) and b \(51 bytes\) may take 151 bytes, 150 bytes are free"
+    ):
+        space.check_places([places[0], space.Place(str(tmp_path), 51, "b")])
+
+
+def test_temporary_files_of_an_output_are_counted(tmp_path: Path) -> None:
+    job, unaligned = config(tmp_path, "bank"), config(tmp_path, "bank", align=False)
+    source = open_source(str(tmp_path / "bank.parquet"))
+    small = space.output_places(job, source, 100)
+    assert [place.what for place in small] == ["the output"]
+    large = space.output_places(job, source, 10**8)
+    assert large[1].n_bytes > 8 * 10**8
+    assert large[0].n_bytes == pytest.approx(10**6 * small[0].n_bytes, rel=0.1)
+    assert len(space.output_places(unaligned, source, 10**8)) == 1
 
 
 def test_losing_the_peer_after_the_result_does_not_undo_it(

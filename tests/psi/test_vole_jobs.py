@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ import pytest
 
 from cli.parties import Scene
 from crypsis.errors import ConfigError, DataError
+from crypsis.mpc.jobs.identity import Identity
+from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.workdir import WorkDir
+from crypsis.mpc.psi import bins
 from crypsis.mpc.psi.config import load_config
 from crypsis.mpc.psi.files import run_job
 from crypsis.mpc.psi.spilled import SpilledJob
@@ -142,15 +147,17 @@ def test_one_way(scene: Scene, security: str) -> None:
     assert telco["counts"]["matched_keys"] is None
 
 
-def test_the_counted_bytes_are_those_of_the_layout(scene: Scene) -> None:
+@pytest.mark.parametrize("setting", ["fast", "low-communication"])
+def test_the_counted_bytes_are_those_of_the_layout(scene: Scene, setting: Any) -> None:
     """Everything but the drivers' control messages and the counts of alignment."""
     from crypsis.mpc.psi.layout import Layout
 
-    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "broadcast": False}
+    options = {"protocol": "vole", "bin_rows": BIN_ROWS, "broadcast": False, "setting": setting}
     scene.config("bank", **options)
     scene.config("telco", **options, output=None)
     bank, telco = reports(scene)
-    layout = Layout(3000, 3000, n_outer=bank["bins"]["outer"])
+    assert bank["counts"]["matched_keys"] == 1000
+    layout = Layout(3000, 3000, n_outer=bank["bins"]["outer"], setting=setting)
     of_sender, of_receiver = layout.vole_bytes(layout.n_outer)
     for report, exact in (
         (bank, of_receiver + layout.n_outer * layout.receiver_bytes(broadcast=False)),
@@ -206,6 +213,216 @@ def test_a_party_that_ends_after_the_last_bin_goes_on(
     assert set(range(3000)) <= set(bank["bank_number"].to_pylist())
     assert set(range(2000, 5000)) <= set(telco["telco_number"].to_pylist())
     assert not list(scene.folder.glob("*.work"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_another_file_at_the_output_s_place(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """Both had staged, one was killed before it put its output in place; then somebody put a file of theirs there."""
+    output = {"path": "bank.out.parquet", "overwrite": overwrite}
+    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, output=output)
+    real = SpilledJob.written
+
+    def killed(job: SpilledJob) -> None:
+        real(job)
+        if job.options.role == "receiver":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "written", killed)
+        first = run(scene)
+    assert isinstance(first[0].exception(), KeyboardInterrupt)
+    place = scene.folder / "bank.out.parquet"
+    place.write_bytes(b"precious")
+    bank, _ = run(scene)
+    if overwrite:
+        bank.result()
+    else:
+        with pytest.raises(DataError, match="exists already"):
+            bank.result()
+        assert place.read_bytes() == b"precious"
+        place.unlink()
+        reports(scene)
+    assert len(pq.read_table(place)) == 1000
+    assert not list(scene.folder.glob("*.work"))
+
+
+def kept_at_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished job of which the bank was killed before it could remove its work directory."""
+    real = SpilledJob.destroy
+
+    def killed(job: SpilledJob) -> None:
+        if job.options.role == "receiver":
+            raise KeyboardInterrupt
+        real(job)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "destroy", killed)
+        first = run(scene)
+    assert isinstance(first[0].exception(), KeyboardInterrupt)
+    assert [path.name for path in scene.folder.glob("*.work")] == ["bank.out.parquet.work"]
+
+
+def run_bank(scene: Scene) -> Any:
+    """Its report, without a peer."""
+    return spawn(lambda: run_job(load_config(str(scene.folder / "bank.json"), {}))).result(WAIT_S)
+
+
+def test_a_party_whose_peer_has_ended_ends_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    report = json.loads((scene.folder / "telco.out.parquet.report.json").read_text())
+    before = (scene.folder / "bank.out.parquet").read_bytes()
+    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=600)
+    run_bank(scene)
+    assert "its output is in place" in caplog.text
+    assert (scene.folder / "bank.out.parquet").read_bytes() == before
+    assert not list(scene.folder.glob("*.work"))
+    again = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
+    assert again["output"]["sha256"] == hashlib.sha256(before).hexdigest()
+    assert again["bins"] == report["bins"] | {"finished_before": again["bins"]["outer"]}
+    for name in ("matched_keys", "output_rows"):
+        assert again["counts"][name] == report["counts"][name] == 1000
+
+
+@pytest.mark.parametrize("change", ["input", "config"])
+def test_a_changed_job_is_not_taken_for_the_one_that_ended(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    before = (scene.folder / "bank.out.parquet").read_bytes()
+    if change == "input":
+        scene.table("bank", 0, 2900)
+    else:
+        scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, join="left")
+    with pytest.raises(DataError, match="exists already"):
+        run_bank(scene)
+    assert (scene.folder / "bank.out.parquet").read_bytes() == before
+
+
+def test_an_output_that_was_taken_elsewhere_is_made_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_at_the_end(scene, monkeypatch)
+    for path in scene.folder.glob("*.out.parquet"):
+        path.rename(path.with_suffix(".kept"))
+    bank, _ = reports(scene)
+    assert bank["bins"]["finished_before"] == 0
+
+
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+@pytest.mark.parametrize("step", ["complete", "note_peer_done"])
+def test_a_party_that_does_not_know_of_its_peer_s_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str, role: str
+) -> None:
+    """Its output is in place: it succeeds alone, and keeps what the peer may need."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=3)
+
+    def killed(job: SpilledJob) -> None:
+        if job.options.role == role or step == "note_peer_done":
+            raise KeyboardInterrupt
+        real(job)
+
+    real = getattr(SpilledJob, step)
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, step, killed)
+        run(scene)
+    assert len(list(scene.folder.glob("*.out.parquet"))) == 2
+    victim = "bank" if role == "receiver" else "telco"
+    alone = load_config(str(scene.folder / f"{victim}.json"), {})
+    for _ in range(2):
+        assert spawn(lambda: run_job(alone)).result(WAIT_S).output_rows == 1000
+        assert "is kept for" in caplog.text
+        assert (scene.folder / f"{victim}.out.parquet.work").exists()
+    reports(scene)
+    assert not list(scene.folder.glob("*.work"))
+
+
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+def test_a_party_killed_before_it_wrote_the_job_s_name_down(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """The other has both nonces, and goes on to spill its keys; no bin is exchanged."""
+    real = Ledger.begin
+    spilled = threading.Event()
+
+    def killed(work: WorkDir, identity: Identity) -> Ledger:
+        if identity.own["role"] == role:
+            assert spilled.wait(WAIT_S)
+            raise KeyboardInterrupt
+        return real(work, identity)
+
+    def waits(job: SpilledJob, channel: Any) -> None:
+        spilled.set()
+        channel.recv(0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "begin", killed)
+        patched.setattr(SpilledJob, "agree_sizes", waits)
+        first = run(scene)
+    assert [isinstance(future.exception(), KeyboardInterrupt) for future in first].count(True) == 1
+    other = "telco" if role == "receiver" else "bank"
+    with WorkDir.open(scene.folder / f"{other}.out.parquet.work") as work, Ledger.open(work) as ledger:
+        assert ledger.stage == "partitioned"
+    reports(scene)
+    assert not list(scene.folder.glob("*.work"))
+
+
+def test_a_bin_done_again_leaves_what_the_ledger_knows(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second attempt writes its result, and is cut off before the ledger hears of it; then the job is."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, align=False, patience=3)
+    real = bins._record
+
+    def twice(job: Any, channel: Any, bin: int, loaded: Any, matched: Any) -> Any:
+        known = real(job, channel, bin, loaded, matched)
+        real(job, channel, bin, loaded, matched[:0])
+        return known
+
+    def killed(job: SpilledJob, *arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    folder = scene.folder / "bank.out.parquet.work"
+    with monkeypatch.context() as patched:
+        patched.setattr(bins, "_record", twice)
+        patched.setattr(SpilledJob, "results", killed)
+        run(scene)
+    with WorkDir.open(folder) as work, Ledger.open(work) as ledger:
+        known = {result.name for result in ledger.results()}
+    assert known < {path.name for path in folder.glob("result-*.bin")}
+    with monkeypatch.context() as patched:
+        patched.setattr(SpilledJob, "results", killed)
+        run(scene)
+    assert known == {path.name for path in folder.glob("result-*.bin")}
+    bank, _ = reports(scene)
+    assert bank["counts"]["output_rows"] == 1000
+    assert not list(scene.folder.glob("*.work"))
+
+
+def test_bins_that_were_only_loaded_are_no_attempts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed again and again before a message about a bin's keys, a malicious job still goes on."""
+    for party in PARTIES:
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=3)
+    real = bins._load
+
+    def killed(job: bins.BinJob, bin: int) -> Any:
+        loaded = real(job, bin)
+        if job.role == "receiver":
+            raise KeyboardInterrupt
+        return loaded
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bins, "_load", killed)
+        for _ in range(2):
+            run(scene)
+    folder = scene.folder / "telco.out.parquet.work"
+    assert list((folder / "spills").iterdir())
+    assert not list(scene.folder.glob("*.work/attempts-*"))
+    monkeypatch.setattr(bins, "MAX_ATTEMPTS", 1)
+    reports(scene)
 
 
 def test_nothing_of_the_keys_lies_in_the_report(scene: Scene) -> None:

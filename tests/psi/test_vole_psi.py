@@ -110,8 +110,9 @@ def test_settings(security: Any, setting: Any) -> None:
     check(*sets(60_000, 55_000, 30_000), security=security, setting=setting)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("log_n", range(14, 21))
+@pytest.mark.parametrize(
+    "log_n", [10, 11, 12, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in range(14, 21))]
+)
 def test_powers_of_two(log_n: int) -> None:
     n = 1 << log_n
     for receiver, sender in ((n, n), (n - 1, n + 1)):

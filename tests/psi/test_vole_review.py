@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crypsis import partition
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.workdir import WorkDir
@@ -18,8 +19,9 @@ from crypsis.mpc.psi.agree import recv_json, send_json
 from crypsis.mpc.psi.bins import MAX_ATTEMPTS, count_attempt
 from crypsis.mpc.psi.job_name import check_digests, commit_nonce
 from crypsis.mpc.psi.layout import PROOF_BYTES, Layout
+from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.spilled import SpilledJob
-from crypsis.mpc.psi.vole import intersect_digests
+from crypsis.mpc.psi.vole import KeyBins, intersect_digests, open_session
 
 from .pair import both, options_for, recorded_pair, spawn
 
@@ -121,8 +123,35 @@ def test_attempts_at_a_malicious_bin_come_to_an_end(tmp_path: Path) -> None:
     for _ in range(MAX_ATTEMPTS):
         count_attempt(str(tmp_path), 3)
     count_attempt(str(tmp_path), 4)
-    with pytest.raises(DataError, match=f"bin 3 was begun {MAX_ATTEMPTS} times"):
+    with pytest.raises(DataError, match=f"bin 3 was exchanged {MAX_ATTEMPTS} times"):
         count_attempt(str(tmp_path), 3)
+
+
+@pytest.mark.parametrize("role", ["receiver", "sender"])
+def test_an_attempt_is_counted_right_before_the_first_message_about_the_keys(role: Any) -> None:
+    """Of each outer bin; where the count refuses, nothing of the bin's keys goes out."""
+    layout = Layout(2 * N, 2 * N, n_outer=2, inner_keys=50, security="malicious")
+    ends = dict(zip(("receiver", "sender"), recorded_pair(), strict=True))
+    stream = vole.TABLE if role == "receiver" else vole.TAGS
+    n_messages: dict[int, int] = {}
+
+    def count(outer: int) -> None:
+        n_messages[outer] = len(ends[role].sent[stream])
+        if outer == 1:
+            raise DataError("enough")
+
+    def party(one: Any, keys: np.ndarray) -> None:
+        session = open_session(ends[one], one, layout, threads=1)
+        grouped, _, starts = partition.by_bin(keys, layout.inner)
+        bins = [(outer, KeyBins(grouped, starts)) for outer in range(2)]
+        list(session.run(bins, before_keys=count if one == role else None))
+
+    futures = [spawn(lambda: party("receiver", RECEIVER)), spawn(lambda: party("sender", SENDER))]
+    for future in futures:
+        assert future.exception(60) is not None
+    heads = 1 if role == "receiver" else 0  # a seed and nonces for each outer bin
+    assert n_messages == {0: 1 + heads, 1: 1 + 2 * heads + layout.inner}
+    assert len(ends[role].sent[stream]) == n_messages[1]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +176,7 @@ def job(path: Path, role: Any) -> SpilledJob:
         identity=Identity(public={}, own={}, input=()),
         options=options_for(role, protocol="vole"),
         bin_rows=1 << 20,
-        memory=1 << 30,
+        budget=Budget(memory=1 << 30, gather=1 << 27),
         progress=None,
     )
 

@@ -65,7 +65,7 @@ def expand(seed: bytes, shape: tuple[int, ...], basis: ntt.Basis, *, first: int 
     of seed[:16] that starts at counter seed[16:], big-endian; `first`: the number of the first one here.
     """
     limbs, n = len(basis), 1 << basis.log_n
-    result = np.empty((*shape, limbs, n), np.uint64)
+    result = ntt.empty((*shape, limbs, n))
     flat = result.reshape(-1, limbs, n)
     start = int.from_bytes(seed[16:], "big")
     step = max(1, CHUNK_BYTES // (UNIFORM_BYTES * limbs * n))

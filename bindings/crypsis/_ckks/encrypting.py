@@ -91,18 +91,21 @@ def encrypt_public(
     basis = parameters.basis(message.level)
     limbs, n = len(basis), parameters.n
     body, mask = key.encryption.body[:limbs], key.encryption.mask[:limbs]
-    data = np.empty((len(message.rows), 2, limbs, n), np.uint64)
+    data = ntt.empty((len(message.rows), 2, limbs, n))
     for part in blocks(len(data), 8 * limbs * n):
         with wiping() as held:
-            first = message.noisy(part, basis, coins, held)
-            u = held(ntt.from_signed(held(coins.ternary((len(first), n))), basis))
-            ntt.forward(u, basis, out=u)
-            second = held(ntt.from_signed(held(coins.noise((len(first), n))), basis))
-            ntt.forward(second, basis, out=second)
-            if len(first) == 1:
-                row = data[part.start]
-                ntt.multiply_add(u[0], body, first[0], basis, out=row[0])
-                ntt.multiply_add(u[0], mask, second[0], basis, out=row[1])
+            count = part.stop - part.start
+            small = held(np.empty((3, count, n), np.int64))
+            small[0] = held(coins.ternary((count, n)))
+            small[1:] = held(coins.noise((2, count, n)))
+            drawn = held(ntt.from_signed(small, basis))
+            u, first, second = drawn
+            encoded = held(embedding.encode(message.rows[part], message.scale, basis))
+            ntt.add(first, encoded, basis, out=first)
+            ntt.forward(drawn, basis, out=drawn)
+            if count == 1:
+                ntt.multiply_add(u[0], body, first[0], basis, out=data[part.start, 0])
+                ntt.multiply_add(u[0], mask, second[0], basis, out=data[part.start, 1])
             else:  # short rows: two copies cost less than two calls for each
                 data[part, 0] = ntt.multiply_add(u, body, first, basis, out=first)
                 data[part, 1] = ntt.multiply_add(u, mask, second, basis, out=second)
@@ -135,7 +138,7 @@ def encrypt_symmetric(
     basis = parameters.basis(message.level)
     limbs, n = len(basis), parameters.n
     seed = randomness.public_seed()
-    body = np.empty((len(message.rows), limbs, n), np.uint64)
+    body = ntt.empty((len(message.rows), limbs, n))
     for part in blocks(len(body), 8 * limbs * n):
         with wiping() as held:
             first = message.noisy(part, basis, coins, held)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from crypsis import ntt
 from crypsis._homomorphic import devices
 from crypsis.cuda._device import Device
 
@@ -23,8 +24,9 @@ def namespace(data: Any) -> Any:
 
 
 def empty(shape: tuple[int, ...], like: Any) -> Any:
-    """`uint64`, where `like` is."""
-    return devices.empty(shape, devices.device_of(like))
+    """`uint64`, where `like` is; on the host at the start of a cache line."""
+    device = devices.device_of(like)
+    return ntt.empty(shape) if device is None else device.empty(shape, np.uint64)
 
 
 def contiguous(data: Any) -> Any:

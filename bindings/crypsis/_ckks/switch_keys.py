@@ -93,13 +93,12 @@ class SwitchKey(Frozen):
 
     def _expanded(self) -> Placed:
         while not self._full:
-            body = self._body[0]
-            full = np.empty((len(body), 2, *body.shape[1:]), np.uint64)
-            full[:, 0] = body
-            full[:, 1] = coins.expand(self.seed, (len(body),), self.parameters.full)
-            # No lock: a fork could leave it held in the child. Of two expansions at once the first is kept; the halves
-            # stay where another thread may be reading them.
-            self._full.append(Placed(full))
+            for body in list(self._body):  # none where another thread was faster
+                full = ntt.empty((len(body), 2, *body.shape[1:]))
+                full[:, 0] = body
+                full[:, 1] = coins.expand(self.seed, (len(body),), self.parameters.full)
+                # No lock: a fork could leave it held in the child. Of two expansions at once the first is used.
+                self._full.append(Placed(full))
         if self._body:
             self._body[:] = []
         return self._full[0]

@@ -118,7 +118,8 @@ def _pointwise(
 ) -> Any:
     tables, a = tables_of(device, basis_of(basis)), words(device, "a", a, basis)
     args: list[Any] = []
-    same, apart = [a], []
+    same: list[Any] = [a]
+    apart: list[Any] = []
     for name, operand in operands:
         operand = words(device, name, operand, basis)
         turns = host._turns(name, operand.shape, a.shape)

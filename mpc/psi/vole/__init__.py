@@ -23,7 +23,8 @@ keys of the session; malicious they are BLAKE3, and O takes the key too.
 Ascending order says nothing about the order of S's keys, and tags are pseudorandom; a bin's tags are distinct. Both
 parties may hold an outer bin for granted once its last message came; nothing binds one bin to the next, so bins can be
 run again in another session: u, Delta and all hashes are new then, and two runs on the same keys show no more than one.
-A malicious party may bring other keys to the second run: whoever calls this counts attempts (`crypsis.mpc.psi.bins`).
+A malicious party may bring other keys to the second run: whoever calls this counts attempts, told by `before_keys` of
+`run` (`crypsis.mpc.psi.bins`).
 
 Malicious, S cannot make R accept a key that S does not know, nor R make S: the 16 bytes behind a tag come from O at a
 point that is R's for its own keys only. Either may leave out keys, or make up others. S may send as many keys a bin as

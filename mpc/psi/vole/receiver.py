@@ -5,7 +5,6 @@ back."""
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from crypsis.errors import CorruptData, ProtocolAbort
 from crypsis.mpc.ot.silent_vole import SilentVoleReceiver
 from crypsis.mpc.ot.softspoken import SoftSpokenReceiver
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
-from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, OT_K, PROOF_BYTES, SEED_BYTES
+from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, PROOF_BYTES, SEED_BYTES
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
@@ -24,7 +23,6 @@ from crypsis.mpc.psi.vole.session import (
     RESULT,
     TABLE,
     TAGS,
-    VOLE,
     Bins,
     Bytes,
     Index,
@@ -33,9 +31,6 @@ from crypsis.mpc.psi.vole.session import (
     Step,
     xor,
 )
-
-_WAITING_BYTES = 32 << 20
-"""Of own tags that wait for the peer's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +57,7 @@ class Receiver(Session):
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
         wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
-        each = max(
-            layout.receiver_bound * max(layout.tag_bytes, 2 * BLOCK_BYTES * self.malicious) * self.width, 1
-        )
-        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
+        sent: Conveyor[_Sent] = crew.conveyor(self.waiting_steps)
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("encode", lambda: self._encode(bins, wanted, voles, sent))
         matched: list[Index] = []
@@ -80,36 +72,17 @@ class Receiver(Session):
 
     def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
         """Puts (u, w) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
-        layout = self.layout
-        base = SoftSpokenReceiver(
-            self.channel,
-            session=b"ots" + self.session,
-            k=OT_K,
-            security=layout.security,
-            stream=VOLE,
-            threads=self.threads,
-        )
-        with closing(base):
-            source = SilentVoleReceiver(
-                self.channel,
-                base,
-                session=b"vole" + self.session,
-                parameters=layout.parameters,
-                field=layout.field,
-                stream=VOLE,
-                threads=self.threads,
-            )
-            with closing(source):
-                for number, n in enumerate(wanted):
-                    slot = number % (AHEAD + 2)
-                    u = self.memory(f"u {slot}", n, layout.field // 8)
-                    w = self.memory(f"w {slot}", n, BLOCK_BYTES)
-                    done = 0
-                    for more_u, more_w in source.blocks(n):
-                        end = done + len(more_w)
-                        u[done:end], w[done:end] = more_u, more_w
-                        done = end
-                    voles.put((u, w))
+        with self.voles(SoftSpokenReceiver, SilentVoleReceiver) as source:
+            for number, n in enumerate(wanted):
+                slot = number % (AHEAD + 2)
+                u = self.memory(f"u {slot}", n, self.layout.field // 8)
+                w = self.memory(f"w {slot}", n, BLOCK_BYTES)
+                done = 0
+                for more_u, more_w in source.blocks(n):
+                    end = done + len(more_w)
+                    u[done:end], w[done:end] = more_u, more_w
+                    done = end
+                voles.put((u, w))
 
     def _encode(
         self, bins: Bins, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]], sent: Conveyor[_Sent]
@@ -144,6 +117,8 @@ class Receiver(Session):
             threads=self.threads,
         )
         np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
+        if step.first == 0:
+            self.before_keys(step.outer)
         for part in table:
             self.send(TABLE, part)
         decoded = okvs.decode(

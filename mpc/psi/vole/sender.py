@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from crypsis.errors import ProtocolAbort
 from crypsis.mpc.ot.silent_vole import SilentVoleSender
 from crypsis.mpc.ot.softspoken import SoftSpokenSender
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
-from crypsis.mpc.psi.layout import NONCE_BYTES, OT_K, PROOF_BYTES, SEED_BYTES
+from crypsis.mpc.psi.layout import NONCE_BYTES, PROOF_BYTES, SEED_BYTES
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.psi.vole.session import (
     AHEAD,
@@ -24,7 +23,6 @@ from crypsis.mpc.psi.vole.session import (
     RESULT,
     TABLE,
     TAGS,
-    VOLE,
     Bins,
     Bytes,
     Index,
@@ -35,9 +33,6 @@ from crypsis.mpc.psi.vole.session import (
 )
 
 Places = npt.NDArray[np.int64]
-
-_WAITING_BYTES = 32 << 20
-"""Of what is kept for results that have not come yet: the places of tags, malicious the proofs of keys."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +58,7 @@ class Sender(Session):
         layout = self.layout
         voles: Conveyor[tuple[Bytes, Bytes]] = crew.conveyor(AHEAD)
         wanted: Conveyor[int] = crew.conveyor(layout.inner + 1)  # an outer bin's steps are put there at once
-        each = max(layout.sender_bound * (4 + PROOF_BYTES * self.malicious) * self.width, 1)
-        sent: Conveyor[_Sent] = crew.conveyor(max(_WAITING_BYTES // each, 2))
+        sent: Conveyor[_Sent] = crew.conveyor(self.waiting_steps)
         crew.start("vole", lambda: self._expand(wanted, voles))
         crew.start("tags", lambda: self._answer(bins, wanted, voles, sent))
         matched: list[Index] = []
@@ -79,33 +73,14 @@ class Sender(Session):
 
     def _expand(self, wanted: Conveyor[int], voles: Conveyor[tuple[Bytes, Bytes]]) -> None:
         """Puts (v, Delta) of as many VOLEs as are wanted, in memory that is used again AHEAD + 2 steps later."""
-        layout = self.layout
-        base = SoftSpokenSender(
-            self.channel,
-            session=b"ots" + self.session,
-            k=OT_K,
-            security=layout.security,
-            stream=VOLE,
-            threads=self.threads,
-        )
-        with closing(base):
-            source = SilentVoleSender(
-                self.channel,
-                base,
-                session=b"vole" + self.session,
-                parameters=layout.parameters,
-                field=layout.field,
-                stream=VOLE,
-                threads=self.threads,
-            )
-            with closing(source):
-                for number, n in enumerate(wanted):
-                    v = self.memory(f"v {number % (AHEAD + 2)}", n, BLOCK_BYTES)
-                    done = 0
-                    for more in source.blocks(n):
-                        v[done : done + len(more)] = more
-                        done += len(more)
-                    voles.put((v, source.delta.copy()))
+        with self.voles(SoftSpokenSender, SilentVoleSender) as source:
+            for number, n in enumerate(wanted):
+                v = self.memory(f"v {number % (AHEAD + 2)}", n, BLOCK_BYTES)
+                done = 0
+                for more in source.blocks(n):
+                    v[done : done + len(more)] = more
+                    done += len(more)
+                voles.put((v, source.delta.copy()))
 
     def _answer(
         self,
@@ -180,6 +155,8 @@ class Sender(Session):
         in_order, order = partition.sort_tags(
             padded, starts, out=(out, np.empty(len(padded), np.uint32)), threads=self.threads
         )
+        if step.first == 0:
+            self.before_keys(step.outer)
         for i in range(len(step)):
             part = in_order[i * bound : (i + 1) * bound]
             if openings:

@@ -7,9 +7,10 @@ import abc
 import hashlib
 import os
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from crypsis import aes, bitmatrix, hashing
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.psi.conveyor import Crew
-from crypsis.mpc.psi.layout import HELLO_BYTES, PROOF_BYTES, Layout
+from crypsis.mpc.psi.layout import HELLO_BYTES, OT_K, PROOF_BYTES, Layout
 from crypsis.mpc.psi.options import Progress
 from crypsis.mpc.transport import Channel
 
@@ -26,6 +27,9 @@ BLOCK_BYTES = 16
 AHEAD = 3
 """Steps that a thread may be ahead of the one that takes up its results."""
 
+WAITING_KEYS = 1 << 20
+"""Own keys that may wait for the peer's answer, with the bins that they are of: more than fill a stream's window."""
+
 _MAX_WIDTH = 256
 
 VERSION = b"crypsis/psi/vole/v1"
@@ -33,6 +37,14 @@ VERSION = b"crypsis/psi/vole/v1"
 Bytes = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.uint32]
 Starts = npt.NDArray[np.uint64]
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+B = TypeVar("B", bound=_Closes)
+S = TypeVar("S", bound=_Closes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +109,10 @@ class Session(abc.ABC):
         self.channel = channel
         self.layout = layout
         self.broadcast = broadcast
-        self.threads = threads or _own_threads()
+        self.threads = threads or own_threads()
         self.malicious = layout.security == "malicious"
         self.memory = Memory()
+        self.before_keys: Callable[[int], None] = lambda outer: None
         self.session, self.width = self._greet(session)
         # Public AES keys; any two will do. What is worked out for one session's is of no use in another [GKWY20].
         self._value_key, self._tag_key = self.derive(b"value"), self.derive(b"tag")
@@ -137,14 +150,22 @@ class Session(abc.ABC):
         """For `run`, and for what makes its bins in threads: an error of one ends all."""
         return Crew(self._tell)
 
-    def run(self, bins: Bins, progress: Progress | None = None, crew: Crew | None = None) -> Matches:
+    def run(
+        self,
+        bins: Bins,
+        progress: Progress | None = None,
+        crew: Crew | None = None,
+        before_keys: Callable[[int], None] | None = None,
+    ) -> Matches:
         """(outer bin, own keys that matched) for each of `bins`, in order: indices into its keys, in an order that both
-        parties share; None for a sender without broadcast.
+        parties share; None for a sender without broadcast. before_keys: told of an outer bin in the moment before the
+        first message that depends on its keys is sent; what it raises ends the session without that message.
 
         Raises DataError for an inner bin above its bound before anything of its outer bin is sent, ProtocolAbort,
         ChannelError. After an error the channel has been ended.
         """
         crew = crew or self.crew()
+        self.before_keys = before_keys or self.before_keys
         try:
             yield from self._matches(crew, bins, progress or (lambda phase, done, total: None))
         except BaseException as error:
@@ -163,6 +184,11 @@ class Session(abc.ABC):
     def _tell(self, error: BaseException) -> None:
         # Only what is about the peer's own messages is told in full.
         self.channel.abort(str(error) if isinstance(error, ProtocolAbort) else type(error).__name__)
+
+    @property
+    def waiting_steps(self) -> int:
+        """Steps of WAITING_KEYS."""
+        return max(WAITING_KEYS // max(self.keys_bound * self.width, 1), 2)
 
     def steps(self, outer: int, bins: KeyBins) -> list[Step]:
         """The outer bin in steps. Raises DataError for an inner bin above its bound."""
@@ -221,6 +247,17 @@ class Session(abc.ABC):
             threads=self.threads,
         )
 
+    @contextmanager
+    def voles(self, base: Callable[..., B], source: Callable[..., S]) -> Iterator[S]:
+        """A source of silent VOLEs over base OTs, both this party's kind of them, closed at the end of the block."""
+        common: dict[str, Any] = {"stream": VOLE, "threads": self.threads}
+        with closing(
+            base(self.channel, session=b"ots" + self.session, k=OT_K, security=self.layout.security, **common)
+        ) as ots:
+            options = {"parameters": self.layout.parameters, "field": self.layout.field} | common
+            with closing(source(self.channel, ots, session=b"vole" + self.session, **options)) as made:
+                yield made
+
     def _cut(self, name: str, rows: Bytes, width: int) -> Bytes:
         out = self.memory(name, len(rows), width)
         np.copyto(out.view("u8"), rows.view("u8")[:, : width // 8])
@@ -254,6 +291,7 @@ def xor(a: bytes, b: bytes) -> bytes:
     return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(len(a), "little")
 
 
-def _own_threads() -> int:
+def own_threads() -> int:
+    """Threads of a party that names none: those of the process."""
     named = os.environ.get("CRYPSIS_NUM_THREADS", "")
     return int(named) if named.isdigit() and int(named) else len(os.sched_getaffinity(0))
