@@ -37,7 +37,8 @@ Messages = Mapping[str, Any]
 class JointKey(Frozen):
     """The public key of several parties and what they agreed on. Immutable.
 
-    public_key: a `PublicKey` like any other, without evaluation keys. fingerprint: SHA-256 of the whole of key
+    public_key: a `PublicKey` like any other, without evaluation keys; the estimates of what it encrypts are for keys of
+    one share, sqrt(parties) too small: use `encrypt` here where they matter. fingerprint: SHA-256 of the whole of key
     generation: parties that have no other proof that the relay between them is honest compare it by telephone.
     """
 
