@@ -25,9 +25,14 @@ class Star:
                 raise ValueError(
                     f"channels has none to party {party!r}: all {len(parties)} parties are needed"
                 )
-        for party in channels:
+        for party, channel in channels.items():
             if party not in parties:
                 raise ValueError(f"channels has one to {party!r}, who is not of the agreement: leave it out")
+            if channel.peer != party:
+                raise ValueError(
+                    f"the channel of party {party!r} leads to {channel.peer!r}: parties have the names that their"
+                    " channels know them by"
+                )
         self.parties = parties
         self._channels = dict(channels)
         self._stream = stream

@@ -96,9 +96,9 @@ def rows_of(agreement: threshold.Agreement, part: slice) -> int:
 
 
 def polynomial_bytes(agreement: threshold.Agreement, count: int) -> int:
+    n: int = agreement.parameters.n
     primes = agreement.parameters.basis(agreement.level).primes
-    width = sum(-(-int(prime).bit_length() // 8) for prime in primes)
-    return count * int(agreement.parameters.n) * int(width)
+    return count * n * sum(-(-int(prime).bit_length() // 8) for prime in primes)
 
 
 def read_array(joint: threshold.JointKey, body: memoryview, part: slice) -> CkksArray:

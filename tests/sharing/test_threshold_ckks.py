@@ -364,8 +364,11 @@ def test_missing_channel() -> None:
     one, _ = memory_pair(MIDDLE, "north")
     with pytest.raises(ValueError, match="none to party 'south': all 3"):
         threshold_ckks.make_key({"north": one}, deal)
+    others = {name: memory_pair(MIDDLE, name)[0] for name in deal.parties}
     with pytest.raises(ValueError, match="one to 'nobody'"):
-        threshold_ckks.make_key({**dict.fromkeys(deal.parties, one), "nobody": one}, deal)
+        threshold_ckks.make_key({**others, "nobody": one}, deal)
+    with pytest.raises(ValueError, match="channel of party 'south' leads to 'north'"):
+        threshold_ckks.make_key({**others, "south": one}, deal)
     with pytest.raises(TypeError, match="give a dict of party to Channel"):
         threshold_ckks.make_key([one], deal)  # type: ignore[arg-type]
 

@@ -29,8 +29,9 @@ class Agreement(Frozen):
 
     parameters: a literal or parameters, as `crypsis.ckks.JOINT`. parties: the names of those who will each hold a
     share, 2 to 1,024 of them, in one order; all of them are needed for every decryption. n_summands: how many fresh
-    encryptions a sum that is decrypted has at most, each counted as often as its integer weight. n_ciphertexts:
-    how many ciphertexts (rows of arrays) are decrypted in the life of the key. magnitude: what no |number| of a summand exceeds. session: 16 to 64 bytes that no other key of these parties has.
+    encryptions a sum that is decrypted has at most, each counted as often as its integer weight. n_ciphertexts: how
+    many ciphertexts (rows of arrays) are decrypted in the life of the key. magnitude: what no |number| of a summand
+    exceeds. session: 16 to 64 bytes that no other key of these parties has.
 
     The noise of a share grows with n_summands, sqrt(n_ciphertexts) and sqrt(parties); PrecisionError where less than 8
     bits of `magnitude` are left, ValueError where the largest sum does not fit the modulus.
