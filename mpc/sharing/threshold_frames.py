@@ -92,7 +92,8 @@ def blocks(agreement: threshold.Agreement, n_values: int) -> Iterator[slice]:
 
 
 def rows_of(agreement: threshold.Agreement, part: slice) -> int:
-    return -(-(part.stop - part.start) // agreement.parameters.n)
+    n: int = agreement.parameters.n
+    return -(-int(part.stop - part.start) // n)
 
 
 def polynomial_bytes(agreement: threshold.Agreement, count: int) -> int:
