@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threshold CKKS: the sum comes out within the stated error, fewer than all shares give nothing, the noise is enough."""
+"""Threshold CKKS: sums come out within the stated error, fewer than all shares give nothing, the noise is enough."""
 
 from __future__ import annotations
 
@@ -20,7 +20,18 @@ from crypsis._ckks.threshold import flooding
 from crypsis._ckks.threshold.key_share import secret_polynomial
 from crypsis.ckks import threshold
 from crypsis.errors import BudgetError, CrypsisError, WrongPassphrase
-from threshold_cases import NAMES, SMALL, agreement, answers, joint, make_shares, makers, run_rounds, seed, shares
+from threshold_cases import (
+    NAMES,
+    SMALL,
+    agreement,
+    answers,
+    joint,
+    make_shares,
+    makers,
+    run_rounds,
+    seed,
+    shares,
+)
 
 
 def signed(residues: Any, deal: threshold.Agreement) -> Any:
@@ -90,7 +101,9 @@ def test_error_of_a_joint_key() -> None:
     secret = secret_polynomial(deal, np.frombuffer(seed(NAMES[0]), np.uint8))
     for name in NAMES[1:]:
         ntt.add(secret, secret_polynomial(deal, np.frombuffer(seed(name), np.uint8)), basis, out=secret)
-    errors = [signed(ntt.multiply_add(row[1].copy(), secret, row[0].copy(), basis), deal) for row in array.data]
+    errors = [
+        signed(ntt.multiply_add(row[1].copy(), secret, row[0].copy(), basis), deal) for row in array.data
+    ]
     deviation = flooding.fresh_deviation(deal.parameters, 5)
     assert 0.8 < np.std(errors) / deviation < 1.2
     norms = [float(np.linalg.norm(error)) for error in errors]
@@ -186,7 +199,9 @@ def test_fisher_information() -> None:
         found.append(4 * (np.diff(root) ** 2).sum() * width**2)
         # The bound on the statistical distance, for shifts by less and by more than one.
         for shift in (1, 5, width // 8):
-            moved = np.abs(np.concatenate([p, np.zeros(shift)]) - np.concatenate([np.zeros(shift), p])).sum() / 2
+            moved = (
+                np.abs(np.concatenate([p, np.zeros(shift)]) - np.concatenate([np.zeros(shift), p])).sum() / 2
+            )
             assert moved <= shift * math.sqrt(flooding.FISHER * 1.01) / 2 / width
     assert found == sorted(found, reverse=True)
     assert flooding.FISHER * 0.9999 < found[-1] < flooding.FISHER
@@ -246,7 +261,7 @@ def test_budget() -> None:
     array = mine.public_key.encrypt(np.ones((3, 2)), magnitude=1)
     mine.share(array)
     assert mine.answered == 3
-    with pytest.raises(BudgetError, match="'north' answered 3 of the 4 .* 3 more .* new joint key"):
+    with pytest.raises(BudgetError, match=r"'north' answered 3 of the 4 .* 3 more .* new joint key"):
         mine.share(array)
     assert mine.answered == 3
     mine.share(array[0])

@@ -157,7 +157,7 @@ def test_own_message_changed() -> None:
 def test_missing_party() -> None:
     parties, rounds = after(1)
     del rounds[0]["south"], rounds[0]["east"]
-    with pytest.raises(ProtocolAbort, match="no seed commitment of parties 'south', 'east'.* all 3"):
+    with pytest.raises(ProtocolAbort, match=r"no seed commitment of parties 'south', 'east'.* all 3"):
         parties["north"].seed(rounds[0])
     parties, rounds = after(4)
     maker = parties["north"]
@@ -172,7 +172,7 @@ def test_extra_and_unknown_party() -> None:
     parties, rounds = after(1)
     with pytest.raises(ProtocolAbort, match="party 'nobody' came, not of the agreement"):
         parties["north"].seed({**rounds[0], "nobody": rounds[0]["south"]})
-    with pytest.raises(ValueError, match="party is 'nobody'.*'north', 'south'"):
+    with pytest.raises(ValueError, match=r"party is 'nobody'.*'north', 'south'"):
         threshold.KeyMaker(agreement(), "nobody")
     with pytest.raises(TypeError, match=r"give a crypsis\.ckks\.threshold\.Agreement"):
         threshold.Transcript(b"")  # type: ignore[arg-type]
@@ -183,7 +183,9 @@ def test_extra_and_unknown_party() -> None:
 def test_wrong_agreement() -> None:
     parties, rounds = after(1)
     other = run_rounds(makers(agreement(n_summands=9)), 1)[0]
-    with pytest.raises(ProtocolAbort, match="party 'south' has agreement .*give all parties the same parameters"):
+    with pytest.raises(
+        ProtocolAbort, match=r"party 'south' has agreement .*give all parties the same parameters"
+    ):
         parties["north"].seed({**rounds[0], "south": other["south"]})
 
 
@@ -266,14 +268,14 @@ def test_arrays_that_are_not_answered() -> None:
     with pytest.raises(InvalidCiphertext, match="use ciphertexts of the joint key"):
         share.share(public_key(TINY).encrypt([1.0]))
     other = joint(2).encrypt([1.0], packed=True)
-    with pytest.raises(InvalidCiphertext, match="ciphertexts are of key .* the shares of key"):
+    with pytest.raises(InvalidCiphertext, match=r"ciphertexts are of key .* the shares of key"):
         share.share(other)
     with pytest.raises(InvalidCiphertext, match="ciphertexts are of key"):
         threshold.combine(key, other, [])
     array = key.public_key.encrypt(np.ones((2, 3)), magnitude=1)
     with pytest.raises(ScaleError, match="the agreement 2"):
         share.share(array.replaced(array.data, scale=2.0**99))
-    with pytest.raises(InvalidCiphertext, match="shape \\(2,\\), \\(3,\\) is expected"):
+    with pytest.raises(InvalidCiphertext, match=r"shape \(2,\), \(3,\) is expected"):
         share.share(array, shape=(3,))
     with pytest.raises(InvalidCiphertext, match="0 ciphertexts of 2 polynomials"):
         share.share(array[:0])
@@ -298,13 +300,13 @@ def test_shares_of_another_array() -> None:
     key = joint()
     array = key.encrypt([1.0], packed=True)
     given = answers(shares().values(), array)
-    with pytest.raises(ProtocolAbort, match="share of party 'north' is for ciphertexts .*same sum"):
+    with pytest.raises(ProtocolAbort, match=r"share of party 'north' is for ciphertexts .*same sum"):
         threshold.combine(key, array + array, given)
     with pytest.raises(ProtocolAbort, match="share of party 'north' is for ciphertexts"):
         threshold.combine(key, array + 1.0, given)
+    others = answers(shares(2).values(), joint(2).encrypt([1.0], packed=True))
     with pytest.raises(ProtocolAbort, match="of another joint key"):
-        other = joint(2).encrypt([1.0], packed=True)
-        threshold.combine(key, array, answers(shares(2).values(), other))
+        threshold.combine(key, array, others)
     with pytest.raises(TypeError, match="give a DecryptionShare"):
         threshold.combine(key, array, [given[0].to_bytes()])  # type: ignore[list-item]
 

@@ -72,7 +72,5 @@ def joint(n_parties: int = 3, literal: ckks.Literal = SMALL) -> threshold.JointK
     return shares(n_parties, literal)["north"].joint
 
 
-def answers(
-    of: Iterable[threshold.KeyShare], array: ckks.CkksArray
-) -> list[threshold.DecryptionShare]:
+def answers(of: Iterable[threshold.KeyShare], array: ckks.CkksArray) -> list[threshold.DecryptionShare]:
     return [share.share(array) for share in of]

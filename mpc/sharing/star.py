@@ -22,10 +22,17 @@ class Star:
             raise TypeError(f"channels is {type(channels).__name__}: give a dict of party to Channel")
         for party in parties:
             if party not in channels:
-                raise ValueError(f"channels has none to party {party!r}: all {len(parties)} parties are needed")
-        for party in channels:
+                raise ValueError(
+                    f"channels has none to party {party!r}: all {len(parties)} parties are needed"
+                )
+        for party, channel in channels.items():
             if party not in parties:
                 raise ValueError(f"channels has one to {party!r}, who is not of the agreement: leave it out")
+            if channel.peer != party:
+                raise ValueError(
+                    f"the channel of party {party!r} leads to {channel.peer!r}: parties have the names that their"
+                    " channels know them by"
+                )
         self.parties = parties
         self._channels = dict(channels)
         self._stream = stream

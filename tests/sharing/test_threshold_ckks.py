@@ -14,7 +14,7 @@ import pytest
 
 from crypsis.ckks import threshold
 from crypsis.errors import BudgetError, ChannelError, CrypsisError, ProtocolAbort
-from crypsis.mpc.sharing import threshold_ckks
+from crypsis.mpc.sharing import threshold_ckks, threshold_frames
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 from threshold_cases import agreement, joint, make_shares, shares
 
@@ -71,13 +71,13 @@ def run(
                 end.abort("it failed elsewhere")
 
     threads = [
-        threading.Thread(
-            target=work, args=(MIDDLE, lambda: middle(near), list(near.values())), daemon=True
-        )
+        threading.Thread(target=work, args=(MIDDLE, lambda: middle(near), list(near.values())), daemon=True)
     ]
     for name in names:
         threads.append(
-            threading.Thread(target=work, args=(name, lambda n=name: party(n, far[n]), [far[name]]), daemon=True)
+            threading.Thread(
+                target=work, args=(name, lambda n=name: party(n, far[n]), [far[name]]), daemon=True
+            )
         )
     for thread in threads:
         thread.start()
@@ -125,7 +125,7 @@ def numbers(n_parties: int, n_values: int) -> dict[str, Any]:
     return {name: random.uniform(-4, 4, n_values) for name in joint(n_parties).agreement.parties}
 
 
-def check_traffic(end: Recording, traffic: threshold_ckks.Traffic) -> None:
+def check_traffic(end: Recording, traffic: threshold_frames.Traffic) -> None:
     assert sum(map(len, end.sent)) == traffic.bytes_sent
     assert sum(map(len, end.received)) == traffic.bytes_received
     assert (len(end.sent), len(end.received)) == (traffic.messages_sent, traffic.messages_received)
@@ -144,7 +144,7 @@ def test_key(n_parties: int) -> None:
     made = results[MIDDLE]
     for name in deal.parties:
         assert (results[name].joint.id, results[name].joint.fingerprint) == (made.id, made.fingerprint)
-        check_traffic(far[name], threshold_ckks.key_traffic(deal))
+        check_traffic(far[name], threshold_frames.key_traffic(deal))
         assert far[name].stats.rounds == 4
     array = made.encrypt(np.arange(-3.0, 3.0), packed=True)
     found = threshold.combine(made, array, [results[name].share(array) for name in deal.parties])
@@ -166,19 +166,19 @@ def test_sum(n_parties: int, n_values: int, reveal: bool) -> None:
             assert np.array_equal(results[name], results[MIDDLE])
         else:
             assert results[name] is None
-        check_traffic(far[name], threshold_ckks.sum_traffic(deal, n_values, reveal=reveal))
+        check_traffic(far[name], threshold_frames.sum_traffic(deal, n_values, reveal=reveal))
 
 
 def test_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several blocks, the last one short: two rounds each."""
-    monkeypatch.setattr(threshold_ckks, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(threshold_frames, "BLOCK_BYTES", 1 << 16)
     values = numbers(2, 7000)
     results, _, far = add_up(values)
     good(results)
     deal = joint(2).agreement
     assert np.abs(results[MIDDLE] - sum(values.values())).max() < deal.error
     for name in values:
-        check_traffic(far[name], threshold_ckks.sum_traffic(deal, 7000))
+        check_traffic(far[name], threshold_frames.sum_traffic(deal, 7000))
         assert len(far[name].sent) == 2 * 4
 
 
@@ -189,7 +189,9 @@ def test_one_key_many_sums() -> None:
     for number in range(3):
         found, _, _ = run(
             deal.parties,
-            lambda channels, number=number: threshold_ckks.aggregate(channels, results[MIDDLE], 5, run=number),
+            lambda channels, number=number: threshold_ckks.aggregate(
+                channels, results[MIDDLE], 5, run=number
+            ),
             lambda name, channel, number=number: threshold_ckks.contribute(
                 channel, results[name], np.full(5, number + 1.0), run=number
             ),
@@ -200,7 +202,7 @@ def test_one_key_many_sums() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the numbers take no more but for the numbers themselves."""
-    monkeypatch.setattr(threshold_ckks, "BLOCK_BYTES", 1 << 17)
+    monkeypatch.setattr(threshold_frames, "BLOCK_BYTES", 1 << 17)
     peaks = []
     for n_values in (16_384, 65_536):
         tracemalloc.start()
@@ -218,7 +220,9 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             ]
             for thread in threads:
                 thread.start()
-            threshold_ckks.aggregate({n: p[0] for n, p in pairs.items()}, joint(2), n_values, run=1, reveal=False)
+            threshold_ckks.aggregate(
+                {n: p[0] for n, p in pairs.items()}, joint(2), n_values, run=1, reveal=False
+            )
             for thread in threads:
                 thread.join(WAIT_S)
             peaks.append(tracemalloc.get_traced_memory()[1] - 3 * 8 * n_values)
@@ -360,8 +364,11 @@ def test_missing_channel() -> None:
     one, _ = memory_pair(MIDDLE, "north")
     with pytest.raises(ValueError, match="none to party 'south': all 3"):
         threshold_ckks.make_key({"north": one}, deal)
+    others = {name: memory_pair(MIDDLE, name)[0] for name in deal.parties}
     with pytest.raises(ValueError, match="one to 'nobody'"):
-        threshold_ckks.make_key({**dict.fromkeys(deal.parties, one), "nobody": one}, deal)
+        threshold_ckks.make_key({**others, "nobody": one}, deal)
+    with pytest.raises(ValueError, match="channel of party 'south' leads to 'north'"):
+        threshold_ckks.make_key({**others, "south": one}, deal)
     with pytest.raises(TypeError, match="give a dict of party to Channel"):
         threshold_ckks.make_key([one], deal)  # type: ignore[arg-type]
 

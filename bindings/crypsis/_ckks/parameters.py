@@ -94,7 +94,7 @@ AGGREGATE = Literal(11, (48,), (), 36)
 SHARED = Literal(12, (55, 54), (), 85)
 """As AGGREGATE, with room for the noise that `share_safe` adds to a result."""
 JOINT = Literal(13, (40, 40, 40), (), 100)
-"""As SHARED, for keys that several parties hold together (`crypsis.ckks.threshold`): room for the noise of each of them."""
+"""Sums under a key that several parties hold together (`crypsis.ckks.threshold`): room for the noise of each."""
 SHALLOW = Literal(13, (50, 39, 39, 39), (50,), 39)
 """Three products in a row: linear models, a sigmoid of degree 3 to 7."""
 DEEP = Literal(15, (60,) + (45,) * 12, (50,) * 5, 45, dnum=3)

@@ -27,11 +27,11 @@ MIN_PRECISION = 8
 class Agreement(Frozen):
     """Who holds shares, and how much the key will decrypt. Immutable; all parties must have the same.
 
-    parameters: a literal or parameters, as `crypsis.ckks.JOINT`. parties: the names of those who will each hold a share,
-    2 to 1,024 of them, in one order; all of them are needed for every decryption. n_summands: how many fresh
-    encryptions a sum that is decrypted has at most, each counted as often as its integer weight; at least the parties
-    if each contributes. n_ciphertexts: how many ciphertexts (rows of arrays) are decrypted in the life of the key.
-    magnitude: what no |number| of a summand exceeds. session: 16 to 64 bytes that no other key of these parties has.
+    parameters: a literal or parameters, as `crypsis.ckks.JOINT`. parties: the names of those who will each hold a
+    share, 2 to 1,024 of them, in one order; all of them are needed for every decryption. n_summands: how many fresh
+    encryptions a sum that is decrypted has at most, each counted as often as its integer weight. n_ciphertexts: how
+    many ciphertexts (rows of arrays) are decrypted in the life of the key. magnitude: what no |number| of a summand
+    exceeds. session: 16 to 64 bytes that no other key of these parties has.
 
     The noise of a share grows with n_summands, sqrt(n_ciphertexts) and sqrt(parties); PrecisionError where less than 8
     bits of `magnitude` are left, ValueError where the largest sum does not fit the modulus.
@@ -112,9 +112,7 @@ class Agreement(Frozen):
     def error(self) -> float:
         """Six standard deviations of the error of a decrypted number."""
         n_parties = len(self.parties)
-        return flooding.result_error(
-            self.parameters, n_parties, self.n_summands, self.flood_bits, self.scale
-        )
+        return flooding.result_error(self.parameters, n_parties, self.n_summands, self.flood_bits, self.scale)
 
     def index(self, party: str) -> int:
         """The position of a party. ValueError for one that is not of the agreement."""
@@ -141,8 +139,8 @@ class Agreement(Frozen):
             )
         if array.scale != self.scale:
             raise ScaleError(
-                f"the ciphertexts have scale 2^{math.log2(array.scale):.2f}, the agreement 2^{math.log2(self.scale):.2f}:"
-                " only sums of fresh ciphertexts are decrypted"
+                f"the ciphertexts have scale 2^{math.log2(array.scale):.2f}, the agreement"
+                f" 2^{math.log2(self.scale):.2f}: only sums of fresh ciphertexts are decrypted"
             )
         if array.size_of != 2 or array.size == 0:
             raise InvalidCiphertext(

@@ -28,7 +28,7 @@ Residues = npt.NDArray[np.uint64]
 class DecryptionShare(Frozen):
     """One party's c1 s_i + f of the ciphertexts of one array. It says nothing without those of all other parties.
 
-    party: whose it is. digest: of the array it is for. data: `uint64[rows, L, N]`, NTT domain. `KeyShare.share` makes it.
+    party: whose it is. digest: of the array it is for. data: `uint64[rows, L, N]`, NTT domain. From `KeyShare.share`.
     """
 
     __slots__ = ("data", "digest", "joint", "party")
@@ -68,8 +68,8 @@ class DecryptionShare(Frozen):
         due = at + messages.residue_bytes(agreement, rows)
         if rows == 0 or len(body) != due:
             raise ProtocolAbort(
-                f"party {party!r} sent a decryption share of {len(body)} bytes for {rows} ciphertexts, which take {due};"
-                " ended"
+                f"party {party!r} sent a decryption share of {len(body)} bytes for {rows} ciphertexts, which take"
+                f" {due}; ended"
             )
         data = messages.read_residues(agreement, body[at:], rows, party, SHARE)
         return cls(joint, party, bytes(body[:HASH_BYTES]), data)
@@ -146,7 +146,11 @@ def ciphertext_digest(array: CkksArray) -> bytes:
     """SHA-256 that names an array: key, level, scale, shapes and every residue."""
     packing = array.packing if array.packing is not None else ()
     total = hashlib.sha256(b"crypsis ckks ciphertexts 1\0" + array.key_id)
-    total.update(struct.pack("<BdIBBB", array.level, array.scale, array.length, array.ndim, len(packing), array.size_of))
+    total.update(
+        struct.pack(
+            "<BdIBBB", array.level, array.scale, array.length, array.ndim, len(packing), array.size_of
+        )
+    )
     total.update(bytes([array.packing is not None]))
     total.update(struct.pack(f"<{array.ndim + len(packing)}Q", *array.shape, *packing))
     total.update(np.ascontiguousarray(array.to("cpu").data).data)

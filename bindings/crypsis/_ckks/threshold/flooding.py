@@ -14,9 +14,9 @@ distance H, H^2 = sum (sqrt P - sqrt Q)^2, is a norm's, so a shift by e has H <=
 
     statistical distance <= H <= ||e|| sqrt(J) / 2 = 0.8826 ||e|| / 2^(b + 1),
 
-||e|| the Euclidean norm of all coefficients of all errors. Uniform noise alone, as the lemma is mostly used, has the sum
-of their magnitudes there: sqrt(coefficients) times as much, 16 bits for a thousand ciphertexts of 2^13 coefficients
-and a thousand sums.
+||e|| the Euclidean norm of all coefficients of all errors. Uniform noise alone, as the lemma is mostly used, has the
+sum of their magnitudes there: sqrt(coefficients) times as much, 16 bits for a million ciphertexts of 2^13
+coefficients.
 
 e of one fresh encryption under the joint key of n parties has coefficients of variance
 

@@ -113,7 +113,8 @@ class KeyMaker:
             raise ValueError(f"the {messages.NAMES[wanted]} was not sent yet: the rounds have an order")
         if self.party in received and bytes(received[self.party]) != mine:
             raise ProtocolAbort(
-                f"the {messages.NAMES[wanted]} of party {self.party!r} came back changed: the relay is not honest; ended"
+                f"the {messages.NAMES[wanted]} of party {self.party!r} came back changed: the relay does not"
+                " follow the protocol; ended"
             )
 
 
@@ -214,7 +215,9 @@ class KeyShare(Frozen):
             raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
         index, seed, answered, fingerprint, key_id = numbers
         if (fingerprint, key_id) != tuple(int.from_bytes(x, "little") for x in (joint.fingerprint, joint.id)):
-            raise ValueError(f"{path} is a share of another key, not of {joint!r}: load it with its own JointKey")
+            raise ValueError(
+                f"{path} is a share of another key, not of {joint!r}: load it with its own JointKey"
+            )
         if index >= len(parties) or answered > joint.agreement.n_ciphertexts:
             raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
         return cls(joint, parties[index], seed.to_bytes(SEED_BYTES, "little"), answered=answered)

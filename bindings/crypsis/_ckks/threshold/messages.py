@@ -73,7 +73,9 @@ def read(buffer: Any, kind: int, agreement: Agreement, party: str | None, due: i
             " was due; ended"
         )
     if version != VERSION:
-        raise ProtocolAbort(f"party {who} sent version {version}, this crypsis reads {VERSION}: upgrade one side")
+        raise ProtocolAbort(
+            f"party {who} sent version {version}, this crypsis reads {VERSION}: upgrade one side"
+        )
     if digest != agreement.digest:
         raise ProtocolAbort(
             f"party {who} has agreement {digest[:4].hex()}, here it is {agreement.digest[:4].hex()}: give all parties"

@@ -19,7 +19,14 @@ from crypsis._ckks.switch_keys import EncryptionKey
 from crypsis._ckks.threshold import messages
 from crypsis._ckks.threshold.agreement import Agreement
 from crypsis._ckks.threshold.flooding import fresh_deviation
-from crypsis._ckks.threshold.messages import HASH_BYTES, JOINT_KEY, KEY_COMMITMENT, KEY_PART, SEED, SEED_COMMITMENT
+from crypsis._ckks.threshold.messages import (
+    HASH_BYTES,
+    JOINT_KEY,
+    KEY_COMMITMENT,
+    KEY_PART,
+    SEED,
+    SEED_COMMITMENT,
+)
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import ProtocolAbort
 
@@ -30,7 +37,8 @@ Messages = Mapping[str, Any]
 class JointKey(Frozen):
     """The public key of several parties and what they agreed on. Immutable.
 
-    public_key: a `PublicKey` like any other, without evaluation keys. fingerprint: SHA-256 of the whole of key
+    public_key: a `PublicKey` like any other, without evaluation keys; the estimates of what it encrypts are for keys of
+    one share, sqrt(parties) too small: use `encrypt` here where they matter. fingerprint: SHA-256 of the whole of key
     generation: parties that have no other proof that the relay between them is honest compare it by telephone.
     """
 
@@ -174,7 +182,9 @@ class Transcript:
             )
         if len(received) > len(parties):
             extra = [party for party in received if party not in parties]
-            raise ProtocolAbort(f"a {messages.NAMES[wanted]} of {_some(extra)} came, not of the agreement; ended")
+            raise ProtocolAbort(
+                f"a {messages.NAMES[wanted]} of {_some(extra)} came, not of the agreement; ended"
+            )
         result = {}
         for party in parties:
             body = messages.read(received[party], wanted, self.agreement, party, size)
