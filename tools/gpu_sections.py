@@ -43,7 +43,14 @@ SMOKE = (
     "tests/test_cuda_hashing.py",
     "tests/test_cuda_bigint.py::test_on_a_gpu_as_on_the_cpu[2048]",
 )
-SANITIZED = ("bigint/mod_mul/2048", "bigint/powm/1024", "hashing/sha256/16", "hashing/blake3/32", "ntt/forward/13", "rns/switch_key/14")
+SANITIZED = (
+    "bigint/mod_mul/2048",
+    "bigint/powm/1024",
+    "hashing/sha256/16",
+    "hashing/blake3/32",
+    "ntt/forward/13",
+    "rns/switch_key/14",
+)
 
 
 @dataclass(frozen=True)
