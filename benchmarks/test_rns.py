@@ -79,7 +79,7 @@ def test_switch_key(compare: Compare, name: str, backend: str, rescale: bool) ->
 @every_chain
 def test_rotation_by_hoisted_digits(compare: Compare, name: str, backend: str) -> None:
     """What a further rotation of one ciphertext costs once its digits are there."""
-    chain, c, add, key = make(name)
+    chain, c, _, key = make(name)
     level = len(chain.moduli) - 1
     digits = rns.decompose(c, chain, level)
     product = np.empty((2, len(chain.full(level)), chain.n), np.uint64)

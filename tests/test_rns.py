@@ -232,7 +232,8 @@ def test_backends_agree_at_larger_degrees(log_n: int) -> None:
     for level in (3, 1):
         c, both = residues(rng, chain.basis(level)), residues(rng, chain.basis(level), 2)
         results = [
-            rns.switch_key(c, key, chain, level, galois=5, add=both, rescale=True, backend=b) for b in BACKENDS
+            rns.switch_key(c, key, chain, level, galois=5, add=both, rescale=True, backend=b)
+            for b in BACKENDS
         ]
         doubles = [rns.compose(c, chain, level, backend=b) for b in BACKENDS]
         for other, values in zip(results[1:], doubles[1:], strict=True):
@@ -265,15 +266,12 @@ def test_divisions_are_within_one_half(seed: int, case: Case, data: st.DataObjec
         assert gap == 0
         assert 2 * abs(reference.divide_round(value, divisor) * divisor - value) <= divisor - 1
     if level:
-        found = ntt.inverse(rns.rescale(ntt.forward(x[: level + 1].copy(), basis), chain, level), rest_basis(chain, level))
+        rescaled = rns.rescale(ntt.forward(x[: level + 1].copy(), basis), chain, level, backend=backend)
+        found = ntt.inverse(rescaled, chain.basis(level - 1))
         values = rns.compose_ints(np.ascontiguousarray(x[: level + 1]), chain, level)
         for value, quotient in zip(values, rns.compose_ints(found, chain, level - 1), strict=True):
             error = 2 * abs(quotient * rest[level] - value)
             assert error <= rest[level] - 1 or abs(2 * value) >= math.prod(rest) - rest[level]
-
-
-def rest_basis(chain: rns.Chain, level: int) -> ntt.Basis:
-    return chain.basis(level - 1)
 
 
 @given(seed=seeds, case=st.sampled_from(CASES), data=st.data())

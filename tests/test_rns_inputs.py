@@ -31,7 +31,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "decompose": lambda level=2, **o: rns.decompose(C, CHAIN, level, **o),
     "inner_product": lambda level=2, **o: rns.inner_product(DIGITS, KEY, CHAIN, level, **o),
     "divide_special": lambda level=2, **o: rns.divide_special(FULL, CHAIN, level, **o),
-    "divide_special_and_rescale": lambda level=2, **o: rns.divide_special_and_rescale(FULL, CHAIN, level, **o),
+    "divide_special_and_rescale": lambda level=2, **o: rns.divide_special_and_rescale(
+        FULL, CHAIN, level, **o
+    ),
     "rescale": lambda level=2, **o: rns.rescale(C, CHAIN, level, **o),
     "switch_key": lambda level=2, **o: rns.switch_key(C, KEY, CHAIN, level, **o),
     "compose": lambda level=2, **o: rns.compose(C, CHAIN, level, **o),
@@ -110,7 +112,7 @@ def test_arrays_are_checked(name: str, call: Callable[..., Any]) -> None:
 
 def test_memory_is_checked() -> None:
     for strided in (zeros(2, 6, N)[:, ::2], np.asfortranarray(C)):
-        with pytest.raises(ValueError, match="c is not C-contiguous: pass numpy.ascontiguousarray"):
+        with pytest.raises(ValueError, match="c is not C-contiguous: pass numpy"):
             rns.decompose(strided, CHAIN, 2)
     with pytest.raises(ValueError, match="key is not C-contiguous"):
         rns.switch_key(C, zeros(4, 2, 10, N)[:, :, ::2], CHAIN, 2)
@@ -187,12 +189,12 @@ def test_chains_are_checked() -> None:
         rns.Chain(LOG_N, MODULI, SPECIAL, dnum=2.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="product of moduli 0 to 1, a digit of the key switch, exceeds"):
         rns.Chain(LOG_N, MODULI, SPECIAL, dnum=2)
-    with pytest.raises(ValueError, match="product of moduli 0 to 0, .* larger or more special moduli"):
+    with pytest.raises(ValueError, match=r"product of moduli 0 to 0, .* larger or more special moduli"):
         rns.Chain(LOG_N, PRIMES[:1], PRIMES[1:2])
     many = ntt.find_primes(LOG_N, [40] * 65)
     with pytest.raises(ValueError, match="the chain has 65 moduli, special ones included: give 64 at most"):
         rns.Chain(LOG_N, many[1:], many[:1])
-    with pytest.raises(TypeError, match="chain is tuple: give a crypsis.rns.Chain"):
+    with pytest.raises(TypeError, match=r"chain is tuple: give a crypsis\.rns\.Chain"):
         rns.decompose(C, (CHAIN,), 2)  # type: ignore[arg-type]
 
 

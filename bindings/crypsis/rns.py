@@ -12,20 +12,20 @@ Everything is exact. [x]_m is the centred residue, in [-(m - 1) / 2, (m - 1) / 2
 number and rounding to the nearest integer has no ties:
 
 - digit j of c is [c]_D, D the product of those moduli of the digit that are left at the level: |digit| < D / 2. Since
-  digit j is c modulo its own moduli, a key's gadget is plain: row j of a key hides P s' in the limbs of digit j's moduli
-  and 0 in all others, and one key serves all levels.
+  digit j is c modulo its own moduli, a key's gadget is plain: row j of a key hides P s' in the limbs of digit j's
+  moduli and 0 in all others, and one key serves all levels.
 - Digits of c(X^g) are the digits of c, each through X -> X^g: rotating after decomposing (hoisting) loses no bit.
 - `divide_special` is round(x / P) and `rescale` round(x / q_level), each coefficient within 1/2 of the quotient.
   `divide_special_and_rescale` equals the one after the other, bit for bit.
 
-What switching adds: for a key with noise e_j, the pair decrypts to c s' + noise, where noise P = sum of digit_j e_j plus
-what rounding adds, at most (1 + |s|_1) / 2 a coefficient.
+What switching adds: for a key with noise e_j, the pair decrypts to c s' + noise, where noise P = sum of digit_j e_j
+plus what rounding adds, at most (1 + |s|_1) / 2 a coefficient.
 
 Options that the functions share, all keyword-only:
 
     out       array for the result, of its shape, that overlaps no input. Untouched when an error is raised.
-    backend   a name from `crypsis.backends.runnable("rns")`, also for the transforms inside; default: `CRYPSIS_BACKEND`,
-              else the best
+    backend   a name from `crypsis.backends.runnable("rns")`, also for the transforms inside; default:
+              `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use; over the leading axes, and over limbs
               where these are too few
 
@@ -62,8 +62,8 @@ MAX_MODULI = _core.rns.MAX_MODULI
 class Chain:
     """The moduli of a CKKS scheme and how they are grouped into digits. Immutable; equal chains compare and hash equal.
 
-    log_n: of the ring degree, as for `ntt.Basis`. moduli: q_0 .. q_(L-1), L >= 1; a rescaling drops the last one that is
-    left. special: p_0 .. p_(k-1), k >= 1. dnum: into how many digits a polynomial with all moduli falls; a digit has
+    log_n: of the ring degree, as for `ntt.Basis`. moduli: q_0 .. q_(L-1), L >= 1; a rescaling drops the last one that
+    is left. special: p_0 .. p_(k-1), k >= 1. dnum: into how many digits a polynomial with all moduli falls; a digit has
     alpha = ceil(L / dnum) moduli, the last one perhaps fewer, and `dnum` becomes ceil(L / alpha). Default: L, digits of
     one modulus.
 
@@ -95,12 +95,17 @@ class Chain:
     """Moduli of a digit."""
     dnum: int
     """Digits at the highest level."""
+    _bases: tuple[Basis, ...]
+    _fulls: tuple[Basis, ...]
+    _handle: Any  # _core.rns.Chain
 
     def __init__(
         self, log_n: int, moduli: Sequence[int], special: Sequence[int], *, dnum: int | None = None
     ) -> None:
         q, p = Basis(log_n, moduli), Basis(log_n, special)
-        n_digits = len(q) if dnum is None else _arguments.integer("dnum", dnum, 1, len(q), "None for one a modulus")
+        n_digits = (
+            len(q) if dnum is None else _arguments.integer("dnum", dnum, 1, len(q), "None for one a modulus")
+        )
         alpha = -(-len(q) // n_digits)
         handle = _core.rns.Chain(q._handle, p._handle, alpha)
         whole = q + p
@@ -139,7 +144,7 @@ class Chain:
 
     def n_digits(self, level: int) -> int:
         """Digits of a polynomial at `level`, 0 to L - 1."""
-        return int(_level(self, level)) // self.alpha + 1
+        return _level(self, level) // self.alpha + 1
 
     def basis(self, level: int) -> Basis:
         """q_0 .. q_level."""
@@ -277,8 +282,8 @@ def switch_key(
     `switch_key(d2, key, chain, level, add=d01)`. rescale: divide by q_level too, as `divide_special_and_rescale` does;
     the result then is `uint64[..., 2, level, N]` and level at least 1.
 
-    Nothing but the result is written to memory beyond the caches of one core for N up to 8192: each limb's digits are
-    transformed, multiplied and divided before the next's.
+    Each limb's digits are transformed, multiplied and divided before the next's: up to N = 8192 all but the key and the
+    result stays in one core's caches.
     """
     rescale = _arguments.flag("rescale", rescale)
     level = _droppable(chain, level) if rescale else _level(chain, level)
@@ -382,10 +387,10 @@ def _level(chain: Any, level: Any) -> int:
 
 
 def _droppable(chain: Any, level: Any) -> int:
-    level = _level(chain, level)
-    if level == 0:
+    checked = _level(chain, level)
+    if checked == 0:
         raise ValueError("level is 0: no modulus is left to divide by; give 1 or more")
-    return level
+    return checked
 
 
 def _galois(value: Any, chain: Chain) -> int:

@@ -36,8 +36,9 @@ void inner_product(const Chain& chain, std::size_t level, const WordArray& digit
   rns::inner_product(chain, level, from, n, factors, galois, to, {backend, threads});
 }
 
-void divide_special(const Chain& chain, std::size_t level, const WordArray& x, const std::optional<WordArray>& add,
-                    std::size_t n, bool rescale, WordArray& out, const std::string& backend, int threads) {
+void divide_special(const Chain& chain, std::size_t level, const WordArray& x,
+                    const std::optional<WordArray>& add, std::size_t n, bool rescale, WordArray& out,
+                    const std::string& backend, int threads) {
   const std::uint64_t *const from = x.data(), *const added = data_or_null(add);
   std::uint64_t* const to = out.mutable_data();
   const py::gil_scoped_release release;
@@ -77,17 +78,17 @@ void bind_rns(py::module_& module) {
   const auto backend = py::arg("backend"), threads = py::arg("threads");
   module.attr("MAX_MODULI") = rns::kMaxModuli;
   py::class_<Chain>(module, "Chain")
-      .def(py::init<const ntt::Basis&, const ntt::Basis&, std::size_t>(), py::arg("moduli"), py::arg("special"),
-           py::arg("alpha"), py::call_guard<py::gil_scoped_release>());
+      .def(py::init<const ntt::Basis&, const ntt::Basis&, std::size_t>(), py::arg("moduli"),
+           py::arg("special"), py::arg("alpha"), py::call_guard<py::gil_scoped_release>());
   module.def("backends", &rns::backends);
   module.def("decompose", &decompose, chain, level, array("c"), n, array("out"), backend, threads);
-  module.def("inner_product", &inner_product, chain, level, array("digits"), n, array("key"), py::arg("galois"),
-             array("out"), backend, threads);
+  module.def("inner_product", &inner_product, chain, level, array("digits"), n, array("key"),
+             py::arg("galois"), array("out"), backend, threads);
   module.def("divide_special", &divide_special, chain, level, array("x"), array("add"), n, py::arg("rescale"),
              array("out"), backend, threads);
   module.def("rescale", &rescale, chain, level, array("x"), n, array("out"), backend, threads);
-  module.def("switch_key", &switch_key, chain, level, array("c"), array("key"), array("add"), py::arg("n_added"),
-             py::arg("galois"), py::arg("rescale"), n, array("out"), backend, threads);
+  module.def("switch_key", &switch_key, chain, level, array("c"), array("key"), array("add"),
+             py::arg("n_added"), py::arg("galois"), py::arg("rescale"), n, array("out"), backend, threads);
   module.def("compose", &compose, chain, level, array("x"), n, array("out"), backend, threads);
 }
 

@@ -3,7 +3,6 @@
 
 namespace crypsis::rns {
 
-const Impl avx512{{"avx512", kAvx512f | kAvx512dq},
- mixed_radix, convert, inner_product, combine, compose};
+const Impl avx512{{"avx512", kAvx512f | kAvx512dq}, mixed_radix, convert, inner_product, combine, compose};
 
 }  // namespace crypsis::rns

@@ -4,6 +4,10 @@
 namespace crypsis::rns {
 
 const Impl avx512ifma{{"avx512ifma", kAvx512f | kAvx512dq | kAvx512ifma},
- mixed_radix, convert, inner_product, combine, compose};
+                      mixed_radix,
+                      convert,
+                      inner_product,
+                      combine,
+                      compose};
 
 }  // namespace crypsis::rns

@@ -47,7 +47,8 @@ struct Weights {
         word = static_cast<std::uint64_t>(carry) & kWordMask;
         carry >>= kWordBits;
       }
-      for (; carry != 0; carry >>= kWordBits) product.push_back(static_cast<std::uint64_t>(carry) & kWordMask);
+      for (; carry != 0; carry >>= kWordBits)
+        product.push_back(static_cast<std::uint64_t>(carry) & kWordMask);
     }
     n_words = std::max<std::size_t>(3, n_bits / kWordBits + 2);
     product.resize(n_words + 1, 0);
@@ -79,7 +80,8 @@ inline Lanes sum_up(const Weights& weights, std::size_t count, ComposeLanes& lan
   const std::size_t n = weights.n_words;
   for (std::size_t w = 0; w < n; ++w) lanes.words[w] = zero;
   for (std::size_t i = 0; i < count; ++i) {
-    const Lanes low = _mm512_and_si512(lanes.digits[i], mask), high = _mm512_srli_epi64(lanes.digits[i], kWordBits);
+    const Lanes low = _mm512_and_si512(lanes.digits[i], mask),
+                high = _mm512_srli_epi64(lanes.digits[i], kWordBits);
     for (std::size_t w = 0; w < weights.words[i].size(); ++w) {
       const Lanes weight = ntt::all(weights.words[i][w]);
       lanes.words[w] = _mm512_add_epi64(lanes.words[w], _mm512_mul_epu32(low, weight));

@@ -32,14 +32,16 @@ void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std:
   // A thread is worth starting for some tens of microseconds of work; a run is a multiple of 8 coefficients or all.
   constexpr std::size_t kRun = 2048;
   const std::size_t size = chain.n(), run = std::min(size, kRun), n_runs = size / run;
-  parallel_for(n * n_runs, std::max<std::size_t>(1, kRun / run), options.threads, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const std::size_t item = i / n_runs, at = i % n_runs * run;
-      const std::uint64_t* rows[kMaxModuli];
-      for (std::size_t limb = 0; limb <= level; ++limb) rows[limb] = x + (item * (level + 1) + limb) * size + at;
-      impl.compose(radix, rows, run, out + item * size + at);
-    }
-  });
+  parallel_for(n * n_runs, std::max<std::size_t>(1, kRun / run), options.threads,
+               [&](std::size_t begin, std::size_t end) {
+                 for (std::size_t i = begin; i < end; ++i) {
+                   const std::size_t item = i / n_runs, at = i % n_runs * run;
+                   const std::uint64_t* rows[kMaxModuli];
+                   for (std::size_t limb = 0; limb <= level; ++limb)
+                     rows[limb] = x + (item * (level + 1) + limb) * size + at;
+                   impl.compose(radix, rows, run, out + item * size + at);
+                 }
+               });
 }
 
 std::vector<BackendStatus> backends() {

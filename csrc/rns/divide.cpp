@@ -30,8 +30,8 @@ void divide_one(const Engine& engine, const Division& division, std::size_t leve
     if (division.rescale && !is_special && polynomial.add != nullptr) {
       // What P divides is x + P add; P is 0 modulo the special moduli.
       const ntt::PrimeTables& tables = chain.tables(number);
-      engine.impl.combine(tables, polynomial.x + limb * n, {1, tables.one_quotient}, nullptr, polynomial.add + limb * n,
-                          special_product(chain, number), n, rows[i]);
+      engine.impl.combine(tables, polynomial.x + limb * n, {1, tables.one_quotient}, nullptr,
+                          polynomial.add + limb * n, special_product(chain, number), n, rows[i]);
     } else {
       std::memcpy(rows[i], polynomial.x + limb * n, n * sizeof(std::uint64_t));
     }
@@ -57,7 +57,8 @@ void divide_special(const Chain& chain, std::size_t level, const std::uint64_t* 
   const std::size_t n_left = rescale ? level : level + 1, size = engine.n();
   engine.for_each_item(n, [&](std::size_t i, int threads) {
     const Polynomial polynomial{x + i * chain.n_full(level) * size,
-                                add == nullptr ? nullptr : add + i * (level + 1) * size, out + i * n_left * size};
+                                add == nullptr ? nullptr : add + i * (level + 1) * size,
+                                out + i * n_left * size};
     divide_one(engine, division, level, n_left, polynomial, threads);
   });
 }

@@ -50,7 +50,9 @@ struct Sum30 {
   struct Halves {
     Lanes low, high;
   };
-  static Halves split(Lanes x) { return {_mm512_and_si512(x, ntt::all((1 << 30) - 1)), _mm512_srli_epi64(x, 30)}; }
+  static Halves split(Lanes x) {
+    return {_mm512_and_si512(x, ntt::all((1 << 30) - 1)), _mm512_srli_epi64(x, 30)};
+  }
 
   void add(const Halves& a, const Halves& b) {
     s0 = _mm512_add_epi64(s0, _mm512_mul_epu32(a.low, b.low));
@@ -62,7 +64,8 @@ struct Sum30 {
     const Lanes mask = ntt::all((1 << 30) - 1);
     const Lanes middle = _mm512_add_epi64(s1, _mm512_srli_epi64(s0, 30));
     const Lanes top = _mm512_add_epi64(s2, _mm512_srli_epi64(middle, 30));
-    const Lanes low60 = _mm512_or_si512(_mm512_and_si512(s0, mask), _mm512_slli_epi64(_mm512_and_si512(middle, mask), 30));
+    const Lanes low60 =
+        _mm512_or_si512(_mm512_and_si512(s0, mask), _mm512_slli_epi64(_mm512_and_si512(middle, mask), 30));
     return reduction(_mm512_srli_epi64(top, 4), _mm512_or_si512(low60, _mm512_slli_epi64(top, 60)));
   }
 };
@@ -131,15 +134,21 @@ struct Sum50 {
 
 #endif
 
+inline constexpr std::size_t kAhead = 128;  // words, of which one prefetch fetches eight
+
 template <class Sum, class Reduction>
 void inner_product_lanes(const ntt::PrimeTables& tables, const Term* terms, std::size_t count,
-                         const std::uint32_t* table, std::size_t end, std::uint64_t* out0, std::uint64_t* out1) {
+                         const std::uint32_t* table, std::size_t end, std::uint64_t* out0,
+                         std::uint64_t* out1) {
   const Reduction reduction(tables);
   const Lanes p = ntt::all(tables.p);
   for (std::size_t at = 0; at < end; at += ntt::kLanes) {
     for (std::size_t first = 0; first < count; first += Sum::kTerms) {
       Sum sum0, sum1;
       for (std::size_t j = first; j < std::min(count, first + Sum::kTerms); ++j) {
+        // A key is far larger than the second cache, and its rows are more streams than the hardware follows.
+        _mm_prefetch(terms[j].key0 + at + kAhead, _MM_HINT_T0);
+        _mm_prefetch(terms[j].key1 + at + kAhead, _MM_HINT_T0);
         const auto digit = Sum::split(load_digit(terms[j].digit, table, at));
         sum0.add(digit, Sum::split(ntt::load(terms[j].key0 + at)));
         sum1.add(digit, Sum::split(ntt::load(terms[j].key1 + at)));
@@ -159,7 +168,8 @@ void inner_product(const ntt::PrimeTables& tables, const Term* terms, std::size_
                    const std::uint32_t* table, std::size_t n, std::uint64_t* out0, std::uint64_t* out1) {
   const std::size_t end = n / ntt::kLanes * ntt::kLanes;
 #if defined(__AVX512IFMA__)
-  const auto lanes = tables.p < ntt::kMaxPrime52 ? inner_product_lanes<Sum50, Reduce104> : inner_product_lanes<Sum52, Reduce128>;
+  const auto lanes = tables.p < ntt::kMaxPrime52 ? inner_product_lanes<Sum50, Reduce104>
+                                                 : inner_product_lanes<Sum52, Reduce128>;
 #else
   const auto lanes = inner_product_lanes<Sum30, Reduce128>;
 #endif

@@ -30,7 +30,8 @@ void mixed_radix(const Radix& radix, std::uint64_t* const* rows, std::size_t n) 
     const std::uint64_t t = radix.chain.prime(radix.numbers[i]);
     const Lanes modulus = all(t), half = all(t >> 1);
     if (i == 0) {
-      for (std::size_t at = 0; at < end; at += kLanes) store(rows[0] + at, centre(load(rows[0] + at), modulus, half));
+      for (std::size_t at = 0; at < end; at += kLanes)
+        store(rows[0] + at, centre(load(rows[0] + at), modulus, half));
       continue;
     }
     const Lanes offset = all(digit_offset(t)), twice = all(2 * t);
@@ -38,7 +39,8 @@ void mixed_radix(const Radix& radix, std::uint64_t* const* rows, std::size_t n) 
       const ntt::Factor64 inverse = factor64(radix.chain.inverse(radix.numbers[j], radix.numbers[i]));
       const bool last = j + 1 == i;
       for (std::size_t at = 0; at < end; at += kLanes) {
-        const Lanes shifted = _mm512_sub_epi64(_mm512_add_epi64(load(rows[i] + at), offset), load(rows[j] + at));
+        const Lanes shifted =
+            _mm512_sub_epi64(_mm512_add_epi64(load(rows[i] + at), offset), load(rows[j] + at));
         const Lanes x = ntt::multiply64(shifted, inverse, modulus, twice);
         store(rows[i] + at, last ? centre(x, modulus, half) : x);
       }
@@ -66,8 +68,8 @@ inline Factor52Wide factor52_wide(const Constant& constant, std::uint64_t p) {
 
 // Three terms, a sum below p and two products below 2p, make 5p at most: p < 2^50 leaves no room in 52 bits, so what is
 // reduced is the first two.
-void convert52(const ntt::PrimeTables& target, const Conversion& conversion, const std::uint64_t* const* digits,
-               std::size_t end, std::uint64_t* out) {
+void convert52(const ntt::PrimeTables& target, const Conversion& conversion,
+               const std::uint64_t* const* digits, std::size_t end, std::uint64_t* out) {
   const std::uint64_t p = target.p;
   const Lanes modulus = all(p), minus_p = all(0 - p), twice = all(2 * p), offset = all(digit_offset(p));
   for (std::size_t i = 0; i < conversion.count; ++i) {
@@ -101,8 +103,8 @@ void combine52(const ntt::PrimeTables& tables, const std::uint64_t* x, Constant 
 
 #endif
 
-void convert64(const ntt::PrimeTables& target, const Conversion& conversion, const std::uint64_t* const* digits,
-               std::size_t end, std::uint64_t* out) {
+void convert64(const ntt::PrimeTables& target, const Conversion& conversion,
+               const std::uint64_t* const* digits, std::size_t end, std::uint64_t* out) {
   const std::uint64_t p = target.p;
   const Lanes modulus = all(p), twice = all(2 * p), offset = all(digit_offset(p));
   for (std::size_t i = 0; i < conversion.count; ++i) {
@@ -143,7 +145,8 @@ void combine64(const ntt::PrimeTables& tables, const std::uint64_t* x, Constant 
     Lanes sum = ntt::multiply64(load(x + at), by_a, modulus, twice);
     if (y != nullptr) sum = ntt::reduce_once(_mm512_add_epi64(sum, load(y + at)), modulus);
     if (add != nullptr) {
-      const Lanes summand = b.value == 1 ? load(add + at) : ntt::multiply64(load(add + at), by_b, modulus, twice);
+      const Lanes summand =
+          b.value == 1 ? load(add + at) : ntt::multiply64(load(add + at), by_b, modulus, twice);
       sum = ntt::reduce_once(_mm512_add_epi64(sum, summand), modulus);
     }
     store(out + at, sum);

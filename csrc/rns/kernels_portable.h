@@ -47,8 +47,8 @@ void mixed_radix_run(const Radix& radix, std::uint64_t* const* rows, std::size_t
   }
 }
 
-void convert_run(const ntt::PrimeTables& target, const Conversion& conversion, const std::uint64_t* const* digits,
-                 std::size_t begin, std::size_t n, std::uint64_t* out) {
+void convert_run(const ntt::PrimeTables& target, const Conversion& conversion,
+                 const std::uint64_t* const* digits, std::size_t begin, std::size_t n, std::uint64_t* out) {
   const std::uint64_t p = target.p, offset = digit_offset(p);
   if (conversion.is_small) {
     for (std::size_t at = begin; at < n; ++at) {
@@ -131,7 +131,8 @@ inline double round_to_double(std::uint64_t* words, std::size_t count) {
 
 inline constexpr std::size_t kMaxWords = kMaxModuli * 60 / 64 + 1;
 
-void compose_run(const Radix& radix, const std::uint64_t* const* rows, std::size_t begin, std::size_t n, double* out) {
+void compose_run(const Radix& radix, const std::uint64_t* const* rows, std::size_t begin, std::size_t n,
+                 double* out) {
   struct {
     std::uint64_t digits[kMaxModuli];
     std::uint64_t words[kMaxWords];

@@ -61,13 +61,14 @@ class Chain {
 // In all of these `level` < n_moduli() has been checked, `n` counts items of the leading axes, out overlaps no input.
 
 // c[n][level + 1][N] (transformed) -> out[n][n_digits(level)][n_full(level)][N], transformed.
-void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, std::size_t n, std::uint64_t* out,
-               const Options& options);
+void decompose(const Chain& chain, std::size_t level, const std::uint64_t* c, std::size_t n,
+               std::uint64_t* out, const Options& options);
 
 // digits as `decompose` gives them, key[n_digits(L - 1)][2][L + k][N] -> out[n][2][n_full(level)][N]: the sum of
 // digit(X^galois) key; galois is odd and in [1, 2N).
 void inner_product(const Chain& chain, std::size_t level, const std::uint64_t* digits, std::size_t n,
-                   const std::uint64_t* key, std::uint64_t galois, std::uint64_t* out, const Options& options);
+                   const std::uint64_t* key, std::uint64_t galois, std::uint64_t* out,
+                   const Options& options);
 
 // x[n][n_full(level)][N] -> out[n][level + 1][N]: round(x / P) + add. With `rescale`, out[n][level][N]:
 // round((round(x / P) + add) / q_level), level > 0. add[n][level + 1][N] or nullptr.

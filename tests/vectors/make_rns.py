@@ -38,7 +38,9 @@ def polynomial(label: str, moduli: Sequence[int]) -> reference.Residues:
     return [[w % m for w in words[n * i : n * i + n]] for i, m in enumerate(moduli)]
 
 
-def case(label: str, moduli: list[int], special: list[int], dnum: int, level: int, galois: int) -> dict[str, Any]:
+def case(
+    label: str, moduli: list[int], special: list[int], dnum: int, level: int, galois: int
+) -> dict[str, Any]:
     alpha = -(-len(moduli) // dnum)
     chain = reference.Chain(tuple(moduli), tuple(special), alpha)
     left, whole = moduli[: level + 1], moduli + special
