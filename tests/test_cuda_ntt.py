@@ -19,8 +19,8 @@ from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
 
 # Of one pass: less than a thread's 16 elements, lines without and with several groups, several and one a block; of two.
-LOGS = [2, 3, 5, 8, 13, 14]
-MORE_LOGS = [4, 6, 7, 9, 10, 11, 12, 15, 16]
+LOGS = [3, 5, 8, 13, 14]
+MORE_LOGS = [2, 4, 6, 7, 9, 10, 11, 12, 15, 16]
 BITS = (60, 30, 50, 60, 21)
 
 every_degree = pytest.mark.parametrize("log_n", LOGS)
@@ -276,7 +276,7 @@ from cuda_on_cpu.device import ShimDevice
 
 for order in ("forward", "reversed"):
     with registered(ShimDevice(order=order, sanitize=True)) as device:
-        for log_n, n in ((3, 3), (5, 2), (14, 1)):
+        for log_n, n in ((5, 3), (14, 1)):
             basis = ntt.Basis(log_n, ntt.find_primes(log_n, [60, 40]))
             a = np.stack([np.full((n, basis.n), p - 1, np.uint64) for p in basis.primes], axis=1)
             there = device.from_host(a)
@@ -295,7 +295,7 @@ print("clean")
 
 
 def test_no_byte_outside_the_arrays_is_touched() -> None:
-    done = run_sanitized(SANITIZED)
+    done = run_sanitized(SANITIZED, timeout=300)  # mostly the compiler
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "clean\n"
 

@@ -98,7 +98,7 @@ def check_level(device: Device, chain: Chain, level: int, *lead: int) -> None:
 
 
 @every_chain
-@pytest.mark.parametrize("log_n", [4, 14])
+@pytest.mark.parametrize("log_n", [5, 14])
 def test_as_on_the_cpu(shim_device: ShimDevice, log_n: int, name: str) -> None:
     chain = chain_of(log_n, name)
     levels = range(len(chain.moduli)) if log_n < 10 else (len(chain.moduli) - 1,)
@@ -108,14 +108,14 @@ def test_as_on_the_cpu(shim_device: ShimDevice, log_n: int, name: str) -> None:
 
 @pytest.mark.slow
 @every_chain
-@pytest.mark.parametrize("log_n", [2, 3, 5, 8, 10, 13, 15, 16])
+@pytest.mark.parametrize("log_n", [2, 3, 4, 8, 10, 13, 15, 16])
 def test_every_degree(shim_device: ShimDevice, log_n: int, name: str) -> None:
     chain = chain_of(log_n, name)
     check_level(shim_device, chain, len(chain.moduli) - 1, 2)
 
 
 def test_leading_axes(shim_device: ShimDevice) -> None:
-    chain = chain_of(4, "hybrid")
+    chain = chain_of(5, "hybrid")
     for lead in ((), (0,), (2, 3)):
         check_level(shim_device, chain, 2, *lead)
 
@@ -124,14 +124,14 @@ def test_leading_axes(shim_device: ShimDevice) -> None:
 
 
 def test_digits_are_the_centred_residues(shim_device: ShimDevice) -> None:
-    chain, level = chain_of(4, "hybrid"), 4
+    chain, level = chain_of(5, "hybrid"), 4
     basis, full = chain.basis(level), chain.full(level)
     c = residues(basis)
     there = ntt.forward(shim_device.from_host(c), basis)
     digits = ntt.inverse(rns.decompose(there, chain, level), full).get()
     for j in range(chain.n_digits(level)):
         some = slice(j * chain.alpha, min(level + 1, (j + 1) * chain.alpha))
-        part = Chain(4, basis.primes[some], chain.special.primes, dnum=1)
+        part = Chain(5, basis.primes[some], chain.special.primes, dnum=1)
         values = np.array(
             rns.compose_ints(np.ascontiguousarray(c[some]), part, some.stop - some.start - 1), object
         )
@@ -187,13 +187,13 @@ def test_batches_go_in_blocks_where_memory_is_short() -> None:
 
 
 def test_bad_arguments(shim_device: ShimDevice) -> None:
-    chain = chain_of(4, "seal")
+    chain = chain_of(5, "seal")
     c, key = shim_device.from_host(residues(chain.basis(2), 2)), shim_device.from_host(key_of(chain))
     for call, kind, words in (
         (
             lambda: rns.decompose(c, chain, 1),
             ValueError,
-            r"c has shape \(2, 3, 16\): give uint64\[..., 2, 16\]",
+            r"c has shape \(2, 3, 32\): give uint64\[..., 2, 32\]",
         ),
         (lambda: rns.decompose(c, chain, 3), ValueError, "level is 3: give 0 to 2"),
         (lambda: rns.decompose(c, 5, 3), TypeError, "chain is int"),
@@ -221,22 +221,24 @@ def full(basis, *lead):
 
 for order in ("forward", "reversed"):
     with registered(ShimDevice(order=order, sanitize=True)) as device:
-        for log_n, n in ((4, 3), (14, 1)):
-            primes = ntt.find_primes(log_n, [50, 40, 60, 60, 60])
-            chain = rns.Chain(log_n, primes[:3], primes[3:], dnum=2)
-            c, add = full(chain.basis(2), n), full(chain.basis(2), n, 2)
-            key = full(chain.full(2), 2, 2)
+        for log_n, n, bits, dnum in ((5, 3, [50, 40, 60], 2), (14, 1, [50, 40], 1)):
+            primes = ntt.find_primes(log_n, [60, 60, *bits])
+            chain, level = rns.Chain(log_n, primes[2:], primes[:2], dnum=dnum), len(bits) - 1
+            c, add = full(chain.basis(level), n), full(chain.basis(level), n, 2)
+            key = full(chain.full(level), dnum, 2)
             there, add_there, key_there = (device.from_host(x) for x in (c, add, key))
-            for rescale in (False, True):
-                found = rns.switch_key(there, key_there, chain, 2, galois=5, add=add_there, rescale=rescale)
-                assert (found.get() == rns.switch_key(c, key, chain, 2, galois=5, add=add, rescale=rescale)).all()
-            rns.rescale(there, chain, 2)
+            for rescale in (False, True) if log_n == 5 else (order == "forward",):
+                found = rns.switch_key(there, key_there, chain, level, galois=5, add=add_there, rescale=rescale)
+                wanted = rns.switch_key(c, key, chain, level, galois=5, add=add, rescale=rescale)
+                assert (found.get() == wanted).all()
+            if log_n == 5:
+                rns.rescale(there, chain, level)
 print("clean")
 """
 
 
 def test_no_byte_outside_the_arrays_is_touched() -> None:
-    done = run_sanitized(SANITIZED)
+    done = run_sanitized(SANITIZED, timeout=300)  # mostly the compiler
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "clean\n"
 

@@ -48,8 +48,8 @@ Prepare = Callable[[Device, int, int], Work]
 @dataclass(frozen=True)
 class Case:
     """One row of the table. items: a batch that fills the device; few: enough to compile its kernels and compare all of
-    it. bits: of the modulus, the key or a message, or log2 of the ring degree; `prepare(device, items, bits)` also takes TEST_BITS for those
-    of numbers, where a CPU plays the device."""
+    it. bits: of the modulus, the key or a message, or log2 of the ring degree; `prepare(device, items, bits)` takes
+    TEST_BITS too for those of numbers and rings, where a CPU plays the device."""
 
     name: str
     unit: str
