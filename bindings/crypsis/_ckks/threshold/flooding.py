@@ -34,8 +34,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import aes, ntt, sampling
-from crypsis._ckks.noise import ROUNDING, SECRET, SIGMAS
+from crypsis._ckks.noise import ROUNDING, SECRET
 from crypsis._ckks.parameters import SIGMA, Parameters
+from crypsis._ckks.sharing import SIGMAS
 from crypsis._homomorphic.wiping import wiping
 
 STATISTICAL_BITS = 40
@@ -67,7 +68,7 @@ def result_deviation(parameters: Parameters, n_parties: int, n_summands: int, bi
 
 
 def result_error(parameters: Parameters, n_parties: int, n_summands: int, bits: int, scale: float) -> float:
-    """Six standard deviations of a slot of the result, in units of the values."""
+    """Six standard deviations of a slot of the result, in units of the values; it is Gaussian, being flooded."""
     return SIGMAS * result_deviation(parameters, n_parties, n_summands, bits) / scale
 
 
