@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ntt on one core against what its multiplier and the memory allow: no peer offers a transform of its own from Python.
 
-With the clock in `CRYPSIS_BENCH_CPU_HZ` the limit is the cycles that csrc/ntt/NOTES.md counts for the butterflies alone;
+With the clock in `CRYPSIS_BENCH_CPU_HZ`, the limit is the cycles that csrc/ntt/NOTES.md counts for butterflies alone;
 memory's is NumPy's copy of the same polynomial, timed beside.
 """
 

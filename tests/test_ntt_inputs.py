@@ -94,7 +94,7 @@ def test_bases_cannot_be_changed_nor_joined_wrongly() -> None:
     with pytest.raises(IndexError):
         BASIS[3]
     with pytest.raises(TypeError):
-        BASIS + (17,)  # type: ignore[operator]
+        BASIS + 17  # type: ignore[operator]
 
 
 def test_slices_work_like_their_limbs() -> None:

@@ -303,6 +303,17 @@ def from_signed(
     return result
 
 
+def empty(shape: tuple[int, ...]) -> Words:
+    """`numpy.empty` of uint64 whose first word begins a cache line: vectors that cross lines cost time.
+
+    Every result that is not given as `out` is such an array.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    memory = np.empty(size + 7, np.uint64)
+    start = -(memory.ctypes.data // 8) % 8
+    return memory[start : start + size].reshape(shape)
+
+
 @follow_data("ntt")
 def is_reduced(values: Words, basis: Basis) -> bool:
     """Whether every residue is below its prime: to check what comes from a file or a peer. Not constant-time."""
@@ -409,7 +420,7 @@ def _output(
 ) -> Words:
     """`out`, or a new array. It may be the very memory of those in `equal`, else it overlaps no input."""
     if out is None:
-        return np.empty(shape, np.uint64)
+        return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
     for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
         if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
