@@ -78,16 +78,41 @@ def test_exhaustive_of_four(backend: str) -> None:
 
 
 @every_backend
-def test_exhaustive_of_eight(backend: str) -> None:
-    """Every polynomial of degree below 8 over GF(17) with two coefficients that are not 0, in every place."""
+@pytest.mark.parametrize("places", [(0, 1, 2, 3), (4, 5, 6, 7), (0, 2, 4, 6), (1, 3, 5, 7)])
+def test_exhaustive_of_eight(backend: str, places: tuple[int, ...]) -> None:
+    """Four coefficients of eight take all 17^4 values over GF(17), the others are 0.
+
+    All 17^8 polynomials are too many, and not needed: every word inside depends on few coefficients until the last of
+    the three stages. Forward's first two stages join coefficients of even place or of odd place, inverse's join values
+    of the first half or of the last, so that here each of their butterflies meets every pair of words that it ever
+    can. What remains is one stage that adds the two halves: the next test.
+    """
+    everything = np.zeros((17**4, 1, 8), np.uint64)
+    everything[:, 0, list(places)] = list(itertools.product(range(17), repeat=4))
+    check_of_eight(everything, backend)
+
+
+@every_backend
+def test_pairs_of_eight(backend: str) -> None:
+    """The transform is linear: all values of one coefficient and of all pairs in all places, and random polynomials."""
+    pairs = np.zeros((28, 17, 17, 8), np.uint64)
+    for n, (i, j) in enumerate(itertools.combinations(range(8), 2)):
+        pairs[n, :, :, i] = np.arange(17)[:, None]
+        pairs[n, :, :, j] = np.arange(17)
+    check_of_eight(pairs.reshape(-1, 1, 8), backend)
+    check_of_eight(np.random.default_rng(8).integers(0, 17, (10**5, 1, 8), np.uint64), backend)
+
+
+def check_of_eight(everything: Words, backend: str) -> None:
+    """Both directions, with these as coefficients and as values, against the matrix of direct evaluation."""
     basis = ntt.Basis(3, [17])
-    rows = []
-    for (i, j), x, y in itertools.product(itertools.combinations(range(8), 2), range(17), range(17)):
-        rows.append([x * (k == i) + y * (k == j) for k in range(8)])
-    everything = np.array(rows, np.uint64)[:, None, :]
-    found = ntt.forward(everything, basis, backend=backend)
-    assert np.array_equal(found, everything @ evaluation_matrix(3, 17) % 17)
-    assert np.array_equal(ntt.inverse(found, basis, backend=backend), everything)
+    matrix = evaluation_matrix(3, 17)
+    values = ntt.forward(everything, basis, backend=backend)
+    assert np.array_equal(values, everything @ matrix % 17)
+    assert np.array_equal(ntt.inverse(values, basis, backend=backend), everything)
+    coefficients = ntt.inverse(everything, basis, backend=backend)
+    assert (coefficients < 17).all()
+    assert np.array_equal(coefficients @ matrix % 17, everything)
 
 
 def evaluation_matrix(log_n: int, p: int) -> Words:

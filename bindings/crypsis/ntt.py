@@ -422,12 +422,12 @@ def _output(
     if out is None:
         return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
-    for array in (*equal, *apart):
-        whole = any(array is x for x in equal)
-        if (whole and array is out) or not np.may_share_memory(out, array):
-            continue
-        if not whole or array.ctypes.data != out.ctypes.data:
-            raise ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")
+    for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
+        if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
+            raise _overlap()
+    for array in apart:
+        if np.may_share_memory(out, array):
+            raise _overlap()
     return out
 
 

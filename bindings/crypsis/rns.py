@@ -49,8 +49,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
-from crypsis._chain import Chain
-from crypsis._chain import check_level as _level
+from crypsis._chain import Chain as Chain
+from crypsis._chain import check_level
 from crypsis.cuda._dispatch import follow_data
 
 Words = npt.NDArray[np.uint64]
@@ -74,7 +74,7 @@ def decompose(
     threads: int | None = None,
 ) -> Words:
     """The digits of c: `uint64[..., level + 1, N]` -> `uint64[..., n_digits(level), level + 1 + k, N]`, full each."""
-    level = _level(chain, level)
+    level = check_level(chain, level)
     c = _words("c", c, len(chain.basis(level)), chain.n)
     shape = (*c.shape[:-2], chain.n_digits(level), len(chain.full(level)), chain.n)
     result = _output(out, shape, c=c)
@@ -99,7 +99,7 @@ def inner_product(
     digits: as `decompose` returns them. key: `uint64[dnum, 2, L + k, N]`, over `chain.full(L - 1)` whatever the level.
     galois: odd, 1 to 2N - 1. Returns `uint64[..., 2, level + 1 + k, N]`: divide it by P with `divide_special`.
     """
-    level = _level(chain, level)
+    level = check_level(chain, level)
     n_full = len(chain.full(level))
     digits = _words("digits", digits, chain.n_digits(level), n_full, chain.n)
     key = _key(key, chain)
@@ -189,7 +189,7 @@ def switch_key(
     result stays in one core's caches.
     """
     rescale = _arguments.flag("rescale", rescale)
-    level = _droppable(chain, level) if rescale else _level(chain, level)
+    level = _droppable(chain, level) if rescale else check_level(chain, level)
     c = _words("c", c, level + 1, chain.n)
     key = _key(key, chain)
     galois = _galois(galois, chain)
@@ -238,7 +238,7 @@ def rotated_sums(
     over its products of factor (inner_product(digits, key, galois) + (P c0(X^galois), 0)), with factor P (c0, c1) where
     there is no key. Divide by P with `divide_special`, once a sum.
     """
-    level = _level(chain, level)
+    level = check_level(chain, level)
     n_full = len(chain.full(level))
     c = _words("c", c, 2, level + 1, chain.n)
     digits = _words("digits", digits, chain.n_digits(level), n_full, chain.n)
@@ -306,7 +306,7 @@ def compose(
     The double nearest to the integer in (-Q / 2, Q / 2), Q = q_0 .. q_level, ties to even: one rounding of the exact
     value. Values from 2^1024 - 2^970 on are infinite.
     """
-    level = _level(chain, level)
+    level = check_level(chain, level)
     x = _words("x", x, level + 1, chain.n)
     shape = (*x.shape[:-2], chain.n)
     result = np.empty(shape) if out is None else _arguments.output(out, shape, np.float64)
@@ -319,7 +319,7 @@ def compose(
 @follow_data("rns")
 def compose_ints(x: Words, chain: Chain, level: int) -> list[Any]:
     """As `compose`, exact: nested lists of Python ints. Slow and not constant-time: for tests and diagnostics."""
-    level = _level(chain, level)
+    level = check_level(chain, level)
     x = _words("x", x, level + 1, chain.n)
     primes = chain.basis(level).primes
     q = math.prod(primes)
@@ -342,7 +342,7 @@ def _divide_special(
     backend: str | None,
     threads: int | None,
 ) -> Words:
-    level = _droppable(chain, level) if rescale else _level(chain, level)
+    level = _droppable(chain, level) if rescale else check_level(chain, level)
     x = _words("x", x, len(chain.full(level)), chain.n)
     lead = x.shape[:-2]
     if add is not None:
@@ -355,7 +355,7 @@ def _divide_special(
 
 
 def _droppable(chain: Any, level: Any) -> int:
-    checked = _level(chain, level)
+    checked = check_level(chain, level)
     if checked == 0:
         raise ValueError("level is 0: no modulus is left to divide by; give 1 or more")
     return checked

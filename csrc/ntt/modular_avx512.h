@@ -27,8 +27,7 @@ inline Lanes all(std::uint64_t x) {
 }
 
 // Low words of products, and lanes of x in another order. Intel's cores since Golden Cove wait for the register that
-// these two instructions write, as if they read it; so it is set to zero first, which costs nothing to execute. Left to
-// the compiler, the 64-bit transforms take 1.6 times as long (NOTES.md).
+// these two instructions write, as if they read it; so it is set to zero first, which costs nothing to execute (NOTES.md).
 inline Lanes multiply_low(Lanes a, Lanes b) {
   Lanes product = _mm512_setzero_si512();
   asm("vpmullq %2, %1, %0" : "+v"(product) : "v"(a), "v"(b));

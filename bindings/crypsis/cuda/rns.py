@@ -19,6 +19,7 @@ import numpy as np
 from crypsis import _arguments
 from crypsis import rns as host
 from crypsis._bigint import arrays as check
+from crypsis._chain import check_level
 from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._ntt_tables import BLOCK, Tables
@@ -42,7 +43,7 @@ _PRODUCT = np.dtype(
 
 def decompose(device: Device, c: Any, chain: Chain, level: int, *, out: Any = None) -> Any:
     """The digits of c."""
-    level = host._level(chain, level)
+    level = check_level(chain, level)
     c = _words(device, "c", c, level + 1, chain.n)
     shape = (*c.shape[:-2], chain.n_digits(level), len(chain.full(level)), chain.n)
     result = check.result(out, shape, apart=(c,), device=device)
@@ -61,7 +62,7 @@ def inner_product(
     device: Device, digits: Any, key: Any, chain: Chain, level: int, *, galois: int = 1, out: Any = None
 ) -> Any:
     """The sum over the digits of digit(X^galois) key[digit]."""
-    level = host._level(chain, level)
+    level = check_level(chain, level)
     n_full = len(chain.full(level))
     digits = _words(device, "digits", digits, chain.n_digits(level), n_full, chain.n)
     key = _key(device, key, chain)
@@ -78,7 +79,7 @@ def divide_special(
     device: Device, x: Any, chain: Chain, level: int, *, add: Any = None, out: Any = None
 ) -> Any:
     """round(x / P) + add."""
-    level = host._level(chain, level)
+    level = check_level(chain, level)
     return _divide_special(device, x, chain, level, add, False, out)
 
 
@@ -114,7 +115,7 @@ def switch_key(
 ) -> Any:
     """`decompose`, `inner_product` and `divide_special` in one call."""
     rescale = _arguments.flag("rescale", rescale)
-    level = host._droppable(chain, level) if rescale else host._level(chain, level)
+    level = host._droppable(chain, level) if rescale else check_level(chain, level)
     c = _words(device, "c", c, level + 1, chain.n)
     key = _key(device, key, chain)
     galois = host._galois(galois, chain)
