@@ -24,7 +24,7 @@ from ckks_cases import (
     secret_key,
 )
 from crypsis import backends, ckks, ntt, rns
-from crypsis._ckks import linear
+from crypsis._ckks.rotated_sums import rotated_sums, unfused
 from crypsis.errors import LevelError, MissingKey
 
 N_SLOTS = 512
@@ -269,9 +269,7 @@ def test_rotated_sums_are_what_they_say(literal: ckks.Literal, backend: str) -> 
     products = [(0, 1), (1, 0), (1, 1), (1, 2), (0, 2)]
     factors = residues(len(products), basis=full)
     factors[0, :, :8] = np.array(full.primes, np.uint64)[:, None] - 1
-    found = rns.rotated_sums(
-        c, digits, rotations, factors, products, chain, level, backend=backend, threads=2
-    )
+    found = rotated_sums(c, digits, rotations, factors, products, chain, level, backend=backend, threads=2)
     special = [own.special_product % q for q in full.primes]
     wide = np.concatenate([c, np.zeros((2, 2, len(full) - level - 1, own.n), np.uint64)], axis=2)
     scaled = ntt.scale(wide, special, full)
@@ -288,8 +286,8 @@ def test_rotated_sums_are_what_they_say(literal: ckks.Literal, backend: str) -> 
     for (s, r), factor in zip(products, factors, strict=True):
         expected[s] = ntt.multiply_add(turned[r], factor, expected[s], full)
     assert np.array_equal(found, expected)
-    unfused = linear._rotated_sums(c, digits, rotations, factors, products, chain, level)
-    assert np.array_equal(found, unfused)
+    steps = unfused(c, digits, rotations, factors, products, chain, level)
+    assert np.array_equal(found, steps)
 
 
 def test_rotated_sums_refuse() -> None:
@@ -308,7 +306,7 @@ def test_rotated_sums_refuse() -> None:
         "chain": chain,
         "level": level,
     }
-    assert not rns.rotated_sums(**good).any()
+    assert not rotated_sums(**good).any()
     for change, message in (
         ({"c": c[0]}, "leading axis"),
         ({"rotations": []}, "rotations has 0"),
@@ -321,4 +319,4 @@ def test_rotated_sums_refuse() -> None:
         ({"out": np.zeros((2, 1, 2, 3, own.n), np.uint64)}, "out"),
     ):
         with pytest.raises(ValueError, match=message):
-            rns.rotated_sums(**{**good, **change})
+            rotated_sums(**{**good, **change})
