@@ -24,6 +24,7 @@ from ckks_cases import (
     secret_key,
 )
 from crypsis import backends, ckks, ntt, rns
+from crypsis._ckks import linear
 from crypsis._ckks.rotated_sums import rotated_sums, unfused
 from crypsis.errors import LevelError, MissingKey
 
@@ -47,7 +48,7 @@ def encrypted(literal: ckks.Literal, values: Any, keys: ckks.PublicKey | None = 
 
 
 @pytest.mark.parametrize("literal", SWITCHING)
-@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2), (0,)])
 def test_square_matrix(literal: ckks.Literal, shape: tuple[int, ...]) -> None:
     secret = secret_key(literal)
     x, a = numbers(*shape, 16), numbers(16, 16, seed=1)
@@ -57,7 +58,16 @@ def test_square_matrix(literal: ckks.Literal, shape: tuple[int, ...]) -> None:
     check(secret, found, x @ a.T)
     assert (found.level, found.canonical, found.length) == (encrypted(literal, x).level - 1, True, 16)
     rest = secret.decrypt(found.with_length(N_SLOTS))[..., 16:]
-    assert np.abs(rest).max() < found.estimate.bound
+    assert np.abs(rest).max(initial=0) < found.estimate.bound
+
+
+def test_batches_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, a = parameters(TINY), numbers(12, 12, seed=1)
+    array, matrix = encrypted(TINY, numbers(7, 12)), ckks.Matrix(own, a)
+    whole = matrix @ array
+    monkeypatch.setattr(linear, "BATCH_BYTES", 3 * 8 * own.n * 20 * (4 + 2 * len(matrix._giants)) // 4)
+    assert np.array_equal((matrix @ array).data, whole.data)
+    assert np.array_equal(ckks.stack([matrix @ row for row in array]).data, whole.data)
 
 
 @pytest.mark.parametrize("literal", SWITCHING)

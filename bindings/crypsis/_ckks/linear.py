@@ -39,8 +39,8 @@ Residues = npt.NDArray[np.uint64]
 MAX_BABIES = MAX_ROTATIONS
 TRANSFORM_COST = 3
 """A limb's transform, in reads of a limb of a key: what a baby step spends its time on."""
-DIGIT_BYTES = 1 << 25
-"""Digits of so many bytes are worked on together; the keys' blocks then serve several ciphertexts."""
+BATCH_BYTES = 1 << 27
+"""Of digits and sums of the ciphertexts that go through a matrix together, for which keys are read once."""
 
 
 class Matrix(Frozen):
@@ -214,8 +214,8 @@ def multiply(matrix: Any, array: CkksArray) -> CkksArray:
     flat = array.data.reshape(-1, 2, array.level + 1, parameters.n)
     out = empty((len(flat), 2, level + 1, parameters.n), flat)
     chain = parameters.chain
-    digit_bytes = 8 * parameters.n * chain.n_digits(array.level) * len(chain.full(array.level))
-    step = max(1, DIGIT_BYTES // digit_bytes)
+    rows = (chain.n_digits(array.level) + 2 * len(matrix._giants)) * len(chain.full(array.level))
+    step = max(1, BATCH_BYTES // (8 * parameters.n * rows))
     for start in range(0, len(flat), step):
         part = slice(start, start + step)
         _multiply(matrix, flat[part], keys, array.level, out[part])
