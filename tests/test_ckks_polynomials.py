@@ -91,6 +91,12 @@ def test_complex_numbers_and_unused_slots() -> None:
     assert np.abs(secret.decrypt(even.with_length(128))[30:]).max() < even.estimate.bound
 
 
+def test_no_ciphertexts() -> None:
+    secret, _ = key()
+    found = encrypted(np.zeros((0, 5))).polynomial([1, 2, 3, 4])
+    assert secret.decrypt(found).shape == (0, 5)
+
+
 def test_large_values_and_small_coefficients() -> None:
     """x^7 of 2^20 with coefficients of 2^-20 keeps the precision that the scale has room for."""
     secret, _ = key()

@@ -42,7 +42,6 @@ Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shap
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,9 +57,6 @@ Doubles = npt.NDArray[np.float64]
 
 MAX_MODULI = _core.rns.MAX_MODULI
 """Most moduli of a chain, special ones included."""
-
-MAX_ROTATIONS = _core.rns.MAX_ROTATIONS
-"""Most rotations of a call of `rotated_sums`."""
 
 
 @follow_data("rns")
@@ -210,81 +206,6 @@ def switch_key(
         galois,
         rescale,
         _items(c, 2),
-        result,
-        *_options(backend, threads),
-    )
-    return result
-
-
-def rotated_sums(
-    c: Words,
-    digits: Words,
-    rotations: Sequence[tuple[int, Words | None]],
-    factors: Words,
-    products: Sequence[tuple[int, int]],
-    chain: Chain,
-    level: int,
-    *,
-    out: Words | None = None,
-    backend: str | None = None,
-    threads: int | None = None,
-) -> Words:
-    """Sums of products of rotations of (c0, c1) with plaintexts, all times P and over the full moduli: hoisting twice.
-
-    c: `uint64[n, 2, level + 1, N]`. digits: `decompose` of the c1, `uint64[n, n_digits(level), level + 1 + k, N]`.
-    rotations: (galois, key) of each, key as for `inner_product` or None for galois 1; MAX_ROTATIONS at most. factors:
-    `uint64[n_products, level + 1 + k, N]`, polynomials over the full moduli. products: (sum, rotation) that each factor
-    belongs to, both counted from 0, no pair twice. Returns `uint64[n_sums, n, 2, level + 1 + k, N]`: entry s is the sum
-    over its products of factor (inner_product(digits, key, galois) + (P c0(X^galois), 0)), with factor P (c0, c1) where
-    there is no key. Divide by P with `divide_special`, once a sum.
-    """
-    level = check_level(chain, level)
-    n_full = len(chain.full(level))
-    c = _words("c", c, 2, level + 1, chain.n)
-    digits = _words("digits", digits, chain.n_digits(level), n_full, chain.n)
-    factors = _words("factors", factors, n_full, chain.n)
-    if c.ndim != 4 or digits.ndim != 4 or len(digits) != len(c):
-        raise ValueError(
-            f"c and digits have shapes {c.shape} and {digits.shape}: give one leading axis, the same"
-        )
-    if not 1 <= len(rotations) <= MAX_ROTATIONS:
-        raise ValueError(f"rotations has {len(rotations)} entries: give 1 to {MAX_ROTATIONS}")
-    keys = [None if key is None else _key(key, chain) for _, key in rotations]
-    galois = [_galois(g, chain) for g, _ in rotations]
-    for i, (g, key) in enumerate(zip(galois, keys, strict=True)):
-        if key is None and g != 1:
-            raise ValueError(f"rotations[{i}] has galois {g} and no key: only 1 needs none")
-    if factors.ndim != 3 or len(factors) != len(products) or not len(products):
-        raise ValueError(
-            f"factors has shape {factors.shape}, products {len(products)} entries: give a factor for each, one at least"
-        )
-    if len(set(products)) != len(products):
-        raise ValueError("products has a pair twice: add up their factors")
-    sums = [
-        _arguments.integer(f"products[{i}][0]", s, 0, len(products) - 1) for i, (s, _) in enumerate(products)
-    ]
-    turns = [
-        _arguments.integer(f"products[{i}][1]", r, 0, len(keys) - 1) for i, (_, r) in enumerate(products)
-    ]
-    n_sums = max(sums) + 1
-    if len(set(sums)) != n_sums:
-        raise ValueError(
-            f"products name {len(set(sums))} sums up to number {n_sums - 1}: number them without gaps"
-        )
-    held = {f"rotations[{i}]": key for i, key in enumerate(keys)}
-    result = _output(out, (n_sums, len(c), 2, n_full, chain.n), c=c, digits=digits, factors=factors, **held)
-    _core.rns.rotated_sums(
-        chain._handle,
-        level,
-        c,
-        digits,
-        keys,
-        galois,
-        factors,
-        sums,
-        turns,
-        n_sums,
-        len(c),
         result,
         *_options(backend, threads),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._arguments import kind
-from crypsis._ckks import coins, levels, linear, polynomials, products, rotations, serial, sums
+from crypsis._ckks import coins, levels, linear, polynomials, products, rotations, serial, sums, windows
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import Parameters
 from crypsis._ckks.places import contiguous, gather, namespace
@@ -330,18 +330,18 @@ class CkksArray(Frozen):
         """Slot i becomes the sum of slots i to i + width - 1, around all slots; without a width, every slot the sum of
         all. `length` becomes n_slots. Takes the rotations `rotations_for(parameters, width=width)`, powers of two: for
         the sum in slot 0 alone, `length` is width enough. MissingKey without them."""
-        return linear.inner_sum(self, width)
+        return windows.inner_sum(self, width)
 
     @devices.current
     def repeat(self, period: int) -> CkksArray:
         """The slots in use, filled up with zeros to `period` (a power of two), again and again: for `Matrix` and
         products with such arrays. Takes the rotations `rotations_for(parameters, period=period)`."""
-        return linear.repeat(self, period)
+        return windows.repeat(self, period)
 
     @devices.current
     def dot(self, other: Any, width: int | None = None) -> CkksArray:
         """`(self * other).inner_sum(width)`: the scalar product with an array or with numbers, in every slot."""
-        return linear.dot(self, other, width)
+        return windows.dot(self, other, width)
 
     @devices.current
     def matmul(self, other: Any) -> CkksArray:

@@ -13,8 +13,7 @@ So a baby step has no transform at all; docs/ckks.md counts them.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,21 +25,22 @@ from crypsis._ckks import encoder, levels
 from crypsis._ckks.noise import Estimate, encoding_error, switch_error
 from crypsis._ckks.parameters import Literal, Parameters
 from crypsis._ckks.places import Placed, contiguous, empty
-from crypsis._ckks.rotations import check_rotatable, element_of
+from crypsis._ckks.rotated_sums import MAX_ROTATIONS, rotated_sums
+from crypsis._ckks.rotations import check_rotatable
+from crypsis._ckks.windows import check_period, dot, galois_keys, repeat_shifts, sum_shifts
 from crypsis._homomorphic.secret import Frozen
-from crypsis.errors import LevelError, MissingKey
+from crypsis.errors import LevelError
 
 if TYPE_CHECKING:
     from crypsis._ckks.array import CkksArray
-    from crypsis._ckks.keys import PublicKey
 
 Residues = npt.NDArray[np.uint64]
 
-MAX_BABIES = rns.MAX_ROTATIONS
+MAX_BABIES = MAX_ROTATIONS
 TRANSFORM_COST = 3
 """A limb's transform, in reads of a limb of a key: what a baby step spends its time on."""
-DIGIT_BYTES = 1 << 25
-"""Digits of so many bytes are worked on together; the keys' blocks then serve several ciphertexts."""
+BATCH_BYTES = 1 << 27
+"""Of digits and sums of the ciphertexts that go through a matrix together, for which keys are read once."""
 
 
 class Matrix(Frozen):
@@ -214,8 +214,8 @@ def multiply(matrix: Any, array: CkksArray) -> CkksArray:
     flat = array.data.reshape(-1, 2, array.level + 1, parameters.n)
     out = empty((len(flat), 2, level + 1, parameters.n), flat)
     chain = parameters.chain
-    digit_bytes = 8 * parameters.n * chain.n_digits(array.level) * len(chain.full(array.level))
-    step = max(1, DIGIT_BYTES // digit_bytes)
+    rows = (chain.n_digits(array.level) + 2 * len(matrix._giants)) * len(chain.full(array.level))
+    step = max(1, BATCH_BYTES // (8 * parameters.n * rows))
     for start in range(0, len(flat), step):
         part = slice(start, start + step)
         _multiply(matrix, flat[part], keys, array.level, out[part])
@@ -255,7 +255,6 @@ def _multiply(matrix: Matrix, c: Any, keys: dict[int, tuple[int, Any]], level: i
     full = chain.full(level)
     digits = rns.decompose(contiguous(c[:, 1]), chain, level)
     turns = [keys[turn] for turn in matrix._turns]
-    rotated_sums = rns.rotated_sums if type(c) is np.ndarray else _rotated_sums
     sums = rotated_sums(c, digits, turns, matrix._factors.beside(c), matrix._products, chain, level)
     room = digits[0]
     total, turned = empty(sums.shape[2:], c), empty(sums.shape[2:], c)
@@ -271,37 +270,6 @@ def _multiply(matrix: Matrix, c: Any, keys: dict[int, tuple[int, Any]], level: i
                 ntt.add(turned[0], first, full, out=turned[0])
             ntt.add(total, turned if giant else inner, full, out=total)
         rns.divide_special_and_rescale(total, chain, level, out=target)
-
-
-def _rotated_sums(
-    c: Any,
-    digits: Any,
-    rotations: Sequence[tuple[int, Any]],
-    factors: Any,
-    products: Sequence[tuple[int, int]],
-    chain: rns.Chain,
-    level: int,
-) -> Any:
-    """`rns.rotated_sums` by the calls that it fuses, as GPUs have them: one rotation after the other in memory."""
-    full = chain.full(level)
-    special = [math.prod(chain.special.primes) % prime for prime in full.primes]
-    wide = empty((len(c), 2, len(full), chain.n), c)
-    wide.fill(0)
-    wide[:, :, : level + 1] = c
-    ntt.scale(wide, special, full, out=wide)
-    sums = empty((1 + max(s for s, _ in products), *wide.shape), c)
-    sums.fill(0)
-    first = contiguous(wide[:, 0])
-    for r, (element, key) in enumerate(rotations):
-        turned = wide
-        if key is not None:
-            turned = rns.inner_product(digits, key, chain, level, galois=element)
-            moved = ntt.automorphism(first, element, full)
-            turned[:, 0] = ntt.add(contiguous(turned[:, 0]), moved, full)
-        for factor, (s, rotation) in zip(factors, products, strict=True):
-            if rotation == r:
-                ntt.multiply_add(turned, factor, sums[s], full, out=sums[s])
-    return sums
 
 
 def _estimate(matrix: Matrix, estimate: Estimate) -> Estimate:
@@ -407,92 +375,3 @@ def _encoded(
         embedding.encode(whole, scale, basis, out=factor)
         ntt.forward(factor, basis, out=factor)
     return factors
-
-
-def check_keys(keys: PublicKey, shifts: Iterable[int]) -> None:
-    """MissingKey naming all rotations that it has no key for."""
-    held = set(keys.galois_elements)
-    missing = tuple(shift for shift in shifts if shift and element_of(keys.parameters, shift) not in held)
-    if missing:
-        raise MissingKey(
-            f"key {keys.id[:4].hex()} has no Galois keys for the rotations {missing}: its owner makes them with"
-            f" secret.public_key(rotations={missing}), and with those in use beside them"
-        )
-
-
-def galois_keys(keys: PublicKey, shifts: Iterable[int], like: Any) -> dict[int, tuple[int, Any]]:
-    """(element, key) by rotation, 0 included, where `like` is. MissingKey naming all that are missing."""
-    wanted = list(shifts)
-    check_keys(keys, wanted)
-    found: dict[int, tuple[int, Any]] = {0: (1, None)}
-    for shift in wanted:
-        element = element_of(keys.parameters, shift)
-        found[shift] = (element, keys.galois(element, f"rotations=({shift},)").beside(like))
-    return found
-
-
-def check_period(n_slots: int, period: Any) -> int:
-    """A power of two to n_slots."""
-    found: int = integer("period", period, 1, n_slots)
-    if found & (found - 1):
-        raise ValueError(f"period is {found}: give a power of two, so that it divides the {n_slots} slots")
-    return found
-
-
-def repeat_shifts(n_slots: int, period: Any) -> tuple[int, ...]:
-    """Those of `repeat`."""
-    check_period(n_slots, period)
-    return tuple(period << i for i in range((n_slots // period).bit_length() - 1))
-
-
-def sum_shifts(n_slots: int, width: Any) -> tuple[int, ...]:
-    """The powers of two below the width."""
-    found = n_slots if width is None else integer("width", width, 1, n_slots, "None for all slots")
-    return tuple(1 << i for i in range((found - 1).bit_length()))
-
-
-def inner_sum(array: CkksArray, width: int | None) -> CkksArray:
-    """Slot i becomes the sum of slots i to i + width - 1, around all slots."""
-    check_rotatable(array)
-    n_slots = array.n_slots
-    shifts = sum_shifts(n_slots, width)
-    return _window(array, shifts, n_slots if width is None else width, 1)
-
-
-def repeat(array: CkksArray, period: int) -> CkksArray:
-    """The first `period` slots again and again."""
-    check_rotatable(array)
-    shifts = repeat_shifts(array.n_slots, period)
-    if array.length > period:
-        raise ValueError(f"the vectors have {array.length} numbers, period is {period}: give no less")
-    repeated = _window(array, shifts, array.n_slots // period, period)
-    estimate = repeated.estimate
-    if estimate and array.estimate:  # where one is not zero, all others are
-        estimate = Estimate(
-            estimate.parameters, estimate.level, estimate.scale, estimate.error, array.estimate.magnitude
-        )
-    return repeated.with_estimate(estimate)
-
-
-def _window(array: CkksArray, shifts: tuple[int, ...], width: int, stride: int) -> CkksArray:
-    """The sum of rotations by 0, stride .. (width - 1) stride: doubled windows, and those of the bits of `width`."""
-    if shifts:
-        check_keys(levels.keys_of(array), shifts)
-    doubled, result = array, None
-    for bit in range(width.bit_length()):
-        if width >> bit & 1:
-            result = doubled if result is None else doubled + result.rotate(stride << bit)
-        if width >> bit > 1:
-            doubled = doubled + doubled.rotate(stride << bit)
-    if result is None or width == 1:
-        return array
-    return result.with_length(array.n_slots)
-
-
-def dot(array: CkksArray, other: Any, width: int | None) -> CkksArray:
-    """inner_sum(array * other)."""
-    check_rotatable(array)
-    shifts = sum_shifts(array.n_slots, width)
-    if shifts:
-        check_keys(levels.keys_of(array), shifts)  # before the product
-    return inner_sum(array * other, width)
