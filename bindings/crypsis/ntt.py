@@ -450,3 +450,7 @@ def _whole(value: Any) -> int:
 
 def _options(backend: str | None, threads: int | None) -> tuple[str, int]:
     return _arguments.backend(backend), _arguments.threads(threads)
+
+
+def _overlap() -> ValueError:
+    return ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crypsis import _arguments, _core, ntt, rns
+from crypsis._chain import check_level
 from crypsis._ckks.places import contiguous, empty
 
 MAX_ROTATIONS = _core.rns.MAX_ROTATIONS
@@ -40,7 +41,7 @@ def rotated_sums(
     """
     if type(c) is not np.ndarray:
         return unfused(c, digits, rotations, factors, products, chain, level)
-    level = rns._level(chain, level)
+    level = check_level(chain, level)
     n_full = len(chain.full(level))
     c = rns._words("c", c, 2, level + 1, chain.n)
     digits = rns._words("digits", digits, chain.n_digits(level), n_full, chain.n)
