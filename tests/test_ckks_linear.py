@@ -163,6 +163,8 @@ def test_inner_sum_of_short_vectors() -> None:
     check(secret, array.dot(y).with_length(1), (x * y).sum(1)[:, None])
     check(secret, array.dot(other).with_length(1), (x * y).sum(1)[:, None])
     check(secret, array.dot(other, 20).with_length(1), (x * y).sum(1)[:, None])
+    without = secret.encrypt(x, magnitude=1)
+    check(secret, without.dot(other, 20).with_length(1), (x * y).sum(1)[:, None])
     check(secret, array.dot(y) * other, (x * y).sum(1)[:, None] * y)
 
 

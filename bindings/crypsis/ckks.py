@@ -6,6 +6,7 @@
     x = public.encrypt(numpy.random.rand(100, 4096))  # 100 ciphertexts of 4,096 numbers
     y = (3 * x * x + 0.5).rotate(1)
     secret.decrypt(y)                                 # float64[100, 4096]
+    z = x.sigmoid(3)                                  # and `Matrix`, `dot`, `inner_sum`, `polynomial`, `chebyshev`
     public.load(y.to_bytes())                         # what travels; pickle does the same
 
 A ciphertext holds up to N/2 real or complex numbers, its slots, as integers of `scale` times their value, modulo a

@@ -102,5 +102,6 @@ def dot(array: CkksArray, other: Any, width: int | None) -> CkksArray:
     check_rotatable(array)
     shifts = sum_shifts(array.n_slots, width)
     if shifts:
-        check_keys(levels.keys_of(array), shifts)  # before the product
+        operands = (array, other) if isinstance(other, type(array)) else (array,)
+        check_keys(levels.keys_of(*operands), shifts)  # before the product
     return inner_sum(array * other, width)
