@@ -217,7 +217,7 @@ def test_federated_sum(compare: Any, size: Any, clients: int, floats: int) -> No
         check=check,
         peers=peers,
         unit="floats",
-        rounds=3,
+        rounds=1,
         extra=EXTRA | sizes,
     )
     print(f"{time.perf_counter() - start:.0f} s", sizes)
