@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
+import numpy.typing as npt
+
 from crypsis.compat.tenseal import enc_context
 from crypsis.compat.tenseal._install import install, uninstall
 from crypsis.compat.tenseal.enc_context import ENCRYPTION_TYPE, SCHEME_TYPE, Context
@@ -43,6 +46,8 @@ __all__ = [
     "context",
     "context_from",
     "enc_context",
+    "enc_matmul_encoding",
+    "im2col_encoding",
     "install",
     "lazy_bfv_tensor_from",
     "lazy_bfv_vector_from",
@@ -62,6 +67,43 @@ def context(*args: Any, **kwargs: Any) -> Context:
 def context_from(data: bytes, n_threads: int | None = None) -> Context:
     """The context that `Context.serialize` wrote."""
     return Context.load(data, n_threads)
+
+
+def enc_matmul_encoding(context: Context, tensor: Any) -> CKKSVector:
+    """A matrix `[rows, columns]`, column behind column and columns of zeros up to a power of two: for
+    `CKKSVector.enc_matmul_plain`."""
+    return CKKSVector(context, _columns(_matrix(tensor)))
+
+
+def im2col_encoding(
+    context: Context, tensor: Any, kernel_n_rows: int, kernel_n_cols: int, stride: int
+) -> tuple[CKKSVector, int]:
+    """(an image's windows as the rows of an `enc_matmul_encoding`, their number): for `CKKSVector.conv2d_im2col`."""
+    image = _matrix(tensor)
+    if min(kernel_n_rows, kernel_n_cols, stride) < 1 or not (
+        kernel_n_rows <= image.shape[0] and kernel_n_cols <= image.shape[1]
+    ):
+        raise ValueError(
+            f"a kernel of {kernel_n_rows} x {kernel_n_cols} with stride {stride} does not fit an image of"
+            f" {image.shape[0]} x {image.shape[1]}"
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(image, (kernel_n_rows, kernel_n_cols))
+    windows = windows[::stride, ::stride].reshape(-1, kernel_n_rows * kernel_n_cols)
+    return CKKSVector(context, _columns(windows)), len(windows)
+
+
+def _matrix(tensor: Any) -> npt.NDArray[np.float64]:
+    plain = tensor if isinstance(tensor, PlainTensor) else PlainTensor(tensor)
+    if len(plain.shape) != 2:
+        raise ValueError(f"the tensor has shape {plain.shape}: give a matrix")
+    return plain.numpy().astype(np.float64, copy=False)
+
+
+def _columns(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    rows, columns = matrix.shape
+    wide = np.zeros((1 << max(columns - 1, 0).bit_length(), rows))
+    wide[:columns] = matrix.T
+    return wide.reshape(-1)
 
 
 def plain_tensor(*args: Any, **kwargs: Any) -> PlainTensor:

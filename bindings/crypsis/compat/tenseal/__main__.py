@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m crypsis.compat.tenseal program.py [arguments]`: run a program whose `import tenseal` means this package."""
+"""`python -m crypsis.compat.tenseal program.py [arguments]`: run it with `import tenseal` meaning this package."""
 
 from __future__ import annotations
 

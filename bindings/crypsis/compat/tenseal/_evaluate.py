@@ -84,6 +84,14 @@ def rotate(context: Context, a: Array, shift: int) -> Array:
     return context.rotating(shift).bind(a).rotate(shift)
 
 
+def rotate_any(context: Context, a: Array, shift: int) -> Array:
+    """Rotation to the left by any number of slots from 0, by powers of two."""
+    for bit in range(shift.bit_length()):
+        if shift >> bit & 1:
+            a = rotate(context, a, 1 << bit)
+    return a
+
+
 def window_sum(context: Context, a: Array, width: int) -> Array:
     """Slot i becomes the sum of slots i to i + width - 1, around all slots: doubled windows, put together."""
     result, doubled, size = None, a, 1

@@ -4,10 +4,10 @@
 All numbers are little-endian; a CRC-32 of all before ends each, against accidents and not against an adversary.
 
     context  "CTSC", version (2 bytes), flags (2), N (4), log2 of the scale (1), number of primes (1), the global scale
-             (a double, -1 where it is not set), bits of the primes (1 each), and the 32 bytes that the secret key follows
-             from (flag 8), or the public keys as `crypsis.ckks.PublicKey.to_bytes` writes them
-    vector   "CTSV", version (2), zero (2), slots that repeat the vector (4), its size (8), its scale (8), the ciphertexts
-             as `crypsis.ckks.CkksArray.to_bytes` writes them
+             (a double, -1 where it is not set), bits of the primes (1 each), and the 32 bytes that the secret key
+             follows from (flag 8), or the public keys as `crypsis.ckks.PublicKey.to_bytes` writes them
+    vector   "CTSV", version (2), zero (2), slots that repeat the vector (4), its size (8), its scale (8), the
+             ciphertexts as `crypsis.ckks.CkksArray.to_bytes` writes them
     tensor   "CTST", version (2), zero (2), batch (4, 0 for none), zero (8), its scale (8), the ciphertexts
 """
 
@@ -60,9 +60,7 @@ def pack_context(fields: ContextFields) -> bytes:
     for bit, value in zip(_SWITCHES, fields.switches, strict=True):
         flags |= bit * bool(value)
     scale = -1.0 if fields.scale is None else fields.scale
-    head = _CONTEXT.pack(
-        b"CTSC", VERSION, flags, fields.degree, fields.log_scale, len(fields.sizes), scale
-    )
+    head = _CONTEXT.pack(b"CTSC", VERSION, flags, fields.degree, fields.log_scale, len(fields.sizes), scale)
     return _sealed(head + bytes(fields.sizes) + (fields.keys if fields.secret is None else fields.secret))
 
 

@@ -41,7 +41,9 @@ class Sizes:
             )
         given = [_size(i, bits) for i, bits in enumerate(sizes)] or list(DEFAULT_SIZES.get(degree, ()))
         if not given:
-            raise ValueError(f"coeff_mod_bit_sizes is empty: for poly_modulus_degree = {degree} give the sizes")
+            raise ValueError(
+                f"coeff_mod_bit_sizes is empty: for poly_modulus_degree = {degree} give the sizes"
+            )
         self.degree, self.log_n, self.given = degree, log_n, tuple(given)
         wide = [max(bits, MIN_BITS) for bits in given]
         self.moduli = tuple(wide[:-1] or wide)
@@ -49,7 +51,9 @@ class Sizes:
         self.special = (max(wide),) if len(wide) > 1 else ()
         total, most = sum(self.moduli) + sum(self.special), MAX_LOG_QP[log_n]
         if total > most:
-            enlarged = "" if total == sum(given) else f" ({total} with a special prime as large as the others)"
+            enlarged = (
+                "" if total == sum(given) else f" ({total} with a special prime as large as the others)"
+            )
             raise ValueError(
                 f"coeff_mod_bit_sizes {list(given)} are {sum(given)} bits together{enlarged}: with"
                 f" poly_modulus_degree = {degree} at most {most} are 128-bit secure: take fewer or smaller primes, or a"
@@ -69,8 +73,8 @@ class Sizes:
             most = sum(self.moduli) - HEADROOM
             if wanted is not None and wanted > most:
                 raise ValueError(
-                    f"the scale is 2^{wanted:.1f}, the primes {list(self.moduli)} have room for 2^{most}: take a smaller"
-                    " scale or larger primes"
+                    f"the scale is 2^{wanted:.1f}, the primes {list(self.moduli)} have room for 2^{most}: take a"
+                    " smaller scale or larger primes"
                 )
             return max(MIN_LOG_SCALE, min(UNSET_LOG_SCALE, most - 8)) if wanted is None else MIN_LOG_SCALE
         fitting = [bits for bits in sorted(set(self.moduli[1:])) if self._fits(bits)]

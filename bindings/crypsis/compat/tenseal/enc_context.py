@@ -186,11 +186,13 @@ class Context:
             )
         keys = self.native
         if not keys.relinearises:
-            keys = self._keys = keys.joined(self._private(None, "relinearization").public_key(relinearise=True))
+            keys = self._keys = keys.joined(
+                self._private(None, "relinearization").public_key(relinearise=True)
+            )
         return keys
 
     def rotating(self, shift: int) -> ckks.PublicKey:
-        """The keys with that for a rotation by a power of two; MissingKey, which is a ValueError, where there is none."""
+        """The keys with that for a rotation by a power of two; MissingKey, a ValueError, where there is none."""
         if not self._galois:
             raise MissingKey(
                 "the context doesn't hold Galois keys, which sums, dot and matrix products need: its owner makes them"

@@ -236,7 +236,7 @@ class AbstractTensor(ABC):
     def __pow__(self, power: int) -> Self:
         return self.pow(power)
 
-    def __ipow__(self, power: int) -> Self:  # type: ignore[misc]
+    def __ipow__(self, power: int) -> Self:
         return self.pow_(power)
 
     def __repr__(self) -> str:

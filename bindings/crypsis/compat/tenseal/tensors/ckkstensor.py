@@ -233,7 +233,7 @@ class CKKSTensor(AbstractTensor):
         return self._become(self.broadcast(shape))
 
     def transpose(self) -> Self:
-        return self._twin(_evaluate.gather(self._array, self._positions().T))
+        return self._twin(_evaluate.gather(self.data, self._positions().T))
 
     def transpose_(self) -> Self:
         return self._become(self.transpose())

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from crypsis._arguments import kind
+from crypsis._arguments import integer, kind
 from crypsis.compat.tenseal import _evaluate, _format
 from crypsis.compat.tenseal.enc_context import Context, SecretKey
 from crypsis.compat.tenseal.tensors.abstract_tensor import AbstractTensor, numbers
@@ -26,7 +27,9 @@ class CKKSVector(AbstractTensor):
     _size: int
     _slots: int
 
-    def __init__(self, context: Context | None = None, vector: Any = None, scale: float | None = None) -> None:
+    def __init__(
+        self, context: Context | None = None, vector: Any = None, scale: float | None = None
+    ) -> None:
         if not isinstance(context, Context):
             raise TypeError(f"context is {kind(context)}: give what context(...) returned")
         values = vector if isinstance(vector, PlainTensor) else PlainTensor(vector)
@@ -177,6 +180,79 @@ class CKKSVector(AbstractTensor):
         return self._become(self.mm(other))
 
     matmul, matmul_ = mm, mm_
+
+    def enc_matmul_plain(self, other: Any, row_size: int) -> Self:
+        """The product of an encrypted matrix of `row_size` rows (`enc_matmul_encoding`) and a vector in the clear."""
+        context = self._linked()
+        vector = numbers(other)
+        if not isinstance(vector, np.ndarray) or vector.ndim != 1 or not vector.size:
+            raise ValueError(f"the operand has shape {np.shape(vector)}: can only operate with a vector")
+        rows = integer("row_size", row_size, 1, context.n_slots)
+        columns = 1 << (vector.size - 1).bit_length()
+        if self._array.size != 1:
+            raise ValueError(
+                f"can't execute enc_matmul_plain on chunked vectors: the vector has {self._size} numbers, a ciphertext"
+                f" {context.n_slots}: take a larger poly_modulus_degree"
+            )
+        if rows * columns != self._size:
+            raise ValueError(
+                f"matrix shape doesn't match with vector size: {rows} rows and {columns} columns ({vector.size} filled"
+                f" up), {self._size} numbers"
+            )
+        slots = self._after_window(self._size - rows + 1)
+        if context.n_slots % self._size == 0 and self._slots == context.n_slots:
+            slots = self._slots
+        factors = np.zeros(columns)
+        factors[: vector.size] = vector
+        result = self.mul(np.repeat(factors, rows))
+        array = result._array
+        while columns > 1:
+            columns //= 2
+            array = array + _evaluate.rotate_any(context, array, rows * columns)
+        result._array, result._size, result._slots = array, rows, slots
+        return result
+
+    def enc_matmul_plain_(self, other: Any, row_size: int) -> Self:
+        return self._become(self.enc_matmul_plain(other, row_size))
+
+    def conv2d_im2col(self, other: Any, windows_nb: int) -> Self:
+        """The convolution of an image (`im2col_encoding`) with a kernel matrix in the clear."""
+        kernel = numbers(other)
+        if not isinstance(kernel, np.ndarray) or kernel.ndim != 2:
+            raise ValueError(f"the kernel has shape {np.shape(kernel)}: can only operate with a matrix")
+        return self.enc_matmul_plain(kernel.reshape(-1), windows_nb)
+
+    def conv2d_im2col_(self, other: Any, windows_nb: int) -> Self:
+        return self._become(self.conv2d_im2col(other, windows_nb))
+
+    @classmethod
+    def pack_vectors(cls, vectors: Sequence[CKKSVector]) -> CKKSVector:
+        """Vectors of one size behind each other in one ciphertext, at the price of a level."""
+        items = list(vectors)
+        if not items or not all(isinstance(item, CKKSVector) for item in items):
+            raise TypeError("vectors to pack must be CKKSVectors, and at least one")
+        first = items[0]
+        context, size, total = first._linked(), first.size(), first.size() * len(items)
+        if any(item.size() != size for item in items):
+            raise ValueError(f"vectors sizes are different: {[item.size() for item in items]}")
+        slots = min(item._slots for item in items)
+        if total > slots:
+            raise ValueError(
+                f"output size {total} is bigger than the {slots} slots that hold the vectors: pack fewer, or take a"
+                " larger poly_modulus_degree"
+            )
+        # Slot j of every vector holds its number j mod size: those that stay are in their places already.
+        place = np.arange(context.n_slots) % total // size
+        parts = [
+            _evaluate.combine(context, "mul", item._array, (place == i)[None].astype(np.float64))
+            for i, item in enumerate(items)
+        ]
+        array = parts[0]
+        for part in parts[1:]:
+            array = _evaluate.combine(context, "add", array, part)
+        result = first._twin(array)
+        result._size, result._slots = total, slots
+        return result
 
     def __matmul__(self, other: Any) -> Self:
         return self.mm(other)

@@ -126,7 +126,9 @@ class PlainTensor:
         """The tensor that `serialize` wrote, a list in JSON, as TenSEAL's."""
         _checked(dtype)
         if not isinstance(data, bytes):
-            raise TypeError(f"data is of type {type(data).__name__}: give the bytes that serialize() returned")
+            raise TypeError(
+                f"data is of type {type(data).__name__}: give the bytes that serialize() returned"
+            )
         try:
             return cls(json.loads(data), dtype=dtype)
         except (TypeError, ValueError, RecursionError):
