@@ -59,7 +59,7 @@ def numbers(*shape: int, seed: int = 0, complex: bool = False) -> npt.NDArray[An
 
 
 def check(secret: ckks.SecretKey, array: ckks.CkksArray, expected: Any) -> None:
-    """The decryption is within six standard deviations of what is expected, by the array's own estimate."""
+    """The decryption is within the bound of the array's own estimate."""
     expected = np.asarray(expected)
     found = secret.decrypt(array, complex=np.iscomplexobj(expected))
     assert found.shape == expected.shape

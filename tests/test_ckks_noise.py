@@ -73,7 +73,7 @@ def test_estimates_without_ciphertexts() -> None:
     fresh = ckks.Estimate.fresh(own, magnitude=1)
     array = public.encrypt(numbers(5), magnitude=1)
     assert fresh.error == array.estimate.error
-    assert fresh.bound == 6 * fresh.error
+    assert fresh.bound == 16 * fresh.error
     product = (array * array).estimate
     shadow = fresh.times(fresh).switched().rescaled(product.level, product.scale)
     assert (shadow.error, shadow.magnitude) == (product.error, product.magnitude)

@@ -5,7 +5,7 @@ The error of a slot is taken to be Gaussian with a standard deviation that follo
 to the coefficients: a polynomial whose N coefficients are independent with variance V has slots of variance N V, and
 the product of two such polynomials has coefficients of variance N V V' [CKKS17, 3.4; CHKKS18; average-case
 as in GHS12]. Sums add standard deviations, which holds whatever the errors have to do with each other; so the
-estimate is an upper bound where the formulas hold, and six times it is the bound that tests and documentation take.
+estimate is an upper bound where the formulas hold, and 16 times it is the bound that tests and documentation take.
 
     encoding            V = 1/12                                   rounding of coefficients
     encrypt, symmetric  V = sigma^2 + 1/12
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 ROUNDING = 1 / 12
 SECRET = 2 / 3
 """Variance of a ternary coefficient."""
-SIGMAS = 6.0
-"""A bound is so many standard deviations: one slot in 10^8 exceeds it."""
+SIGMAS = 16.0
+"""A bound is so many standard deviations [CKKS17]: most of the error is a product of two Gaussians in each slot (e u,
+e_1 s, a rounding times s), whose tail is longer than a Gaussian's; one slot in 10^13 exceeds it."""
 
 
 @lru_cache(maxsize=64)
@@ -112,7 +113,7 @@ class Estimate:
 
     @property
     def bound(self) -> float:
-        """Six standard deviations of a slot's error, in units of the values."""
+        """16 standard deviations of a slot's error, in units of the values: no slot exceeds it."""
         return SIGMAS * self.error
 
     @property

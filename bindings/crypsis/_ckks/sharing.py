@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from crypsis._arguments import integer, kind
 from crypsis._ckks.coins import Coins
-from crypsis._ckks.noise import SIGMAS, Estimate
+from crypsis._ckks.noise import Estimate
 from crypsis._homomorphic.wiping import wiping
 from crypsis.errors import PrecisionError
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 STATISTICAL_BITS = 40
 QUERIES = 1024
 TAIL = 2.0
+SIGMAS = 6.0
+"""What a Gaussian exceeds in one of 10^8 slots."""
 MAX_QUERIES = 1 << 40
 MAX_DEVIATION = 2.0**58
 """10 times as much fits an int64."""
