@@ -119,7 +119,7 @@ def power(context: Context, a: Array, exponent: int) -> Array:
 def polynomial(context: Context, x: Array, coefficients: Sequence[float]) -> Array | float:
     """c_0 + c_1 x + ..., or c_0 where that is all: depth floor(log2(degree)) + 1, TenSEAL's, with fewer products.
 
-    p = h x^m + l with m the largest power of two up to the degree, and so on with h and l [PS73 for m fixed].
+    p = h x^m + l with m the largest power of two up to the degree, and so on with h and l.
     """
     terms = list(coefficients)
     while len(terms) > 1 and not terms[-1]:
@@ -150,7 +150,7 @@ def _polynomial(context: Context, powers: Sequence[Array], terms: list[float]) -
 def vector_matrix(context: Context, a: Array, matrix: Values) -> Array:
     """x M of a vector x that repeats in all slots of the single ciphertext of a, `[1]`: then so does the result.
 
-    Diagonals [HS14] in baby and giant steps [HS18]: slot j of the sum over d of rot_d(x) D_d, with
+    Diagonals in baby and giant steps [HS18]: slot j of the sum over d of rot_d(x) D_d, with
     D_d[j] = M[(j + d) mod rows, j mod columns] and d = g B + b. Rotations by 1 and B only, so that the keys of powers
     of two serve.
     """

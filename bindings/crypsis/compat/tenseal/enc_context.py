@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from crypsis import ckks
 from crypsis._arguments import flag, kind
+from crypsis._ckks.rotations import element_of
 from crypsis.compat.tenseal import _format
 from crypsis.compat.tenseal._errors import MissingKey
 from crypsis.compat.tenseal._parameters import Sizes
@@ -166,7 +167,8 @@ class Context:
             if self._relin and not keys.relinearises:
                 keys = keys.joined(secret.public_key(relinearise=True))
             if self._galois:
-                missing = sorted(set(self._shifts) - set(keys.rotations))
+                held = keys.galois_elements
+                missing = [shift for shift in self._shifts if self._element(shift) not in held]
                 if missing:
                     keys = keys.joined(secret.public_key(relinearise=False, rotations=missing))
             self._keys = keys
@@ -176,6 +178,9 @@ class Context:
     def _shifts(self) -> tuple[int, ...]:
         """Powers of two: all rotations are made of them, as with SEAL's keys."""
         return tuple(1 << i for i in range(self.n_slots.bit_length() - 1))
+
+    def _element(self, shift: int) -> int:
+        return element_of(self.parameters, shift)
 
     def relinearising(self) -> ckks.PublicKey:
         """The keys with the relinearisation key; MissingKey, which is a ValueError, where there is none."""
@@ -199,7 +204,7 @@ class Context:
                 " with context.generate_galois_keys(), before serialize or make_context_public"
             )
         keys = self.native
-        if shift not in keys.rotations:
+        if self._element(shift) not in keys.galois_elements:
             secret = self._private(None, "a rotation")
             keys = self._keys = keys.joined(secret.public_key(relinearise=False, rotations=(shift,)))
         return keys
