@@ -21,6 +21,8 @@ def operations(public: ckks.PublicKey) -> dict[str, Callable[[Any, Any], Any]]:
     w = numbers(8, seed=5)
     plain = public.encode(w)
     rows = public.encode(numbers(3, 8, seed=6))
+    matrix = ckks.Matrix(public.parameters, numbers(8, 8, seed=7), period=8, babies=4)
+    series = ckks.chebyshev(np.exp, 3)
     return {
         "add": lambda a, b: a + b,
         "subtract": lambda a, b: a - b,
@@ -45,6 +47,11 @@ def operations(public: ckks.PublicKey) -> dict[str, Callable[[Any, Any], Any]]:
         "rotate": lambda a, b: a.rotate(1),
         "rotate many": lambda a, b: a.rotate_many((0, 1, -1)),
         "conjugate": lambda a, b: a.conjugate(),
+        "inner sum": lambda a, b: a.inner_sum(7),
+        "dot": lambda a, b: a.dot(w),
+        "matrix": lambda a, b: matrix @ a,
+        "polynomial": lambda a, b: a.polynomial([0.5, 1, -1, 0.25]),
+        "series": lambda a, b: a.polynomial(series),
         "sum": lambda a, b: a.sum(),
         "index": lambda a, b: a[1:],
         "stack": lambda a, b: ckks.stack([a, b]),
@@ -53,7 +60,7 @@ def operations(public: ckks.PublicKey) -> dict[str, Callable[[Any, Any], Any]]:
 
 def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
     secret = secret_key(SMALL)
-    public = secret.public_key(rotations=(1, -1), conjugate=True)
+    public = secret.public_key(rotations=(1, 2, 3, 4, -1), conjugate=True)
     a = public.encrypt(numbers(3, 8), magnitude=1)
     b = secret.encrypt(numbers(3, 8, seed=1), magnitude=1)
     there_a, there_b = a.to("cuda"), b.to("cuda:0")

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crypsis._core_ntt import Ntt as _Ntt
-from crypsis._core_rns import Rns as _Rns
 from crypsis._core_embedding import Embedding as _Embedding
+from crypsis._core_ntt import Ntt as _Ntt
 from crypsis._core_okvs import Okvs as _Okvs
 from crypsis._core_partition import _Partition
+from crypsis._core_rns import Rns as _Rns
 from crypsis._core_sampling import Sampling as _Sampling
 from crypsis._core_vole import _Vole
 

@@ -18,6 +18,7 @@ class Rns:
     """A submodule; arrays are C-contiguous and checked by rns.py."""
 
     MAX_MODULI: int
+    MAX_ROTATIONS: int
     Chain: type[RnsChain]
     def backends(self) -> list[BackendStatus]: ...
     def decompose(
@@ -60,6 +61,23 @@ class Rns:
         n_added: int,
         galois: int,
         rescale: bool,
+        n: int,
+        out: _Words,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def rotated_sums(
+        self,
+        chain: RnsChain,
+        level: int,
+        c: _Words,
+        digits: _Words,
+        keys: list[_Words | None],
+        galois: list[int],
+        factors: _Words,
+        sums: list[int],
+        rotations: list[int],
+        n_sums: int,
         n: int,
         out: _Words,
         backend: str,

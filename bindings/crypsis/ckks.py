@@ -6,6 +6,7 @@
     x = public.encrypt(numpy.random.rand(100, 4096))  # 100 ciphertexts of 4,096 numbers
     y = (3 * x * x + 0.5).rotate(1)
     secret.decrypt(y)                                 # float64[100, 4096]
+    z = x.sigmoid(3)                                  # and `Matrix`, `dot`, `inner_sum`, `polynomial`, `chebyshev`
     public.load(y.to_bytes())                         # what travels; pickle does the same
 
 A ciphertext holds up to N/2 real or complex numbers, its slots, as integers of `scale` times their value, modulo a
@@ -24,8 +25,10 @@ and the noise of share_safe). Results are bit-identical on all backends, given t
 from crypsis._ckks.array import CkksArray, stack
 from crypsis._ckks.encoder import Plaintext, encode
 from crypsis._ckks.keys import PublicKey, SecretKey
+from crypsis._ckks.linear import Matrix, rotations_for
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import AGGREGATE, DEEP, SHALLOW, SHARED, Literal, Parameters
+from crypsis._ckks.polynomials import Series, chebyshev, depth_of, sigmoid_series
 from crypsis._ckks.precision import Precision, compare
 
 __all__ = [
@@ -36,12 +39,18 @@ __all__ = [
     "CkksArray",
     "Estimate",
     "Literal",
+    "Matrix",
     "Parameters",
     "Plaintext",
     "Precision",
     "PublicKey",
     "SecretKey",
+    "Series",
+    "chebyshev",
     "compare",
+    "depth_of",
     "encode",
+    "rotations_for",
+    "sigmoid_series",
     "stack",
 ]

@@ -62,6 +62,19 @@ void switch_key(const Chain& chain, std::size_t level, const WordArray& c, const
   rns::switch_key(chain, level, task, n, to, {backend, threads});
 }
 
+void rotated_sums(const Chain& chain, std::size_t level, const WordArray& c, const WordArray& digits,
+                  const std::vector<std::optional<WordArray>>& keys, const std::vector<std::uint64_t>& galois,
+                  const WordArray& factors, const std::vector<std::size_t>& sums,
+                  const std::vector<std::size_t>& rotations, std::size_t n_sums, std::size_t n,
+                  WordArray& out, const std::string& backend, int threads) {
+  rns::RotatedSums task{c.data(), digits.data(), factors.data(), {}, {}, n_sums};
+  for (std::size_t i = 0; i < keys.size(); ++i) task.rotations.push_back({data_or_null(keys[i]), galois[i]});
+  for (std::size_t i = 0; i < sums.size(); ++i) task.products.push_back({sums[i], rotations[i]});
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  rns::rotated_sums(chain, level, task, n, to, {backend, threads});
+}
+
 void compose(const Chain& chain, std::size_t level, const WordArray& x, std::size_t n, DoubleArray& out,
              const std::string& backend, int threads) {
   const std::uint64_t* const from = x.data();
@@ -77,6 +90,7 @@ void bind_rns(py::module_& module) {
   const auto chain = py::arg("chain"), level = py::arg("level"), n = py::arg("n");
   const auto backend = py::arg("backend"), threads = py::arg("threads");
   module.attr("MAX_MODULI") = rns::kMaxModuli;
+  module.attr("MAX_ROTATIONS") = rns::kMaxRotations;
   py::class_<Chain>(module, "Chain")
       .def(py::init<const ntt::Basis&, const ntt::Basis&, std::size_t>(), py::arg("moduli"),
            py::arg("special"), py::arg("alpha"), py::call_guard<py::gil_scoped_release>());
@@ -89,6 +103,9 @@ void bind_rns(py::module_& module) {
   module.def("rescale", &rescale, chain, level, array("x"), n, array("out"), backend, threads);
   module.def("switch_key", &switch_key, chain, level, array("c"), array("key"), array("add"),
              py::arg("n_added"), py::arg("galois"), py::arg("rescale"), n, array("out"), backend, threads);
+  module.def("rotated_sums", &rotated_sums, chain, level, array("c"), array("digits"), py::arg("keys"),
+             py::arg("galois"), array("factors"), py::arg("sums"), py::arg("rotations"), py::arg("n_sums"), n,
+             array("out"), backend, threads);
   module.def("compose", &compose, chain, level, array("x"), n, array("out"), backend, threads);
 }
 

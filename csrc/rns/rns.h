@@ -92,6 +92,29 @@ struct Switch {
 void switch_key(const Chain& chain, std::size_t level, const Switch& task, std::size_t n, std::uint64_t* out,
                 const Options& options);
 
+// What a matrix does to vectors: rotations of ciphertexts, times plaintexts, in several sums. All over the full moduli and
+// times P, so that there is one division for a sum in place of one for a rotation.
+struct Rotation {
+  const std::uint64_t* key;  // nullptr: none, galois is 1
+  std::uint64_t galois;
+};
+struct RotatedProduct {
+  std::size_t sum, rotation;  // factor i belongs to product i
+};
+inline constexpr std::size_t kMaxRotations = kMaxModuli;
+struct RotatedSums {
+  const std::uint64_t* c;                // [n][2][level + 1][N]
+  const std::uint64_t* digits;           // [n][n_digits(level)][n_full(level)][N], of the second halves
+  const std::uint64_t* factors;          // [products.size()][n_full(level)][N]
+  std::vector<Rotation> rotations;       // kMaxRotations at most
+  std::vector<RotatedProduct> products;  // no pair twice
+  std::size_t n_sums;
+};
+// out[n_sums][n][2][n_full(level)][N]: sum over its products of factor (inner product(digits(X^g)) + (P c_0(X^g), 0)), or
+// with factor P c where the rotation is none.
+void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task, std::size_t n,
+                  std::uint64_t* out, const Options& options);
+
 // Coefficients x[n][level + 1][N] (not transformed) -> out[n][N]: the double nearest to the centred value, ties to even.
 void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std::size_t n, double* out,
              const Options& options);

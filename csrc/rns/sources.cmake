@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 list(APPEND sources csrc/rns/chain.cpp csrc/rns/dispatch.cpp csrc/rns/divide.cpp csrc/rns/engine.cpp
-     csrc/rns/portable.cpp csrc/rns/switch.cpp)
+     csrc/rns/portable.cpp csrc/rns/rotations.cpp csrc/rns/switch.cpp)
 set_source_files_properties(csrc/rns/portable.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND sources csrc/rns/avx512.cpp csrc/rns/avx512ifma.cpp)

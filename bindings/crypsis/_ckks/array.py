@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._arguments import kind
-from crypsis._ckks import coins, levels, products, rotations, serial, sums
+from crypsis._ckks import coins, levels, linear, polynomials, products, rotations, serial, sums, windows
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import Parameters
 from crypsis._ckks.places import contiguous, gather, namespace
@@ -324,6 +324,52 @@ class CkksArray(Frozen):
     def conjugate(self) -> CkksArray:
         """The complex conjugates. MissingKey without a key for it."""
         return rotations.conjugate(self)
+
+    @devices.current
+    def inner_sum(self, width: int | None = None) -> CkksArray:
+        """Slot i becomes the sum of slots i to i + width - 1, around all slots; without a width, every slot the sum of
+        all. `length` becomes n_slots. Takes the rotations `rotations_for(parameters, width=width)`, powers of two: for
+        the sum in slot 0 alone, `length` is width enough. MissingKey without them."""
+        return windows.inner_sum(self, width)
+
+    @devices.current
+    def repeat(self, period: int) -> CkksArray:
+        """The slots in use, filled up with zeros to `period` (a power of two), again and again: for `Matrix` and
+        products with such arrays. Takes the rotations `rotations_for(parameters, period=period)`."""
+        return windows.repeat(self, period)
+
+    @devices.current
+    def dot(self, other: Any, width: int | None = None) -> CkksArray:
+        """`(self * other).inner_sum(width)`: the scalar product with an array or with numbers, in every slot."""
+        return windows.dot(self, other, width)
+
+    @devices.current
+    def matmul(self, other: Any) -> CkksArray:
+        """`self @ other` as NumPy's: with a matrix in the clear `[length, columns]`, vectors of `columns` numbers;
+        with numbers `[length]`, `dot`. `matrix @ array` is the matrix times each vector, with a `Matrix` too, which is
+        encoded once for many products."""
+        return linear.matmul(self, other)
+
+    @devices.current
+    def __matmul__(self, other: Any) -> CkksArray:
+        return linear.matmul(self, other)
+
+    @devices.current
+    def __rmatmul__(self, other: Any) -> CkksArray:
+        return linear.multiply(other, self)
+
+    @devices.current
+    def polynomial(self, coefficients: Any) -> CkksArray:
+        """Of each slot in use: sum of coefficients[j] x^j (real numbers, the constant first), or a `Series`, whose
+        interval must hold the values. Takes ceil(log2(degree + 1)) levels, a series of an interval other than [-1, 1]
+        one more. LevelError where fewer are left, MissingKey without a relinearisation key."""
+        return polynomials.evaluate(self, coefficients)
+
+    @devices.current
+    def sigmoid(self, degree: int = 7, interval: tuple[float, float] = (-8.0, 8.0)) -> CkksArray:
+        """1 / (1 + exp(-x)) of values in the interval, by a Chebyshev series: off by 0.030 at most for degree 7 in
+        [-8, 8], more in docs/ckks.md; `sigmoid_series(degree, interval).max_error` tells."""
+        return polynomials.evaluate(self, polynomials.sigmoid_series(degree, interval))
 
     @devices.current
     def sum(self, axis: int = 0) -> CkksArray:

@@ -26,7 +26,7 @@ def element_of(parameters: Parameters, shift: int) -> int:
 
 def rotate(array: CkksArray, shift: int) -> CkksArray:
     """Rotation to the left by `shift`."""
-    _check(array)
+    check_rotatable(array)
     shift = integer("shift", shift, -array.n_slots, array.n_slots) % array.n_slots
     if not shift:
         return array
@@ -35,7 +35,7 @@ def rotate(array: CkksArray, shift: int) -> CkksArray:
 
 def conjugate(array: CkksArray) -> CkksArray:
     """x -> x^-1."""
-    _check(array)
+    check_rotatable(array)
     return _automorphism(array, 2 * array.parameters.n - 1, "conjugate=True")
 
 
@@ -61,7 +61,7 @@ def _automorphism(array: CkksArray, element: int, what: str) -> CkksArray:
 
 def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     """All rotations, digits made once for each ciphertext."""
-    _check(array)
+    check_rotatable(array)
     wanted = [integer(f"shifts[{i}]", k, -array.n_slots, array.n_slots) for i, k in enumerate(shifts)]
     if not wanted:
         raise ValueError("shifts is empty: give at least one")
@@ -97,7 +97,8 @@ def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     )
 
 
-def _check(array: CkksArray) -> None:
+def check_rotatable(array: CkksArray) -> None:
+    """TypeError for packed arrays, ValueError for products that are not relinearised."""
     if array.packing is not None:
         raise TypeError(
             "the array is packed, it cannot be rotated or conjugated: encrypt without packed=True for that"
