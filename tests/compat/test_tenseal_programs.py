@@ -49,6 +49,7 @@ def test_logistic_regression(logistic: Any) -> None:
     assert logistic["weight error"] < 0.02
 
 
+@pytest.mark.slow
 def test_logistic_regression_in_tenseal(logistic: Any) -> None:
     """TenSEAL takes its primes for 2^20 where it rescales, an error of up to 0.6 here: rows nearer to 0 may differ."""
     real = theirs("tenseal_logistic.py")

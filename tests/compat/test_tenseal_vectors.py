@@ -371,3 +371,30 @@ def test_packing(context: Any) -> None:
         ts.CKKSVector.pack_vectors([ts.ckks_vector(context, np.ones(3000))] * 2)
     with pytest.raises(TypeError, match="at least one"):
         ts.CKKSVector.pack_vectors([])
+
+
+def test_random_programs() -> None:
+    """Operations one after the other, at sizes that do not divide the slots too: what lies in other slots matters."""
+    context, rng = _deep(), np.random.default_rng(5)
+    context.generate_galois_keys()
+    for size in [1, 2, 3, 5, 31, 64, 100, 513, 2049, 4000, 4096] * 2:
+        expected = rng.normal(size=size)
+        found = ts.ckks_vector(context, expected)
+        for operation in rng.integers(6, size=3):
+            n, numbers = expected.size, rng.normal(size=expected.size)
+            if operation == 0:
+                found, expected = found * numbers, expected * numbers
+            elif operation == 1:
+                found, expected = found.sum(), expected.sum(keepdims=True)
+            elif operation == 2 and n <= 100:
+                matrix = rng.normal(size=(n, int(rng.integers(1, 40)))) / n
+                found, expected = found @ matrix, expected @ matrix
+            elif operation == 3:
+                found, expected = found.dot(numbers), (expected @ numbers)[None]
+            elif operation == 4:
+                found, expected = found + ts.ckks_vector(context, numbers[:1]), expected + numbers[0]
+            elif operation == 5 and n == 1 and found.data.depth > 1:
+                other = rng.normal(size=int(rng.choice([3, 100, 4096, 6000])))
+                found, expected = found * ts.ckks_vector(context, other), expected * other
+        assert found.shape == [expected.size]
+        near(found, expected, atol=1e-4 * max(1, float(np.abs(expected).max())))
