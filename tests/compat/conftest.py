@@ -59,3 +59,14 @@ def our_side(primes: tuple[int, int]) -> Any:
 @pytest.fixture(scope="session")
 def their_side(real: ModuleType, primes: tuple[int, int]) -> Any:
     return side(real, *primes)
+
+
+@pytest.fixture(scope="session")
+def context() -> Any:
+    """A private context of crypsis.compat.tenseal with room for two products, as most programs have."""
+    import crypsis.compat.tenseal as ts
+
+    made = ts.context(ts.SCHEME_TYPE.CKKS, 8192, coeff_mod_bit_sizes=[60, 40, 40, 60])
+    made.global_scale = 2**40
+    made.generate_galois_keys()
+    return made

@@ -138,6 +138,20 @@ class PublicKey(Frozen):
             element = element * 5 % order
         return tuple(shifts)
 
+    def joined(self, other: PublicKey) -> PublicKey:
+        """The key with the evaluation keys of another of the same id besides. InvalidCiphertext for another id."""
+        check_same(self.id, self.parameters, other)
+        return PublicKey(
+            self.encryption,
+            self._relinearisation or other._relinearisation,
+            {**other._galois, **self._galois},
+        )
+
+    def with_only(self, *, relinearise: bool, galois: bool) -> PublicKey:
+        """The key without its relinearisation key, or without its Galois keys."""
+        relinearisation = self._relinearisation if relinearise else None
+        return PublicKey(self.encryption, relinearisation, self._galois if galois else {})
+
     def to_bytes(self) -> bytes:
         """The key as one buffer, for `from_bytes`."""
         return serial.public_key_to_bytes(self.encryption, self._relinearisation, self._galois)
@@ -301,6 +315,10 @@ class SecretKey(Frozen):
     def precision(self, array: CkksArray, expected: Any) -> Precision:
         """How far the decrypted array is from what is expected: log2 of the error, least, average and most."""
         return compare(self.decrypt(array, complex=np.iscomplexobj(expected)), expected)
+
+    def to_seed(self) -> bytes:
+        """The 32 secret bytes that it follows from, in the clear: `save` is for files."""
+        return self._seed.tobytes()
 
     def save(self, path: Any, passphrase: str | bytes) -> None:
         """Write the key to a file, encrypted with the passphrase (scrypt, AES-256-GCM); replaced atomically."""
