@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The submodule `ntt` of `_core`: a file for type checkers only."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,5 +56,10 @@ class Ntt:
         threads: int,
     ) -> None: ...
     def from_signed(
-        self, basis: NttBasis, values: npt.NDArray[np.int64], out: _Words, backend: str, threads: int
+        self,
+        basis: NttBasis,
+        values: npt.NDArray[np.signedinteger[Any]],
+        out: _Words,
+        backend: str,
+        threads: int,
     ) -> None: ...

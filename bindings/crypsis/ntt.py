@@ -298,8 +298,8 @@ def from_signed(
     if values.ndim == 0 or values.shape[-1] != basis.n:
         raise ValueError(f"values has shape {values.shape}: give [..., {basis.n}], a polynomial a row")
     result = _output(out, (*values.shape[:-1], len(basis), basis.n), apart=(values,))
-    wide = np.ascontiguousarray(values, np.int64)
-    _core.ntt.from_signed(basis._handle, wide, result, *_options(backend, threads))
+    native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    _core.ntt.from_signed(basis._handle, native, result, *_options(backend, threads))
     return result
 
 

@@ -10,7 +10,8 @@ namespace crypsis::bindings {
 namespace {
 
 using WordArray = py::array_t<std::uint64_t, py::array::c_style>;
-using SignedArray = py::array_t<std::int64_t, py::array::c_style>;
+template <class Signed>
+using SignedArray = py::array_t<Signed, py::array::c_style>;
 using ntt::Basis;
 
 // ntt.py has checked shapes, types and what overlaps: arrays end in [limbs, N], operands repeat as it says.
@@ -87,10 +88,11 @@ void automorphism(const Basis& basis, const WordArray& a, std::uint64_t galois, 
   ntt::automorphism(basis, from, galois, ntt_domain, n_polys, to, {backend, threads});
 }
 
-void from_signed(const Basis& basis, const SignedArray& values, WordArray& out, const std::string& backend,
-                 int threads) {
+template <class Signed>
+void from_signed(const Basis& basis, const SignedArray<Signed>& values, WordArray& out,
+                 const std::string& backend, int threads) {
   const std::size_t n_polys = static_cast<std::size_t>(values.size()) / basis.n();
-  const std::int64_t* const from = values.data();
+  const Signed* const from = values.data();
   std::uint64_t* const to = out.mutable_data();
   const py::gil_scoped_release release;
   ntt::from_signed(basis, from, n_polys, to, {backend, threads});
@@ -128,7 +130,13 @@ void bind_ntt(py::module_& module) {
              threads);
   module.def("automorphism", &automorphism, py::arg("basis"), array("a"), py::arg("galois"),
              py::arg("ntt_domain"), array("out"), backend, threads);
-  module.def("from_signed", &from_signed, py::arg("basis"), array("values"), array("out"), backend, threads);
+  const auto define_from_signed = [&](auto function) {
+    module.def("from_signed", function, py::arg("basis"), array("values"), array("out"), backend, threads);
+  };
+  define_from_signed(&from_signed<std::int8_t>);
+  define_from_signed(&from_signed<std::int16_t>);
+  define_from_signed(&from_signed<std::int32_t>);
+  define_from_signed(&from_signed<std::int64_t>);
 }
 
 }  // namespace crypsis::bindings

@@ -11,14 +11,14 @@ namespace {
 
 void forward_avx512(const PrimeTables& t, const std::uint64_t* in, std::uint64_t* out) {
   if (t.log_n < kRunLogN) return forward_portable(t, in, out);
-  if (Field64<false>::serves(t)) return Transform<Field64<false>>(t).forward(in, out);
-  Transform<Field64<true>>(t).forward(in, out);
+  if (Field64<false, false>::serves(t)) return Transform<Field64<false, false>>(t).forward(in, out);
+  Transform<Field64<true, false>>(t).forward(in, out);
 }
 
 void inverse_avx512(const PrimeTables& t, const std::uint64_t* in, std::uint64_t* out) {
   if (t.log_n < kRunLogN) return inverse_portable(t, in, out);
-  if (Field64<false>::serves(t)) return Transform<Field64<false>>(t).inverse(in, out);
-  Transform<Field64<true>>(t).inverse(in, out);
+  if (Field64<false, false>::serves(t)) return Transform<Field64<false, false>>(t).inverse(in, out);
+  Transform<Field64<true, false>>(t).inverse(in, out);
 }
 
 void multiply_avx512(const PrimeTables& t, const std::uint64_t* a, const std::uint64_t* b, std::size_t n,
@@ -47,6 +47,7 @@ const Impl avx512{{"avx512", kAvx512f | kAvx512dq},
                   multiply_add_lanes<Product64>,
                   scale_avx512,
                   permute_avx512,
-                  from_signed_avx512};
+                  {from_signed_avx512<std::int8_t>, from_signed_avx512<std::int16_t>,
+                   from_signed_avx512<std::int32_t>, from_signed_avx512<std::int64_t>}};
 
 }  // namespace crypsis::ntt

@@ -19,8 +19,9 @@ void with_field(const PrimeTables& t, const Work& work) {
   if (Never::serves(t)) return work(Transform<Never>(t));
   if (Block::serves(t)) return work(Transform<Block>(t));
   if (Stage::serves(t)) return work(Transform<Stage>(t));
-  if (Field64<false>::serves(t)) return work(Transform<Field64<false>>(t));
-  work(Transform<Field64<true>>(t));
+  if (Field64<false, true>::serves(t)) return work(Transform<Field64<false, true>>(t));
+  if (Field64<true, true>::serves(t)) return work(Transform<Field64<true, true>>(t));
+  work(Transform<Field64<true, false>>(t));
 }
 
 void forward_ifma(const PrimeTables& t, const std::uint64_t* in, std::uint64_t* out) {
@@ -66,6 +67,7 @@ const Impl avx512ifma{{"avx512ifma", kAvx512f | kAvx512dq | kAvx512ifma},
                       multiply_add_ifma,
                       scale_ifma,
                       permute_avx512,
-                      from_signed_avx512};
+                      {from_signed_avx512<std::int8_t>, from_signed_avx512<std::int16_t>,
+                       from_signed_avx512<std::int32_t>, from_signed_avx512<std::int64_t>}};
 
 }  // namespace crypsis::ntt

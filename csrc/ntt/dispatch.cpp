@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/threads.h"
+#include "ntt/galois.h"
 #include "ntt/impl.h"
 #include "ntt/modular_portable.h"
 #include "ntt/ntt.h"
@@ -32,13 +33,6 @@ void for_each_limb(const Basis& basis, std::size_t n_polys, std::size_t grain, i
                [&](std::size_t begin, std::size_t end) {
                  for (std::size_t i = begin; i < end; ++i) body(i / n_polys, i % n_polys);
                });
-}
-
-void check_galois(int log_n, std::uint64_t galois) {
-  if (galois % 2 == 0 || galois >> (log_n + 1) != 0) {
-    throw std::invalid_argument("galois is " + std::to_string(galois) + ": give an odd number from 1 to " +
-                                std::to_string((std::uint64_t{2} << log_n) - 1));
-  }
 }
 
 }  // namespace
@@ -111,30 +105,15 @@ void scale(const Basis& basis, const std::uint64_t* a, const std::uint64_t* cons
   });
 }
 
-void automorphism_table(int log_n, std::uint64_t galois, std::uint32_t* table) {
-  check_galois(log_n, galois);
-  const std::size_t n = std::size_t{1} << log_n;
-  std::vector<std::uint32_t> reversed(n, 0);
-  for (std::size_t i = 1; i < n; ++i) {
-    reversed[i] = static_cast<std::uint32_t>(reversed[i / 2] / 2 | (i & 1) << (log_n - 1));
-  }
-  // out[j] = a(y^galois), y = psi^(2 brev(j) + 1): where a has the exponent galois (2 brev(j) + 1) mod 2N.
-  for (std::size_t j = 0; j < n; ++j) {
-    const std::uint64_t exponent = galois * (2 * reversed[j] + 1) & (2 * n - 1);
-    table[j] = reversed[exponent / 2];
-  }
-}
-
 void automorphism(const Basis& basis, const std::uint64_t* a, std::uint64_t galois, bool ntt_domain,
                   std::size_t n_polys, std::uint64_t* out, const Options& options) {
   const Impl& impl = select(options);
   const std::size_t n = basis.n();
   check_galois(basis.log_n(), galois);
-  std::vector<std::uint32_t> table(ntt_domain ? n : 0);
-  if (ntt_domain) automorphism_table(basis.log_n(), galois, table.data());
+  const auto table = ntt_domain ? shared_automorphism_table(basis.log_n(), galois) : nullptr;
   for_each_limb(basis, n_polys, kGrainPointwise, options.threads, [&](std::size_t limb, std::size_t poly) {
     const std::size_t at = (poly * basis.limbs() + limb) << basis.log_n();
-    if (ntt_domain) return impl.permute(table.data(), a + at, n, out + at);
+    if (ntt_domain) return impl.permute(table->data(), a + at, n, out + at);
     // x^i -> x^(i galois) with x^N = -1; the exponent grows by galois mod 2N.
     std::uint64_t exponent = 0;
     for (std::size_t i = 0; i < n; ++i, exponent = (exponent + galois) & (2 * n - 1)) {
@@ -144,14 +123,21 @@ void automorphism(const Basis& basis, const std::uint64_t* a, std::uint64_t galo
   });
 }
 
-void from_signed(const Basis& basis, const std::int64_t* in, std::size_t n_polys, std::uint64_t* out,
+template <class Signed>
+void from_signed(const Basis& basis, const Signed* in, std::size_t n_polys, std::uint64_t* out,
                  const Options& options) {
   const Impl& impl = select(options);
   for_each_limb(basis, n_polys, kGrainPointwise, options.threads, [&](std::size_t limb, std::size_t poly) {
-    impl.from_signed(basis[limb], in + (poly << basis.log_n()), basis.n(),
-                     out + ((poly * basis.limbs() + limb) << basis.log_n()));
+    const Signed* const from = in + (poly << basis.log_n());
+    std::uint64_t* const to = out + ((poly * basis.limbs() + limb) << basis.log_n());
+    impl.from_signed(basis[limb], from, basis.n(), to);
   });
 }
+
+template void from_signed(const Basis&, const std::int8_t*, std::size_t, std::uint64_t*, const Options&);
+template void from_signed(const Basis&, const std::int16_t*, std::size_t, std::uint64_t*, const Options&);
+template void from_signed(const Basis&, const std::int32_t*, std::size_t, std::uint64_t*, const Options&);
+template void from_signed(const Basis&, const std::int64_t*, std::size_t, std::uint64_t*, const Options&);
 
 std::vector<BackendStatus> backends() {
   static constexpr std::array<std::string_view, 3> known{"avx512ifma", "avx512", "portable"};

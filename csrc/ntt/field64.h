@@ -11,16 +11,20 @@ namespace {
 // than 4p up or down: they stay in [0, (8 log_n + 1) p), which the caller knows to be below 2^64.
 // kReduce true: x is below 4p at the start of a block of up to three stages; y - x comes 4p up, so that after k stages
 // values are in [0, 4 (k + 1) p), at most 16p < 2^64.
-template <bool kReduce>
+// kSparse (with IFMA): p is 1 mod 2^12, as every p is for N >= 2^11; then q p = q + 2^12 (q (p >> 12) mod 2^52) mod 2^64,
+// in as many operations as vpmullq's three but 10 cycles sooner, and butterflies wait for each other.
+template <bool kReduce, bool kSparse>
 class Field64 {
  public:
   using Factor = Factor64;
   static bool serves(const PrimeTables& t) {
+    if (kSparse && (t.p & 0xfff) != 1) return false;
     return kReduce || t.p < ~std::uint64_t{0} / static_cast<std::uint64_t>(8 * t.log_n + 1);
   }
 
   explicit Field64(const PrimeTables& t)
       : p_(all(t.p)),
+        p_upper_(all(t.p >> 12)),
         two_p_(all(2 * t.p)),
         four_p_(all(4 * t.p)),
         eight_p_(all(8 * t.p)),
@@ -38,7 +42,7 @@ class Field64 {
   Lanes stage(Lanes x) const { return x; }
 
   void butterfly(Lanes& x, Lanes& y, const Factor& f) const {
-    const Lanes r = multiply_lazy64(y, f, p_);
+    const Lanes r = product(y, f);
     y = _mm512_sub_epi64(kReduce ? _mm512_add_epi64(x, four_p_) : x, r);
     x = _mm512_add_epi64(x, r);
   }
@@ -53,7 +57,19 @@ class Field64 {
   Lanes finish(Lanes x, const Factor& f) const { return multiply64(x, f, p_, two_p_); }
 
  private:
-  Lanes p_, two_p_, four_p_, eight_p_, start_;
+  // multiply_lazy64
+  Lanes product(Lanes y, const Factor& f) const {
+#if defined(__AVX512IFMA__)
+    if constexpr (kSparse) {
+      const Lanes q = quotient64(y, f);
+      const Lanes upper = _mm512_madd52lo_epu64(_mm512_setzero_si512(), q, p_upper_);
+      return _mm512_sub_epi64(_mm512_sub_epi64(multiply_low(y, f.w), q), _mm512_slli_epi64(upper, 12));
+    }
+#endif
+    return multiply_lazy64(y, f, p_);
+  }
+
+  Lanes p_, p_upper_, two_p_, four_p_, eight_p_, start_;
   SmallQuotient divide_;
 };
 

@@ -12,6 +12,29 @@
 
 namespace crypsis::ntt {
 
+// Any values of four widths.
+struct FromSigned {
+  template <class Signed>
+  using Function = void (*)(const PrimeTables& tables, const Signed* in, std::size_t n, std::uint64_t* out);
+  Function<std::int8_t> of_int8;
+  Function<std::int16_t> of_int16;
+  Function<std::int32_t> of_int32;
+  Function<std::int64_t> of_int64;
+
+  void operator()(const PrimeTables& t, const std::int8_t* in, std::size_t n, std::uint64_t* out) const {
+    of_int8(t, in, n, out);
+  }
+  void operator()(const PrimeTables& t, const std::int16_t* in, std::size_t n, std::uint64_t* out) const {
+    of_int16(t, in, n, out);
+  }
+  void operator()(const PrimeTables& t, const std::int32_t* in, std::size_t n, std::uint64_t* out) const {
+    of_int32(t, in, n, out);
+  }
+  void operator()(const PrimeTables& t, const std::int64_t* in, std::size_t n, std::uint64_t* out) const {
+    of_int64(t, in, n, out);
+  }
+};
+
 struct Impl : Backend {
   void (*forward)(const PrimeTables& tables, const std::uint64_t* in, std::uint64_t* out);
   void (*inverse)(const PrimeTables& tables, const std::uint64_t* in, std::uint64_t* out);
@@ -32,7 +55,7 @@ struct Impl : Backend {
 
   // out[j] = a[table[j]], N elements.
   void (*permute)(const std::uint32_t* table, const std::uint64_t* a, std::size_t n, std::uint64_t* out);
-  void (*from_signed)(const PrimeTables& tables, const std::int64_t* in, std::size_t n, std::uint64_t* out);
+  FromSigned from_signed;
 };
 
 extern const Impl portable;

@@ -74,8 +74,9 @@ void automorphism(const Basis& basis, const std::uint64_t* a, std::uint64_t galo
 // The permutation of the transform's domain: out[j] = a[table[j]], N entries.
 void automorphism_table(int log_n, std::uint64_t galois, std::uint32_t* table);
 
-// Signed coefficients [n_polys, N] -> residues [n_polys, limbs, N]; any int64.
-void from_signed(const Basis& basis, const std::int64_t* in, std::size_t n_polys, std::uint64_t* out,
+// Signed coefficients [n_polys, N] -> residues [n_polys, limbs, N]. Signed: std::int8_t, 16, 32 or 64, any value.
+template <class Signed>
+void from_signed(const Basis& basis, const Signed* in, std::size_t n_polys, std::uint64_t* out,
                  const Options& options);
 
 std::vector<BackendStatus> backends();

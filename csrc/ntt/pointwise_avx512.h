@@ -127,13 +127,33 @@ inline void permute_avx512(const std::uint32_t* table, const std::uint64_t* a, s
   permute_portable(table + end, a, n - end, out + end);
 }
 
-inline void from_signed_avx512(const PrimeTables& t, const std::int64_t* in, std::size_t n,
-                               std::uint64_t* out) {
+inline Lanes load_signed(const std::int8_t* from) {
+  return _mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+}
+inline Lanes load_signed(const std::int16_t* from) {
+  return _mm512_cvtepi16_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+inline Lanes load_signed(const std::int32_t* from) {
+  return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+inline Lanes load_signed(const std::int64_t* from) {
+  return _mm512_loadu_si512(from);
+}
+
+template <class Signed>
+void from_signed_avx512(const PrimeTables& t, const Signed* in, std::size_t n, std::uint64_t* out) {
   const Lanes p = all(t.p), two_p = all(2 * t.p);
-  const Factor64 one = make_factor64(all(1), all(t.one_quotient));
   const std::size_t end = whole(n);
+  if (sizeof(Signed) < 8 && t.p >> (8 * sizeof(Signed) - 1) != 0) {  // |x| < p: below 0, x + p wraps round
+    for (std::size_t i = 0; i < end; i += kLanes) {
+      const Lanes x = load_signed(in + i);
+      store(out + i, _mm512_min_epu64(x, _mm512_add_epi64(x, p)));
+    }
+    return from_signed_portable(t, in + end, n - end, out + end);
+  }
+  const Factor64 one = make_factor64(all(1), all(t.one_quotient));
   for (std::size_t i = 0; i < end; i += kLanes) {
-    const Lanes x = _mm512_loadu_si512(in + i);
+    const Lanes x = load_signed(in + i);
     const Lanes r = multiply64(_mm512_abs_epi64(x), one, p, two_p);
     const Lanes signed_r = _mm512_mask_sub_epi64(r, _mm512_movepi64_mask(x), p, r);
     store(out + i, reduce_once(signed_r, p));

@@ -45,10 +45,10 @@ inline void permute_portable(const std::uint32_t* table, const std::uint64_t* a,
 }
 
 // |x| mod p, then p less that where x < 0: p - 0 is reduced too.
-inline void from_signed_portable(const PrimeTables& t, const std::int64_t* in, std::size_t n,
-                                 std::uint64_t* out) {
+template <class Signed>
+void from_signed_portable(const PrimeTables& t, const Signed* in, std::size_t n, std::uint64_t* out) {
   for (std::size_t i = 0; i < n; ++i) {
-    const auto x = static_cast<std::uint64_t>(in[i]);
+    const auto x = static_cast<std::uint64_t>(std::int64_t{in[i]});
     const std::uint64_t negative = 0 - (x >> 63);
     const std::uint64_t r = reduce_word((x ^ negative) - negative, t);
     out[i] = reduce_once(r ^ (negative & (r ^ (t.p - r))), t.p);

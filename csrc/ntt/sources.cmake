@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-list(APPEND sources csrc/ntt/dispatch.cpp csrc/ntt/portable.cpp csrc/ntt/tables.cpp)
+list(APPEND sources csrc/ntt/dispatch.cpp csrc/ntt/galois.cpp csrc/ntt/portable.cpp csrc/ntt/tables.cpp)
 set_source_files_properties(csrc/ntt/portable.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND sources csrc/ntt/avx512.cpp csrc/ntt/avx512ifma.cpp)

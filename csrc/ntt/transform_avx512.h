@@ -16,6 +16,8 @@ namespace {
 #define CRYPSIS_NTT_INLINE [[gnu::always_inline]] inline
 
 inline constexpr int kRunLogN = 6, kCacheLogN = 11;
+// Passes work on two columns of vectors at once, stage by stage: products take longer than one column's others last.
+inline constexpr std::size_t kColumns = 2;
 inline constexpr std::size_t kRun = std::size_t{1} << kRunLogN;
 
 // log2 of the radix of a transform's first pass (its last one, inverse): 8s where it pays, 4s to end with.
@@ -134,17 +136,22 @@ class Transform {
   template <bool kFirst>
   void forward_pass4(std::size_t node, const std::uint64_t* in, std::uint64_t* out, std::size_t t) const {
     const Factor f0 = broadcast(node), f1 = broadcast(2 * node), f2 = broadcast(2 * node + 1);
-    for (std::size_t j = 0; j < t; j += kLanes) {
-      Lanes x0 = start<kFirst>(load(in + j)), x1 = start<kFirst>(load(in + t + j));
-      Lanes x2 = load(in + 2 * t + j), x3 = load(in + 3 * t + j);
-      field_.butterfly(x0, x2, f0);
-      field_.butterfly(x1, x3, f0);
-      later(x0, x1, f1);
-      later(x2, x3, f2);
-      store(out + j, x0);
-      store(out + t + j, x1);
-      store(out + 2 * t + j, x2);
-      store(out + 3 * t + j, x3);
+    for (std::size_t j = 0; j < t; j += kColumns * kLanes) {
+      Lanes x[kColumns][4];
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        for (std::size_t k = 0; k < 4; ++k) x[c][k] = load(in + k * t + j + c * kLanes);
+        for (std::size_t k = 0; k < 2; ++k) {
+          x[c][k] = start<kFirst>(x[c][k]);
+          field_.butterfly(x[c][k], x[c][k + 2], f0);
+        }
+      }
+      for (auto& column : x) {
+        later(column[0], column[1], f1);
+        later(column[2], column[3], f2);
+      }
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        for (std::size_t k = 0; k < 4; ++k) store(out + k * t + j + c * kLanes, x[c][k]);
+      }
     }
   }
 
@@ -156,30 +163,40 @@ class Transform {
             broadcast(4 * node + 1), broadcast(4 * node + 2), broadcast(4 * node + 3)};
   }
 
-  template <bool kFirst>
-  CRYPSIS_NTT_INLINE void forward_block(Lanes (&x)[8], const Factors8& f) const {
-    for (int k = 0; k < 4; ++k) {
-      x[k] = start<kFirst>(x[k]);
-      field_.butterfly(x[k], x[k + 4], f.f0);
+  template <bool kFirst, std::size_t kWide>
+  CRYPSIS_NTT_INLINE void forward_block(Lanes (&columns)[kWide][8], const Factors8& f) const {
+    for (auto& x : columns) {
+      for (int k = 0; k < 4; ++k) {
+        x[k] = start<kFirst>(x[k]);
+        field_.butterfly(x[k], x[k + 4], f.f0);
+      }
     }
-    later(x[0], x[2], f.f1);
-    later(x[1], x[3], f.f1);
-    later(x[4], x[6], f.f2);
-    later(x[5], x[7], f.f2);
-    later(x[0], x[1], f.f3);
-    later(x[2], x[3], f.f4);
-    later(x[4], x[5], f.f5);
-    later(x[6], x[7], f.f6);
+    for (auto& x : columns) {
+      later(x[0], x[2], f.f1);
+      later(x[1], x[3], f.f1);
+      later(x[4], x[6], f.f2);
+      later(x[5], x[7], f.f2);
+    }
+    for (auto& x : columns) {
+      later(x[0], x[1], f.f3);
+      later(x[2], x[3], f.f4);
+      later(x[4], x[5], f.f5);
+      later(x[6], x[7], f.f6);
+    }
   }
 
   template <bool kFirst>
   void forward_pass8(std::size_t node, const std::uint64_t* in, std::uint64_t* out, std::size_t t) const {
     const Factors8 f = broadcast8(node);
-    for (std::size_t j = 0; j < t; j += kLanes) {
-      Lanes x[8];
-      for (std::size_t k = 0; k < 8; ++k) x[k] = load(in + k * t + j);
+    for (std::size_t j = 0; j < t; j += kColumns * kLanes) {
+      Lanes x[kColumns][8];
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        for (std::size_t k = 0; k < 8; ++k) x[c][k] = load(in + k * t + j + c * kLanes);
+      }
       forward_block<kFirst>(x, f);
-      for (std::size_t k = 0; k < 8; ++k) store(out + k * t + j, x[k]);
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        for (std::size_t k = 0; k < 8; ++k) store(out + k * t + j + c * kLanes, x[c][k]);
+      }
     }
   }
 
@@ -187,9 +204,10 @@ class Transform {
   template <bool kFirst>
   void forward_run(std::size_t i, const std::uint64_t* in, std::uint64_t* out) const {
     const std::size_t node = (tables_.n >> kRunLogN) + i;
-    Lanes x[8];
+    Lanes block[1][8];
+    Lanes(&x)[8] = block[0];
     for (std::size_t k = 0; k < 8; ++k) x[k] = load(in + kLanes * k);
-    forward_block<kFirst>(x, broadcast8(node));
+    forward_block<kFirst>(block, broadcast8(node));
     // Of a pair of vectors a and b, each stage's x in one, its y in the other: halves of four elements, of two, single
     // ones; the roots of the four groups of two and of the eight single ones then come in their order.
     const Lanes four = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1),
@@ -289,18 +307,25 @@ class Transform {
 
   template <bool kLast>
   void inverse_pass4(std::uint64_t* data, std::size_t t) const {
-    for (std::size_t j = 0; j < t; j += kLanes) {
-      Lanes x0 = field_.block(load(data + j)), x1 = load(data + t + j);
-      Lanes x2 = field_.block(load(data + 2 * t + j)), x3 = load(data + 3 * t + j);
-      const Factor f = inverse_at(t + j);
-      field_.butterfly(x0, x1, f);
-      field_.butterfly(x2, x3, f);
-      later(x0, x2, inverse_at(2 * t + j));
-      later(x1, x3, inverse_at(3 * t + j));
-      put<kLast>(data, j, x0);
-      put<kLast>(data, t + j, x1);
-      put<kLast>(data, 2 * t + j, x2);
-      put<kLast>(data, 3 * t + j, x3);
+    for (std::size_t first = 0; first < t; first += kColumns * kLanes) {
+      Lanes x[kColumns][4];
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        const std::size_t j = first + c * kLanes;
+        for (std::size_t k = 0; k < 4; ++k) x[c][k] = load(data + k * t + j);
+        const Factor f = inverse_at(t + j);
+        for (std::size_t k = 0; k < 4; k += 2) {
+          x[c][k] = field_.block(x[c][k]);
+          field_.butterfly(x[c][k], x[c][k + 1], f);
+        }
+      }
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        const std::size_t j = first + c * kLanes;
+        later(x[c][0], x[c][2], inverse_at(2 * t + j));
+        later(x[c][1], x[c][3], inverse_at(3 * t + j));
+      }
+      for (std::size_t c = 0; c < kColumns; ++c) {
+        for (std::size_t k = 0; k < 4; ++k) put<kLast>(data, k * t + first + c * kLanes, x[c][k]);
+      }
     }
   }
 

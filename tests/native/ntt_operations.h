@@ -21,7 +21,11 @@ struct Secret {
 
 // Of every kind of arithmetic in csrc/ntt/field52.h and field64.h; public, made before anything is watched.
 inline const ntt::Basis& basis() {
-  static const ntt::Basis made(kLogN, ntt::find_primes(kLogN, {40, 48, 50, 56, 60}));
+  static const ntt::Basis made = [] {
+    std::vector<std::uint64_t> primes = ntt::find_primes(kLogN, {40, 48, 50, 60});
+    for (const std::uint64_t p : ntt::find_primes(11, {56, 60})) primes.push_back(p);  // 1 mod 2^12
+    return ntt::Basis(kLogN, primes);
+  }();
   return made;
 }
 
@@ -82,6 +86,9 @@ inline void prepare(const ntt::Impl* impl) {
     } else if (operation == "permute") {
       impl->permute(table, a, kN, out);
     } else if (operation == "from_signed") {
+      impl->from_signed(t, reinterpret_cast<const std::int8_t*>(secret.words), kN - 3, out);
+      impl->from_signed(t, reinterpret_cast<const std::int16_t*>(secret.words), kN - 3, out);
+      impl->from_signed(t, reinterpret_cast<const std::int32_t*>(secret.words), kN - 3, out);
       impl->from_signed(t, reinterpret_cast<const std::int64_t*>(secret.words), kN - 3, out);
     } else {
       return false;
