@@ -43,10 +43,15 @@ MAX_DEVIATION = 2.0**58
 def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -> float:
     """The standard deviation of what is added to each coefficient.
 
-    ValueError without an estimate, or with one of another level or scale; PrecisionError where the noise would leave
-    less than a bit of the values.
+    ValueError without an estimate, with one of another scale, or for more ciphertexts than `queries`; PrecisionError
+    where the noise would leave less than a bit of the values.
     """
     integer("queries", queries, 1, MAX_QUERIES)
+    if array.size > queries:
+        raise ValueError(
+            f"the array has {array.size} ciphertexts, queries is {queries}: each is a result that is handed out; give"
+            " queries= as many as this key ever decrypts for others"
+        )
     if estimate is None:
         estimate = array.estimate
     if estimate is None:
