@@ -284,7 +284,8 @@ class SecretKey(Frozen):
         that depends on their last bits, need `share_safe=True`. It adds Gaussian noise of standard deviation
         sqrt(12 queries) 2^20 t to each coefficient, t a bound of the error's Euclidean norm [LMSS22, with 40 bits of
         statistical security over `queries` decrypted ciphertexts: all of the key's, in whatever calls]. That costs
-        20 + log2(12 queries) / 2 bits and half of log2(N) of precision; PrecisionError where less than a bit of `magnitude` is left. t follows from the estimate
+        20 + log2(12 queries) / 2 bits and half of log2(N) of precision; PrecisionError where less than a bit of
+        `magnitude` is left. t follows from the estimate
         that went through the computation with the array; one that came from elsewhere has none, and `estimate` must
         be given, from doing the same to `ckks.Estimate.fresh(...)`. See docs/ckks.md.
 
