@@ -359,4 +359,5 @@ def test_a_symmetric_encryption_leaves_no_product_with_the_secret(monkeypatch: p
 
     monkeypatch.setattr(ntt, "multiply", recorded)
     check(secret, secret.encrypt(numbers(3, 8)), numbers(3, 8))
-    assert products and not any(product.any() for product in products)
+    assert products
+    assert not any(product.any() for product in products)

@@ -139,3 +139,13 @@ def test_share_safe_counts_every_ciphertext_of_an_array() -> None:
     with pytest.raises(ValueError, match="3 ciphertexts, queries is 2"):
         secret.decrypt(array, share_safe=True, queries=2)
     assert secret.decrypt(array, share_safe=True, queries=3).shape == (3, 4)
+
+
+@pytest.mark.parametrize("log_deviation", [30, 41, 50, 54, 58])
+def test_flooding_noise_hides_the_last_bits(log_deviation: int) -> None:
+    """Every residue modulo 2^9 comes equally often, also where doubles have gaps."""
+    noise = sharing.gaussian((1 << 17,), 2.0**log_deviation, coins(2))
+    counts = np.bincount(noise & 511, minlength=512)
+    assert (np.abs(counts - 256) < 7 * 16).all(), (counts.min(), counts.max())
+    assert noise.std() == pytest.approx(2.0**log_deviation, rel=0.02)
+    assert abs(noise.mean()) < 5 * 2.0**log_deviation / 2**8.5

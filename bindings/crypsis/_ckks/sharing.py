@@ -38,6 +38,8 @@ SIGMAS = 6.0
 MAX_QUERIES = 1 << 40
 MAX_DEVIATION = 2.0**58
 """10 times as much fits an int64."""
+DITHER_BITS = 10
+"""A double of 10 MAX_DEVIATION is a multiple of 2^9."""
 
 
 def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -> float:
@@ -82,20 +84,29 @@ def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -
 def gaussian(shape: tuple[int, ...], deviation: float, coins: Coins) -> npt.NDArray[np.int64]:
     """`int64` of that shape (of even size): Gaussian noise by Box and Muller's method, rounded to integers.
 
-    From 53 bits for the angle and 64 for the radius: it reaches 9.4 standard deviations. Not constant-time.
+    From 53 bits for the angle and 64 for the radius: it reaches 9.4 standard deviations. Beyond 2^53 doubles are
+    multiples of powers of two, and their last bits would hide nothing: a uniform number of DITHER_BITS bits is added.
+    Not constant-time.
     """
     size = math.prod(shape)
     with wiping() as held:
         drawn = held(coins.bytes((8 * size,))).view(np.uint64)
-        radius = held((drawn[: size // 2].astype(np.float64) + 0.5) * 2.0**-64)
+        radius = held(drawn[: size // 2].astype(np.float64))
+        radius += 0.5
+        radius *= 2.0**-64
         np.log(radius, out=radius)
         radius *= -2.0
         np.sqrt(radius, out=radius)
         radius *= deviation
-        angle = held((drawn[size // 2 :] >> np.uint64(11)).astype(np.float64) * (2.0**-52 * math.pi))
+        angle = held(held(drawn[size // 2 :] >> np.uint64(11)).astype(np.float64))
+        angle *= 2.0**-52 * math.pi
         noise = held(np.empty(size))
         np.multiply(radius, held(np.cos(angle)), out=noise[: size // 2])
         np.multiply(radius, held(np.sin(angle)), out=noise[size // 2 :])
         np.rint(noise, out=noise)
         whole: npt.NDArray[np.int64] = noise.astype(np.int64)
+        dither = held(coins.bytes((2 * size,))).view(np.uint16)
+        dither &= (1 << DITHER_BITS) - 1
+        whole += dither
+        whole -= 1 << (DITHER_BITS - 1)
         return whole.reshape(shape)
