@@ -361,3 +361,17 @@ def test_a_symmetric_encryption_leaves_no_product_with_the_secret(monkeypatch: p
     check(secret, secret.encrypt(numbers(3, 8)), numbers(3, 8))
     assert products
     assert not any(product.any() for product in products)
+
+
+@pytest.mark.parametrize("factors", [1, 2, 3])
+def test_products_that_are_not_rescaled_decrypt(literal: ckks.Literal, factors: int) -> None:
+    """At scales that the two lowest moduli do not hold, too."""
+    secret, x = secret_key(literal), numbers(2, 8)
+    array = public_key(literal).encrypt(x, magnitude=1)
+    try:
+        for _ in range(factors):
+            array = array.multiply(np.full(8, 0.5), rescale=False)
+    except ValueError:  # beyond the modulus, and said so
+        assert factors >= array.level
+        return
+    check(secret, array, x / 2**factors)

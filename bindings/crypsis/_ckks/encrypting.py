@@ -165,7 +165,7 @@ def decrypt(
 ) -> npt.NDArray[Any]:
     """The slots in use of each row; flood: standard deviation of what is added to each coefficient."""
     parameters = array.parameters
-    level = parameters.decryption_level(array.level)
+    level = parameters.decryption_level(array.level, array.scale)
     basis, n = parameters.basis(level), parameters.n
     limbs = level + 1
     s = secret[:limbs]
