@@ -100,7 +100,7 @@ class PublicKey(Frozen):
 
         CorruptData for a damaged buffer, InvalidCiphertext for ciphertexts of another key.
         """
-        return self.bind(CkksArray.from_bytes(buffer, insecure_allow_weak=self.parameters.insecure))
+        return self.bind(CkksArray.from_bytes(buffer, parameters=self.parameters))
 
     def bind(self, array: CkksArray) -> CkksArray:
         """The same ciphertexts, to compute on with this key's evaluation keys. InvalidCiphertext for another key's."""
@@ -144,10 +144,17 @@ class PublicKey(Frozen):
 
     @classmethod
     def from_bytes(
-        cls, buffer: bytes | bytearray | memoryview, *, insecure_allow_weak: bool = False
+        cls,
+        buffer: bytes | bytearray | memoryview,
+        *,
+        insecure_allow_weak: bool = False,
+        parameters: Parameters | None = None,
     ) -> PublicKey:
-        """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for insecure parameters."""
-        return cls(*serial.parse_public_key(buffer, insecure_allow_weak))
+        """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for insecure parameters.
+
+        parameters: as for `CkksArray.from_bytes`; InvalidCiphertext for others.
+        """
+        return cls(*serial.parse_public_key(buffer, insecure_allow_weak, parameters))
 
     def __reduce__(self) -> Any:
         return _load_public, (self.to_bytes(), self.parameters.insecure)

@@ -78,11 +78,12 @@ class JointKey(Frozen):
 
     @classmethod
     def from_bytes(cls, buffer: bytes | bytearray | memoryview, agreement: Agreement) -> JointKey:
-        """The key that `to_bytes` wrote. ProtocolAbort or CorruptData for a damaged buffer or another agreement's."""
+        """The key that `to_bytes` wrote. ProtocolAbort or CorruptData for a damaged buffer or another agreement's,
+        InvalidCiphertext for a key of other parameters."""
         body = messages.read(buffer, JOINT_KEY, agreement, None, None)
         if len(body) < HASH_BYTES:
             raise ProtocolAbort(f"a joint key of {len(body)} bytes is truncated: have it sent again")
-        key = PublicKey.from_bytes(body[HASH_BYTES:], insecure_allow_weak=agreement.parameters.insecure)
+        key = PublicKey.from_bytes(body[HASH_BYTES:], parameters=agreement.parameters)
         return cls(agreement, key, bytes(body[:HASH_BYTES]))
 
     def __repr__(self) -> str:
