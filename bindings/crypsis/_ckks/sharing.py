@@ -7,7 +7,9 @@ can compute. [LMSS22] adds to each coefficient of the decrypted polynomial a Gau
     sigma = sqrt(12 tau) 2^(s / 2) t
 
 where t bounds the Euclidean norm of the error's coefficients, tau is the number of decryptions that are handed out and
-s the bits of statistical security: whoever sees them has an advantage of 2^-s at most, however much they compute. Here
+s the bits of statistical security as [MW18] count them, who square the advantage of telling things apart: the
+Kullback-Leibler divergence is tau t^2 / (2 sigma^2) = 2^-s / 24 at most, the statistical distance, by Pinsker,
+sqrt(2^-s / 48): 2^-22.8 for s = 40, and 2^-40 with a tau 2^35 times as large. However much they compute. Here
 s = 40, and t is TAIL times the standard deviation of a slot, in units of the scale, by `noise.Estimate`: that is the
 root mean square of the norm, sqrt(N V), from which the norm of N >= 1024 coefficients does not stray by a factor of 2.
 The noise is added to the exact integers, before they become doubles: a sum of rounded numbers would not be covered.
@@ -35,7 +37,7 @@ QUERIES = 1024
 TAIL = 2.0
 SIGMAS = 6.0
 """What a Gaussian exceeds in one of 10^8 slots."""
-MAX_QUERIES = 1 << 40
+MAX_QUERIES = 1 << 60
 MAX_DEVIATION = 2.0**58
 """10 times as much fits an int64."""
 DITHER_BITS = 10
