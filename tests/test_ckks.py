@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ckks_cases import SWITCHING, TINY, WIDE, check, coins, numbers, parameters, public_key, secret_key
-from crypsis import ckks
+from crypsis import ckks, ntt
 
 pytestmark = pytest.mark.filterwarnings("error")
 N_SLOTS = 512
@@ -345,3 +346,32 @@ def test_a_key_follows_from_its_seed() -> None:
     assert one.public_key() == two.public_key()
     x = numbers(5)
     check(two, one.encrypt(x), x)
+
+
+def test_a_symmetric_encryption_leaves_no_product_with_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """a s, with a from its public seed, is the secret key: it is zeros in memory afterwards."""
+    secret, products = secret_key(TINY), []
+    multiply = ntt.multiply
+
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        products.append(multiply(*arguments, **options))
+        return products[-1]
+
+    monkeypatch.setattr(ntt, "multiply", recorded)
+    check(secret, secret.encrypt(numbers(3, 8)), numbers(3, 8))
+    assert products
+    assert not any(product.any() for product in products)
+
+
+@pytest.mark.parametrize("factors", [1, 2, 3])
+def test_products_that_are_not_rescaled_decrypt(literal: ckks.Literal, factors: int) -> None:
+    """At scales that the two lowest moduli do not hold, too."""
+    secret, x = secret_key(literal), numbers(2, 8)
+    array = public_key(literal).encrypt(x, magnitude=1)
+    try:
+        for _ in range(factors):
+            array = array.multiply(np.full(8, 0.5), rescale=False)
+    except ValueError:  # beyond the modulus, and said so
+        assert factors >= array.level
+        return
+    check(secret, array, x / 2**factors)

@@ -103,8 +103,8 @@ def test_share_safe_floods_by_the_formula() -> None:
     assert np.sqrt(np.mean(np.abs(shared - exact) ** 2)) == pytest.approx(expected, rel=0.1)
     again = secret.decrypt(array, share_safe=True)
     assert not np.array_equal(again, shared.real)
-    one = secret.decrypt(array, share_safe=True, queries=1, complex=True)
-    assert np.sqrt(np.mean(np.abs(one - exact) ** 2)) == pytest.approx(expected / 32, rel=0.1)
+    one = secret.decrypt(array, share_safe=True, queries=16, complex=True)
+    assert np.sqrt(np.mean(np.abs(one - exact) ** 2)) == pytest.approx(expected / 8, rel=0.1)
     packed = public.encrypt(x, packed=True, magnitude=1)
     assert np.abs(secret.decrypt(packed, share_safe=True) - x).max() < 6 * expected
 
@@ -130,3 +130,22 @@ def test_share_safe_needs_an_estimate_of_arrays_from_elsewhere() -> None:
         secret.decrypt(loaded, share_safe=True, estimate=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="queries"):
         secret.decrypt(loaded, share_safe=True, estimate=fresh, queries=0)
+
+
+def test_share_safe_counts_every_ciphertext_of_an_array() -> None:
+    """The noise is for `queries` ciphertexts: more of them in one call would be beyond the bound."""
+    secret = secret_key(WIDE)
+    array = secret.encrypt(np.zeros((3, 4)), magnitude=1, coins=coins(1))
+    with pytest.raises(ValueError, match="3 ciphertexts, queries is 2"):
+        secret.decrypt(array, share_safe=True, queries=2)
+    assert secret.decrypt(array, share_safe=True, queries=3).shape == (3, 4)
+
+
+@pytest.mark.parametrize("log_deviation", [30, 41, 50, 54, 58])
+def test_flooding_noise_hides_the_last_bits(log_deviation: int) -> None:
+    """Every residue modulo 2^9 comes equally often, also where doubles have gaps."""
+    noise = sharing.gaussian((1 << 17,), 2.0**log_deviation, coins(2))
+    counts = np.bincount(noise & 511, minlength=512)
+    assert (np.abs(counts - 256) < 7 * 16).all(), (counts.min(), counts.max())
+    assert noise.std() == pytest.approx(2.0**log_deviation, rel=0.02)
+    assert abs(noise.mean()) < 5 * 2.0**log_deviation / 2**8.5

@@ -14,7 +14,12 @@ from crypsis import ckks
 from crypsis._ckks.parameters import MAX_LOG_QP, SIGMA
 from crypsis.errors import LevelError
 
-PRESETS = {"AGGREGATE": ckks.AGGREGATE, "SHARED": ckks.SHARED, "SHALLOW": ckks.SHALLOW, "DEEP": ckks.DEEP}
+PRESETS = {
+    "AGGREGATE": ckks.AGGREGATE,
+    "SHARED": ckks.SHARED,
+    "SHALLOW": ckks.SHALLOW,
+    "DEEP": ckks.DEEP,
+}
 
 
 @pytest.mark.parametrize("log_n", MAX_LOG_QP)
@@ -32,6 +37,11 @@ def test_the_security_table_is_enforced(log_n: int) -> None:
         found = ckks.Parameters(literal)
         assert found.log_qp <= most
         assert not found.insecure
+
+
+def test_the_security_table_is_the_published_one() -> None:
+    """Ternary, classical, 128 bits: [ACC+18, Table 1] to 2^15, [BCC+24] for 2^16."""
+    assert MAX_LOG_QP == {10: 27, 11: 54, 12: 109, 13: 218, 14: 438, 15: 881, 16: 1747}
 
 
 def test_noise_is_not_below_the_table() -> None:

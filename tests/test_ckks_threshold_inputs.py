@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from ckks_cases import TINY, WIDE, parameters, public_key
 from crypsis import ckks
+from crypsis._ckks import serial
+from crypsis._ckks.threshold import messages
 from crypsis.ckks import threshold
 from crypsis.errors import (
     CorruptData,
@@ -380,3 +382,16 @@ def test_numbers_beyond_the_agreement() -> None:
     with pytest.raises(ValueError, match="beyond magnitude, 4"):
         joint().encrypt([4.5], packed=True)
     assert NAMES[0] == "north"
+
+
+def test_a_fingerprint_belongs_to_its_key() -> None:
+    """A key with another's transcript, which whoever passes it on can write, has another fingerprint."""
+    honest = joint()
+    agreement = honest.agreement
+    other = ckks.SecretKey.generate(agreement.parameters).public_key()
+    head = honest.to_bytes()[: messages.HEAD.size + messages.HASH_BYTES]
+    forged = serial.sealed([head, other.to_bytes()])
+    loaded = threshold.JointKey.from_bytes(forged, agreement)
+    assert loaded.id == other.id
+    assert loaded.fingerprint != honest.fingerprint
+    assert threshold.JointKey.from_bytes(honest.to_bytes(), agreement).fingerprint == honest.fingerprint

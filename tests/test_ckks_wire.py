@@ -288,3 +288,33 @@ def test_damaged_public_keys() -> None:
     wide = public_key(WIDE).to_bytes()
     with pytest.raises(CorruptData, match="evaluation keys"):
         ckks.PublicKey.from_bytes(patched(wide, 6, b"\x0c"), insecure_allow_weak=True)
+
+
+def test_foreign_parameters_are_refused_before_anything_is_made_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred bytes could otherwise cost the tables of any parameters: 50 MB, kept for 64 of them."""
+    own, foreign = public_key(TINY), public_key(WIDE)
+    array, key = foreign.encrypt(numbers(4)).to_bytes(), foreign.to_bytes()
+    good = own.encrypt(numbers(4)).to_bytes()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("parameters of a sender's choice were made")
+
+    monkeypatch.setattr(ckks.Parameters, "of", refuse)
+    with pytest.raises(InvalidCiphertext, match="are expected"):
+        own.load(array)
+    with pytest.raises(InvalidCiphertext, match="are expected"):
+        ckks.PublicKey.from_bytes(key, parameters=own.parameters)
+    assert own.load(good).shape == ()
+    with pytest.raises(CorruptData, match="digest"):
+        own.load(patched(good, 56, bytes(8)))
+
+
+def test_packed_shapes_too_large_for_an_array_are_damage() -> None:
+    """Also of no numbers: whoever decrypts would otherwise get NumPy's error."""
+    empty = secret_key(WIDE).encrypt(np.zeros((0, 5, 5)), packed=True).to_bytes()
+    at = 88 + len(parameters(WIDE).prefix) + 8
+    assert load(patched(empty, at, struct.pack("<3Q", 0, 1 << 20, 7))).packing == (0, 1 << 20, 7)
+    with pytest.raises(CorruptData, match="are not packed into"):
+        load(patched(empty, at, struct.pack("<3Q", 0, 1 << 30, 1 << 30)))

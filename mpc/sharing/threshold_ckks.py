@@ -21,7 +21,8 @@ each, relays key generation, adds up ciphertexts and combines decryption shares.
 Assumes   semi-honest parties and aggregator, of which any set without at least one P_i may pool what it sees: they
           learn x and what follows from it. Ring learning with errors, SHA-256 as a random oracle, noise for a
           statistical distance of 2^-40 over all sums of a key. Nobody but the aggregator sees single ciphertexts, so
-          that it adds them all up is taken on trust (a P_i only notices its own ciphertext coming back as the sum);
+          that it adds them all up is taken on trust (a P_i only notices its own ciphertext coming back as the sum;
+          the answer to a made-up ciphertext can be P_i's whole share of the key);
           and in key generation it is the only link: an aggregator that replaces what it relays is found out by
           comparing `JointKey.fingerprint` over another way.
 Leaks     x with its noise, to the aggregator and, with reveal, to all; the number of numbers.

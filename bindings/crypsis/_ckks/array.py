@@ -422,14 +422,20 @@ class CkksArray(Frozen):
 
     @classmethod
     def from_bytes(
-        cls, buffer: bytes | bytearray | memoryview, *, insecure_allow_weak: bool = False
+        cls,
+        buffer: bytes | bytearray | memoryview,
+        *,
+        insecure_allow_weak: bool = False,
+        parameters: Parameters | None = None,
     ) -> CkksArray:
         """The array that `to_bytes` wrote, without evaluation keys: `PublicKey.load` gives it those of a key.
 
         Everything is checked: CorruptData for a damaged or unknown buffer, InvalidCiphertext for numbers that are no
-        residues, ValueError for parameters that are insecure.
+        residues, ValueError for parameters that are insecure. parameters: those that are expected. With them, as
+        `PublicKey.load` does, a small buffer cannot make this process compute the tables of any it likes (50 MB for
+        the largest): InvalidCiphertext for others.
         """
-        fields = serial.parse_array(buffer, insecure_allow_weak)
+        fields = serial.parse_array(buffer, insecure_allow_weak, parameters)
         return cls(
             fields.parameters,
             fields.key_id,

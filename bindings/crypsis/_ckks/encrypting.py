@@ -142,7 +142,8 @@ def encrypt_symmetric(
     for part in blocks(len(body), 8 * limbs * n):
         with wiping() as held:
             first = message.noisy(part, basis, coins, held)
-            mask = randomness.expand(seed, (len(first),), basis, first=part.start)
+            # The product, with a known from its seed, would tell s.
+            mask = held(randomness.expand(seed, (len(first),), basis, first=part.start))
             ntt.multiply(mask, secret[:limbs], basis, out=mask)
             ntt.subtract(first, mask, basis, out=body[part])
     return CkksArray(
@@ -164,7 +165,7 @@ def decrypt(
 ) -> npt.NDArray[Any]:
     """The slots in use of each row; flood: standard deviation of what is added to each coefficient."""
     parameters = array.parameters
-    level = parameters.decryption_level(array.level)
+    level = parameters.decryption_level(array.level, array.scale)
     basis, n = parameters.basis(level), parameters.n
     limbs = level + 1
     s = secret[:limbs]

@@ -100,7 +100,7 @@ class PublicKey(Frozen):
 
         CorruptData for a damaged buffer, InvalidCiphertext for ciphertexts of another key.
         """
-        return self.bind(CkksArray.from_bytes(buffer, insecure_allow_weak=self.parameters.insecure))
+        return self.bind(CkksArray.from_bytes(buffer, parameters=self.parameters))
 
     def bind(self, array: CkksArray) -> CkksArray:
         """The same ciphertexts, to compute on with this key's evaluation keys. InvalidCiphertext for another key's."""
@@ -158,10 +158,17 @@ class PublicKey(Frozen):
 
     @classmethod
     def from_bytes(
-        cls, buffer: bytes | bytearray | memoryview, *, insecure_allow_weak: bool = False
+        cls,
+        buffer: bytes | bytearray | memoryview,
+        *,
+        insecure_allow_weak: bool = False,
+        parameters: Parameters | None = None,
     ) -> PublicKey:
-        """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for insecure parameters."""
-        return cls(*serial.parse_public_key(buffer, insecure_allow_weak))
+        """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for insecure parameters.
+
+        parameters: as for `CkksArray.from_bytes`; InvalidCiphertext for others.
+        """
+        return cls(*serial.parse_public_key(buffer, insecure_allow_weak, parameters))
 
     def __reduce__(self) -> Any:
         return _load_public, (self.to_bytes(), self.parameters.insecure)
@@ -297,8 +304,9 @@ class SecretKey(Frozen):
         ciphertext, gives the secret key away [LM21]: decryptions that anyone else gets to see, in full or as an answer
         that depends on their last bits, need `share_safe=True`. It adds Gaussian noise of standard deviation
         sqrt(12 queries) 2^20 t to each coefficient, t a bound of the error's Euclidean norm [LMSS22, with 40 bits of
-        statistical security over `queries` decryptions]. That costs 20 + log2(12 queries) / 2 bits and half of
-        log2(N) of precision; PrecisionError where less than a bit of `magnitude` is left. t follows from the estimate
+        statistical security over `queries` decrypted ciphertexts: all of the key's, in whatever calls]. That costs
+        20 + log2(12 queries) / 2 bits and half of log2(N) of precision; PrecisionError where less than a bit of
+        `magnitude` is left. t follows from the estimate
         that went through the computation with the array; one that came from elsewhere has none, and `estimate` must
         be given, from doing the same to `ckks.Estimate.fresh(...)`. See docs/ckks.md.
 

@@ -15,9 +15,9 @@ from crypsis._arguments import integer, kind
 from crypsis._homomorphic.secret import Frozen
 from crypsis.errors import LevelError
 
-MAX_LOG_QP = {10: 27, 11: 54, 12: 109, 13: 218, 14: 438, 15: 881, 16: 1761}
-"""Bits of Q P at most for 128-bit security by log2(N): ternary secret, sigma 3.2, classical [ACC+18, Table 1]; the row
-of 2^16 continues that table [BCC+24]."""
+MAX_LOG_QP = {10: 27, 11: 54, 12: 109, 13: 218, 14: 438, 15: 881, 16: 1747}
+"""Bits of Q P at most for 128-bit security by log2(N): ternary secret, sigma 3.2, classical [ACC+18, Table 1], which
+ends at 2^15; the row of 2^16 is that of [BCC+24], as OpenFHE has it too."""
 SIGMA = math.sqrt(10.5)
 """Standard deviation of the noise: centred binomial of 42 coins, 3.24, not below the table's 3.2."""
 MIN_BITS, MAX_BITS = 21, 60
@@ -259,13 +259,20 @@ class Parameters(Frozen):
             )
         return found
 
-    def decryption_level(self, level: int) -> int:
-        """Decryption takes a ciphertext's lowest moduli only: the base and one more where there is one."""
-        return min(level, self.bottom + 1)
+    def decryption_level(self, level: int, scale: float) -> int:
+        """Decryption takes a ciphertext's lowest moduli only: the base and one more where there is one, more for the
+        scale of a product that was not rescaled: as many as leave the values the base's room, but for a bit."""
+        room = math.log2(self.max_value) + 1  # values, sign and a bit: a quarter of the modulus
+        found = min(level, self.bottom + 1)
+        log_modulus = sum(map(math.log2, self.moduli.primes[: found + 1]))
+        while found < level and log_modulus - math.log2(scale) < room:
+            found += 1
+            log_modulus += math.log2(self.moduli.primes[found])
+        return found
 
     def limit(self, level: int, scale: float) -> float:
         """What |value| of a ciphertext must stay below to be decrypted: a quarter of its moduli over its scale."""
-        log_modulus = sum(map(math.log2, self.moduli.primes[: self.decryption_level(level) + 1]))
+        log_modulus = sum(map(math.log2, self.moduli.primes[: self.decryption_level(level, scale) + 1]))
         return math.exp2(log_modulus - 2 - math.log2(scale))
 
 

@@ -111,15 +111,18 @@ def array_to_bytes(array: Any) -> bytes:
     return sealed([head, parameters.prefix, shapes, seed, *packed(data, primes)])
 
 
-def parse_array(buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool) -> ArrayFields:
-    """CorruptData for what `array_to_bytes` cannot have made, InvalidCiphertext for numbers that are no residues."""
+def parse_array(
+    buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool, due: Parameters | None = None
+) -> ArrayFields:
+    """CorruptData for what `array_to_bytes` cannot have made, InvalidCiphertext for numbers that are no residues, and
+    for parameters that are not those that are `due`, of which nothing is then computed."""
     view = _open(buffer, ARRAY, "ciphertexts", _ARRAY_HEAD.size)
     (_, _, flags, size, level, n_dimensions, n_packing, zero, length, scale, key_id, digest) = (
         _ARRAY_HEAD.unpack_from(view)
     )
     if flags & ~7 or zero or size not in (2, 3) or max(n_dimensions, n_packing) > MAX_DIMENSIONS:
         raise CorruptData("header of the ciphertexts is damaged: have them sent again")
-    parameters, at = _parameters(view, _ARRAY_HEAD.size, digest, insecure_allow_weak)
+    parameters, at = _parameters(view, _ARRAY_HEAD.size, digest, insecure_allow_weak, due)
     if not parameters.bottom <= level <= parameters.top or not 1 <= length <= parameters.n_slots:
         raise CorruptData(
             f"the ciphertexts have level {level} and {length} slots, which {parameters!r} does not: have them sent"
@@ -196,14 +199,15 @@ def public_key_to_bytes(
 
 
 def parse_public_key(
-    buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool
+    buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool, due: Parameters | None = None
 ) -> tuple[EncryptionKey, SwitchKey | None, dict[int, SwitchKey]]:
-    """CorruptData for what `public_key_to_bytes` cannot have made; ValueError for insecure parameters."""
+    """CorruptData for what `public_key_to_bytes` cannot have made; ValueError for insecure parameters,
+    InvalidCiphertext for others than those that are due."""
     view = _open(buffer, PUBLIC_KEY, "a public key", _KEY_HEAD.size)
     _, _, flags, zero, n_galois, digest = _KEY_HEAD.unpack_from(view)
     if flags & ~(INSECURE | RELINEARISES) or zero or n_galois > MAX_GALOIS_KEYS:
         raise CorruptData("header of the public key is damaged: have it sent again")
-    parameters, at = _parameters(view, _KEY_HEAD.size, digest, insecure_allow_weak)
+    parameters, at = _parameters(view, _KEY_HEAD.size, digest, insecure_allow_weak, due)
     n_switch = n_galois + bool(flags & RELINEARISES)
     if n_switch and not parameters.special:
         raise CorruptData(
@@ -272,13 +276,29 @@ def load_secret(path: Any, passphrase: str | bytes, insecure_allow_weak: bool) -
 
 
 def _parameters(
-    view: memoryview, start: int, digest: bytes | None, insecure_allow_weak: bool
+    view: memoryview,
+    start: int,
+    digest: bytes | None,
+    insecure_allow_weak: bool,
+    due: Parameters | None = None,
 ) -> tuple[Parameters, int]:
-    """The parameters at `start`, and where they end."""
+    """The parameters at `start`, and where they end. InvalidCiphertext for others than those that are due."""
     try:
         literal, size = Literal.from_bytes(view[start:])
     except (ValueError, TypeError):
         raise CorruptData("parameters in the buffer are damaged: have it sent again") from None
+    if (
+        due is not None
+    ):  # tables of other parameters are tens of megabytes, for a sender who needs to send no number
+        if literal != due.literal:
+            raise InvalidCiphertext(
+                f"the buffer is of {literal!r}, {due!r} are expected: use the key that it was made with"
+            )
+        if digest is not None and digest != due.digest:
+            raise CorruptData(
+                "the digest in the buffer is not that of its parameters: it is damaged, have it sent again"
+            )
+        return due, start + size
     check_security(literal, insecure_allow_weak)
     try:
         parameters = Parameters.of(literal, insecure_allow_weak=insecure_allow_weak)
@@ -295,7 +315,7 @@ def _check_packing(
     parameters: Parameters, shape: tuple[int, ...], packing: tuple[int, ...], length: int
 ) -> None:
     rows = max(1, -(-math.prod(packing) // parameters.n))
-    if shape != (rows,) or length != parameters.n_slots or max(packing, default=0) >= 1 << 48:
+    if shape != (rows,) or length != parameters.n_slots or math.prod(n for n in packing if n) >= 1 << 48:
         raise CorruptData(
             f"numbers of shape {packing} are not packed into {shape} ciphertexts: the buffer is damaged, have it sent"
             " again"

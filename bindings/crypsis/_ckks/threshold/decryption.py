@@ -26,7 +26,8 @@ Residues = npt.NDArray[np.uint64]
 
 
 class DecryptionShare(Frozen):
-    """One party's c1 s_i + f of the ciphertexts of one array. It says nothing without those of all other parties.
+    """One party's c1 s_i + f of the ciphertexts of one array. Of a sum of encryptions, it says nothing without those
+    of all other parties.
 
     party: whose it is. digest: of the array it is for. data: `uint64[rows, L, N]`, NTT domain. From `KeyShare.share`.
     """

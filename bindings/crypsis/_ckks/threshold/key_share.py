@@ -159,9 +159,10 @@ class KeyShare(Frozen):
         """c1 s_i + f of each ciphertext of a sum of fresh encryptions under the joint key; f as `flooding` has it.
 
         Whoever has the shares of all parties decrypts with them. **Make shares only of sums that the parties meant to
-        decrypt**: a sum of one is that one. shape: of the array that is expected. The noise is a function of share
-        and ciphertext: who asks twice about the same one gets the same answer, in whatever array it comes, and
-        learns nothing by averaging. Other sums count against n_ciphertexts.
+        decrypt**: a sum of one is that one, and one answer to a ciphertext with a made-up second half (q / 3, say)
+        gives all of s_i away, which no check of a ciphertext notices. shape: of the array that is expected. The noise
+        is a function of share and ciphertext: who asks twice about the same one gets the same answer, in whatever
+        array it comes, and learns nothing by averaging. Other sums count against n_ciphertexts.
         InvalidCiphertext, LevelError, ScaleError for other ciphertexts; BudgetError where n_ciphertexts is used up.
         Constant-time.
         """

@@ -15,7 +15,7 @@
     seed           32     contribution to the seed of the common polynomial
     key part       32     nonce of its commitment, then b_i: residues as in `crypsis._ckks.serial`
     share          32 + 4 digest of the array it is for, number of ciphertexts, then residues
-    joint key      32     fingerprint, then the public key's own buffer
+    joint key      32     SHA-256 of the messages of key generation, then the public key's own buffer
 
 Every parser knows the length that is due before it reads. What does not fit is a ProtocolAbort that names the party.
 """

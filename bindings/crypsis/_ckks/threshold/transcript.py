@@ -42,18 +42,26 @@ class JointKey(Frozen):
     generation: parties that have no other proof that the relay between them is honest compare it by telephone.
     """
 
-    __slots__ = ("agreement", "fingerprint", "public_key")
+    __slots__ = ("agreement", "fingerprint", "public_key", "transcript")
 
     agreement: Agreement
     public_key: PublicKey
     fingerprint: bytes
 
-    def __init__(self, agreement: Agreement, public_key: PublicKey, fingerprint: bytes) -> None:
+    transcript: bytes
+
+    def __init__(self, agreement: Agreement, public_key: PublicKey, transcript: bytes) -> None:
+        """Not for users: `Transcript.joint_key` and `from_bytes` make keys. transcript: SHA-256 of the messages."""
         if public_key.parameters != agreement.parameters:
             raise ValueError(
                 f"the public key is of {public_key.parameters!r}, the agreement of {agreement.parameters!r}"
             )
-        self._set(agreement=agreement, public_key=public_key, fingerprint=fingerprint)
+        # Made here and never read: a key that came with a fingerprint of the sender's choice would pass for another.
+        total = hashlib.sha256(b"crypsis ckks threshold fingerprint 1\0" + agreement.digest)
+        total.update(transcript + public_key.id)
+        self._set(
+            agreement=agreement, public_key=public_key, transcript=transcript, fingerprint=total.digest()
+        )
 
     @property
     def id(self) -> bytes:
@@ -73,16 +81,17 @@ class JointKey(Frozen):
     def to_bytes(self) -> bytes:
         """The key as one buffer, for `from_bytes`, without the agreement, which everybody has."""
         return messages.write(
-            JOINT_KEY, messages.NOBODY, self.agreement.digest, self.fingerprint, self.public_key.to_bytes()
+            JOINT_KEY, messages.NOBODY, self.agreement.digest, self.transcript, self.public_key.to_bytes()
         )
 
     @classmethod
     def from_bytes(cls, buffer: bytes | bytearray | memoryview, agreement: Agreement) -> JointKey:
-        """The key that `to_bytes` wrote. ProtocolAbort or CorruptData for a damaged buffer or another agreement's."""
+        """The key that `to_bytes` wrote. ProtocolAbort or CorruptData for a damaged buffer or another agreement's,
+        InvalidCiphertext for a key of other parameters."""
         body = messages.read(buffer, JOINT_KEY, agreement, None, None)
         if len(body) < HASH_BYTES:
             raise ProtocolAbort(f"a joint key of {len(body)} bytes is truncated: have it sent again")
-        key = PublicKey.from_bytes(body[HASH_BYTES:], insecure_allow_weak=agreement.parameters.insecure)
+        key = PublicKey.from_bytes(body[HASH_BYTES:], parameters=agreement.parameters)
         return cls(agreement, key, bytes(body[:HASH_BYTES]))
 
     def __repr__(self) -> str:
@@ -161,9 +170,7 @@ class Transcript:
                 f"no key part of {_some(self._missing)}: a joint key needs all {len(self.agreement.parties)} parties"
             )
         encryption = EncryptionKey(self.agreement.parameters, self._sum, self._seed)
-        total = self._total.copy()
-        total.update(encryption.digest)
-        return JointKey(self.agreement, PublicKey(encryption), total.digest())
+        return JointKey(self.agreement, PublicKey(encryption), self._total.digest())
 
     def _enter(self, stage: int) -> None:
         if self._stage != stage:
