@@ -11,7 +11,7 @@
 namespace crypsis {
 namespace {
 
-constexpr std::array<std::pair<Feature, const char*>, 17> kNames{{
+constexpr std::array<std::pair<Feature, const char*>, 18> kNames{{
     {kSse41, "sse4_1"},
     {kSsse3, "ssse3"},
     {kShaNi, "sha_ni"},
@@ -29,6 +29,7 @@ constexpr std::array<std::pair<Feature, const char*>, 17> kNames{{
     {kVaes, "vaes"},
     {kVpclmul, "vpclmulqdq"},
     {kGfni, "gfni"},
+    {kFma, "fma"},
 }};
 
 #if defined(__x86_64__)
@@ -55,6 +56,7 @@ FeatureSet detect() noexcept {
   const std::uint64_t saved = osxsave ? xgetbv0() : 0;
   const bool ymm = (saved & 0x6) == 0x6;
   const bool zmm = (saved & 0xe6) == 0xe6;
+  if (ymm) add(c, 12, kFma);
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   add(b, 8, kBmi2);
   add(b, 19, kAdx);

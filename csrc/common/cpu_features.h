@@ -27,6 +27,7 @@ enum Feature : std::uint64_t {
   kVaes = 1u << 14,
   kVpclmul = 1u << 15,
   kGfni = 1u << 16,
+  kFma = 1u << 17,
 };
 using FeatureSet = std::uint64_t;
 

@@ -14,7 +14,7 @@ namespace crypsis::ntt {
 namespace {
 
 #if defined(__x86_64__)
-constexpr std::array<const Impl*, 3> kCompiled{&avx512ifma, &avx512, &portable};
+constexpr std::array<const Impl*, 4> kCompiled{&avx512ifma, &avx512, &avx2, &portable};
 #else
 constexpr std::array<const Impl*, 1> kCompiled{&portable};
 #endif
@@ -140,7 +140,7 @@ template void from_signed(const Basis&, const std::int32_t*, std::size_t, std::u
 template void from_signed(const Basis&, const std::int64_t*, std::size_t, std::uint64_t*, const Options&);
 
 std::vector<BackendStatus> backends() {
-  static constexpr std::array<std::string_view, 3> known{"avx512ifma", "avx512", "portable"};
+  static constexpr std::array<std::string_view, 4> known{"avx512ifma", "avx512", "avx2", "portable"};
   std::vector<BackendStatus> rows;
   report_backends<Impl>("ntt", "", known, compiled(), [](const Impl&) { return true; }, rows);
   return rows;

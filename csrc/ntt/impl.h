@@ -60,6 +60,7 @@ struct Impl : Backend {
 
 extern const Impl portable;
 #if defined(__x86_64__)
+extern const Impl avx2;
 extern const Impl avx512;
 extern const Impl avx512ifma;
 #endif

@@ -2,7 +2,9 @@
 list(APPEND sources csrc/ntt/dispatch.cpp csrc/ntt/galois.cpp csrc/ntt/portable.cpp csrc/ntt/tables.cpp)
 set_source_files_properties(csrc/ntt/portable.cpp PROPERTIES COMPILE_OPTIONS "-O3")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  list(APPEND sources csrc/ntt/avx512.cpp csrc/ntt/avx512ifma.cpp)
+  list(APPEND sources csrc/ntt/avx2.cpp csrc/ntt/avx512.cpp csrc/ntt/avx512ifma.cpp)
+  # Every product and every sum is rounded where the proofs say so.
+  set_source_files_properties(csrc/ntt/avx2.cpp PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-ffp-contract=off")
   set(ntt_avx512_options -O3 -mavx512f -mavx512dq -mprefer-vector-width=512)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC's own intrinsics start from a variable set to itself, which its warnings then report (GCC bug 105593).

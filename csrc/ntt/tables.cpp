@@ -155,6 +155,18 @@ Twiddles PrimeTables::quotients52() const {
   return at(*quotients52_);
 }
 
+Twiddles PrimeTables::quotients_double() const {
+  std::call_once(once_double_, [this] {
+    auto quotients = std::make_unique<Words>(3 * n);
+    for (std::size_t i = 0; i < 3 * n; ++i) {
+      const double quotient = static_cast<double>(roots_.data()[i]) / static_cast<double>(p);
+      quotients->data()[i] = std::bit_cast<std::uint64_t>(quotient);
+    }
+    quotients_double_ = std::move(quotients);
+  });
+  return at(*quotients_double_);
+}
+
 Basis::Basis(int log_n, const std::vector<std::uint64_t>& primes) : log_n_(check_log_n(log_n)) {
   std::set<std::uint64_t> seen;
   for (const std::uint64_t p : primes) {

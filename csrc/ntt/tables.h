@@ -56,14 +56,16 @@ class PrimeTables {
   Twiddles roots() const noexcept { return at(roots_); }
   Twiddles quotients64() const;
   Twiddles quotients52() const;  // of primes below kMaxPrime52
+  // Doubles w / p, rounded, by their bits; of primes below 2^53.
+  Twiddles quotients_double() const;
 
  private:
   Twiddles at(const Words& words) const noexcept {
     return {words.data(), words.data() + n, words.data() + 2 * n};
   }
   Words roots_;
-  mutable std::once_flag once64_, once52_;
-  mutable std::unique_ptr<Words> quotients64_, quotients52_;
+  mutable std::once_flag once64_, once52_, once_double_;
+  mutable std::unique_ptr<Words> quotients64_, quotients52_, quotients_double_;
 };
 
 }  // namespace crypsis::ntt
