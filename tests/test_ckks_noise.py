@@ -149,3 +149,10 @@ def test_flooding_noise_hides_the_last_bits(log_deviation: int) -> None:
     assert (np.abs(counts - 256) < 7 * 16).all(), (counts.min(), counts.max())
     assert noise.std() == pytest.approx(2.0**log_deviation, rel=0.02)
     assert abs(noise.mean()) < 5 * 2.0**log_deviation / 2**8.5
+
+
+def test_share_safe_says_when_the_noise_is_larger_than_any_it_has() -> None:
+    """Values would be left, a larger scale would not help."""
+    array = secret_key(WIDE).encrypt(numbers(4), magnitude=1, coins=coins(1))
+    with pytest.raises(PrecisionError, match=r"more than 2\^58"):
+        sharing.flood_deviation(array, None, 1 << 60)

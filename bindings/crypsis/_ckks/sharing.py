@@ -74,7 +74,13 @@ def flood_deviation(array: CkksArray, estimate: Estimate | None, queries: int) -
     deviation = math.sqrt(12 * queries) * math.exp2(STATISTICAL_BITS / 2) * bound
     # A slot of the result is off by this, in units of the values.
     error = SIGMAS * deviation * math.sqrt(array.parameters.n) / array.scale
-    if not error < estimate.magnitude / 2 or deviation > MAX_DEVIATION:
+    if deviation > MAX_DEVIATION:
+        raise PrecisionError(
+            f"share_safe needs noise of standard deviation 2^{math.log2(deviation):.1f}, more than"
+            f" 2^{math.log2(MAX_DEVIATION):.0f}, which is the most there is: decrypt sums of fewer"
+            " ciphertexts, give a smaller magnitude, or fewer queries"
+        )
+    if not error < estimate.magnitude / 2:
         raise PrecisionError(
             f"share_safe adds an error of up to 2^{math.log2(error):.1f} to values below {estimate.magnitude:.4g}:"
             " nothing of them would be left; take parameters with a larger log_scale, as crypsis.ckks.SHARED, or fewer"
