@@ -102,7 +102,9 @@ def test_the_runner_passes_arguments(tmp_path: Path) -> None:
     assert out == "__main__ ['-x', 'y'] 42 crypsis.compat.phe\n"
 
 
-@pytest.mark.parametrize("program", sorted(path.name for path in PROGRAMS.glob("*.py")))
+@pytest.mark.parametrize(
+    "program", sorted(path.name for path in PROGRAMS.glob("*.py") if not path.name.startswith("tenseal_"))
+)
 def test_a_program_unchanged(real: Any, program: str) -> None:
     path = str(PROGRAMS / program)
     assert python("-m", "crypsis.compat.phe", path) == python(path)
