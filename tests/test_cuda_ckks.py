@@ -11,6 +11,7 @@ import pytest
 
 from ckks_cases import check, numbers, parameters, secret_key
 from crypsis import ckks
+from crypsis.cuda import Device
 from cuda_on_cpu.device import ShimDevice
 
 SMALL = ckks.Literal(4, (50, 40, 40), (50,), 40)
@@ -58,8 +59,9 @@ def operations(public: ckks.PublicKey) -> dict[str, Callable[[Any, Any], Any]]:
     }
 
 
-def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
-    secret = secret_key(SMALL)
+def check_operations(literal: ckks.Literal) -> tuple[ckks.SecretKey, ckks.CkksArray, ckks.CkksArray]:
+    """Every operation in both places; the key, the first array on the device, the second on the host."""
+    secret = secret_key(literal)
     public = secret.public_key(rotations=(1, 2, 3, 4, -1), conjugate=True)
     a = public.encrypt(numbers(3, 8), magnitude=1)
     b = secret.encrypt(numbers(3, 8, seed=1), magnitude=1)
@@ -74,11 +76,21 @@ def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
         assert (found.level, found.scale, found.shape) == (expected.level, expected.scale, expected.shape), (
             name
         )
-    check(secret, there_a * there_b, numbers(3, 8) * numbers(3, 8, seed=1))
     loaded = ckks.CkksArray.from_bytes(there_a.to_bytes(), insecure_allow_weak=True)
     assert np.array_equal(loaded.data, a.data)
+    return secret, there_a, b
+
+
+def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
+    secret, there_a, b = check_operations(SMALL)
+    check(secret, there_a * b.to("cuda:0"), numbers(3, 8) * numbers(3, 8, seed=1))
     with pytest.raises(ValueError, match=r"on cuda:0 and cpu.*\.to\('cuda:0'\)"):
         there_a + b
     with pytest.raises(ValueError, match="device"):
-        a.to("tpu")
+        b.to("tpu")
     assert parameters(SMALL).n == 16
+
+
+@pytest.mark.gpu
+def test_gpu_operations_have_the_bits_of_the_host(gpu_device: Device) -> None:
+    check_operations(ckks.Literal(11, (50, 40, 40), (50,), 40))  # weak, and quick

@@ -151,6 +151,18 @@ def test_large_against_the_reference(log_n: int) -> None:
         assert np.array_equal(ntt.inverse(found, basis, backend=backend), values)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("log_n", range(9, 17))
+def test_every_size_of_prime_against_the_reference(log_n: int) -> None:
+    basis = basis_of(log_n)
+    values = residues(basis, log_n + 100)
+    wanted = [reference.forward(values[limb].tolist(), log_n, p) for limb, p in enumerate(basis.primes)]
+    for backend in BACKENDS:
+        found = ntt.forward(values, basis, backend=backend)
+        assert found.tolist() == wanted
+        assert np.array_equal(ntt.inverse(found, basis, backend=backend), values)
+
+
 @pytest.mark.parametrize("log_n", [6, 7, 10, 11, 12, 13, 14])
 def test_backends_agree_at_every_size_of_prime_and_on_edges(log_n: int) -> None:
     basis = basis_of(log_n)

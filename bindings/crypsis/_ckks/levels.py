@@ -29,6 +29,12 @@ def describe(array: CkksArray | Plaintext) -> str:
     return f"level {array.level}, scale 2^{math.log2(array.scale):.2f}"
 
 
+def describe_all(*operands: CkksArray | Plaintext) -> str:
+    """Levels and scales of one operand or two, for messages."""
+    told = " and ".join(describe(operand) for operand in operands)
+    return f"the {'ciphertext has' if len(operands) == 1 else 'operands have'} {told}"
+
+
 def check_same_key(a: CkksArray, b: CkksArray) -> None:
     """InvalidCiphertext for arrays of two keys."""
     if a.key_id != b.key_id or a.parameters != b.parameters:
@@ -46,13 +52,9 @@ def check_alike(a: CkksArray, b: CkksArray) -> None:
     """One key, one level and one scale; ScaleError or LevelError naming both."""
     check_same_key(a, b)
     if a.level != b.level:
-        raise LevelError(
-            f"the operands have {describe(a)} and {describe(b)}: bring them to one with at_level()"
-        )
+        raise LevelError(f"{describe_all(a, b)}: bring them to one with at_level()")
     if not same_scale(a.scale, b.scale):
-        raise ScaleError(
-            f"the operands have {describe(a)} and {describe(b)}: sums need one scale; rescale() products first"
-        )
+        raise ScaleError(f"{describe_all(a, b)}: sums need one scale; rescale() products first")
 
 
 def same_scale(a: float, b: float) -> bool:
@@ -141,8 +143,7 @@ def matched(a: CkksArray, b: CkksArray) -> tuple[CkksArray, CkksArray]:
     if a.level != b.level:
         if not (a.canonical and b.canonical):
             raise ScaleError(
-                f"the operands have {describe(a)} and {describe(b)}: rescale() products before they meet operands of"
-                " another level"
+                f"{describe_all(a, b)}: rescale() products before they meet operands of another level"
             )
         if a.level > b.level:
             a = at_level(a, b.level)
@@ -156,10 +157,13 @@ def after_rescale(array: CkksArray) -> tuple[int, float]:
     return next_scale(array.parameters, array.level, array.scale, array)
 
 
-def next_scale(parameters: Parameters, level: int, scale: float, array: CkksArray) -> tuple[int, float]:
+def next_scale(
+    parameters: Parameters, level: int, scale: float, *operands: CkksArray | Plaintext
+) -> tuple[int, float]:
+    """(level, scale) after a rescaling; operands: of the product, for messages."""
     if level <= parameters.bottom:
         raise LevelError(
-            f"no level is left: the ciphertext has {describe(array)}, the lowest level of its parameters is"
+            f"no level is left: {describe_all(*operands)}, the lowest level of its parameters is"
             f" {parameters.bottom} (depth {parameters.depth}): take parameters with more moduli, or fewer products in a"
             " row"
         )
@@ -170,7 +174,7 @@ def next_scale(parameters: Parameters, level: int, scale: float, array: CkksArra
         return level, canonical
     if scale < math.sqrt(canonical):
         raise ScaleError(
-            f"the ciphertext has {describe(array)}: rescaling would leave scale 2^{math.log2(scale):.2f}, nothing of"
+            f"{describe_all(*operands)}: rescaling would leave scale 2^{math.log2(scale):.2f}, nothing of"
             " the values; rescale() only after products"
         )
     return level, scale

@@ -18,7 +18,7 @@ from crypsis import ntt, rns
 from crypsis._arguments import flag, kind
 from crypsis._ckks import array as arrays
 from crypsis._ckks import encoder
-from crypsis._ckks.levels import any_keys, broadcast_shapes, describe, keys_of, matched, next_scale
+from crypsis._ckks.levels import any_keys, broadcast_shapes, describe_all, keys_of, matched, next_scale
 from crypsis._ckks.places import broadcast, contiguous, empty, gather, parts
 from crypsis._ckks.sums import encoded
 from crypsis.errors import ScaleError
@@ -96,12 +96,14 @@ def _multiply_arrays(
 ) -> arrays.CkksArray:
     if a.packing is not None or b.packing is not None:
         raise TypeError("an operand is packed: packed arrays have no products but with numbers")
-    same = a is b
+    same, given = a is b, (a, b)
     a, b = matched(a, b)
     if a.size_of != 2 or b.size_of != 2:
-        raise ValueError("an operand is a product that was not relinearised: relinearise() it first")
+        raise ValueError(
+            f"{describe_all(*given)}, and one is a product that was not relinearised: relinearise() it first"
+        )
     parameters, level = a.parameters, a.level
-    after = next_scale(parameters, level, a.scale * b.scale, a) if rescaled else None
+    after = next_scale(parameters, level, a.scale * b.scale, *given) if rescaled else None
     _check_product(a, b)
     key = keys_of(a, b).relinearisation().beside(a.data) if relinearised else None
     basis, limbs, n = parameters.basis(level), level + 1, parameters.n
@@ -167,7 +169,7 @@ def _check_product(a: arrays.CkksArray, b: arrays.CkksArray) -> None:
     log_modulus = sum(map(math.log2, a.parameters.moduli.primes[: a.level + 1]))
     if math.log2(a.scale) + math.log2(b.scale) > log_modulus - 2:
         raise ScaleError(
-            f"the operands have {describe(a)} and {describe(b)}: their product needs a modulus of"
+            f"{describe_all(a, b)}: their product needs a modulus of"
             f" {math.log2(a.scale) + math.log2(b.scale) + 2:.0f} bits, the level has {log_modulus:.0f}: rescale()"
             " before, or multiply at a higher level"
         )
@@ -204,7 +206,7 @@ def _multiply_plain(a: arrays.CkksArray, b: Any, rescaled: bool) -> arrays.CkksA
     """With numbers slot by slot, or a `Plaintext`."""
     parameters = a.parameters
     plain = encoded(a, b, parameters.scales[a.level])
-    after = next_scale(parameters, a.level, a.scale * plain.scale, a) if rescaled else None
+    after = next_scale(parameters, a.level, a.scale * plain.scale, a, plain) if rescaled else None
     encoder.check_fits(parameters, plain.magnitude, a.level, a.scale * plain.scale, "the factors")
     basis, limbs, n = parameters.basis(a.level), a.level + 1, parameters.n
     numbers = plain.beside(a.data)

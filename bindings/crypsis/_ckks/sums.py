@@ -13,10 +13,18 @@ from crypsis import ntt
 from crypsis._ckks import array as arrays
 from crypsis._ckks import encoder
 from crypsis._ckks.encoder import Plaintext
-from crypsis._ckks.levels import any_keys, broadcast_shapes, check_alike, describe, matched, same_scale
+from crypsis._ckks.levels import (
+    any_keys,
+    broadcast_shapes,
+    check_alike,
+    describe,
+    describe_all,
+    matched,
+    same_scale,
+)
 from crypsis._ckks.places import broadcast, contiguous, empty, namespace
 from crypsis._homomorphic.numpy_calls import axis_of
-from crypsis.errors import ScaleError
+from crypsis.errors import LevelError, ScaleError
 
 Residues = npt.NDArray[np.uint64]
 
@@ -122,6 +130,10 @@ def encoded(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
             raise ValueError(f"the plaintext is of {values.parameters!r}, the ciphertext of {a.parameters!r}")
         if a.packing is not None:
             raise TypeError("the array is packed: give it numbers, not a Plaintext")
+        if values.level < a.level:
+            raise LevelError(
+                f"{describe_all(a, values)}, the plaintext the lower level: encode it there, at level {a.level}"
+            )
         return values.at(a.level)
     if a.packing is not None:
         return _encoded_packed(a, values, scale)
