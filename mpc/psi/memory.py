@@ -54,10 +54,11 @@ RECORD_BYTES: Final = 144
 """A record of a bin that is: read and grouped (40), waiting (24), encoded (24), matched and written (56)."""
 
 _WINDOWS: Final = 3  # streams that fill their windows: tables or tags out, tags or tables in, VOLEs
-_STEP_KEY_BYTES: Final = (
-    288  # a key in a step: values, decoding, hashes, tags of both, and the graph that is peeled
-)
-_KEY_BYTES: Final = 24  # of a bin: key, start and row
+_STEP_KEY_BYTES: Final = 288
+"""A key in a step: values, decoding, hashes, tags of both, and the graph that is peeled."""
+
+_KEY_BYTES: Final = 24
+"""Of a bin: key, start and row."""
 
 
 def session_bytes(layout: Layout, threads: int) -> int:

@@ -48,11 +48,9 @@ def output_places(config: JobConfig, source: Source, n_rows: int) -> list[Place]
     names = output.columns if output.columns is not None else source.schema.names
     each = bytes_per_row(source, names)  # as Arrow has them
     if source.n_rows:
-        read = (
-            source.n_bytes * len(names) / max(len(source.schema), 1) / source.n_rows
-        )  # as the input has them
+        as_read = source.n_bytes * len(names) / max(len(source.schema), 1) / source.n_rows
         packed = format_of(output.path, output.format) == "parquet"
-        written = min(each, read) if packed else max(each, read)
+        written = min(each, as_read) if packed else max(each, as_read)
     else:
         written = each
     folder = os.path.dirname(os.path.abspath(output.path))

@@ -287,9 +287,8 @@ def _parameters(
         literal, size = Literal.from_bytes(view[start:])
     except (ValueError, TypeError):
         raise CorruptData("parameters in the buffer are damaged: have it sent again") from None
-    if (
-        due is not None
-    ):  # tables of other parameters are tens of megabytes, for a sender who needs to send no number
+    if due is not None:
+        # Tables of other parameters are tens of megabytes, for a sender who needs to send no number.
         if literal != due.literal:
             raise InvalidCiphertext(
                 f"the buffer is of {literal!r}, {due!r} are expected: use the key that it was made with"

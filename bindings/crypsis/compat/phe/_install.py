@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+from crypsis.compat import _modules
 
 _OURS = "crypsis.compat.phe"
-_NAMES = ("", ".__about__", ".encoding", ".util", ".paillier", ".command_line", ".serialise")
+_SUBMODULES = ("__about__", "encoding", "util", "paillier", "command_line", "serialise")
 
 
 def install() -> None:
@@ -15,20 +14,9 @@ def install() -> None:
 
     Call it before the first `import phe`: ImportError where the real one is imported already. Twice is harmless.
     """
-    other = sys.modules.get("phe")
-    if other is not None and other is not sys.modules[_OURS]:
-        raise ImportError(
-            f"phe is imported already (from {getattr(other, '__file__', None)}): call crypsis.compat.phe.install()"
-            " before anything imports phe"
-        )
-    modules = {"phe" + name: importlib.import_module(_OURS + name) for name in _NAMES}
-    sys.modules.update(modules)
+    _modules.install("phe", _OURS, _SUBMODULES)
 
 
 def uninstall() -> None:
     """Undo `install`: the next `import phe` finds what is installed under that name. Harmless where nothing is."""
-    for name in _NAMES:
-        if name == "" or "phe" + name in sys.modules:
-            found = sys.modules.get("phe" + name)
-            if found is not None and found is sys.modules.get(_OURS + name):
-                del sys.modules["phe" + name]
+    _modules.uninstall("phe", _OURS, _SUBMODULES)
