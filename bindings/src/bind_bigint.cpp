@@ -151,6 +151,34 @@ void segmented_prod(const Modulus& modulus, const WordArray& rows, const std::op
   bigint::segmented_prod({backend, threads}, modulus, from.data, chosen, begins.data(), n_segments, result);
 }
 
+// bins[n, groupings] of signed integers; `index` is the Python layer's own.
+void scatter_mul(const Modulus& modulus, const WordArray& rows, const py::array& bins, std::size_t n_bins,
+                 const std::optional<IndexArray>& index, WordArray& out, const std::string& backend,
+                 int threads) {
+  const Rows from = rows_of(rows, "a", modulus.limbs());
+  if (bins.ndim() != 2 || bins.dtype().kind() != 'i' || !(bins.flags() & py::array::c_style) ||
+      static_cast<std::size_t>(bins.shape(0)) != from.n) {
+    throw std::invalid_argument("bins has shape " + shape_text(bins) + ": give signed integers, [" +
+                                std::to_string(from.n) + ", groupings]");
+  }
+  const std::size_t groupings = static_cast<std::size_t>(bins.shape(1));
+  check_count(rows_of(out, "out", modulus.limbs()), groupings * n_bins, false);
+  const std::int64_t* const chosen = index ? index->data() : nullptr;
+  const std::size_t n = index ? static_cast<std::size_t>(index->size()) : from.n;
+  for (std::size_t j = 0; index && j < n; ++j) {
+    if (chosen[j] < 0 || static_cast<std::size_t>(chosen[j]) >= from.n) {
+      throw std::invalid_argument("index[" + std::to_string(j) + "] is " + std::to_string(chosen[j]) +
+                                  ": there are " + std::to_string(from.n) + " rows");
+    }
+  }
+  const bigint::Bins numbers{
+      bins.data(), static_cast<std::size_t>(bins.itemsize()), groupings, n_bins, chosen, n};
+  Word* const result = out.mutable_data();
+  const py::gil_scoped_release unlocked;
+  check_below(modulus, from, threads);
+  bigint::scatter_mul({backend, threads}, modulus, from.data, numbers, result);
+}
+
 void cumulative_prod(const Modulus& modulus, const WordArray& rows, const IndexArray& starts, WordArray& out,
                      const std::string& backend, int threads) {
   const Rows from = rows_of(rows, "a", modulus.limbs());
@@ -178,9 +206,13 @@ bool batch_inverse(const Modulus& modulus, const WordArray& rows, WordArray& out
 }
 
 void multi_powm(const Modulus& modulus, const WordArray& bases, const WordArray& exponents,
-                std::size_t exponent_bits, WordArray& out, const std::string& backend, int threads) {
+                std::size_t exponent_bits, const std::optional<WordArray>& factor, WordArray& out,
+                const std::string& backend, int threads) {
   const Rows from = rows_of(bases, "bases", modulus.limbs());
   const Rows to = rows_of(exponents, "exponents", from.n);
+  const std::optional<Rows> times =
+      factor ? std::optional(rows_of(*factor, "factor", modulus.limbs())) : std::nullopt;
+  if (times) check_count(*times, 1, false);
   check_count(rows_of(out, "out", modulus.limbs()), to.n, false);
   if (exponent_bits > 64) throw std::invalid_argument("exponent_bits is above 64");
   Word* const result = out.mutable_data();
@@ -197,7 +229,9 @@ void multi_powm(const Modulus& modulus, const WordArray& bases, const WordArray&
       }
     }
   }
-  bigint::multi_powm({backend, threads}, modulus, from.data, from.n, to.data, exponent_bits, result, to.n);
+  if (times) check_below(modulus, *times, threads);
+  bigint::multi_powm({backend, threads}, modulus, from.data, from.n, to.data, exponent_bits,
+                     times ? times->data : nullptr, result, to.n);
 }
 
 std::unique_ptr<bigint::FixedBase> make_fixed_base(const Modulus& modulus, const WordArray& base,
@@ -253,11 +287,19 @@ void bind_bigint(py::module_& module) {
              montgomery, vartime, backend, threads);
   module.def("segmented_prod", &segmented_prod, modulus, plain("rows"), plain("index"), plain("starts"),
              plain("out"), backend, threads);
+  module.def("scatter_mul", &scatter_mul, modulus, plain("rows"), plain("bins"), py::arg("n_bins"),
+             plain("index"), plain("out"), backend, threads);
   module.def("cumulative_prod", &cumulative_prod, modulus, plain("rows"), plain("starts"), plain("out"),
              backend, threads);
   module.def("batch_inverse", &batch_inverse, modulus, plain("rows"), plain("out"), backend, threads);
   module.def("multi_powm", &multi_powm, modulus, plain("bases"), plain("exponents"), exponent_bits,
-             plain("out"), backend, threads);
+             plain("factor"), plain("out"), backend, threads);
+  module.def(
+      "multi_powm_products",
+      [](const Modulus& self, std::size_t m, std::size_t k, std::size_t n_bits, const std::string& name) {
+        return bigint::multi_powm_products({name, 1}, self, k, n_bits, m);
+      },
+      modulus, py::arg("m"), py::arg("k"), exponent_bits, backend);
 }
 
 }  // namespace crypsis::bindings

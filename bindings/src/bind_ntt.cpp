@@ -14,7 +14,7 @@ template <class Signed>
 using SignedArray = py::array_t<Signed, py::array::c_style>;
 using ntt::Basis;
 
-// ntt.py has checked shapes, types and what overlaps: arrays end in [limbs, N], operands repeat as it says.
+// ntt.py has checked shapes and types: arrays end in [limbs, N], operands repeat as it says.
 std::size_t polys_of(const Basis& basis, const WordArray& array) {
   return static_cast<std::size_t>(array.size()) / (basis.limbs() * basis.n());
 }
@@ -42,12 +42,23 @@ Basis join(const Basis& a, const Basis& b) {
   return {a.log_n(), std::move(limbs)};
 }
 
+// ValueError where `out` overlaps `in`; it may be the very memory of it if `equal`. Both are contiguous: NumPy's own check
+// of one pair takes as long as all others of a call.
+void check_overlap(const WordArray& out, const WordArray& in, bool equal) {
+  const auto address = [](const WordArray& array) { return reinterpret_cast<std::uintptr_t>(array.data()); };
+  const auto bytes = [](const WordArray& array) { return static_cast<std::uintptr_t>(array.nbytes()); };
+  const std::uintptr_t a = address(out), b = address(in);
+  if ((equal && a == b) || a + bytes(out) <= b || b + bytes(in) <= a) return;
+  throw py::value_error("out overlaps an input that is not replaced as a whole: give memory of its own");
+}
+
 using Transform = void (*)(const Basis&, const std::uint64_t*, std::size_t, std::uint64_t*,
                            const ntt::Options&);
 
 template <Transform kTransform>
 void transform(const Basis& basis, const WordArray& values, WordArray& out, const std::string& backend,
                int threads) {
+  check_overlap(out, values, true);
   const std::size_t n_polys = polys_of(basis, values);
   const std::uint64_t* const from = values.data();
   std::uint64_t* const to = out.mutable_data();
@@ -59,8 +70,11 @@ void pointwise(int operation, const Basis& basis, const WordArray& a, const std:
                std::size_t b_repeat, const std::optional<WordArray>& c, std::size_t c_repeat, WordArray& out,
                const std::string& backend, int threads) {
   const auto operand = [&](const std::optional<WordArray>& x, std::size_t repeat) {
-    return x ? ntt::Operand{x->data(), polys_of(basis, *x), repeat} : ntt::Operand{};
+    if (!x) return ntt::Operand{};
+    check_overlap(out, *x, x->size() == out.size());
+    return ntt::Operand{x->data(), polys_of(basis, *x), repeat};
   };
+  check_overlap(out, a, true);
   const ntt::Operand second = operand(b, b_repeat), third = operand(c, c_repeat);
   const std::size_t n_polys = polys_of(basis, a);
   const std::uint64_t* const from = a.data();
@@ -70,8 +84,36 @@ void pointwise(int operation, const Basis& basis, const WordArray& a, const std:
                  {backend, threads});
 }
 
+void tensor(const Basis& basis, const WordArray& x, const WordArray& y, WordArray& out,
+            const std::string& backend, int threads) {
+  check_overlap(out, x, false);
+  check_overlap(out, y, false);
+  const std::size_t n_products = polys_of(basis, x) / 2;
+  const std::uint64_t *const left = x.data(), *const right = y.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  ntt::tensor(basis, left, right, n_products, to, {backend, threads});
+}
+
+// uint64 of that shape from NumPy's allocator, its first word at the start of a cache line.
+py::array empty(const std::vector<py::ssize_t>& shape) {
+  constexpr std::uintptr_t kLine = 64;
+  py::ssize_t size = 1;
+  for (const py::ssize_t length : shape) {
+    if (length < 0) throw py::value_error("a length of the shape is negative");
+    if (__builtin_mul_overflow(size, length, &size) || size > (py::ssize_t{1} << 56)) {
+      throw py::value_error("the shape is too large for any memory");
+    }
+  }
+  const WordArray memory(size + static_cast<py::ssize_t>(kLine / sizeof(std::uint64_t)) - 1);
+  const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
+  const auto* const first = reinterpret_cast<const std::uint64_t*>((start + kLine - 1) / kLine * kLine);
+  return WordArray(shape, first, memory);
+}
+
 void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64_t>& constants,
            WordArray& out, const std::string& backend, int threads) {
+  check_overlap(out, a, true);
   const std::size_t n_polys = polys_of(basis, a);
   const std::uint64_t* const from = a.data();
   std::uint64_t* const to = out.mutable_data();
@@ -81,6 +123,7 @@ void scale(const Basis& basis, const WordArray& a, const std::vector<std::uint64
 
 void automorphism(const Basis& basis, const WordArray& a, std::uint64_t galois, bool ntt_domain,
                   WordArray& out, const std::string& backend, int threads) {
+  check_overlap(out, a, false);
   const std::size_t n_polys = polys_of(basis, a);
   const std::uint64_t* const from = a.data();
   std::uint64_t* const to = out.mutable_data();
@@ -126,6 +169,8 @@ void bind_ntt(py::module_& module) {
              threads);
   module.def("pointwise", &pointwise, py::arg("operation"), py::arg("basis"), array("a"), array("b"),
              py::arg("b_repeat"), array("c"), py::arg("c_repeat"), array("out"), backend, threads);
+  module.def("empty", &empty, py::arg("shape"));
+  module.def("tensor", &tensor, py::arg("basis"), array("x"), array("y"), array("out"), backend, threads);
   module.def("scale", &scale, py::arg("basis"), array("a"), py::arg("constants"), array("out"), backend,
              threads);
   module.def("automorphism", &automorphism, py::arg("basis"), array("a"), py::arg("galois"),

@@ -83,6 +83,56 @@ void compose(const Chain& chain, std::size_t level, const WordArray& x, std::siz
   rns::compose(chain, level, from, n, to, {backend, threads});
 }
 
+// factors: limbs and coefficients are contiguous, the first two axes may be any.
+void pair_products(const ntt::Basis& basis, const py::array_t<std::uint64_t>& factors, const WordArray& first,
+                   const WordArray& second, WordArray& out0, WordArray& out1, const std::string& backend,
+                   int threads) {
+  const auto words = [&](py::ssize_t axis) {
+    return static_cast<std::size_t>(factors.strides(axis)) / sizeof(std::uint64_t);
+  };
+  const rns::PairProducts task{factors.data(),
+                               words(0),
+                               words(1),
+                               first.data(),
+                               second.data(),
+                               static_cast<std::size_t>(factors.shape(0)),
+                               static_cast<std::size_t>(factors.shape(1))};
+  std::uint64_t *const to0 = out0.mutable_data(), *const to1 = out1.mutable_data();
+  const py::gil_scoped_release release;
+  rns::pair_products(basis, task, to0, to1, {backend, threads});
+}
+
+// values[polynomials][primes][n] -> bytes, all polynomials of a prime together.
+void pack(const WordArray& values, const std::vector<unsigned>& bits,
+          py::array_t<std::uint8_t, py::array::c_style>& out) {
+  const auto count = static_cast<std::size_t>(values.shape(0)), n = static_cast<std::size_t>(values.shape(2));
+  const std::uint64_t* const from = values.data();
+  std::uint8_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    rns::pack({from + i * n, count, n, bits.size() * n}, bits[i], to);
+    to += 8 * rns::packed_words(count * n, bits[i]);
+  }
+}
+
+// The reverse: (all are residues, what fills up is 0).
+std::pair<bool, bool> unpack(const py::array_t<std::uint8_t, py::array::c_style>& data,
+                             const std::vector<std::uint64_t>& primes, const std::vector<unsigned>& bits,
+                             WordArray& out) {
+  const auto count = static_cast<std::size_t>(out.shape(0)), n = static_cast<std::size_t>(out.shape(2));
+  const std::uint8_t* from = data.data();
+  std::uint64_t* const to = out.mutable_data();
+  const py::gil_scoped_release release;
+  std::pair<bool, bool> all{true, true};
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    const rns::Unpacked found =
+        rns::unpack(from, primes[i], bits[i], {to + i * n, count, n, bits.size() * n});
+    all = {all.first && found.below, all.second && found.filled};
+    from += 8 * rns::packed_words(count * n, bits[i]);
+  }
+  return all;
+}
+
 }  // namespace
 
 void bind_rns(py::module_& module) {
@@ -106,6 +156,10 @@ void bind_rns(py::module_& module) {
   module.def("rotated_sums", &rotated_sums, chain, level, array("c"), array("digits"), py::arg("keys"),
              py::arg("galois"), array("factors"), py::arg("sums"), py::arg("rotations"), py::arg("n_sums"), n,
              array("out"), backend, threads);
+  module.def("pair_products", &pair_products, py::arg("basis"), array("factors"), array("first"),
+             array("second"), array("out0"), array("out1"), backend, threads);
+  module.def("pack", &pack, array("values"), py::arg("bits"), array("out"));
+  module.def("unpack", &unpack, array("data"), py::arg("primes"), py::arg("bits"), array("out"));
   module.def("compose", &compose, chain, level, array("x"), n, array("out"), backend, threads);
 }
 

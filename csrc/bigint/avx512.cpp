@@ -6,6 +6,7 @@
 
 #include "bigint/columns52.h"
 #include "bigint/convert52.h"
+#include "bigint/joint.h"
 #include "bigint/lanes.h"
 #include "bigint/runs.h"
 #include "bigint/tables.h"
@@ -92,8 +93,10 @@ class Engine52 {
 
   void one(Word* e) const { copy(e, element(kOne)); }
   void enter(Word* e, bool montgomery) { mul(e, e, element(montgomery ? kFromStored : kFromPlain)); }
-  void leave(Word* e, bool montgomery) {
-    mul(e, e, element(montgomery ? kToStored : kToPlain));
+  void leave(Word* e, bool montgomery) { leave_times(e, element(montgomery ? kToStored : kToPlain)); }
+  // To Montgomery form with R, times what a loaded `factor` is in that form.
+  void leave_times(Word* e, const Word* factor) {
+    mul(e, e, factor);
     for (std::size_t j = 0; j < k_; ++j) vectors(e)[j] = _mm512_and_si512(vectors(e)[j], splat(kMask52));
     subtract_if_not_below(vectors(e));
   }
@@ -130,6 +133,24 @@ class Engine52 {
     for (std::size_t lane = 0; lane < n_live; ++lane) {
       Word* const digits = tables[lane] + d;
       for (std::size_t j = 0; j < k_; ++j) digits[j * stride(n_entries)] = e[8 * j + lane];
+    }
+  }
+  // Lane l of all entries, which stand one behind the other, to table l; what follows a table's last entry is never
+  // chosen.
+  void put_choices(const Word* entries, Word* const* tables, std::size_t n_live,
+                   std::size_t n_entries) const {
+    for (std::size_t d = 0; d < n_entries; d += 8) {
+      const std::size_t count = std::min<std::size_t>(8, n_entries - d);
+      for (std::size_t j = 0; j < k_; ++j) {
+        Vector v[8];
+        for (std::size_t i = 0; i < 8; ++i) {
+          v[i] = _mm512_load_si512(entries + (d + (i < count ? i : 0)) * size() + 8 * j);
+        }
+        transpose8(v);
+        for (std::size_t lane = 0; lane < n_live; ++lane) {
+          _mm512_store_si512(tables[lane] + j * stride(n_entries) + d, v[lane]);
+        }
+      }
     }
   }
   // elements[i] lane l = entry digits[8 i + l]. A few digits of all entries at a time, which then stay in the
@@ -284,6 +305,9 @@ constinit const Impl avx512{{"avx512", kAvx512f | kAvx512dq | kAvx512ifma},
                             scan_cost<Engine52>,
                             build_tables<Engine52>,
                             table_powm_batch<Engine52>,
-                            multi_powm_batch<Engine52>};
+                            element_words<Engine52>,
+                            build_joint_tables<Engine52>,
+                            joint_products<Engine52>,
+                            joint_finish<Engine52>};
 
 }  // namespace crypsis::bigint

@@ -30,6 +30,19 @@ void powm(const Call& call, const Modulus& modulus, const PowmJob& job, std::siz
 void segmented_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* index,
                     const std::int64_t* starts, std::size_t n_segments, Word* out);
 
+// Bins of n rows in each of `groupings`, n [groupings] numbers of `bytes` bytes each; what is not below n_bins leaves the
+// row out. `index` null: rows 0 to n - 1, else rows index[i] < n_rows of both `rows` and `bins`.
+struct Bins {
+  const void* numbers;
+  std::size_t bytes;  // 1, 2, 4 or 8, signed
+  std::size_t groupings, n_bins;
+  const std::int64_t* index;
+  std::size_t n;
+};
+
+// out[g * n_bins + b] = product of the rows whose bin in grouping g is b, in Montgomery form. out must not overlap rows.
+void scatter_mul(const Call& call, const Modulus& modulus, const Word* rows, const Bins& bins, Word* out);
+
 // out[j] = product of rows[starts[i]] .. rows[j] in the segment i of j, in Montgomery form. out may be rows.
 void cumulative_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* starts,
                      std::size_t n_segments, Word* out);
@@ -86,10 +99,15 @@ class FixedBase {
   Tables tables_;
 };
 
-// out[i] = product over t < k of bases[t]^exponents[i * k + t], exponents below 2^exponent_bits <= 2^64, Montgomery
-// form in and out. Constant-time in the exponents.
+// out[i] = factor * product over t < k of bases[t]^exponents[i * k + t], exponents below 2^exponent_bits <= 2^64,
+// Montgomery form in and out; factor null: one. Constant-time in the exponents.
 void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std::size_t k,
-                const Word* exponents, std::size_t exponent_bits, Word* out, std::size_t n);
+                const Word* exponents, std::size_t exponent_bits, const Word* factor, Word* out,
+                std::size_t n);
+
+// What it takes, in products.
+double multi_powm_products(const Call& call, const Modulus& modulus, std::size_t k, std::size_t exponent_bits,
+                           std::size_t n);
 
 // Rows of `crypsis backends`, best first.
 std::vector<BackendStatus> backends();

@@ -22,17 +22,16 @@ constexpr std::size_t kCheckGrain = 4096;
 // wait for the table: NOTES.md.
 constexpr std::size_t kMostScannedBits = 7;
 
-// Windows of tables that are read whole: least products for `rows` powers of exponent_bits, each window one
-// product and a scan, and 2^w products an entry where building counts.
+// Windows of tables that are read whole: least products for powers of exponent_bits, each window one product and a scan.
 std::size_t scanned_window(const Impl& impl, const Modulus& modulus, std::size_t exponent_bits,
-                           std::size_t most, double rows, double builds) {
+                           std::size_t most) {
   const double scan = impl.scan_cost(modulus);
   std::size_t best = 1;
   double best_cost = 1e300;
   for (std::size_t w = 1; w <= std::min(most, kMostScannedBits); ++w) {
     const double entries = static_cast<double>(std::size_t{1} << w);
     const double windows = static_cast<double>((exponent_bits + w - 1) / w);
-    const double cost = builds * entries + rows * windows * (1 + entries * scan);
+    const double cost = windows * (1 + entries * scan);
     if (cost < best_cost) {
       best = w;
       best_cost = cost;
@@ -111,7 +110,7 @@ FixedBase::FixedBase(const Call& call, const Modulus& modulus, const Word* base,
     : modulus_(modulus),
       tables_(make_tables(
           call, modulus, base, exponent_bits,
-          vartime ? most_bits : scanned_window(select(call.backend), modulus, exponent_bits, most_bits, 1, 0),
+          vartime ? most_bits : scanned_window(select(call.backend), modulus, exponent_bits, most_bits),
           vartime)) {}
 
 Tables FixedBase::make_tables(const Call& call, const Modulus& modulus, const Word* base,
@@ -135,17 +134,6 @@ void FixedBase::powm(int threads, const Word* exponents, std::size_t exponent_li
   const Impl& impl = tables_.impl();
   parallel_for(n, kPowmGrain, threads,
                [&](std::size_t begin, std::size_t end) { impl.table_powm(modulus_, job, begin, end); });
-}
-
-void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std::size_t k,
-                const Word* exponents, std::size_t exponent_bits, Word* out, std::size_t n) {
-  const Impl& impl = select(call.backend);
-  const std::size_t window =
-      scanned_window(impl, modulus, exponent_bits, kMostScannedBits, static_cast<double>(n), 1);
-  const Tables tables(call, modulus, bases, k, window, false);
-  const MultiJob job{tables.words(), k, window, exponents, exponent_bits, out};
-  parallel_for(n, kPowmGrain, call.threads,
-               [&](std::size_t begin, std::size_t end) { impl.multi_powm(modulus, job, begin, end); });
 }
 
 }  // namespace crypsis::bigint

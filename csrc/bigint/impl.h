@@ -72,13 +72,35 @@ struct TableJob {
   bool vartime;
 };
 
-// The constant-time tables for several bases with one exponent each: out[i] = product over t of base_t^exponents[i][t], one
-// word each and below 2^exponent_bits; squarings between the windows. Constant-time in the exponents.
-struct MultiJob {
+// How much of the exponents one look-up takes: `bits` bits of each of `bases` bases.
+struct JointWidth {
+  std::size_t bases, bits;
+  std::size_t n_entries() const { return std::size_t{1} << (bases * bits); }
+};
+// bases * bits at most: a bigger table costs more to read whole than it saves.
+inline constexpr std::size_t kMostJointBits = 8;
+
+// Tables of products of powers, table_words(bases * bits) each, `width.bases` of n_bases rows in Montgomery form to a
+// table; the last one may have fewer.
+struct JointTables {
+  const Word* bases;
+  std::size_t n_bases;
+  JointWidth width;
+};
+
+// out[i] = factor * product over j < n_bases of base_j^exponents[i * stride + j], exponents one word each and below
+// 2^(width.bits * n_windows). Constant-time in the exponents. `state` has state_elements working elements for each
+// window; with `fresh` what is in them does not count. factor: a row in Montgomery form, null for one.
+struct JointJob {
   const Word* table;
-  std::size_t n_tables, window;
-  const Word* exponents;  // [rows][n_tables]
-  std::size_t exponent_bits;
+  std::size_t n_tables;
+  JointWidth width;
+  const Word* exponents;
+  std::size_t stride, n_bases, n_windows;
+  Word* state;
+  std::size_t state_elements;
+  bool fresh;
+  const Word* factor;
   Word* out;
 };
 
@@ -93,11 +115,15 @@ struct Impl : Backend {
   std::size_t (*table_words)(const Modulus&, std::size_t window, bool vartime);
   // What a look-up that reads a whole table costs an entry, in products.
   double (*scan_cost)(const Modulus&);
-  // Tables [begin, end) of TableJob and MultiJob from base_t in Montgomery form: entries base_t^0 .. base_t^(2^window - 1).
+  // Tables [begin, end) of TableJob from base_t in Montgomery form: entries base_t^0 .. base_t^(2^window - 1).
   void (*tables)(const Modulus&, const Word* bases, std::size_t window, bool vartime, Word* table,
                  std::size_t begin, std::size_t end);
   void (*table_powm)(const Modulus&, const TableJob&, std::size_t begin, std::size_t end);
-  void (*multi_powm)(const Modulus&, const MultiJob&, std::size_t begin, std::size_t end);
+  std::size_t (*element_words)(const Modulus&);
+  void (*joint_tables)(const Modulus&, const JointTables&, Word* table, std::size_t begin, std::size_t end);
+  // One product a look-up for rows [begin, end), then the windows put together; row `begin` starts an element.
+  void (*joint_products)(const Modulus&, const JointJob&, std::size_t begin, std::size_t end);
+  void (*joint_finish)(const Modulus&, const JointJob&, std::size_t begin, std::size_t end);
 };
 
 extern const Impl portable;

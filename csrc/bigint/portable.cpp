@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One number at a time on 64-bit limbs. Counts and comparison with GMP: NOTES.md.
+#include "bigint/joint.h"
 #include "bigint/lanes.h"
 #include "bigint/montgomery64.h"
 #include "bigint/runs.h"
@@ -40,6 +41,7 @@ class Engine64 {
   void leave(Word* e, bool montgomery) {
     if (!montgomery) montgomery_.redc(modulus_, e, e);
   }
+  void leave_times(Word* e, const Word* factor) { mul(e, e, factor); }
 
   void lookup_vartime(Word* e, const Word* table, const Word* digits) const {
     copy(e, table + digits[0] * limbs());
@@ -64,6 +66,9 @@ class Engine64 {
   void put_choice(const Word* e, Word* const* tables, std::size_t, std::size_t d, std::size_t) const {
     copy(tables[0] + d * limbs(), e);
   }
+  void put_choices(const Word* entries, Word* const* tables, std::size_t, std::size_t n_entries) const {
+    std::copy_n(entries, n_entries * limbs(), tables[0]);
+  }
   void pack(const Word* e, Word* const* rows, std::size_t n_live) const { store(e, rows, n_live); }
   void unpack(Word* e, const Word* const* rows) const { copy(e, rows[0]); }
 
@@ -76,9 +81,12 @@ class Engine64 {
 
 }  // namespace
 
-constinit const Impl portable{
-    {"portable", 0},        Engine64::kLanes,           mul_batch<Engine64>,       powm_batch<Engine64>,
-    run_products<Engine64>, inverse_runs<Engine64>,     table_words<Engine64>,     scan_cost<Engine64>,
-    build_tables<Engine64>, table_powm_batch<Engine64>, multi_powm_batch<Engine64>};
+constinit const Impl portable{{"portable", 0},          Engine64::kLanes,
+                              mul_batch<Engine64>,      powm_batch<Engine64>,
+                              run_products<Engine64>,   inverse_runs<Engine64>,
+                              table_words<Engine64>,    scan_cost<Engine64>,
+                              build_tables<Engine64>,   table_powm_batch<Engine64>,
+                              element_words<Engine64>,  build_joint_tables<Engine64>,
+                              joint_products<Engine64>, joint_finish<Engine64>};
 
 }  // namespace crypsis::bigint

@@ -88,6 +88,65 @@ void products(const Impl& impl, const Modulus& modulus, const Word* rows, const 
   products(impl, modulus, partial.data(), nullptr, pieces.starts.data(), n_segments, out, threads);
 }
 
+// A block's rows stay in the second-level cache for all groupings, and each bin gets some tens of them.
+constexpr std::size_t kBlockBytes = 1 << 20;
+constexpr std::size_t kRowsPerBin = 32;
+
+// Rows of a block in the order of their bins, grouping after grouping; where each bin starts among them.
+class SortedBlock {
+ public:
+  SortedBlock(const Bins& bins, std::size_t n_rows)
+      : bins_(bins), keys_(n_rows * bins.groupings), index_(keys_.size()) {}
+
+  void sort(std::size_t begin, std::size_t end) {
+    switch (bins_.bytes) {
+      case 1:
+        return sort_as<std::int8_t>(begin, end);
+      case 2:
+        return sort_as<std::int16_t>(begin, end);
+      case 4:
+        return sort_as<std::int32_t>(begin, end);
+      default:
+        return sort_as<std::int64_t>(begin, end);
+    }
+  }
+  const std::int64_t* index() const { return index_.data(); }
+  const std::int64_t* starts() const { return starts_.data(); }
+
+ private:
+  // Keys are read once: the caller's numbers may change meanwhile, and these are addresses.
+  template <class Number>
+  void sort_as(std::size_t begin, std::size_t end) {
+    const std::size_t groupings = bins_.groupings, n_bins = bins_.n_bins, n_keys = groupings * n_bins;
+    starts_.assign(n_keys + 2, 0);
+    std::size_t* key = keys_.data();
+    for (std::size_t i = begin; i < end; ++i) {
+      const Number* const numbers = static_cast<const Number*>(bins_.numbers) + row(i) * groupings;
+      for (std::size_t g = 0; g < groupings; ++g) {
+        const std::size_t bin = static_cast<std::size_t>(static_cast<std::int64_t>(numbers[g]));
+        *key = bin < n_bins ? g * n_bins + bin : n_keys;
+        ++starts_[*key++ + 1];
+      }
+    }
+    for (std::size_t k = 0; k < n_keys; ++k) starts_[k + 1] += starts_[k];
+    next_.assign(starts_.begin(), starts_.end() - 1);
+    key = keys_.data();
+    for (std::size_t i = begin; i < end; ++i) {
+      for (std::size_t g = 0; g < groupings; ++g, ++key) {
+        if (*key == n_keys) continue;
+        index_[static_cast<std::size_t>(next_[*key]++)] = static_cast<std::int64_t>(row(i));
+      }
+    }
+  }
+  std::size_t row(std::size_t i) const {
+    return bins_.index == nullptr ? i : static_cast<std::size_t>(bins_.index[i]);
+  }
+
+  const Bins& bins_;
+  std::vector<std::size_t> keys_;
+  std::vector<std::int64_t> index_, starts_, next_;
+};
+
 void running_products(const Impl& impl, const Modulus& modulus, const Word* rows, const std::int64_t* starts,
                       std::size_t n_segments, Word* out, int threads) {
   const std::size_t limbs = modulus.limbs();
@@ -153,6 +212,23 @@ void segmented_prod(const Call& call, const Modulus& modulus, const Word* rows, 
                     const std::int64_t* starts, std::size_t n_segments, Word* out) {
   if (n_segments == 0) return;
   products(select(call.backend), modulus, rows, index, starts, n_segments, out, call.threads);
+}
+
+void scatter_mul(const Call& call, const Modulus& modulus, const Word* rows, const Bins& bins, Word* out) {
+  const std::size_t n_segments = bins.groupings * bins.n_bins, limbs = modulus.limbs();
+  if (n_segments == 0) return;
+  const Impl& impl = select(call.backend);
+  const std::size_t most =
+      std::max<std::size_t>({1, kBlockBytes / (limbs * sizeof(Word)), kRowsPerBin * bins.n_bins});
+  const std::size_t n_blocks = std::max<std::size_t>(1, (bins.n + most - 1) / most);
+  SortedBlock block(bins, (bins.n + n_blocks - 1) / n_blocks);
+  TemporaryRows partial(n_blocks > 1 ? n_segments : 0, limbs);
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    block.sort(b * bins.n / n_blocks, (b + 1) * bins.n / n_blocks);
+    products(impl, modulus, rows, block.index(), block.starts(), n_segments, b == 0 ? out : partial.data(),
+             call.threads);
+    if (b > 0) mul(call, modulus, {out, limbs, partial.data(), limbs, out, true}, n_segments);
+  }
 }
 
 void cumulative_prod(const Call& call, const Modulus& modulus, const Word* rows, const std::int64_t* starts,

@@ -3,6 +3,7 @@ list(APPEND sources
   csrc/bigint/dispatch.cpp
   csrc/bigint/inverse.cpp
   csrc/bigint/modulus.cpp
+  csrc/bigint/multi.cpp
   csrc/bigint/portable.cpp
   csrc/bigint/products.cpp
 )

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products over tables of powers that all rows share: fixed bases and products of powers. See lanes.h for the
+// Products over tables of powers that all rows share: fixed bases. See lanes.h for the
 // Engine. A table has one of two forms: packed entries, one lane of a working element each, for direct look-ups; or
 // what the engine's choose() reads whole.
 #pragma once
@@ -118,9 +118,6 @@ class Group {
       engine_.mul(product(e), product(e), factors_ + e * engine_.size());
     }
   }
-  void square() {
-    for (std::size_t e = 0; e < n_; ++e) engine_.sqr(product(e), product(e));
-  }
   void store(Word* out, bool montgomery) {
     for (std::size_t e = 0; e < n_; ++e) {
       engine_.leave(product(e), montgomery);
@@ -155,29 +152,6 @@ void table_powm_batch(const Modulus& modulus, const TableJob& job, std::size_t b
       });
     }
     group.store(job.out, job.montgomery);
-  }
-  secure_wipe_stack();
-}
-
-template <class Engine>
-void multi_powm_batch(const Modulus& modulus, const MultiJob& job, std::size_t begin, std::size_t end) {
-  Engine engine(modulus);
-  const std::size_t w = job.window;
-  const std::size_t n_entries = std::size_t{1} << w;
-  const std::size_t n_windows = (job.exponent_bits + w - 1) / w;
-  const std::size_t table_words = engine.table_words(n_entries, false);
-  Group<Engine> group(engine, end - begin);
-  for (std::size_t i = begin; i < end; i += kRowsPerTable) {
-    group.begin(i, end);
-    for (std::size_t window = n_windows; window-- > 0;) {
-      for (std::size_t s = 0; s < w && window + 1 < n_windows; ++s) group.square();
-      for (std::size_t t = 0; t < job.n_tables; ++t) {
-        group.multiply(job.table + t * table_words, n_entries, [&](std::size_t row) {
-          return exponent_bits_at(job.exponents + row * job.n_tables + t, 1, window * w, w);
-        });
-      }
-    }
-    group.store(job.out, true);
   }
   secure_wipe_stack();
 }

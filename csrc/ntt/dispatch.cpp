@@ -88,6 +88,25 @@ void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, 
   });
 }
 
+void tensor(const Basis& basis, const std::uint64_t* x, const std::uint64_t* y, std::size_t n_products,
+            std::uint64_t* out, const Options& options) {
+  const Impl& impl = select(options);
+  // Of seven arrays this much each fits the first cache.
+  const std::size_t block = std::min<std::size_t>(basis.n(), 512), poly = basis.limbs() << basis.log_n();
+  for_each_limb(basis, n_products, kGrainPointwise / 4, options.threads,
+                [&](std::size_t limb, std::size_t i) {
+                  const PrimeTables& tables = basis[limb];
+                  for (std::size_t j = limb << basis.log_n(), end = j + basis.n(); j < end; j += block) {
+                    const std::uint64_t *const a = x + 2 * i * poly + j, *const b = y + 2 * i * poly + j;
+                    std::uint64_t* const to = out + 3 * i * poly + j;
+                    impl.multiply(tables, a, b, block, to);
+                    impl.multiply(tables, a, b + poly, block, to + poly);
+                    impl.multiply_add(tables, a + poly, b, to + poly, block, to + poly);
+                    impl.multiply(tables, a + poly, b + poly, block, to + 2 * poly);
+                  }
+                });
+}
+
 void scale(const Basis& basis, const std::uint64_t* a, const std::uint64_t* constants, std::size_t n_polys,
            std::uint64_t* out, const Options& options) {
   const Impl& impl = select(options);

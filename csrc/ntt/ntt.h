@@ -63,6 +63,11 @@ enum class Pointwise : std::uint8_t { kAdd, kSubtract, kNegate, kMultiply, kMult
 void pointwise(Pointwise operation, const Basis& basis, const std::uint64_t* a, const Operand& b,
                const Operand& c, std::size_t n_polys, std::uint64_t* out, const Options& options);
 
+// Products of polynomials in Y: x_0 + x_1 Y and y_0 + y_1 Y, [n_products, 2, limbs, N], give (x_0 y_0, x_0 y_1 + x_1 y_0,
+// x_1 y_1), [n_products, 3, limbs, N], in one pass over memory. out is apart from x and y, which may be the same.
+void tensor(const Basis& basis, const std::uint64_t* x, const std::uint64_t* y, std::size_t n_products,
+            std::uint64_t* out, const Options& options);
+
 // a times constants[limb], each below its prime. The constants are public: their quotients take a division.
 void scale(const Basis& basis, const std::uint64_t* a, const std::uint64_t* constants, std::size_t n_polys,
            std::uint64_t* out, const Options& options);

@@ -47,6 +47,14 @@ inline void permute_portable(const std::uint32_t* table, const std::uint64_t* a,
 // |x| mod p, then p less that where x < 0: p - 0 is reduced too.
 template <class Signed>
 void from_signed_portable(const PrimeTables& t, const Signed* in, std::size_t n, std::uint64_t* out) {
+  if (sizeof(Signed) < 8 &&
+      t.p >> (8 * sizeof(Signed) - 1) != 0) {  // |x| < p: no reduction, so that compilers take vectors
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto x = static_cast<std::uint64_t>(std::int64_t{in[i]});
+      out[i] = x + (t.p & (0 - (x >> 63)));
+    }
+    return;
+  }
   for (std::size_t i = 0; i < n; ++i) {
     const auto x = static_cast<std::uint64_t>(std::int64_t{in[i]});
     const std::uint64_t negative = 0 - (x >> 63);

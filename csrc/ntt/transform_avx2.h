@@ -1,207 +1,211 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both transforms of one limb in vectors of four doubles, N >= 16, for primes whose products fit (serves). Internal
-// linkage.
+// Both transforms of one limb in vectors of four, N >= 32, over the arithmetic of a Field (field_avx2.h). Internal linkage.
 //
-// A double holds an integer. Of a product y w, h = fl(y w) and l = y w - h are exact together (FMA); with q = the
-// integer next to y fl(w / p), h - q p + l is y w - q p. |y| < 2^51 makes q differ from y w / p by 1/2 + 2^-52 |y| <= 1
-// at most: results are in [-p, p], every difference and sum is an integer below 2^53, so exact. Values start in [0, p)
-// and grow by p a stage: (log_n + 1) p < 2^51.
+// Passes of two stages. Above kCacheLogN the transform quarters, then does each quarter by itself, in the first cache.
 #pragma once
-#include <immintrin.h>
-
-#include <bit>
-#include <cstddef>
-#include <cstdint>
-
-#include "ntt/tables.h"
+#include "ntt/field_avx2.h"
 
 namespace crypsis::ntt {
 namespace {
 
-using Doubles = __m256d;
-inline constexpr std::size_t kDoubles = 4;
-inline constexpr double kTwo52 = 4503599627370496.0;
+inline constexpr int kLeastLogN = 5;
+// Parts of 16 KiB: the first cache holds one beside the roots.
+inline constexpr int kCacheLogN = 11;
+// Columns of vectors that a pass works on at once, stage by stage: one column's products leave the ports waiting.
+inline constexpr std::size_t kColumns = 2;
 
-inline bool doubles_serve(const PrimeTables& t) {
-  return t.log_n >= 4 && t.p < (std::uint64_t{1} << 51) / static_cast<std::uint64_t>(t.log_n + 1);
-}
-
-inline Doubles load_doubles(const std::uint64_t* from) {
-  return _mm256_loadu_pd(reinterpret_cast<const double*>(from));
-}
-inline void store_doubles(std::uint64_t* to, Doubles x) {
-  _mm256_storeu_pd(reinterpret_cast<double*>(to), x);
-}
-// Words below 2^52 to doubles and back: the mantissa of 2^52 + x is x.
-inline Doubles to_doubles(Doubles words) {
-  const Doubles magic = _mm256_set1_pd(kTwo52);
-  return _mm256_sub_pd(_mm256_or_pd(words, magic), magic);
-}
-inline Doubles to_words(Doubles x) {
-  const Doubles magic = _mm256_set1_pd(kTwo52);
-  return _mm256_xor_pd(_mm256_add_pd(x, magic), magic);
-}
-inline Doubles nearest(Doubles x) {
-  return _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-struct FactorDouble {
-  Doubles w, quotient;  // w / p
-};
-
-inline Doubles multiply_doubles(Doubles y, const FactorDouble& f, Doubles p) {
-  const Doubles h = _mm256_mul_pd(y, f.w), l = _mm256_fmsub_pd(y, f.w, h);
-  return _mm256_add_pd(_mm256_fnmadd_pd(nearest(_mm256_mul_pd(y, f.quotient)), p, h), l);
-}
-
-// [-p, p) -> [0, p). Not by the sign bit, which -0 has too.
-inline Doubles make_positive(Doubles x, Doubles p) {
-  return _mm256_add_pd(x, _mm256_and_pd(_mm256_cmp_pd(x, _mm256_setzero_pd(), _CMP_LT_OQ), p));
-}
-
-class TransformDoubles {
+template <class Field>
+class TransformAvx2 {
  public:
-  explicit TransformDoubles(const PrimeTables& t)
-      : n_(t.n),
-        roots_(t.roots()),
-        quotients_(t.quotients_double()),
-        p_(_mm256_set1_pd(static_cast<double>(t.p))),
-        reciprocal_(_mm256_set1_pd(1.0 / static_cast<double>(t.p))) {}
+  using Factor = typename Field::Factor;
+
+  explicit TransformAvx2(const PrimeTables& t)
+      : field_(t), log_n_(t.log_n), roots_(t.roots()), quotients_(Field::quotients(t)) {}
 
   void forward(const std::uint64_t* in, std::uint64_t* out) const {
-    std::size_t m = 1, t = n_ / 2;
-    if (t >= 2 * kDoubles) {
-      forward_two<true>(m, t, in, out);
-      for (m *= 4, t /= 4; t >= 2 * kDoubles; m *= 4, t /= 4) forward_two<false>(m, t, out, out);
-    }
-    if (t >= kDoubles) {
-      for (std::size_t i = 0; i < m; ++i) {
-        std::uint64_t *const a = out + 2 * i * t, *const b = a + t;
-        const FactorDouble f = broadcast(m + i);
-        for (std::size_t j = 0; j < t; j += kDoubles) {
-          Doubles x = load_doubles(a + j), y = load_doubles(b + j);
-          butterfly(x, y, f);
-          store_doubles(a + j, x);
-          store_doubles(b + j, y);
-        }
-      }
-    }
-    for (std::size_t i = 0; i < n_; i += 2 * kDoubles) forward_last(i, out + i);
+    forward_pass<true>(1, in, out, log_n_);
+    for (std::size_t i = 0; i < 4; ++i) forward_part(4 + i, out + (i << (log_n_ - 2)), log_n_ - 2);
   }
 
-  void inverse(const std::uint64_t* in, std::uint64_t* out) const {
-    for (std::size_t i = 0; i < n_; i += 2 * kDoubles) inverse_first(in + i, out + i);
-    std::size_t t = kDoubles;
-    for (; 4 * t <= n_; t *= 4) inverse_two(t, out);
-    for (; 2 * t <= n_; t *= 2) {
-      for (std::size_t j = 0; j < t; j += kDoubles) {
-        Doubles x = load_doubles(out + j), y = load_doubles(out + t + j);
-        butterfly(x, y, inverse_at(t + j));
-        store_doubles(out + j, x);
-        store_doubles(out + t + j, y);
-      }
-    }
-    for (std::size_t i = 0; i < n_; i += kDoubles) {
-      const FactorDouble f{to_doubles(load_doubles(roots_.untwist + i)),
-                           load_doubles(quotients_.untwist + i)};
-      const Doubles x = multiply_doubles(load_doubles(out + i), f, p_);
-      store_doubles(out + i, to_words(finish(x)));
-    }
-  }
+  void inverse(const std::uint64_t* in, std::uint64_t* out) const { inverse_part<true>(in, out, log_n_); }
 
  private:
-  FactorDouble broadcast(std::size_t i) const {
-    return {_mm256_set1_pd(static_cast<double>(roots_.forward[i])),
-            _mm256_set1_pd(std::bit_cast<double>(quotients_.forward[i]))};
+  Factor broadcast(std::size_t i) const {
+    return Field::factor(all4(roots_.forward[i]), all4(quotients_.forward[i]));
   }
-  FactorDouble inverse_at(std::size_t i) const {
-    return {to_doubles(load_doubles(roots_.inverse + i)), load_doubles(quotients_.inverse + i)};
+  Factor inverse_at(std::size_t i) const {
+    return Field::factor(load4(roots_.inverse + i), load4(quotients_.inverse + i));
   }
-  void butterfly(Doubles& x, Doubles& y, const FactorDouble& f) const {
-    const Doubles r = multiply_doubles(y, f, p_);
-    y = _mm256_sub_pd(x, r);
-    x = _mm256_add_pd(x, r);
+  template <bool kFirst>
+  Four start(Four x) const {
+    return kFirst ? field_.first(x) : field_.block(x);
   }
-  // Any value to [0, p).
-  Doubles finish(Doubles x) const {
-    return make_positive(_mm256_fnmadd_pd(nearest(_mm256_mul_pd(x, reciprocal_)), p_, x), p_);
+  void later(Four& x, Four& y, const Factor& f) const {
+    x = field_.stage(x);
+    field_.butterfly(x, y, f);
+  }
+
+  // What follows on data[0, 2^log_n), node `node` of the tree of halvings: all of its stages.
+  void forward_part(std::size_t node, std::uint64_t* data, int log_n) const {
+    if (log_n > kCacheLogN) {
+      forward_pass<false>(node, data, data, log_n);
+      for (std::size_t i = 0; i < 4; ++i) {
+        forward_part(4 * node + i, data + (i << (log_n - 2)), log_n - 2);
+      }
+      return;
+    }
+    const std::size_t n = std::size_t{1} << log_n;
+    std::size_t n_parts = 1;
+    for (; log_n >= 4; log_n -= 2, n_parts *= 4) {
+      for (std::size_t i = 0; i < n_parts; ++i) {
+        std::uint64_t* const part = data + (i << log_n);
+        forward_pass<false>(node * n_parts + i, part, part, log_n);
+      }
+    }
+    if (log_n == 3) {
+      for (std::size_t i = 0; i < n_parts; ++i) {
+        Four x = field_.block(load4(data + 8 * i)), y = load4(data + 8 * i + kFour);
+        field_.butterfly(x, y, broadcast(node * n_parts + i));
+        store4(data + 8 * i, x);
+        store4(data + 8 * i + kFour, y);
+      }
+    }
+    for (std::size_t i = 0; i < n; i += 2 * kFour) forward_last(node * (n / 4) + i / 4, data + i);
   }
 
   template <bool kFirst>
-  void forward_two(std::size_t m, std::size_t t, const std::uint64_t* in, std::uint64_t* out) const {
-    const std::size_t s = t / 2;
-    for (std::size_t i = 0; i < m; ++i) {
-      const FactorDouble f0 = broadcast(m + i), f1 = broadcast(2 * (m + i)), f2 = broadcast(2 * (m + i) + 1);
-      for (std::size_t j = 2 * i * t; j < 2 * i * t + s; j += kDoubles) {
-        Doubles x[4];
-        for (std::size_t k = 0; k < 4; ++k) {
-          x[k] = load_doubles(in + k * s + j);
-          if (kFirst) x[k] = to_doubles(x[k]);
-        }
-        butterfly(x[0], x[2], f0);
-        butterfly(x[1], x[3], f0);
-        butterfly(x[0], x[1], f1);
-        butterfly(x[2], x[3], f2);
-        for (std::size_t k = 0; k < 4; ++k) store_doubles(out + k * s + j, x[k]);
+  void forward_pass(std::size_t node, const std::uint64_t* in, std::uint64_t* out, int log_n) const {
+    const std::size_t t = std::size_t{1} << (log_n - 2);
+    const Factor f0 = broadcast(node), f1 = broadcast(2 * node), f2 = broadcast(2 * node + 1);
+    if (t == kFour) return forward_columns<kFirst, 1>(f0, f1, f2, in, out, t, 0);
+    for (std::size_t j = 0; j < t; j += kColumns * kFour)
+      forward_columns<kFirst, kColumns>(f0, f1, f2, in, out, t, j);
+  }
+
+  template <bool kFirst, std::size_t kWide>
+  [[gnu::always_inline]] void forward_columns(const Factor& f0, const Factor& f1, const Factor& f2,
+                                              const std::uint64_t* in, std::uint64_t* out, std::size_t t,
+                                              std::size_t j) const {
+    Four x[4][kWide];
+    for (std::size_t k = 0; k < 4; ++k) {
+      for (std::size_t c = 0; c < kWide; ++c) {
+        x[k][c] = load4(in + k * t + j + c * kFour);
+        if (kFirst) x[k][c] = Field::enter(x[k][c]);
       }
+    }
+    for (std::size_t k = 0; k < 2; ++k) {
+      for (std::size_t c = 0; c < kWide; ++c) {
+        x[k][c] = start<kFirst>(x[k][c]);
+        field_.butterfly(x[k][c], x[k + 2][c], f0);
+      }
+    }
+    for (std::size_t c = 0; c < kWide; ++c) {
+      later(x[0][c], x[1][c], f1);
+      later(x[2][c], x[3][c], f2);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      for (std::size_t c = 0; c < kWide; ++c) store4(out + k * t + j + c * kFour, x[k][c]);
     }
   }
 
-  // The stages t = 2 and 1 of eight elements, the first of which is number i; results in [0, p).
-  void forward_last(std::size_t i, std::uint64_t* data) const {
-    const Doubles a = load_doubles(data), b = load_doubles(data + kDoubles);
-    Doubles x = _mm256_permute2f128_pd(a, b, 0x20), y = _mm256_permute2f128_pd(a, b, 0x31);
+  // The last two stages of eight elements: nodes `node` and node + 1. Results in [0, p).
+  void forward_last(std::size_t node, std::uint64_t* data) const {
+    const Four a = load4(data), b = load4(data + kFour);
+    Four x = field_.block(_mm256_permute2x128_si256(a, b, 0x20)), y = _mm256_permute2x128_si256(a, b, 0x31);
     const auto twice = [](const std::uint64_t* two) {  // w0 w0 w1 w1
-      return _mm256_permute4x64_pd(_mm256_castpd128_pd256(_mm_loadu_pd(reinterpret_cast<const double*>(two))),
-                                   0x50);
+      return _mm256_permute4x64_epi64(
+          _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(two))), 0x50);
     };
-    const std::size_t i2 = (n_ + i) / 4, i1 = (n_ + i) / 2;
-    butterfly(x, y, {to_doubles(twice(roots_.forward + i2)), twice(quotients_.forward + i2)});
-    Doubles u = _mm256_unpacklo_pd(x, y), v = _mm256_unpackhi_pd(x, y);
-    butterfly(u, v, {to_doubles(load_doubles(roots_.forward + i1)), load_doubles(quotients_.forward + i1)});
-    u = to_words(finish(u));
-    v = to_words(finish(v));
-    x = _mm256_unpacklo_pd(u, v);
-    y = _mm256_unpackhi_pd(u, v);
-    store_doubles(data, _mm256_permute2f128_pd(x, y, 0x20));
-    store_doubles(data + kDoubles, _mm256_permute2f128_pd(x, y, 0x31));
+    field_.butterfly(x, y, Field::factor(twice(roots_.forward + node), twice(quotients_.forward + node)));
+    Four u = _mm256_unpacklo_epi64(x, y), v = _mm256_unpackhi_epi64(x, y);
+    later(u, v, Field::factor(load4(roots_.forward + 2 * node), load4(quotients_.forward + 2 * node)));
+    u = field_.finish(u);
+    v = field_.finish(v);
+    x = _mm256_unpacklo_epi64(u, v);
+    y = _mm256_unpackhi_epi64(u, v);
+    store4(data, _mm256_permute2x128_si256(x, y, 0x20));
+    store4(data + kFour, _mm256_permute2x128_si256(x, y, 0x31));
   }
 
-  // The stages t = 1, without roots, and 2.
+  template <bool kLast>
+  void inverse_part(const std::uint64_t* in, std::uint64_t* out, int log_n) const {
+    if (log_n > kCacheLogN) {
+      const std::size_t part = std::size_t{1} << (log_n - 2);
+      for (std::size_t i = 0; i < 4; ++i) inverse_part<false>(in + i * part, out + i * part, log_n - 2);
+      return inverse_pass<kLast>(part, out);
+    }
+    const std::size_t n = std::size_t{1} << log_n;
+    for (std::size_t i = 0; i < n; i += 2 * kFour) inverse_first(in + i, out + i);
+    std::size_t t = kFour;
+    if (log_n % 2 != 0) {
+      const Factor f = inverse_at(t);
+      for (std::size_t i = 0; i < n; i += 2 * kFour) {
+        Four x = field_.block(load4(out + i)), y = load4(out + i + kFour);
+        field_.butterfly(x, y, f);
+        store4(out + i, x);
+        store4(out + i + kFour, y);
+      }
+      t *= 2;
+    }
+    for (; 4 * t < n; t *= 4) {
+      for (std::size_t i = 0; i < n; i += 4 * t) inverse_pass<false>(t, out + i);
+    }
+    inverse_pass<kLast>(t, out);
+  }
+
+  // The first stage, without roots, and the second one.
   void inverse_first(const std::uint64_t* in, std::uint64_t* out) const {
-    const Doubles a = to_doubles(load_doubles(in)), b = to_doubles(load_doubles(in + kDoubles));
-    Doubles x = _mm256_permute2f128_pd(a, b, 0x20), y = _mm256_permute2f128_pd(a, b, 0x31);
-    const Doubles even = _mm256_unpacklo_pd(x, y), odd = _mm256_unpackhi_pd(x, y);
-    const Doubles sum = _mm256_add_pd(even, odd), difference = _mm256_sub_pd(even, odd);
-    x = _mm256_unpacklo_pd(sum, difference);
-    y = _mm256_unpackhi_pd(sum, difference);
+    const Four a = Field::enter(load4(in)), b = Field::enter(load4(in + kFour));
+    Four x = _mm256_permute2x128_si256(a, b, 0x20), y = _mm256_permute2x128_si256(a, b, 0x31);
+    Four u = field_.first(_mm256_unpacklo_epi64(x, y)), v = _mm256_unpackhi_epi64(x, y);
+    field_.butterfly(u, v);
+    x = field_.block(_mm256_unpacklo_epi64(u, v));
+    y = _mm256_unpackhi_epi64(u, v);
     const auto pair = [](const std::uint64_t* two) {
-      return _mm256_broadcast_pd(reinterpret_cast<const __m128d*>(two));
+      return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(two)));
     };
-    butterfly(x, y, {to_doubles(pair(roots_.inverse + 2)), pair(quotients_.inverse + 2)});
-    store_doubles(out, _mm256_permute2f128_pd(x, y, 0x20));
-    store_doubles(out + kDoubles, _mm256_permute2f128_pd(x, y, 0x31));
+    field_.butterfly(x, y, Field::factor(pair(roots_.inverse + 2), pair(quotients_.inverse + 2)));
+    store4(out, _mm256_permute2x128_si256(x, y, 0x20));
+    store4(out + kFour, _mm256_permute2x128_si256(x, y, 0x31));
   }
 
-  // The stages t and 2t.
-  void inverse_two(std::size_t t, std::uint64_t* out) const {
-    for (std::size_t i = 0; i < n_; i += 4 * t) {
-      for (std::size_t j = 0; j < t; j += kDoubles) {
-        Doubles x[4];
-        for (std::size_t k = 0; k < 4; ++k) x[k] = load_doubles(out + i + k * t + j);
-        const FactorDouble f = inverse_at(t + j);
-        butterfly(x[0], x[1], f);
-        butterfly(x[2], x[3], f);
-        butterfly(x[0], x[2], inverse_at(2 * t + j));
-        butterfly(x[1], x[3], inverse_at(3 * t + j));
-        for (std::size_t k = 0; k < 4; ++k) store_doubles(out + i + k * t + j, x[k]);
+  // The stages t and 2t of data[0, 4t); kLast: t = N / 4, and the product by psi^-i / N.
+  template <bool kLast>
+  void inverse_pass(std::size_t t, std::uint64_t* data) const {
+    if (t == kFour) return inverse_columns<kLast, 1>(t, data, 0);
+    for (std::size_t j = 0; j < t; j += kColumns * kFour) inverse_columns<kLast, kColumns>(t, data, j);
+  }
+
+  template <bool kLast, std::size_t kWide>
+  [[gnu::always_inline]] void inverse_columns(std::size_t t, std::uint64_t* data, std::size_t j) const {
+    Four x[4][kWide];
+    for (std::size_t c = 0; c < kWide; ++c) {
+      for (std::size_t k = 0; k < 4; ++k) x[k][c] = load4(data + k * t + j + c * kFour);
+      const Factor f = inverse_at(t + j + c * kFour);
+      x[0][c] = field_.block(x[0][c]);
+      x[2][c] = field_.block(x[2][c]);
+      field_.butterfly(x[0][c], x[1][c], f);
+      field_.butterfly(x[2][c], x[3][c], f);
+    }
+    for (std::size_t c = 0; c < kWide; ++c) {
+      later(x[0][c], x[2][c], inverse_at(2 * t + j + c * kFour));
+      later(x[1][c], x[3][c], inverse_at(3 * t + j + c * kFour));
+    }
+    for (std::size_t c = 0; c < kWide; ++c) {
+      for (std::size_t k = 0; k < 4; ++k) {
+        const std::size_t at = k * t + j + c * kFour;
+        if (kLast) {
+          x[k][c] = field_.finish(x[k][c],
+                                  Field::factor(load4(roots_.untwist + at), load4(quotients_.untwist + at)));
+        }
+        store4(data + at, x[k][c]);
       }
     }
   }
 
-  std::size_t n_;
+  Field field_;
+  int log_n_;
   Twiddles roots_, quotients_;
-  Doubles p_, reciprocal_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@ constexpr std::array kCompiled{
 #if defined(__x86_64__)
     &avx512ifma,
     &avx512,
+    &avx2,
 #endif
     &portable,
 };
@@ -45,7 +46,7 @@ void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std:
 }
 
 std::vector<BackendStatus> backends() {
-  static constexpr std::array<std::string_view, 3> known{"avx512ifma", "avx512", "portable"};
+  static constexpr std::array<std::string_view, 4> known{"avx512ifma", "avx512", "avx2", "portable"};
   std::vector<BackendStatus> rows;
   report_backends<Impl>("rns", "", known, compiled(), [](const Impl&) { return true; }, rows);
   return rows;

@@ -36,6 +36,7 @@ Conversion conversion_to(const Radix& radix, std::size_t target, std::uint64_t s
   std::uint64_t factor = scale;
   for (std::size_t i = 0; i < radix.count; ++i) {
     conversion.factors[i] = constant(factor, tables.p);
+    conversion.is_narrow[i] = radix.chain.prime(radix.numbers[i]) < kNarrowModulus;
     const std::uint64_t t = ntt::reduce_word(radix.chain.prime(radix.numbers[i]), tables);
     factor = ntt::multiply_mod(factor, t, tables);
   }

@@ -21,10 +21,14 @@ struct Radix {
   std::uint8_t numbers[kMaxModuli];
 };
 
+// Digits of moduli below this are below 2^50 in size.
+inline constexpr std::uint64_t kNarrowModulus = std::uint64_t{1} << 51;
+
 // What one digit contributes to residues modulo a target: digit * factor.
 struct Conversion {
   std::size_t count;
   Constant factors[kMaxModuli];
+  bool is_narrow[kMaxModuli];  // the digit's modulus is below kNarrowModulus
   bool is_small;  // count == 1, the factor is 1 and the digit is below the target: nothing to multiply
 };
 
@@ -53,6 +57,7 @@ struct Impl : Backend {
 
 extern const Impl portable;
 #if defined(__x86_64__)
+extern const Impl avx2;
 extern const Impl avx512;
 extern const Impl avx512ifma;
 #endif

@@ -2,7 +2,6 @@
 // The kernels in plain C++: the portable backend, and what others do with the last coefficients of a run. Internal
 // linkage: files compiled for different instruction sets include this. Ranges: primes < 2^60, digits |r| < 2^59.
 #pragma once
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -38,13 +37,17 @@ inline std::uint64_t next_digit(const Radix& radix, std::size_t i, std::uint64_t
   return centre(x, t);
 }
 
-void mixed_radix_run(const Radix& radix, std::uint64_t* const* rows, std::size_t begin, std::size_t n) {
-  for (std::size_t i = 0; i < radix.count; ++i) {
-    const std::uint64_t offset = digit_offset(radix.chain.prime(radix.numbers[i]));
-    for (std::size_t at = begin; at < n; ++at) {
-      rows[i][at] = next_digit(radix, i, offset, rows[i][at], rows, at);
-    }
+inline void mixed_radix_row(const Radix& radix, std::size_t i, std::uint64_t* const* rows, std::size_t begin,
+                            std::size_t n) {
+  const std::uint64_t offset = digit_offset(radix.chain.prime(radix.numbers[i]));
+  for (std::size_t at = begin; at < n; ++at) {
+    rows[i][at] = next_digit(radix, i, offset, rows[i][at], rows, at);
   }
+}
+
+inline void mixed_radix_run(const Radix& radix, std::uint64_t* const* rows, std::size_t begin,
+                            std::size_t n) {
+  for (std::size_t i = 0; i < radix.count; ++i) mixed_radix_row(radix, i, rows, begin, n);
 }
 
 void convert_run(const ntt::PrimeTables& target, const Conversion& conversion,
@@ -95,6 +98,11 @@ void combine_run(const ntt::PrimeTables& tables, const std::uint64_t* x, Constan
   }
 }
 
+// Of numbers below 2^63; of std::min compilers make a branch.
+inline std::uint64_t smaller(std::uint64_t a, std::uint64_t b) {
+  return b + ((a - b) & (0 - ((a - b) >> 63)));
+}
+
 // The nearest double, ties to even, of words[0, count) 2^64-adic in two's complement; overwrites the words. No branch
 // or address depends on them: the highest word that is not 0 is found by masks.
 inline double round_to_double(std::uint64_t* words, std::size_t count) {
@@ -122,8 +130,7 @@ inline double round_to_double(std::uint64_t* words, std::size_t count) {
   const double one_to_two = static_cast<double>(static_cast<std::int64_t>(odd)) * 0x1p-62;
   // Times 2^exponent in two exact steps, as it may pass a double's range; the second may give infinity.
   const std::uint64_t exponent = 64 * place + 63 - zeros;
-  const std::uint64_t first = std::min<std::uint64_t>(exponent, 1000);
-  const std::uint64_t second = std::min<std::uint64_t>(exponent - first, 1023);
+  const std::uint64_t first = smaller(exponent, 1000), second = smaller(exponent - first, 1023);
   const auto power = [](std::uint64_t e) { return std::bit_cast<double>((e + 1023) << 52); };
   const double scaled = one_to_two * power(first) * power(second);
   return std::bit_cast<double>(std::bit_cast<std::uint64_t>(scaled) | (negative & (std::uint64_t{1} << 63)));
@@ -133,6 +140,13 @@ inline constexpr std::size_t kMaxWords = kMaxModuli * 60 / 64 + 1;
 
 void compose_run(const Radix& radix, const std::uint64_t* const* rows, std::size_t begin, std::size_t n,
                  double* out) {
+  if (radix.count == 1) {  // one conversion rounds right
+    const std::uint64_t t = radix.chain.prime(radix.numbers[0]);
+    for (std::size_t at = begin; at < n; ++at) {
+      out[at] = static_cast<double>(static_cast<std::int64_t>(centre(rows[0][at], t)));
+    }
+    return;
+  }
   struct {
     std::uint64_t digits[kMaxModuli];
     std::uint64_t words[kMaxWords];

@@ -119,6 +119,34 @@ void rotated_sums(const Chain& chain, std::size_t level, const RotatedSums& task
 void compose(const Chain& chain, std::size_t level, const std::uint64_t* x, std::size_t n, double* out,
              const Options& options);
 
+// A matrix of factors times a vector of pairs, all of one basis and transformed: factor (i, j) is limbs x N words from
+// factors + i row_stride + j term_stride on (strides in words), first and second are [n_terms][limbs][N].
+struct PairProducts {
+  const std::uint64_t* factors;
+  std::size_t row_stride, term_stride;
+  const std::uint64_t *first, *second;
+  std::size_t n_rows, n_terms;  // n_terms > 0
+};
+// out0, out1[n_rows][limbs][N]: the sums over j of factor (i, j) first[j] and factor (i, j) second[j].
+void pair_products(const ntt::Basis& basis, const PairProducts& task, std::uint64_t* out0,
+                   std::uint64_t* out1, const Options& options);
+
+// Residues as they travel: numbers of `bits` bits, 1 to 63, one after the other from the lowest bit on, in little-endian
+// words; zeros fill up the last 64 numbers. Rows of `length` numbers begin `stride` words apart.
+template <class Word>
+struct Rows {
+  Word* data;
+  std::size_t n_rows, length, stride;
+};
+std::size_t packed_words(std::size_t count, unsigned bits);
+// Numbers are below 2^bits; out has packed_words(n_rows * length, bits) words.
+void pack(const Rows<const std::uint64_t>& in, unsigned bits, std::uint8_t* out);
+struct Unpacked {
+  bool below, filled;  // all numbers are below the prime, all that follows them is 0
+};
+// Constant-time in the numbers but for what is returned.
+Unpacked unpack(const std::uint8_t* in, std::uint64_t prime, unsigned bits, const Rows<std::uint64_t>& out);
+
 std::vector<BackendStatus> backends();
 
 }  // namespace crypsis::rns
