@@ -183,6 +183,21 @@ class _Bigint:
         bases: npt.NDArray[np.uint64],
         exponents: npt.NDArray[np.uint64],
         exponent_bits: int,
+        factor: npt.NDArray[np.uint64] | None,
+        out: npt.NDArray[np.uint64],
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def multi_powm_products(
+        self, modulus: _Modulus, m: int, k: int, exponent_bits: int, backend: str
+    ) -> float: ...
+    def scatter_mul(
+        self,
+        modulus: _Modulus,
+        rows: npt.NDArray[np.uint64],
+        bins: npt.NDArray[np.signedinteger[Any]],
+        n_bins: int,
+        index: npt.NDArray[np.int64] | None,
         out: npt.NDArray[np.uint64],
         backend: str,
         threads: int,

@@ -83,6 +83,21 @@ class Rns:
         backend: str,
         threads: int,
     ) -> None: ...
+    def pair_products(
+        self,
+        basis: NttBasis,
+        factors: _Words,
+        first: _Words,
+        second: _Words,
+        out0: _Words,
+        out1: _Words,
+        backend: str,
+        threads: int,
+    ) -> None: ...
+    def pack(self, values: _Words, bits: list[int], out: npt.NDArray[np.uint8]) -> None: ...
+    def unpack(
+        self, data: npt.NDArray[np.uint8], primes: list[int], bits: list[int], out: _Words
+    ) -> tuple[bool, bool]: ...
     def compose(
         self,
         chain: RnsChain,

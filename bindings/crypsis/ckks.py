@@ -18,8 +18,8 @@ Security: ring learning with errors with ternary secrets and noise of standard d
 [ACC+18], anything weaker is refused. Nothing is promised against who sends chosen ciphertexts and learns decryptions.
 **A decrypted result that others see can give the secret key away** [LM21]: `SecretKey.decrypt(..., share_safe=True)`.
 
-Key generation, encryption and decryption are constant-time in keys, noise and numbers (but for the largest magnitude,
-and the noise of share_safe). Results are bit-identical on all backends, given the same random numbers.
+Key generation, encryption and decryption are constant-time in keys, noise and numbers (but for the largest magnitude).
+Results are bit-identical on all backends, given the same random numbers.
 """
 
 from crypsis._ckks import threshold

@@ -46,6 +46,7 @@ MIN_LOG_N = _core.ntt.MIN_LOG_N
 MAX_LOG_N = _core.ntt.MAX_LOG_N
 """log2 of the largest ring degree."""
 
+_WORD = np.dtype(np.uint64)
 _ADD, _SUBTRACT, _NEGATE, _MULTIPLY, _MULTIPLY_ADD = range(5)  # csrc/ntt/ntt.h: Pointwise
 
 
@@ -56,12 +57,13 @@ class Basis:
     `basis + other` of both's, which share their tables (48 N bytes a prime, half of that before the first transform).
 
     log_n: MIN_LOG_N to MAX_LOG_N. primes: at least one, from 17 to below 2^60 (those below 2^50 are faster on CPUs
-    with 52-bit products). ValueError for other primes, for a number that is no prime or not 1 mod 2N, and for
+    with AVX2 or 52-bit products). ValueError for other primes, for a number that is no prime or not 1 mod 2N, and for
     duplicates.
     """
 
-    __slots__ = ("__weakref__", "_handle", "log_n", "n", "primes")
+    __slots__ = ("__weakref__", "_handle", "_last", "log_n", "n", "primes")
     _handle: Any  # _core.ntt.Basis
+    _last: tuple[int, int]  # how the shapes of arrays end
     log_n: int
     """log2 of the ring degree."""
     n: int
@@ -77,7 +79,8 @@ class Basis:
     def _fill(self, log_n: int, primes: tuple[int, ...], handle: Any) -> Basis:
         if not primes:
             raise ValueError("the basis has no prime: give at least one")
-        for name, value in (("log_n", log_n), ("n", 1 << log_n), ("primes", primes), ("_handle", handle)):
+        fields = {"log_n": log_n, "n": 1 << log_n, "primes": primes, "_handle": handle}
+        for name, value in (fields | {"_last": (len(primes), 1 << log_n)}).items():
             object.__setattr__(self, name, value)
         return self
 
@@ -143,7 +146,7 @@ def forward(
 ) -> Words:
     """Coefficients to values at the odd powers of psi (above): `uint64[..., limbs, N]`. out may be `values`."""
     values = _words("values", values, basis)
-    result = _output(out, values.shape, equal=(values,))
+    result = _output(out, values.shape)
     _core.ntt.forward(basis._handle, values, result, *_options(backend, threads))
     return result
 
@@ -159,7 +162,7 @@ def inverse(
 ) -> Words:
     """The inverse of `forward`: `uint64[..., limbs, N]`. out may be `values`."""
     values = _words("values", values, basis)
-    result = _output(out, values.shape, equal=(values,))
+    result = _output(out, values.shape)
     _core.ntt.inverse(basis._handle, values, result, *_options(backend, threads))
     return result
 
@@ -235,6 +238,31 @@ def multiply_add(
 
 
 @follow_data("ntt")
+def tensor(
+    x: Words,
+    y: Words,
+    basis: Basis,
+    *,
+    out: Words | None = None,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> Words:
+    """(x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1): what `multiply` and `multiply_add` give, in one pass over memory.
+
+    x and y, of one shape: `uint64[..., 2, limbs, N]`, they may be the same array. Returns `uint64[..., 3, limbs, N]`;
+    out must not overlap x or y.
+    """
+    x, y = _words("x", x, basis), _words("y", y, basis)
+    if x.ndim < 3 or x.shape[-3] != 2 or x.shape != y.shape:
+        raise ValueError(
+            f"x and y have shapes {x.shape} and {y.shape}: give both uint64[..., 2, {len(basis)}, {basis.n}]"
+        )
+    result = _output(out, (*x.shape[:-3], 3, *basis._last))
+    _core.ntt.tensor(basis._handle, x, y, result, *_options(backend, threads))
+    return result
+
+
+@follow_data("ntt")
 def scale(
     a: Words,
     constants: int | Sequence[int],
@@ -250,7 +278,7 @@ def scale(
     """
     a = _words("a", a, basis)
     residues = _residues(constants, basis)
-    result = _output(out, a.shape, equal=(a,))
+    result = _output(out, a.shape)
     _core.ntt.scale(basis._handle, a, residues, result, *_options(backend, threads))
     return result
 
@@ -274,7 +302,7 @@ def automorphism(
     values = _words("values", values, basis)
     galois = _galois(galois, basis)
     ntt_domain = _arguments.flag("ntt_domain", ntt_domain)
-    result = _output(out, values.shape, apart=(values,))
+    result = _output(out, values.shape)
     _core.ntt.automorphism(basis._handle, values, galois, ntt_domain, result, *_options(backend, threads))
     return result
 
@@ -297,7 +325,9 @@ def from_signed(
         )
     if values.ndim == 0 or values.shape[-1] != basis.n:
         raise ValueError(f"values has shape {values.shape}: give [..., {basis.n}], a polynomial a row")
-    result = _output(out, (*values.shape[:-1], len(basis), basis.n), apart=(values,))
+    result = _output(out, (*values.shape[:-1], len(basis), basis.n))
+    if out is not None and np.may_share_memory(out, values):
+        raise ValueError("out overlaps values: give memory of its own")
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
     _core.ntt.from_signed(basis._handle, native, result, *_options(backend, threads))
     return result
@@ -308,10 +338,8 @@ def empty(shape: tuple[int, ...]) -> Words:
 
     Every result that is not given as `out` is such an array.
     """
-    size = int(np.prod(shape, dtype=np.int64))
-    memory = np.empty(size + 7, np.uint64)
-    start = -(memory.ctypes.data // 8) % 8
-    return memory[start : start + size].reshape(shape)
+    memory: Words = _core.ntt.empty(shape)
+    return memory
 
 
 @follow_data("ntt")
@@ -332,26 +360,22 @@ def _pointwise(
     threads: int | None,
 ) -> Words:
     a = _words("a", a, basis)
-    apart: list[Words] = []
-    equal: list[Words] = [a]
-    repeats = [1, 1]
-    operands: list[Words | None] = [None, None]
-    for i, operand in enumerate((b, c)):
-        if operand is not None:
-            operand, repeats[i] = _operand("bc"[i], operand, a, basis)
-            operands[i] = operand
-            (equal if operand.shape == a.shape else apart).append(operand)
-    result = _output(out, a.shape, equal=tuple(equal), apart=tuple(apart))
+    b_repeat = c_repeat = 1
+    if b is not None:
+        b, b_repeat = _operand("b", b, a, basis)
+    if c is not None:
+        c, c_repeat = _operand("c", c, a, basis)
+    result = _output(out, a.shape)
     options = _options(backend, threads)
-    _core.ntt.pointwise(
-        operation, basis._handle, a, operands[0], repeats[0], operands[1], repeats[1], result, *options
-    )
+    _core.ntt.pointwise(operation, basis._handle, a, b, b_repeat, c, c_repeat, result, *options)
     return result
 
 
 def _operand(name: str, operand: Words, a: Words, basis: Basis) -> tuple[Words, int]:
     """`operand` and how many polynomials of `a` in a row take the same one of it; they go round as often as needed."""
     operand = _words(name, operand, basis)
+    if operand.shape == a.shape:
+        return operand, 1
     repeat = _turns(name, operand.shape, a.shape)
     if repeat is None:
         return np.ascontiguousarray(np.broadcast_to(operand, a.shape)), 1
@@ -361,8 +385,6 @@ def _operand(name: str, operand: Words, a: Words, basis: Basis) -> tuple[Words, 
 def _turns(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> int | None:
     """How many polynomials of an array of shape `whole` in a row take the same one of an operand of `shape`, which go
     round; None where that does not describe how it broadcasts."""
-    if shape == whole:
-        return 1
     lead, wanted = shape[:-2], whole[:-2]
     if len(lead) > len(wanted) or any(
         x not in (1, y) for x, y in zip(lead[::-1], wanted[::-1], strict=False)
@@ -380,6 +402,8 @@ def _turns(name: str, shape: tuple[int, ...], whole: tuple[int, ...]) -> int | N
 
 def _residues(constants: Any, basis: Basis) -> list[int]:
     """What `scale` multiplies limbs by."""
+    if type(constants) is int:
+        return [constants % prime for prime in basis.primes]
     if isinstance(constants, int | np.integer):
         constants = [constants] * len(basis)
     numbers = _list("constants", constants)
@@ -402,6 +426,14 @@ def _basis(basis: Any) -> Basis:
 
 
 def _words(name: str, value: Any, basis: Any) -> Words:
+    if (  # what nearly all calls give, without the cost of a message
+        type(value) is np.ndarray
+        and value.dtype is _WORD
+        and type(basis) is Basis
+        and value.shape[-2:] == basis._last
+        and value.flags.c_contiguous
+    ):
+        return value
     basis = _basis(basis)
     array: Words = _arguments.array(name, value, np.uint64)
     if array.shape[-2:] != (len(basis), basis.n):
@@ -411,24 +443,13 @@ def _words(name: str, value: Any, basis: Any) -> Words:
     return array
 
 
-def _output(
-    out: Words | None,
-    shape: tuple[int, ...],
-    *,
-    equal: tuple[npt.NDArray[Any], ...] = (),
-    apart: tuple[npt.NDArray[Any], ...] = (),
-) -> Words:
-    """`out`, or a new array. It may be the very memory of those in `equal`, else it overlaps no input."""
+def _output(out: Words | None, shape: tuple[int, ...]) -> Words:
+    """`out`, or a new array. The compiled code refuses one that overlaps an input."""
     if out is None:
         return empty(shape)
-    out = _arguments.output(out, shape, np.uint64)
-    for array in equal:  # of out's shape, so that the same start is the same memory; `ctypes` is slow
-        if array is not out and np.may_share_memory(out, array) and array.ctypes.data != out.ctypes.data:
-            raise _overlap()
-    for array in apart:
-        if np.may_share_memory(out, array):
-            raise _overlap()
-    return out
+    if type(out) is np.ndarray and out.dtype is _WORD and out.shape == shape and out.flags.carray:
+        return out
+    return _arguments.output(out, shape, np.uint64)
 
 
 def _list(name: str, value: Any) -> list[Any]:
@@ -449,8 +470,6 @@ def _whole(value: Any) -> int:
 
 
 def _options(backend: str | None, threads: int | None) -> tuple[str, int]:
+    if backend is None and threads is None:
+        return "", 0
     return _arguments.backend(backend), _arguments.threads(threads)
-
-
-def _overlap() -> ValueError:
-    return ValueError("out overlaps an input that is not replaced as a whole: give memory of its own")

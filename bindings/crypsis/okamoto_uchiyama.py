@@ -67,6 +67,7 @@ __all__ = [
 DEFAULT_KEY_BITS = 3072
 DEFAULT_RANGE_BITS = 128
 STATISTICAL_BITS = 40
+FULL_SLACK_BITS = 128
 MAX_KEY_BITS = 4096
 MIN_SMALL_KEY_BITS = 768  # insecure keys of tests: p of 256 bits
 
@@ -207,9 +208,10 @@ class PublicKey(PublicKeyBase):
         return self._blind(count, self.exponent_bits, device, vartime=True)
 
     def full_blinding_factors(self, count: int, *, device: Device | None = None) -> Limbs:
-        # Uniform in the group of H but for a part of 2^-n_bits/3 or less: its order divides t (q - 1). What a
-        # ciphertext holds outside this group, which its maker may have put there, is not covered.
-        return self._blind(count, self.n_bits, device, vartime=False)
+        # Uniform in the group of H but for a part of 2^-FULL_SLACK_BITS: its order divides (p - 1)(q - 1), which is
+        # below n / p < 2^(n_bits - p_bits + 1). What a ciphertext holds outside this group, which its maker may have
+        # put there, is not covered.
+        return self._blind(count, self.n_bits - self.p_bits + 1 + FULL_SLACK_BITS, device, vartime=False)
 
     def _blind(self, count: int, n_bits: int, device: Device | None, *, vartime: bool) -> Limbs:
         with at(device), wiping() as secret:

@@ -23,7 +23,8 @@ plus what rounding adds, at most (1 + |s|_1) / 2 a coefficient.
 
 Options that the functions share, all keyword-only:
 
-    out       array for the result, of its shape, that overlaps no input. Untouched when an error is raised.
+    out       array for the result, of its shape, that overlaps no input. Untouched when an error is raised. Without
+              it the result begins a cache line, as `crypsis.ntt.empty` does
     backend   a name from `crypsis.backends.runnable("rns")`, also for the transforms inside; default:
               `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use; over the leading axes, and over limbs
@@ -51,6 +52,8 @@ from crypsis import _arguments, _core
 from crypsis._chain import Chain as Chain
 from crypsis._chain import check_level
 from crypsis.cuda._dispatch import follow_data
+from crypsis.errors import CorruptData, InvalidCiphertext
+from crypsis.ntt import Basis, empty
 
 Words = npt.NDArray[np.uint64]
 Doubles = npt.NDArray[np.float64]
@@ -212,6 +215,81 @@ def switch_key(
     return result
 
 
+def pair_products(
+    factors: Words,
+    first: Words,
+    second: Words,
+    basis: Basis,
+    *,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> tuple[Words, Words]:
+    """A matrix of polynomials times a vector of pairs: the sums over j of factors[i, j] first[j] and of factors[i, j]
+    second[j], reduced once for many terms.
+
+    factors: `uint64[rows, terms, limbs, N]`, of which the first two axes need not be contiguous (a transposed matrix is
+    fine). first, second: `uint64[terms, limbs, N]`, terms > 0. All transformed, on the host. Returns two
+    `uint64[rows, limbs, N]`. basis: an `ntt.Basis`.
+    """
+    if not isinstance(basis, Basis):
+        raise TypeError(f"basis is {_arguments.kind(basis)}: give a crypsis.ntt.Basis")
+    last = (len(basis), basis.n)
+    array: Words = _arguments.array("factors", factors, np.uint64)
+    if array.ndim != 4 or array.shape[2:] != last or not array.shape[1]:
+        raise ValueError(f"factors has shape {array.shape}: give uint64[rows, terms, {last[0]}, {last[1]}]")
+    if (array.size and not array[0, 0].flags.c_contiguous) or min(array.strides) < 0:
+        raise ValueError(
+            "factors is not contiguous in its last two axes: pass numpy.ascontiguousarray(factors)"
+        )
+    first, second = _words("first", first, *last), _words("second", second, *last)
+    for name, half in (("first", first), ("second", second)):
+        if half.shape != (array.shape[1], *last):
+            raise ValueError(f"{name} has shape {half.shape}: give uint64{[array.shape[1], *last]}")
+    sums = empty((array.shape[0], *last)), empty((array.shape[0], *last))
+    _core.rns.pair_products(basis._handle, array, first, second, *sums, *_options(backend, threads))
+    return sums
+
+
+def packed_bytes(count: int, n: int, basis: Basis) -> int:
+    """Bytes that `pack` gives for `uint64[count, limbs, n]`."""
+    words = -(-count * n // 64)
+    return 8 * words * sum(prime.bit_length() for prime in basis.primes)
+
+
+def pack(values: Words, basis: Basis) -> npt.NDArray[np.uint8]:
+    """Residues as they travel, `uint64[count, limbs, n]` with any n -> `uint8[packed_bytes(count, n, basis)]`.
+
+    All numbers of the first prime, then those of the next. A prime of b bits takes b bits a number, one after the other
+    from the lowest bit of little-endian words on; zeros fill up the last 64 numbers. On the host; one backend.
+    """
+    array: Words = _arguments.array("values", values, np.uint64)
+    if array.ndim != 3 or array.shape[1] != len(basis):
+        raise ValueError(f"values has shape {array.shape}: give uint64[count, {len(basis)}, n]")
+    data = np.empty(packed_bytes(array.shape[0], array.shape[2], basis), np.uint8)
+    bits = [prime.bit_length() for prime in basis.primes]
+    _core.rns.pack(_contiguous("values", array), bits, data)
+    return data
+
+
+def unpack(data: npt.NDArray[np.uint8], count: int, n: int, basis: Basis) -> Words:
+    """The `uint64[count, limbs, n]` of which `pack` gave these bytes: from a peer, checked.
+
+    InvalidCiphertext for a number that is no residue of its prime, CorruptData for other bits than 0 at an end.
+    """
+    array: npt.NDArray[np.uint8] = _arguments.array("data", data, np.uint8)
+    size = packed_bytes(count, n, basis)
+    if array.shape != (size,) or not array.flags.c_contiguous:
+        raise ValueError(f"data has shape {array.shape}: give uint8[{size}], contiguous")
+    values = empty((count, len(basis), n))
+    bits = [prime.bit_length() for prime in basis.primes]
+    below, filled = _core.rns.unpack(array, list(basis.primes), bits, values)
+    if not below:
+        raise InvalidCiphertext("a number in the buffer is no residue of its prime: have it sent again")
+    if not filled:
+        raise CorruptData("the buffer has bits behind its numbers that should be 0: have it sent again")
+    return values
+
+
 @follow_data("rns")
 def compose(
     x: Words,
@@ -230,7 +308,7 @@ def compose(
     level = check_level(chain, level)
     x = _words("x", x, level + 1, chain.n)
     shape = (*x.shape[:-2], chain.n)
-    result = np.empty(shape) if out is None else _arguments.output(out, shape, np.float64)
+    result = empty(shape).view(np.float64) if out is None else _arguments.output(out, shape, np.float64)
     if np.may_share_memory(result, x):
         raise ValueError("out overlaps x: give memory of its own")
     _core.rns.compose(chain._handle, level, x, _items(x, 2), result, *_options(backend, threads))
@@ -323,7 +401,7 @@ def _items(array: Words, last: int) -> int:
 
 def _output(out: Words | None, shape: tuple[int, ...], **inputs: Words | None) -> Words:
     if out is None:
-        return np.empty(shape, np.uint64)
+        return empty(shape)
     out = _arguments.output(out, shape, np.uint64)
     for name, array in inputs.items():
         if array is not None and np.may_share_memory(out, array):

@@ -24,7 +24,7 @@ TABLE_BYTES = 256 << 20
 """What a table of powers stays below."""
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """How exponents are cut: `windows` digits of `width` bits; `straus` tabulates powers, else buckets [Pippenger]."""
 
     straus: bool
@@ -33,7 +33,7 @@ class _Plan(NamedTuple):
     products: float
 
 
-class _Options(TypedDict):
+class Options(TypedDict):
     backend: str | None
     threads: int | None
 
@@ -60,10 +60,10 @@ class RowOps(Protocol):
         """rows without gaps."""
 
 
-class _HostRows:
+class HostRows:
     """`RowOps` of NumPy arrays."""
 
-    def __init__(self, modulus: Modulus, options: _Options) -> None:
+    def __init__(self, modulus: Modulus, options: Options) -> None:
         self._modulus = modulus
         self._options = options
 
@@ -96,6 +96,7 @@ def multi_powm(
     modulus: Modulus,
     *,
     exponent_bits: int = 64,
+    factor: Limbs | None = None,
     montgomery: bool = False,
     out: Limbs | None = None,
     backend: str | None = None,
@@ -104,18 +105,24 @@ def multi_powm(
     """Products of powers, constant-time in the exponents: row i is the product over j of bases[j]^exponents[i, j].
 
     bases: `uint64[k, limbs]`. exponents: `uint64[m, k]`, below 2^exponent_bits, a public bound of at most 64
-    that the time depends on. Returns `uint64[m, limbs]`.
+    that the time depends on. factor: `uint64[1, limbs]` that every row is multiplied by, at no cost. Returns
+    `uint64[m, limbs]`.
+
+    Tables hold products of powers of one to eight bases [Straus 1964], as many as take the fewest products: few rows
+    share tables of many bases, many rows tables of wide digits.
     """
     rows, powers = multi_operands(bases, exponents, modulus)
     n_bits = _arguments.integer("exponent_bits", exponent_bits, 0, 64)
     result = check.result(out, (len(powers), modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
     n_threads = _arguments.threads(threads)
+    times = None if factor is None else checked_factor(factor, modulus)
     _core.bigint.check_values(modulus._core, rows, "bases", n_threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
+        times = None if times is None else modulus.to_montgomery(times, backend=backend, threads=1)
     _core.bigint.multi_powm(
-        modulus._core, rows, powers, n_bits, result, _arguments.backend(backend), n_threads
+        modulus._core, rows, powers, n_bits, times, result, _arguments.backend(backend), n_threads
     )
     if not montgomery:
         modulus.from_montgomery(result, out=result, backend=backend, threads=threads)
@@ -147,7 +154,7 @@ def multi_powm_vartime(
     m, k = powers.shape
     result = check.result(out, (m, modulus.limbs), apart=(rows, powers))
     montgomery = _arguments.flag("montgomery", montgomery)
-    options = _Options(backend=backend, threads=threads)
+    options = Options(backend=backend, threads=threads)
     magnitudes, negative = magnitudes_of(powers)
     given = None if inverses is None else checked_inverses(inverses, k, modulus)
     n_threads = _arguments.threads(threads)
@@ -165,7 +172,7 @@ def multi_powm_vartime(
     if not magnitudes.any():
         result[:] = modulus.one_montgomery
     else:
-        by_plan(_HostRows(modulus, options), rows, magnitudes, negative, signed, 8 * modulus.limbs, result)
+        by_plan(HostRows(modulus, options), rows, magnitudes, negative, signed, 8 * modulus.limbs, result)
     if not montgomery:
         modulus.from_montgomery(result, out=result, **options)
     return result
@@ -204,6 +211,14 @@ def vartime_operands(
     return rows, powers
 
 
+def checked_factor(factor: Limbs, modulus: Modulus, device: Device | None = None) -> Limbs:
+    """The factor of `multi_powm` as one row; private."""
+    rows = check.rows("factor", factor, modulus.limbs, device)
+    if len(rows) != 1:
+        raise ValueError(f"factor has shape {rows.shape}: give one row, uint64[1, {modulus.limbs}]")
+    return rows
+
+
 def checked_inverses(inverses: Limbs, k: int, modulus: Modulus, device: Device | None = None) -> Limbs:
     """The inverses of k bases as rows; private."""
     rows = check.rows("inverses", inverses, modulus.limbs, device)
@@ -234,7 +249,7 @@ def by_plan(
     """
     m, k = magnitudes.shape
     most = int(magnitudes.max())
-    plan = _plan(m, k, most.bit_length(), signed, row_bytes)
+    plan = fewest_products(m, k, most.bit_length(), signed, row_bytes)
     if plan.straus:
         n_entries = min(2 ** (plan.width - 1) if signed else 2**plan.width - 1, most)
         rows = _powers(ops, rows, n_entries)
@@ -244,10 +259,10 @@ def by_plan(
         part = slice(begin, begin + n_rows)
         digits = _digits(magnitudes[part], negative[part], plan, signed)
         parts = window_products(ops, rows, digits, plan)
-        _horner(ops, parts.reshape(-1, plan.windows, parts.shape[-1]), plan, result[part])
+        horner(ops, parts.reshape(-1, plan.windows, parts.shape[-1]), plan, result[part])
 
 
-def _plan(m: int, k: int, n_bits: int, signed: bool, row_bytes: int) -> _Plan:
+def fewest_products(m: int, k: int, n_bits: int, signed: bool, row_bytes: int) -> Plan:
     """The plan with the fewest products, tables of `row_bytes` a row staying below TABLE_BYTES."""
     plans = []
     for width in range(1, 13):
@@ -257,13 +272,13 @@ def _plan(m: int, k: int, n_bits: int, signed: bool, row_bytes: int) -> _Plan:
         filled = m * k * windows * (1 - 2.0**-width)
         table = k * entries * (2 if signed else 1)
         if table * row_bytes <= TABLE_BYTES:
-            plans.append(_Plan(True, width, windows, filled + table))
-        plans.append(_Plan(False, width, windows, filled + m * windows * 2 * entries))
+            plans.append(Plan(True, width, windows, filled + table))
+        plans.append(Plan(False, width, windows, filled + m * windows * 2 * entries))
     return min(plans, key=lambda plan: (plan.products, plan.width))
 
 
 def _digits(
-    magnitudes: npt.NDArray[np.uint64], negative: npt.NDArray[np.bool_], plan: _Plan, signed: bool
+    magnitudes: npt.NDArray[np.uint64], negative: npt.NDArray[np.bool_], plan: Plan, signed: bool
 ) -> npt.NDArray[np.int64]:
     """Digits `int64[m, windows, k]`: below 2^width, or of absolute value up to 2^(width - 1) where signed."""
     m, k = magnitudes.shape
@@ -302,7 +317,7 @@ def _powers(ops: RowOps, rows: Any, n_entries: int) -> Any:
     return table
 
 
-def _straus(ops: RowOps, table: Any, digits: npt.NDArray[np.int64], plan: _Plan) -> Any:
+def _straus(ops: RowOps, table: Any, digits: npt.NDArray[np.int64], plan: Plan) -> Any:
     """Products of the windows `[m * windows, limbs]` from the `_powers` of the bases and their inverses."""
     k = digits.shape[2]
     (row, window, column), starts = _chosen(digits)
@@ -311,7 +326,7 @@ def _straus(ops: RowOps, table: Any, digits: npt.NDArray[np.int64], plan: _Plan)
     return ops.products(table.reshape(-1, table.shape[-1]), index, starts)
 
 
-def _pippenger(ops: RowOps, rows: Any, digits: npt.NDArray[np.int64], plan: _Plan) -> Any:
+def _pippenger(ops: RowOps, rows: Any, digits: npt.NDArray[np.int64], plan: Plan) -> Any:
     """Products of the windows `[m * windows, limbs]`: bases of the same digit first, then digits by running products.
 
     The product over d of bucket_d^d is the product over d of (product of the buckets d and above).
@@ -332,7 +347,7 @@ def _pippenger(ops: RowOps, rows: Any, digits: npt.NDArray[np.int64], plan: _Pla
     return ops.products(buckets, None, whole)
 
 
-def _horner(ops: RowOps, parts: Any, plan: _Plan, result: Any) -> None:
+def horner(ops: RowOps, parts: Any, plan: Plan, result: Any) -> None:
     """result[i] = product over windows t of parts[i, t]^(2^(width * t))."""
     result[:] = parts[:, -1]
     for window in range(plan.windows - 2, -1, -1):

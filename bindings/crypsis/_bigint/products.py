@@ -25,7 +25,7 @@ except ImportError:  # GPU hosts have none
     gmpy2 = None
 
 BLOCK_ITEMS = 1 << 20
-"""Rows times groupings that `scatter_mul` sorts at a time, some 50 bytes each."""
+"""Rows times groupings that `scatter_mul` sorts at a time for a device, some 50 bytes each."""
 
 
 @follow_data("bigint")
@@ -126,54 +126,65 @@ def scatter_mul(
     in_order = _arguments.flag("cumulative", cumulative)
     chosen = check.array("bins", bins, (np.int32, np.int64), (1, 2))
     keep = None if mask is None else check.array("mask", mask, (np.bool_,), (1,))
-    n_bins, groupings, kept = grouped(len(rows), chosen, n_bins, keep)
-    n_groupings = len(groupings)
-    shape = (n_bins, modulus.limbs) if chosen.ndim == 1 else (n_groupings, n_bins, modulus.limbs)
-    result = check.result(out, shape, apart=(rows,))
-
-    flat = result.reshape(-1, modulus.limbs)
+    n_bins = checked_bins(len(rows), chosen, n_bins, keep)
+    result = check.result(out, (*chosen.shape[1:], n_bins, modulus.limbs), apart=(rows,))
     montgomery = _arguments.flag("montgomery", montgomery)
-    n_threads = _arguments.threads(threads)
     if not montgomery:
         rows = modulus.to_montgomery(rows, backend=backend, threads=threads)
-    size = max(1, BLOCK_ITEMS // max(1, len(rows)))
-    for begin in range(0, n_groupings, size):
-        part = slice(begin, begin + size)
-        index, starts = by_bin(groupings[part], kept[part], n_bins)
-        _core.bigint.segmented_prod(
-            modulus._core,
-            rows,
-            index,
-            starts,
-            flat[begin * n_bins : (begin + size) * n_bins],
-            _arguments.backend(backend),
-            n_threads,
-        )
-    if in_order:
-        whole = np.arange(n_groupings + 1, dtype=np.int64) * n_bins
-        _core.bigint.cumulative_prod(modulus._core, flat, whole, flat, _arguments.backend(backend), n_threads)
+    index = None if keep is None else np.flatnonzero(keep)
+    flat = result.reshape(-1, modulus.limbs)
+    scattered(rows, chosen, n_bins, modulus, index, in_order, flat, backend, threads)
     if not montgomery:
         modulus.from_montgomery(flat, out=flat, backend=backend, threads=threads)
     return result
 
 
-def grouped(
+def scattered(
+    rows: Limbs,
+    bins: npt.NDArray[np.signedinteger[Any]],
+    n_bins: int,
+    modulus: Modulus,
+    index: npt.NDArray[np.int64] | None,
+    cumulative: bool,
+    result: Limbs,
+    backend: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """`scatter_mul` in Montgomery form, of the rows and bins that `index` names, into `uint64[f * n_bins, limbs]`.
+
+    bins: signed integers `[n]` or `[n, f]`, which have been checked. Private.
+    """
+    groupings = np.ascontiguousarray(bins.reshape(len(bins), math.prod(bins.shape[1:])))
+    core, name, n_threads = modulus._core, _arguments.backend(backend), _arguments.threads(threads)
+    _core.bigint.scatter_mul(core, rows, groupings, n_bins, index, result, name, n_threads)
+    if cumulative:
+        whole = np.arange(groupings.shape[1] + 1, dtype=np.int64) * n_bins
+        _core.bigint.cumulative_prod(core, result, whole, result, name, n_threads)
+
+
+def checked_bins(
     n_rows: int, chosen: npt.NDArray[np.integer[Any]], n_bins: int, mask: npt.NDArray[np.bool_] | None
-) -> tuple[int, npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_]]:
-    """(n_bins, the bins `[groupings, rows]`, which of them count) of `scatter_mul`, checked; private."""
+) -> int:
+    """n_bins of `scatter_mul`, checked as bins and mask are; private."""
     n_bins = _arguments.integer("n_bins", n_bins, 1, 2**31 - 1)
     if len(chosen) != n_rows:
         raise ValueError(f"bins has shape {chosen.shape} for {n_rows} rows: give one for each row")
     if chosen.size and (chosen.min() < -1 or chosen.max() >= n_bins):
         bad = int(chosen.min()) if chosen.min() < -1 else int(chosen.max())
         raise ValueError(f"bins holds {bad}: give -1 to n_bins - 1 = {n_bins - 1}")
+    if mask is not None and len(mask) != n_rows:
+        raise ValueError(f"mask has shape {mask.shape} for {n_rows} rows: give one for each row")
+    return n_bins
+
+
+def grouped(
+    n_rows: int, chosen: npt.NDArray[np.integer[Any]], n_bins: int, mask: npt.NDArray[np.bool_] | None
+) -> tuple[int, npt.NDArray[np.integer[Any]], npt.NDArray[np.bool_]]:
+    """(n_bins, the bins `[groupings, rows]`, which of them count) of `scatter_mul`, checked; private."""
+    n_bins = checked_bins(n_rows, chosen, n_bins, mask)
     groupings = chosen.T if chosen.ndim == 2 else chosen[np.newaxis]
     kept = groupings >= 0
-    if mask is not None:
-        if len(mask) != n_rows:
-            raise ValueError(f"mask has shape {mask.shape} for {n_rows} rows: give one for each row")
-        kept = kept & mask
-    return n_bins, groupings, kept
+    return n_bins, groupings, kept if mask is None else kept & mask
 
 
 def by_bin(

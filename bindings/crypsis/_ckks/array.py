@@ -33,7 +33,7 @@ class CkksArray(Frozen):
     leading axes broadcast as NumPy's do. An operand of a higher level is brought down to the other's. Every result
     has the scale of its level; `multiply(..., relinearise=False, rescale=False)` and the like leave that to the
     caller. Products take a level, those with integers none. Slots past `length` hold zeros, and keep holding zeros in
-    sums and products.
+    sums and products; rotations bring values there.
 
     level: moduli less 1, of which `depth` products are left. scale: what the encrypted integers are divided by.
     estimate: of the error (`Estimate`); None for arrays that came from outside. It pickles by `to_bytes`.
@@ -309,7 +309,8 @@ class CkksArray(Frozen):
 
     @devices.current
     def rotate(self, shift: int) -> CkksArray:
-        """Slot i becomes slot i + shift of what was, around all `n_slots`: to the left where it is positive.
+        """Slot i becomes slot i + shift of what was, around all `n_slots`: to the left where it is positive. `length`
+        stays: of fewer slots, some of the values lie past it then, where `inner_sum` and further rotations find them.
 
         MissingKey without a Galois key for it, saying how to make one.
         """
@@ -335,7 +336,8 @@ class CkksArray(Frozen):
     @devices.current
     def repeat(self, period: int) -> CkksArray:
         """The slots in use, filled up with zeros to `period` (a power of two), again and again: for `Matrix` and
-        products with such arrays. Takes the rotations `rotations_for(parameters, period=period)`."""
+        products with such arrays. Takes the rotations `rotations_for(parameters, period=period)`. Slots past `length`
+        must hold zeros, as they do but after rotations and `with_length`: the estimate takes magnitudes to stay."""
         return windows.repeat(self, period)
 
     @devices.current
@@ -417,7 +419,8 @@ class CkksArray(Frozen):
 
     @devices.current
     def to_bytes(self) -> bytes:
-        """The array as one buffer: each number of the modulus's whole bytes, seeds for halves that are known by one."""
+        """The array as one buffer: each number of the modulus's whole bytes, seeds for halves that are known by one.
+        ValueError for a transparent ciphertext (a product with 0), which anyone reads: see `PublicKey.rerandomise`."""
         return serial.array_to_bytes(self.to("cpu"))
 
     @classmethod
@@ -431,9 +434,9 @@ class CkksArray(Frozen):
         """The array that `to_bytes` wrote, without evaluation keys: `PublicKey.load` gives it those of a key.
 
         Everything is checked: CorruptData for a damaged or unknown buffer, InvalidCiphertext for numbers that are no
-        residues, ValueError for parameters that are insecure. parameters: those that are expected. With them, as
-        `PublicKey.load` does, a small buffer cannot make this process compute the tables of any it likes (50 MB for
-        the largest): InvalidCiphertext for others.
+        residues, ValueError for parameters that are insecure. parameters: those that are expected, InvalidCiphertext
+        for others; without them, one of the presets: a small buffer cannot make this process compute the tables of any
+        it likes (50 MB for the largest). insecure_allow_weak, for tests, admits any.
         """
         fields = serial.parse_array(buffer, insecure_allow_weak, parameters)
         return cls(
@@ -448,7 +451,7 @@ class CkksArray(Frozen):
         )
 
     def __reduce__(self) -> Any:
-        return _load, (self.to_bytes(), self.parameters.insecure)
+        return _load, (self.to_bytes(), self.parameters)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the values are encrypted: decrypt first, with SecretKey.decrypt")
@@ -459,7 +462,10 @@ class CkksArray(Frozen):
 
     def _refuse_packed(self, what: str) -> None:
         if self.packing is not None:
-            raise TypeError(f"the array is packed, it cannot be {what}: encrypt without packed=True for that")
+            raise TypeError(
+                f"{levels.describe_all(self)}, and the array is packed, it cannot be {what}: encrypt without"
+                " packed=True for that"
+            )
 
     def __repr__(self) -> str:
         packed = f", packed {self.packing}" if self.packing is not None else f", {self.length} slots"
@@ -469,8 +475,8 @@ class CkksArray(Frozen):
         )
 
 
-def _load(buffer: bytes, insecure: bool) -> CkksArray:
-    return CkksArray.from_bytes(buffer, insecure_allow_weak=insecure)
+def _load(buffer: bytes, parameters: Parameters) -> CkksArray:
+    return CkksArray.from_bytes(buffer, parameters=parameters)
 
 
 def stack(arrays: Iterable[CkksArray]) -> CkksArray:
@@ -482,7 +488,11 @@ def stack(arrays: Iterable[CkksArray]) -> CkksArray:
     for item in items[1:]:
         levels.check_alike(first, item)
         if item.shape != first.shape or item.size_of != first.size_of or item.packing != first.packing:
-            raise ValueError(f"arrays have shapes {first.shape} and {item.shape}: give such of one shape")
+            raise ValueError(
+                f"{levels.describe_all(first, item)}, and shapes {first.shape} and {item.shape}, {first.size_of} and"
+                f" {item.size_of} polynomials, packing {first.packing} and {item.packing}: give arrays alike, as"
+                " reshape() and relinearise() make them"
+            )
     first._refuse_packed("stacked")
     estimate = levels.worst([item.estimate for item in items])
     length = max(item.length for item in items)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,13 @@ CHUNK_BYTES = 1 << 20
 """Stream made at a time: it stays near the processor until it is reduced."""
 
 Residues = npt.NDArray[np.uint64]
-Small = npt.NDArray[np.int64]
+Small = npt.NDArray[np.int8]
+
+
+class Filling(Protocol):
+    """A source of random bytes."""
+
+    def fill(self, out: Any) -> Any: ...
 
 
 class Coins:
@@ -31,12 +37,16 @@ class Coins:
         self._generator = aes.Generator() if generator is None else generator
 
     def ternary(self, shape: tuple[int, ...]) -> Small:
-        """`int64` of -1, 0, 1, each with probability 1/3."""
+        """`int8` of -1, 0, 1, each with probability 1/3."""
         return self._small(sampling.ternary, TERNARY_BYTES, shape)
 
     def noise(self, shape: tuple[int, ...]) -> Small:
-        """`int64`, centred binomial with standard deviation `SIGMA`."""
+        """`int8`, centred binomial with standard deviation `SIGMA`."""
         return self._small(sampling.binomial, BINOMIAL_BYTES, shape)
+
+    def fill(self, out: npt.NDArray[np.uint8]) -> None:
+        """Uniform bytes over `out`."""
+        self._generator.fill(out)
 
     def bytes(self, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         """`uint8`, uniform."""
@@ -48,8 +58,7 @@ class Coins:
         with wiping() as secret:
             stream = secret(np.empty((*shape[:-1], shape[-1] * n_bytes), np.uint8))
             self._generator.fill(stream)
-            # What `ntt.from_signed` takes without a copy of its own, which nobody would wipe.
-            values: Small = secret(sample(stream, shape[-1])).astype(np.int64)
+            values: Small = sample(stream, shape[-1])
             return values
 
 

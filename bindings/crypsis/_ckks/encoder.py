@@ -82,22 +82,28 @@ def encode(
     *,
     level: int | None = None,
     scale: float | None = None,
+    magnitude: float | None = None,
     name: str = "values",
 ) -> Plaintext:
     """Encode numbers for use with ciphertexts of `level` (default: the top) or lower ones.
 
     values: real or complex numbers, `[..., m]` with m at most `n_slots`, filled up with zeros. scale: by default that
-    of the level, with which a product has the scale of the level below once it is rescaled. ValueError for too many,
+    of the level, with which a product has the scale of the level below once it is rescaled. magnitude: what no |value|
+    exceeds, known without looking at them: estimates of errors, and with them the noise of `share_safe`, then say
+    nothing else of the numbers; without it they go by the largest one. ValueError for too many, for larger ones,
     for NaN and infinities (naming the index), and for numbers that do not fit the moduli; TypeError for no numbers.
     """
     level = parameters.check_level(level)
     scale = parameters.scales[level] if scale is None else float(scale)
-    slots, magnitude = as_slots(parameters, values, name)
-    check_fits(parameters, magnitude, level, scale, name)
+    slots, found = as_slots(parameters, values, name)
+    most = found if magnitude is None else float(magnitude)
+    if not found <= most:
+        raise ValueError(f"{name} go up to {found:.4g}, beyond magnitude, {most:.4g}: scale them down")
+    check_fits(parameters, most, level, scale, name)
     basis = parameters.basis(level)
     data = embedding.encode(slots, scale, basis)
     ntt.forward(data, basis, out=data)
-    return Plaintext(parameters, data, slots.shape[-1], level, scale, magnitude)
+    return Plaintext(parameters, data, slots.shape[-1], level, scale, most)
 
 
 def check_fits(parameters: Parameters, magnitude: float, level: int, scale: float, name: str) -> None:
@@ -152,17 +158,14 @@ def largest(array: Slots, name: str) -> float:
 
 
 def decode(
-    parameters: Parameters, residues: Residues, level: int, scale: float, *, add: Any = None
+    parameters: Parameters, residues: Residues, level: int, scale: float
 ) -> npt.NDArray[np.complex128]:
-    """The slots `complex128[..., N/2]` of coefficients modulo the level's moduli, NTT domain; these are overwritten.
-
-    add: `int64[..., N]`, added to the coefficients before anything is rounded. What lies between is wiped.
+    """The slots `complex128[..., N/2]` of coefficients modulo the level's moduli, NTT domain; these are overwritten,
+    and what lies between is wiped.
     """
     basis = parameters.basis(level)
     with wiping() as secret:
         ntt.inverse(residues, basis, out=residues)
-        if add is not None:
-            ntt.add(residues, secret(ntt.from_signed(add, basis)), basis, out=residues)
         coefficients = secret(rns.compose(residues, parameters.chain, level))
         slots: npt.NDArray[np.complex128] = embedding.decode(coefficients, scale)
         return slots

@@ -18,7 +18,7 @@ from crypsis._ckks.array import CkksArray
 from crypsis._ckks.coins import Coins
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.parameters import Parameters
-from crypsis._ckks.sharing import gaussian
+from crypsis._ckks.sharing import draw
 from crypsis._ckks.switch_keys import EncryptionKey
 from crypsis._homomorphic.wiping import wiping
 
@@ -95,7 +95,7 @@ def encrypt_public(
     for part in blocks(len(data), 8 * limbs * n):
         with wiping() as held:
             count = part.stop - part.start
-            small = held(np.empty((3, count, n), np.int64))
+            small = held(np.empty((3, count, n), np.int8))
             small[0] = held(coins.ternary((count, n)))
             small[1:] = held(coins.noise((2, count, n)))
             drawn = held(ntt.from_signed(small, basis))
@@ -161,9 +161,9 @@ def encrypt_symmetric(
 
 
 def decrypt(
-    secret: Residues, array: CkksArray, flood: float | None, as_complex: bool, coins: Coins
+    secret: Residues, array: CkksArray, flood: int | None, as_complex: bool, coins: Coins
 ) -> npt.NDArray[Any]:
-    """The slots in use of each row; flood: standard deviation of what is added to each coefficient."""
+    """The slots in use of each row; flood: bits of the noise that is added to each coefficient (`sharing`)."""
     parameters = array.parameters
     level = parameters.decryption_level(array.level, array.scale)
     basis, n = parameters.basis(level), parameters.n
@@ -178,8 +178,9 @@ def decrypt(
             sums = held(ntt.multiply_add(lower[-1], s, lower[-2], basis))
             for term in lower[-3::-1]:
                 ntt.multiply_add(sums, s, term, basis, out=sums)
-            noise = None if flood is None else held(gaussian((len(sums), n), flood, coins))
-            slots[part] = encoder.decode(parameters, sums, level, array.scale, add=noise)
+            if flood is not None:
+                ntt.add(sums, held(draw(flood, basis, coins, len(sums))), basis, out=sums)
+            slots[part] = encoder.decode(parameters, sums, level, array.scale)
     return unpacked(array, slots, as_complex)
 
 

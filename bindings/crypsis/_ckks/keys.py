@@ -18,7 +18,7 @@ from crypsis._ckks import encrypting, serial, sharing
 from crypsis._ckks.array import CkksArray
 from crypsis._ckks.coins import SEED_BYTES, Coins
 from crypsis._ckks.encoder import Plaintext, encode
-from crypsis._ckks.noise import Estimate
+from crypsis._ckks.noise import Estimate, fresh_error
 from crypsis._ckks.parameters import Literal, Parameters
 from crypsis._ckks.precision import Precision, compare
 from crypsis._ckks.switch_keys import EncryptionKey, SwitchKey
@@ -58,8 +58,20 @@ class PublicKey(Frozen):
 
     @property
     def id(self) -> bytes:
-        """SHA-256 of parameters and encryption key."""
+        """SHA-256 of parameters and encryption key: names the key pair, whatever evaluation keys are with it."""
         return self.encryption.digest
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the whole key, evaluation keys too: what two parties compare to have the same. Who exchanges a
+        relinearisation or Galois key alone changes this and not the id, and makes results wrong."""
+        total = hashlib.sha256(b"crypsis ckks public key 1\0" + self.id)
+        keys = [(0, self._relinearisation), *sorted(self._galois.items())]
+        for element, key in keys:
+            if key is not None:
+                total.update(element.to_bytes(4, "little") + key.seed)
+                total.update(np.ascontiguousarray(key.body).data)
+        return total.digest()
 
     @property
     def relinearises(self) -> bool:
@@ -91,9 +103,40 @@ class PublicKey(Frozen):
         """
         return encrypting.encrypt_public(self, values, level, packed, magnitude, coins or _COINS)
 
-    def encode(self, values: Any, *, level: int | None = None, scale: float | None = None) -> Plaintext:
+    def encode(
+        self,
+        values: Any,
+        *,
+        level: int | None = None,
+        scale: float | None = None,
+        magnitude: float | None = None,
+    ) -> Plaintext:
         """Numbers as a `Plaintext` for products with many ciphertexts; see `crypsis.ckks.encode`."""
-        return encode(self.parameters, values, level=level, scale=scale)
+        return encode(self.parameters, values, level=level, scale=scale, magnitude=magnitude)
+
+    def rerandomise(self, array: CkksArray, *, coins: Coins | None = None) -> CkksArray:
+        """The same values with a fresh encryption of 0 added to each ciphertext: its second half is new.
+
+        What a product with 0 or an array less itself needs before `to_bytes` (its second half is 0, so that anyone
+        could read it). It does not hide what was computed: that is in the error. InvalidCiphertext for another key's,
+        ValueError for products that are not relinearised. coins: for tests.
+        """
+        if not isinstance(array, CkksArray):
+            raise TypeError(f"array is {kind(array)}: give a CkksArray")
+        check_same(self.id, self.parameters, array)
+        if array.size_of != 2:
+            raise ValueError(
+                f"the array has level {array.level} and 3 polynomials a ciphertext: relinearise() it first"
+            )
+        zeros = np.zeros((*array.shape, 1))
+        fresh = encrypting.encrypt_public(self, zeros, array.level, False, None, coins or _COINS)
+        host = array.to("cpu")
+        data = ntt.add(host.data, fresh.data, self.parameters.basis(array.level))
+        estimate = array.estimate
+        if estimate is not None:
+            error = fresh_error(self.parameters, public=True) / array.scale
+            estimate = estimate.plus(Estimate(self.parameters, array.level, array.scale, error, 0.0))
+        return host.replaced(data, estimate=estimate).to(array.device)
 
     def load(self, buffer: bytes | bytearray | memoryview) -> CkksArray:
         """The array that `CkksArray.to_bytes` made, checked, to compute on with this key.
@@ -166,15 +209,22 @@ class PublicKey(Frozen):
     ) -> PublicKey:
         """The key that `to_bytes` wrote. CorruptData for a damaged buffer, ValueError for insecure parameters.
 
-        parameters: as for `CkksArray.from_bytes`; InvalidCiphertext for others.
+        parameters: those that are expected, InvalidCiphertext for others; without them, one of the presets.
+        insecure_allow_weak, for tests, admits any.
         """
         return cls(*serial.parse_public_key(buffer, insecure_allow_weak, parameters))
 
     def __reduce__(self) -> Any:
-        return _load_public, (self.to_bytes(), self.parameters.insecure)
+        return _load_public, (self.to_bytes(), self.parameters)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, PublicKey) and other.id == self.id
+        if not isinstance(other, PublicKey) or other.id != self.id:
+            return False
+        return self is other or (
+            _same_key(self._relinearisation, other._relinearisation)
+            and self.galois_elements == other.galois_elements
+            and all(_same_key(key, other._galois[element]) for element, key in self._galois.items())
+        )
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -302,22 +352,22 @@ class SecretKey(Frozen):
 
         **Keep them to yourself.** A decrypted CKKS value carries the error of its ciphertext, and that error, with the
         ciphertext, gives the secret key away [LM21]: decryptions that anyone else gets to see, in full or as an answer
-        that depends on their last bits, need `share_safe=True`. It adds Gaussian noise of standard deviation
-        sqrt(12 queries) 2^20 t to each coefficient, t a bound of the error's Euclidean norm [LMSS22, with 40 bits of
-        statistical security over `queries` decrypted ciphertexts: all of the key's, in whatever calls]. That costs
-        20 + log2(12 queries) / 2 bits and half of log2(N) of precision; PrecisionError where less than a bit of
-        `magnitude` is left. t follows from the estimate
+        that depends on their last bits, need `share_safe=True`. It adds noise to each coefficient that hides the
+        error up to a statistical distance of 2^-40, over `queries` decrypted ciphertexts: all of the key's, in whatever
+        calls, one that is decrypted twice counted twice (`sharing` derives it). Its standard deviation is up to
+        sqrt(queries) 2^40 t, t a bound of the error's Euclidean norm: 41 + log2(queries) / 2 bits and half of
+        log2(N) of precision; PrecisionError where less than a bit of `magnitude` is left. t follows from the estimate
         that went through the computation with the array; one that came from elsewhere has none, and `estimate` must
         be given, from doing the same to `ckks.Estimate.fresh(...)`. See docs/ckks.md.
 
-        InvalidCiphertext for another key's. Not constant-time in the noise that share_safe adds; else it is.
+        InvalidCiphertext for another key's. Constant-time.
         """
         if not isinstance(array, CkksArray):
             raise TypeError(f"array is {kind(array)}: give a CkksArray")
         check_same(self.id, self.parameters, array)
         flood = None
         if flag("share_safe", share_safe):
-            flood = sharing.flood_deviation(array, estimate, queries)
+            flood = sharing.flood_bits(array, estimate, queries)
         return encrypting.decrypt(self._s, array, flood, flag("complex", complex), coins or _COINS)
 
     def precision(self, array: CkksArray, expected: Any) -> Precision:
@@ -370,5 +420,11 @@ def _derived(label: bytes, seed: npt.NDArray[np.uint8]) -> Coins:
     return Coins(aes.Generator.from_seed(_hash(label, b"", seed)))
 
 
-def _load_public(buffer: bytes, insecure: bool) -> PublicKey:
-    return PublicKey.from_bytes(buffer, insecure_allow_weak=insecure)
+def _same_key(a: SwitchKey | None, b: SwitchKey | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a is b or (a.seed == b.seed and np.array_equal(a.body, b.body))
+
+
+def _load_public(buffer: bytes, parameters: Parameters) -> PublicKey:
+    return PublicKey.from_bytes(buffer, parameters=parameters)

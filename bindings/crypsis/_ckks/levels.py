@@ -4,47 +4,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from crypsis import ntt, rns
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.places import contiguous
-from crypsis.errors import InvalidCiphertext, LevelError, MissingKey, ScaleError
+from crypsis.errors import CrypsisError, InvalidCiphertext, LevelError, MissingKey, ScaleError
 
 if TYPE_CHECKING:
     from crypsis._ckks.array import CkksArray
     from crypsis._ckks.encoder import Plaintext
     from crypsis._ckks.keys import PublicKey
+    from crypsis._ckks.linear import Matrix
     from crypsis._ckks.parameters import Parameters
+    from crypsis._ckks.switch_keys import SwitchKey
+
+    Operand: TypeAlias = "CkksArray | Plaintext | Matrix"
 
 SAME_SCALE = 2.0**-40
 """Scales that differ by less, relatively, are one: rounding of doubles, far below the noise."""
 
 
-def describe(array: CkksArray | Plaintext) -> str:
+def describe(array: Operand) -> str:
     """Level and scale, for messages."""
     return f"level {array.level}, scale 2^{math.log2(array.scale):.2f}"
 
 
-def describe_all(*operands: CkksArray | Plaintext) -> str:
+def describe_all(*operands: Operand) -> str:
     """Levels and scales of one operand or two, for messages."""
     told = " and ".join(describe(operand) for operand in operands)
     return f"the {'ciphertext has' if len(operands) == 1 else 'operands have'} {told}"
 
 
+@contextmanager
+def naming(*operands: Operand) -> Iterator[None]:
+    """Errors of what knows keys or numbers only get levels and scales in front."""
+    try:
+        yield
+    except (CrypsisError, ValueError) as error:
+        raise type(error)(f"{describe_all(*operands)}: {error}") from None
+
+
 def check_same_key(a: CkksArray, b: CkksArray) -> None:
-    """InvalidCiphertext for arrays of two keys."""
+    """InvalidCiphertext for arrays of two keys, ValueError for such on two devices."""
     if a.key_id != b.key_id or a.parameters != b.parameters:
         raise InvalidCiphertext(
-            f"the operands are of keys {a.key_id[:4].hex()} and {b.key_id[:4].hex()}: only ciphertexts of one key can"
-            " be combined"
+            f"{describe_all(a, b)}, and are of keys {a.key_id[:4].hex()} and {b.key_id[:4].hex()}: only ciphertexts of"
+            " one key can be combined; encrypt them with the same"
         )
     if a.device != b.device:
         raise ValueError(
-            f"the operands are on {a.device} and {b.device}: move one of them, as .to({a.device!r}) does"
+            f"{describe_all(a, b)}, and are on {a.device} and {b.device}: move one of them, as .to({a.device!r}) does"
         )
 
 
@@ -62,15 +76,23 @@ def same_scale(a: float, b: float) -> bool:
     return a == b or abs(a - b) < SAME_SCALE * b
 
 
-def keys_of(*operands: CkksArray) -> PublicKey:
+def keys_of(array: CkksArray, *others: Operand) -> PublicKey:
     """The public key of the operands that has most evaluation keys; MissingKey where none has any."""
-    found = [operand.keys for operand in operands if operand.keys is not None]
+    operands = (array, *others)
+    found: list[PublicKey] = [keys for operand in operands if (keys := getattr(operand, "keys", None))]
     if not found:
         raise MissingKey(
-            "the array has no evaluation keys, being from a secret key or from_bytes: give it those of a public key"
-            " with public.bind(array), or load it with public.load(buffer)"
+            f"{describe_all(*operands)}, and no evaluation keys, being from a secret key or from_bytes: give those of a"
+            " public key with public.bind(array), or load with public.load(buffer)"
         )
     return max(found, key=lambda key: (key.relinearises, len(key.galois_elements)))
+
+
+def relinearisation_of(array: CkksArray, *others: CkksArray) -> SwitchKey:
+    """The relinearisation key of the operands. MissingKey where none has one."""
+    keys = keys_of(array, *others)
+    with naming(array, *others):
+        return keys.relinearisation()
 
 
 def any_keys(a: CkksArray, b: CkksArray) -> PublicKey | None:
@@ -157,9 +179,7 @@ def after_rescale(array: CkksArray) -> tuple[int, float]:
     return next_scale(array.parameters, array.level, array.scale, array)
 
 
-def next_scale(
-    parameters: Parameters, level: int, scale: float, *operands: CkksArray | Plaintext
-) -> tuple[int, float]:
+def next_scale(parameters: Parameters, level: int, scale: float, *operands: Operand) -> tuple[int, float]:
     """(level, scale) after a rescaling; operands: of the product, for messages."""
     if level <= parameters.bottom:
         raise LevelError(
@@ -188,9 +208,12 @@ def rescale(array: CkksArray) -> CkksArray:
     return array.replaced(data, level=level, scale=scale, estimate=estimate)
 
 
-def broadcast_shapes(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    """NumPy's, with a message of ciphertexts."""
+def broadcast_shapes(a: CkksArray, b: CkksArray | Plaintext) -> tuple[int, ...]:
+    """NumPy's of the leading axes, with a message of ciphertexts."""
     try:
-        return np.broadcast_shapes(a, b)
+        return np.broadcast_shapes(a.shape, b.shape)
     except ValueError:
-        raise ValueError(f"arrays of {a} and {b} ciphertexts do not broadcast together") from None
+        raise ValueError(
+            f"{describe_all(a, b)}, and shapes {a.shape} and {b.shape}, which do not broadcast together: reshape() one"
+            " of them"
+        ) from None

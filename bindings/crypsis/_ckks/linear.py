@@ -125,6 +125,11 @@ class Matrix(Frozen):
         )
 
     @property
+    def scale(self) -> float:
+        """What its numbers are encoded with: the scale of its level."""
+        return self.parameters.scales[self.level]
+
+    @property
     def rotations(self) -> tuple[int, ...]:
         """The rotations it needs Galois keys for: `secret.public_key(rotations=matrix.rotations)`."""
         return tuple(sorted({*self._turns, *self._giants} - {0}))
@@ -186,31 +191,39 @@ def rotations_for(
 
 def multiply(matrix: Any, array: CkksArray) -> CkksArray:
     """matrix @ x for each vector x of the array; a `Matrix`, or numbers `[rows, columns]`, encoded for this once."""
-    check_rotatable(array)
     if not isinstance(matrix, Matrix):
+        check_rotatable(array)
         numbers = encoder.as_numbers(matrix, "matrix")
         if numbers.ndim != 2:
-            raise ValueError(f"matrix has shape {numbers.shape}: give [rows, columns]")
-        matrix = Matrix(array.parameters, numbers, level=array.level)
+            raise ValueError(
+                f"matrix has shape {numbers.shape}, the ciphertext {levels.describe(array)}: give [rows, columns]"
+            )
+        with levels.naming(array):
+            matrix = Matrix(array.parameters, numbers, level=array.level)
     parameters = array.parameters
+    both = levels.describe_all(array, matrix)
     if matrix.parameters != parameters:
         raise ValueError(
-            f"the matrix is encoded for {matrix.parameters!r}, the ciphertext is of {parameters!r}"
+            f"{both}, the ciphertext {parameters!r}, the matrix {matrix.parameters!r}: encode it for those of the"
+            " ciphertext"
         )
+    check_rotatable(array, matrix)
     wanted = matrix.shape[1] if matrix.period is None else parameters.n_slots
     if array.length != wanted:
         remedy = "give vectors of as many" if matrix.period is None else f"repeat({matrix.period}) them first"
-        raise ValueError(f"the vectors have {array.length} numbers, {matrix!r} takes {wanted}: {remedy}")
+        raise ValueError(
+            f"{both}, and the vectors {array.length} numbers, {matrix!r} takes {wanted}: {remedy}"
+        )
     if array.level < matrix.level:
         raise LevelError(
-            f"the matrix is encoded at level {matrix.level}, the ciphertext has {levels.describe(array)}: encode it"
-            f" with level={array.level}"
+            f"{both}, the matrix the higher level: encode it with level={array.level}, or multiply before levels are"
+            " used up"
         )
-    array = levels.at_level(array, matrix.level)
-    level, scale = levels.next_scale(
-        parameters, array.level, array.scale * parameters.scales[array.level], array
-    )
-    keys = galois_keys(levels.keys_of(array), matrix.rotations, array.data)
+    given = array
+    with levels.naming(given, matrix):
+        array = levels.at_level(array, matrix.level)
+    level, scale = levels.next_scale(parameters, array.level, array.scale * matrix.scale, given, matrix)
+    keys = galois_keys(array, matrix.rotations, matrix)
     flat = array.data.reshape(-1, 2, array.level + 1, parameters.n)
     out = empty((len(flat), 2, level + 1, parameters.n), flat)
     chain = parameters.chain
@@ -233,18 +246,21 @@ def matmul(array: CkksArray, other: Any) -> CkksArray:
     """x @ other for each vector x."""
     if isinstance(other, Matrix):
         raise TypeError(
-            "array @ Matrix: write matrix @ array, with a Matrix of the transposed numbers if need be"
+            f"{levels.describe_all(array, other)}, in array @ Matrix: write matrix @ array, with a Matrix of the"
+            " transposed numbers if need be"
         )
     numbers = encoder.as_numbers(other, "the operand of @")
     if numbers.ndim == 1:
         if len(numbers) != array.length:
             raise ValueError(
-                f"the operand of @ has {len(numbers)} numbers, the vectors {array.length}: give as many"
+                f"the operand of @ has {len(numbers)} numbers, the vectors {array.length}, {levels.describe(array)}:"
+                " give as many"
             )
         return dot(array, numbers, None)
     if numbers.ndim != 2:
         raise ValueError(
-            f"the operand of @ has shape {numbers.shape}: give [{array.length}] or [{array.length}, columns]"
+            f"the operand of @ has shape {numbers.shape}, the ciphertext {levels.describe(array)}: give"
+            f" [{array.length}] or [{array.length}, columns]"
         )
     return multiply(numbers.T, array)
 
@@ -274,9 +290,9 @@ def _multiply(matrix: Matrix, c: Any, keys: dict[int, tuple[int, Any]], level: i
 
 def _estimate(matrix: Matrix, estimate: Estimate) -> Estimate:
     """Before the rescaling. Each rotation's noise is multiplied by its diagonal; the giants' comes on top."""
-    parameters, scale = matrix.parameters, estimate.scale * matrix.parameters.scales[matrix.level]
+    parameters, scale = matrix.parameters, estimate.scale * matrix.scale
     switched = estimate.switched()
-    rounding = encoding_error(parameters) / parameters.scales[matrix.level]
+    rounding = encoding_error(parameters) / matrix.scale
     error = (
         switched.error * matrix.row_sum + matrix.diagonals * (estimate.magnitude + switched.error) * rounding
     )

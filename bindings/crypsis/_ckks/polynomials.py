@@ -317,7 +317,7 @@ def _finish(array: CkksArray) -> CkksArray:
         return levels.rescale(array)
     parameters, top = array.parameters, array.level
     level, scale = levels.after_rescale(array)
-    key = levels.keys_of(array).relinearisation().beside(array.data)
+    key = levels.relinearisation_of(array).beside(array.data)
     flat = array.data.reshape(-1, 3, top + 1, parameters.n)
     out = empty((len(flat), 2, level + 1, parameters.n), flat)
     for part in parts(flat):

@@ -18,7 +18,15 @@ from crypsis import ntt, rns
 from crypsis._arguments import flag, kind
 from crypsis._ckks import array as arrays
 from crypsis._ckks import encoder
-from crypsis._ckks.levels import any_keys, broadcast_shapes, describe_all, keys_of, matched, next_scale
+from crypsis._ckks.levels import (
+    any_keys,
+    broadcast_shapes,
+    describe_all,
+    matched,
+    naming,
+    next_scale,
+    relinearisation_of,
+)
 from crypsis._ckks.places import broadcast, contiguous, empty, gather, parts
 from crypsis._ckks.sums import encoded
 from crypsis.errors import ScaleError
@@ -33,7 +41,7 @@ def relinearise(array: arrays.CkksArray) -> arrays.CkksArray:
     if array.size_of == 2:
         return array
     parameters, level = array.parameters, array.level
-    key = keys_of(array).relinearisation().beside(array.data)
+    key = relinearisation_of(array).beside(array.data)
     limbs, n = level + 1, parameters.n
     flat = array.data.reshape(-1, 3, limbs, n)
     out = empty((len(flat), 2, limbs, n), flat)
@@ -95,7 +103,10 @@ def _multiply_arrays(
     a: arrays.CkksArray, b: arrays.CkksArray, relinearised: bool, rescaled: bool
 ) -> arrays.CkksArray:
     if a.packing is not None or b.packing is not None:
-        raise TypeError("an operand is packed: packed arrays have no products but with numbers")
+        raise TypeError(
+            f"{describe_all(a, b)}, and one is packed: packed arrays have no products but with numbers; encrypt without"
+            " packed=True for that"
+        )
     same, given = a is b, (a, b)
     a, b = matched(a, b)
     if a.size_of != 2 or b.size_of != 2:
@@ -105,9 +116,9 @@ def _multiply_arrays(
     parameters, level = a.parameters, a.level
     after = next_scale(parameters, level, a.scale * b.scale, *given) if rescaled else None
     _check_product(a, b)
-    key = keys_of(a, b).relinearisation().beside(a.data) if relinearised else None
+    key = relinearisation_of(*given).beside(a.data) if relinearised else None
     basis, limbs, n = parameters.basis(level), level + 1, parameters.n
-    shape = a.shape if same else broadcast_shapes(a.shape, b.shape)
+    shape = a.shape if same else broadcast_shapes(*given)
     left, right = a.data.reshape(-1, 2, limbs, n), b.data.reshape(-1, 2, limbs, n)
     left_rows, right_rows = _rows(a.shape, shape), _rows(b.shape, shape)
     n_out = limbs - 1 if after else limbs
@@ -149,6 +160,9 @@ def _rows(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[int]:
 
 def _tensor(x: Residues, y: Residues, out: Residues, basis: ntt.Basis) -> None:
     """(x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1) of rows: `uint64[rows, 2, limbs, N]` to `uint64[rows, 3, limbs, N]`."""
+    if type(out) is np.ndarray and out.flags.c_contiguous:
+        ntt.tensor(x, y, basis, out=out)
+        return
     x0, x1, y0, y1 = (contiguous(half) for half in (x[:, 0], x[:, 1], y[:, 0], y[:, 1]))
     _put(out[:, 0], ntt.multiply, x0, y0, basis)
     _put(out[:, 1], ntt.multiply, x0, y1, basis)
@@ -188,7 +202,11 @@ def _multiply_integer(a: arrays.CkksArray, factor: int) -> arrays.CkksArray:
 def _multiply_number(a: arrays.CkksArray, factor: Any, rescaled: bool) -> arrays.CkksArray:
     """With one real number for all slots: its integer, no polynomial."""
     if isinstance(factor, bool) or not isinstance(factor, int | float | np.integer | np.floating):
-        raise TypeError(f"a packed array was multiplied by {kind(factor)}: only real numbers multiply it")
+        given = (a, factor) if isinstance(factor, encoder.Plaintext) else (a,)
+        raise TypeError(
+            f"{describe_all(*given)}, and the array is packed and was multiplied by {kind(factor)}: only real numbers"
+            " multiply it; encrypt without packed=True for others"
+        )
     number = float(factor)
     if not math.isfinite(number):
         raise ValueError(f"the factor is {number}: give a finite number")
@@ -206,15 +224,17 @@ def _multiply_plain(a: arrays.CkksArray, b: Any, rescaled: bool) -> arrays.CkksA
     """With numbers slot by slot, or a `Plaintext`."""
     parameters = a.parameters
     plain = encoded(a, b, parameters.scales[a.level])
-    after = next_scale(parameters, a.level, a.scale * plain.scale, a, plain) if rescaled else None
-    encoder.check_fits(parameters, plain.magnitude, a.level, a.scale * plain.scale, "the factors")
+    given = a, b if isinstance(b, encoder.Plaintext) else plain
+    after = next_scale(parameters, a.level, a.scale * plain.scale, *given) if rescaled else None
+    with naming(*given):
+        encoder.check_fits(parameters, plain.magnitude, a.level, a.scale * plain.scale, "the factors")
     basis, limbs, n = parameters.basis(a.level), a.level + 1, parameters.n
     numbers = plain.beside(a.data)
     if not plain.shape:
         data = ntt.multiply(a.data, numbers, basis)
         shape = a.shape
     else:
-        shape = broadcast_shapes(a.shape, plain.shape)
+        shape = broadcast_shapes(*given)
         numbers = broadcast(numbers, (*shape, limbs, n))
         data = ntt.multiply(
             broadcast(a.data, (*shape, a.size_of, limbs, n)), numbers.reshape(*shape, 1, limbs, n), basis

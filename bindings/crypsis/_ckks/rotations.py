@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from crypsis import ntt, rns
-from crypsis._arguments import integer, kind
-from crypsis._ckks.levels import keys_of
+from crypsis._arguments import integer
+from crypsis._ckks.levels import describe_all, keys_of, naming
 from crypsis._ckks.places import contiguous, empty, parts
 
 if TYPE_CHECKING:
     from crypsis._ckks.array import CkksArray
+    from crypsis._ckks.levels import Operand
     from crypsis._ckks.parameters import Parameters
+    from crypsis._ckks.switch_keys import SwitchKey
 
 ROTATION = 5
 """x -> x^5 turns slot i into slot i + 1: slot i is the value at zeta^(5^i)."""
@@ -41,7 +43,7 @@ def conjugate(array: CkksArray) -> CkksArray:
 
 def _automorphism(array: CkksArray, element: int, what: str) -> CkksArray:
     parameters, level = array.parameters, array.level
-    key = keys_of(array).galois(element, what).beside(array.data)
+    key = galois_of(array, element, what).beside(array.data)
     flat = array.data.reshape(-1, 2, level + 1, parameters.n)
     out = empty(flat.shape, flat)
     for part in parts(flat):
@@ -71,10 +73,7 @@ def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     for shift in wanted:
         if shift:
             element = element_of(parameters, shift)
-            keys[shift] = (
-                element,
-                keys_of(array).galois(element, f"rotations=({shift},)").beside(array.data),
-            )
+            keys[shift] = (element, galois_of(array, element, f"rotations=({shift},)").beside(array.data))
     basis, limbs, n = parameters.basis(level), level + 1, parameters.n
     flat = array.data.reshape(-1, 2, limbs, n)
     out = empty((len(wanted), *flat.shape), flat)
@@ -97,13 +96,22 @@ def rotate_many(array: CkksArray, shifts: Iterable[int]) -> CkksArray:
     )
 
 
-def check_rotatable(array: CkksArray) -> None:
-    """TypeError for packed arrays, ValueError for products that are not relinearised."""
+def galois_of(array: CkksArray, element: int, what: str) -> SwitchKey:
+    """The array's Galois key of x -> x^element. MissingKey without one, saying how to make `what`."""
+    keys = keys_of(array)
+    with naming(array):
+        return keys.galois(element, what)
+
+
+def check_rotatable(array: CkksArray, *others: Operand) -> None:
+    """TypeError for packed arrays, ValueError for products that are not relinearised; others: of the operation."""
     if array.packing is not None:
         raise TypeError(
-            "the array is packed, it cannot be rotated or conjugated: encrypt without packed=True for that"
+            f"{describe_all(array, *others)}, and the array is packed, it cannot be rotated or conjugated: encrypt"
+            " without packed=True for that"
         )
     if array.size_of != 2:
         raise ValueError(
-            f"the {kind(array)} is a product that was not relinearised: relinearise() it before it is rotated"
+            f"{describe_all(array, *others)}, and the array is a product that was not relinearised: relinearise() it"
+            " before it is rotated"
         )

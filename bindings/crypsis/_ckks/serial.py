@@ -41,7 +41,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._ckks.coins import SEED_BYTES
-from crypsis._ckks.parameters import Literal, Parameters, check_security
+from crypsis._ckks.parameters import (
+    AGGREGATE,
+    DEEP,
+    JOINT,
+    SHALLOW,
+    SHARED,
+    Literal,
+    Parameters,
+    check_security,
+)
 from crypsis._ckks.switch_keys import EncryptionKey, SwitchKey
 from crypsis._homomorphic import key_files
 from crypsis.errors import CorruptData, InvalidCiphertext
@@ -53,6 +62,9 @@ MAX_DIMENSIONS = 32
 MAX_EMPTY = 1 << 16
 """Of the other axes of an empty array."""
 MAX_GALOIS_KEYS = 1 << 16
+PRESETS = (AGGREGATE, SHARED, JOINT, SHALLOW, DEEP)
+"""What a buffer's parameters may be where the receiver names none: tables of a sender's choice would be up to 50 MB for
+a hundred bytes."""
 
 _ARRAY_HEAD = struct.Struct("<4sHBBBBBBId32s32s")
 _KEY_HEAD = struct.Struct("<4sHBBI32s")
@@ -84,9 +96,11 @@ class ArrayFields:
 
 
 def array_to_bytes(array: Any) -> bytes:
-    """A `CkksArray` as bytes."""
+    """A `CkksArray` as bytes. ValueError for one that shows its values to whoever reads the buffer."""
     parameters = array.parameters
     seeded = array.seeded
+    if seeded is None:
+        _refuse_transparent(array.data)
     data, seed = (array.data, b"") if seeded is None else seeded
     packing = array.packing or ()
     flags = (
@@ -115,7 +129,8 @@ def parse_array(
     buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool, due: Parameters | None = None
 ) -> ArrayFields:
     """CorruptData for what `array_to_bytes` cannot have made, InvalidCiphertext for numbers that are no residues, and
-    for parameters that are not those that are `due`, of which nothing is then computed."""
+    for parameters that are not those that are `due` (without those: no preset), of which nothing is then computed.
+    insecure_allow_weak, for tests, admits any parameters."""
     view = _open(buffer, ARRAY, "ciphertexts", _ARRAY_HEAD.size)
     (_, _, flags, size, level, n_dimensions, n_packing, zero, length, scale, key_id, digest) = (
         _ARRAY_HEAD.unpack_from(view)
@@ -123,6 +138,7 @@ def parse_array(
     if flags & ~7 or zero or size not in (2, 3) or max(n_dimensions, n_packing) > MAX_DIMENSIONS:
         raise CorruptData("header of the ciphertexts is damaged: have them sent again")
     parameters, at = _parameters(view, _ARRAY_HEAD.size, digest, insecure_allow_weak, due)
+    _check_flag(flags, parameters, "ciphertexts")
     if not parameters.bottom <= level <= parameters.top or not 1 <= length <= parameters.n_slots:
         raise CorruptData(
             f"the ciphertexts have level {level} and {length} slots, which {parameters!r} does not: have them sent"
@@ -202,12 +218,13 @@ def parse_public_key(
     buffer: bytes | bytearray | memoryview, insecure_allow_weak: bool, due: Parameters | None = None
 ) -> tuple[EncryptionKey, SwitchKey | None, dict[int, SwitchKey]]:
     """CorruptData for what `public_key_to_bytes` cannot have made; ValueError for insecure parameters,
-    InvalidCiphertext for others than those that are due."""
+    InvalidCiphertext for others than those that are due, without those for no presets."""
     view = _open(buffer, PUBLIC_KEY, "a public key", _KEY_HEAD.size)
     _, _, flags, zero, n_galois, digest = _KEY_HEAD.unpack_from(view)
     if flags & ~(INSECURE | RELINEARISES) or zero or n_galois > MAX_GALOIS_KEYS:
         raise CorruptData("header of the public key is damaged: have it sent again")
     parameters, at = _parameters(view, _KEY_HEAD.size, digest, insecure_allow_weak, due)
+    _check_flag(flags, parameters, "public key")
     n_switch = n_galois + bool(flags & RELINEARISES)
     if n_switch and not parameters.special:
         raise CorruptData(
@@ -271,7 +288,8 @@ def load_secret(path: Any, passphrase: str | bytes, insecure_allow_weak: bool) -
         data = numbers[1].to_bytes(numbers[0], "little")
     except OverflowError:
         raise CorruptData(f"{path} is no secret key of CKKS, or damaged") from None
-    parameters, _ = _parameters(memoryview(data), 0, None, insecure_allow_weak)
+    # One's own file: any parameters.
+    parameters, _ = _parameters(memoryview(data), 0, None, insecure_allow_weak, own=True)
     return parameters, numbers[2].to_bytes(SEED_BYTES, "little")
 
 
@@ -281,8 +299,11 @@ def _parameters(
     digest: bytes | None,
     insecure_allow_weak: bool,
     due: Parameters | None = None,
+    *,
+    own: bool = False,
 ) -> tuple[Parameters, int]:
-    """The parameters at `start`, and where they end. InvalidCiphertext for others than those that are due."""
+    """The parameters at `start`, and where they end. InvalidCiphertext for others than those that are due; without
+    those for no presets, unless the buffer is this party's own."""
     try:
         literal, size = Literal.from_bytes(view[start:])
     except (ValueError, TypeError):
@@ -299,6 +320,11 @@ def _parameters(
             )
         return due, start + size
     check_security(literal, insecure_allow_weak)
+    if literal not in PRESETS and not own and not insecure_allow_weak:
+        raise InvalidCiphertext(
+            f"the buffer is of {literal!r}, which is no preset: give parameters=, those that you expect; tables of a"
+            " sender's choice are not made"
+        )
     try:
         parameters = Parameters.of(literal, insecure_allow_weak=insecure_allow_weak)
     except ValueError:
@@ -308,6 +334,25 @@ def _parameters(
             "the digest in the buffer is not that of its parameters: it is damaged, have it sent again"
         )
     return parameters, start + size
+
+
+def _check_flag(flags: int, parameters: Parameters, what: str) -> None:
+    if bool(flags & INSECURE) != parameters.insecure:
+        raise CorruptData(f"header of the {what} is damaged (insecure or not?): have it sent again")
+
+
+def _refuse_transparent(data: Residues) -> None:
+    """ValueError for `uint64[..., size_of, limbs, N]` with a ciphertext that is, modulo one of the primes, zero but for
+    its first polynomial: this then is the message."""
+    *_, size, limbs, n = data.shape
+    flat = data.reshape(-1, size, limbs, n)
+    suspects = np.argwhere(~flat[:, 1:, :, :4].any(axis=(1, 3)))  # one of 2^80 of those with a key in them
+    for row, limb in suspects:
+        if not flat[row, 1:, limb].any():
+            raise ValueError(
+                f"ciphertext {row} is transparent: a product with 0, or an array less itself, which anyone can read;"
+                " public.rerandomise(array) makes a ciphertext of it that can be sent"
+            )
 
 
 def _check_packing(

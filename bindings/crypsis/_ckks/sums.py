@@ -54,14 +54,17 @@ def _sum(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arr
 def _sum_arrays(
     a: arrays.CkksArray, b: arrays.CkksArray, operation: Callable[..., Residues]
 ) -> arrays.CkksArray:
+    given = a, b
     a, b = matched(a, b)
     check_alike(a, b)
     if a.packing != b.packing:
         raise ValueError(
-            f"the operands are packed as {a.packing} and {b.packing}: only arrays packed alike add up"
+            f"{describe_all(*given)}, and are packed as {a.packing} and {b.packing}: only arrays packed alike add up;"
+            " encrypt both so"
         )
     basis = a.parameters.basis(a.level)
-    x, y = _broadcast(_padded(a, b), _padded(b, a), 3)
+    shape = broadcast_shapes(*given)
+    x, y = _broadcast(_padded(a, b), _padded(b, a), shape)
     data = operation(x, y, basis)
     estimate = a.estimate.plus(b.estimate) if a.estimate and b.estimate else None
     return a.replaced(data, length=max(a.length, b.length), estimate=estimate, keys=any_keys(a, b))
@@ -77,23 +80,22 @@ def _padded(array: arrays.CkksArray, other: arrays.CkksArray) -> Residues:
     return wide
 
 
-def _broadcast(x: Residues, y: Residues, axes: int) -> tuple[Residues, Residues]:
-    """Both C-contiguous, of one shape in front of the last `axes` axes; y as it is where it has none there."""
-    if x.shape[:-axes] == y.shape[:-axes] or y.ndim == axes:
+def _broadcast(x: Residues, y: Residues, shape: tuple[int, ...]) -> tuple[Residues, Residues]:
+    """Both C-contiguous, of one shape in front of their polynomials; y as it is where it has no axes there."""
+    if x.shape == y.shape or y.ndim == 3:
         return x, y
-    shape = broadcast_shapes(x.shape[:-axes], y.shape[:-axes])
-    return broadcast(x, shape + x.shape[-axes:]), broadcast(y, shape + y.shape[-axes:])
+    return broadcast(x, shape + x.shape[-3:]), broadcast(y, shape + y.shape[-3:])
 
 
 def _sum_plain(a: arrays.CkksArray, b: Any, operation: Callable[..., Residues]) -> arrays.CkksArray:
     plain = encoded(a, b, a.scale)
-    if not same_scale(plain.scale, a.scale):
+    if not same_scale(plain.scale, a.scale):  # a Plaintext, then: numbers are encoded at the scale
         raise ScaleError(
-            f"the ciphertext has {describe(a)}, the plaintext {describe(plain)}: encode it at that scale"
+            f"the ciphertext has {describe(a)}, the plaintext {describe(b)}: encode it at the ciphertext's scale"
         )
     parameters, limbs = a.parameters, a.level + 1
     basis = parameters.basis(a.level)
-    shape = broadcast_shapes(a.shape, plain.shape)
+    shape = broadcast_shapes(a, b if isinstance(b, Plaintext) else plain)
     data = empty((*shape, *a.data.shape[-3:]), a.data)
     data[...] = a.data
     summand = broadcast(plain.beside(data), (*shape, limbs, parameters.n))
@@ -127,9 +129,14 @@ def encoded(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
     """Numbers as a plaintext at the level of `a`; a `Plaintext` as it is, with as few moduli."""
     if isinstance(values, Plaintext):
         if values.parameters != a.parameters:
-            raise ValueError(f"the plaintext is of {values.parameters!r}, the ciphertext of {a.parameters!r}")
+            raise ValueError(
+                f"{describe_all(a, values)}, the ciphertext {a.parameters!r}, the plaintext {values.parameters!r}:"
+                " encode it for those of the ciphertext"
+            )
         if a.packing is not None:
-            raise TypeError("the array is packed: give it numbers, not a Plaintext")
+            raise TypeError(
+                f"{describe_all(a, values)}, and the array is packed: give it numbers, not a Plaintext"
+            )
         if values.level < a.level:
             raise LevelError(
                 f"{describe_all(a, values)}, the plaintext the lower level: encode it there, at level {a.level}"
@@ -141,7 +148,8 @@ def encoded(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext:
     length = numbers.shape[-1] if numbers.ndim else 1
     if length not in (1, a.length):
         raise ValueError(
-            f"the operand has {length} numbers a row, the ciphertext {a.length} slots in use: give as many, or one"
+            f"the operand has {length} numbers a row, the ciphertext {a.length} slots in use, {describe(a)}: give as"
+            " many, or one"
         )
     if length != a.length:
         numbers = np.broadcast_to(numbers, (*numbers.shape[:-1], a.length))
@@ -159,7 +167,10 @@ def _encoded_packed(a: arrays.CkksArray, values: Any, scale: float) -> Plaintext
         try:
             numbers = np.ascontiguousarray(np.broadcast_to(numbers, shape))
         except ValueError:
-            raise ValueError(f"the operand has shape {numbers.shape}, the packed array {a.packing}") from None
+            raise ValueError(
+                f"the operand has shape {numbers.shape}, the packed array {a.packing}, {describe(a)}: give numbers that"
+                " broadcast to it"
+            ) from None
     slots, _, _ = pack(a.parameters, numbers)
     return encoder.encode(
         a.parameters, slots.reshape(*a.shape, -1), level=a.level, scale=scale, name="the operand"

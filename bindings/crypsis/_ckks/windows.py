@@ -15,27 +15,28 @@ from crypsis.errors import MissingKey
 if TYPE_CHECKING:
     from crypsis._ckks.array import CkksArray
     from crypsis._ckks.keys import PublicKey
+    from crypsis._ckks.levels import Operand
 
 
-def check_keys(keys: PublicKey, shifts: Iterable[int]) -> None:
-    """MissingKey naming all rotations that it has no key for."""
+def check_keys(keys: PublicKey, shifts: Iterable[int], *operands: Operand) -> None:
+    """MissingKey naming all rotations that it has no key for; operands: of the operation, for the message."""
     held = set(keys.galois_elements)
     missing = tuple(shift for shift in shifts if shift and element_of(keys.parameters, shift) not in held)
     if missing:
         raise MissingKey(
-            f"key {keys.id[:4].hex()} has no Galois keys for the rotations {missing}: its owner makes them with"
-            f" secret.public_key(rotations={missing}), and with those in use beside them"
+            f"{levels.describe_all(*operands)}, and key {keys.id[:4].hex()} no Galois keys for the rotations {missing}:"
+            f" its owner makes them with secret.public_key(rotations={missing}), and with those in use beside them"
         )
 
 
-def galois_keys(keys: PublicKey, shifts: Iterable[int], like: Any) -> dict[int, tuple[int, Any]]:
-    """(element, key) by rotation, 0 included, where `like` is. MissingKey naming all that are missing."""
-    wanted = list(shifts)
-    check_keys(keys, wanted)
+def galois_keys(array: CkksArray, shifts: Iterable[int], *others: Operand) -> dict[int, tuple[int, Any]]:
+    """(element, key) by rotation, 0 included, where the array is. MissingKey naming all that are missing."""
+    wanted, keys = list(shifts), levels.keys_of(array, *others)
+    check_keys(keys, wanted, array, *others)
     found: dict[int, tuple[int, Any]] = {0: (1, None)}
     for shift in wanted:
         element = element_of(keys.parameters, shift)
-        found[shift] = (element, keys.galois(element, f"rotations=({shift},)").beside(like))
+        found[shift] = (element, keys.galois(element, f"rotations=({shift},)").beside(array.data))
     return found
 
 
@@ -72,7 +73,9 @@ def repeat(array: CkksArray, period: int) -> CkksArray:
     check_rotatable(array)
     shifts = repeat_shifts(array.n_slots, period)
     if array.length > period:
-        raise ValueError(f"the vectors have {array.length} numbers, period is {period}: give no less")
+        raise ValueError(
+            f"the vectors have {array.length} numbers, {levels.describe(array)}, period is {period}: give no less"
+        )
     repeated = _window(array, shifts, array.n_slots // period, period)
     estimate = repeated.estimate
     if estimate and array.estimate:  # where one is not zero, all others are
@@ -85,7 +88,7 @@ def repeat(array: CkksArray, period: int) -> CkksArray:
 def _window(array: CkksArray, shifts: tuple[int, ...], width: int, stride: int) -> CkksArray:
     """The sum of rotations by 0, stride .. (width - 1) stride: doubled windows, and those of the bits of `width`."""
     if shifts:
-        check_keys(levels.keys_of(array), shifts)
+        check_keys(levels.keys_of(array), shifts, array)
     doubled, result = array, None
     for bit in range(width.bit_length()):
         if width >> bit & 1:
@@ -99,9 +102,11 @@ def _window(array: CkksArray, shifts: tuple[int, ...], width: int, stride: int) 
 
 def dot(array: CkksArray, other: Any, width: int | None) -> CkksArray:
     """inner_sum(array * other)."""
-    check_rotatable(array)
+    operands = (array, other) if isinstance(other, type(array)) else (array,)
+    if len(operands) == 2:
+        levels.check_same_key(*operands)
+    check_rotatable(*operands)
     shifts = sum_shifts(array.n_slots, width)
     if shifts:
-        operands = (array, other) if isinstance(other, type(array)) else (array,)
-        check_keys(levels.keys_of(*operands), shifts)  # before the product
+        check_keys(levels.keys_of(*operands), shifts, *operands)  # before the product
     return inner_sum(array * other, width)

@@ -186,8 +186,12 @@ class UnblindedCipherArray(Reductions):
 
     @current
     def _matrix(self, other: Any, vartime: bool, reflected: bool) -> UnblindedCipherArray:
-        plain = self._encode(other)
-        shapes = (plain.shape, self.shape) if reflected else (self.shape, plain.shape)
+        matrix, exponent = operations.integer_matrix(other), 0
+        if matrix is None:
+            encoded = self._encode(other)
+            exponent = operations.uniform(encoded.exponent)
+            matrix = operations.signed_matrix(encoded.align(exponent))
+        shapes = (matrix.shape, self.shape) if reflected else (self.shape, matrix.shape)
         if not all(1 <= len(shape) <= 2 for shape in shapes):
             raise ValueError(
                 f"@ takes vectors and matrices: the operands have shapes {shapes[0]} and {shapes[1]}"
@@ -196,8 +200,6 @@ class UnblindedCipherArray(Reductions):
             raise ValueError(
                 f"@ of shapes {shapes[0]} and {shapes[1]}: {shapes[0][-1]} is not {shapes[1][0]}"
             )
-        exponent = operations.uniform(plain.exponent)
-        matrix = operations.signed_matrix(plain.align(exponent))
         own = self.at_exponent(operations.uniform(self.exponent))
         positions = self._positions()
         # As plain[m, k] @ encrypted vectors of length k, one for each column (or row) of ours.
@@ -221,7 +223,7 @@ class UnblindedCipherArray(Reductions):
         """The same values under fresh blinding: may leave the process.
 
         full: hides how the values were made from the owner of the private key too, if the key is an honest one: factors
-        uniform among all encryptions of zero (a power of n bits each). The default hides it from everybody else; an
+        uniform among all encryptions of zero (long powers). The default hides it from everybody else; an
         owner who chose the key for it undoes short exponents. pool: factors made ahead.
         """
         key = self.public_key

@@ -8,12 +8,14 @@ from the host, and their copies on a device are wiped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crypsis import bigint
+from crypsis._bigint import buckets
+from crypsis._bigint import products as bigint_products
 from crypsis._homomorphic import limbs
 from crypsis._homomorphic.devices import (
     beside,
@@ -145,31 +147,89 @@ def signed_matrix(factors: Encoded) -> npt.NDArray[np.int64]:
     return np.where(factors.negative, -values, values).reshape(factors.shape)
 
 
-def matrix_product(
-    matrix: npt.NDArray[np.int64], rows: Limbs, modulus: bigint.Modulus, vartime: bool
-) -> Limbs:
-    """`int64[m, k]` times the encrypted vector `rows[k]`: `uint64[m, limbs]`.
+def integer_matrix(plain: Any) -> npt.NDArray[np.signedinteger[Any]] | None:
+    """NumPy's signed integers, which are their own mantissas at exponent 0, without the way through `Encoded`.
 
-    Constant-time with negative entries: 2^b is added to each, b the bits of the largest, and the power 2^b of the
-    product of all rows divided out, once for all.
+    None for all else, and for -2^63, which `signed_matrix` refuses.
     """
-    if vartime or 0 in matrix.shape:
-        signed = np.ascontiguousarray(matrix)
-        return planned("multi_powm_vartime", rows, signed, modulus, montgomery=True)
-    n_bits = max(1, int(np.abs(matrix).max()).bit_length())
-    if matrix.min() >= 0:
-        magnitudes = np.ascontiguousarray(matrix).view(np.uint64)
-        return _multi_powm(rows, magnitudes, n_bits, modulus)
-    magnitudes = np.ascontiguousarray(matrix).view(np.uint64) + np.uint64(1 << n_bits)
-    shifted = _multi_powm(rows, magnitudes, n_bits + 1, modulus)
-    whole = planned("segmented_prod", rows, segment_starts(1, len(rows)), modulus, montgomery=True)
-    excess = _public_power(inverses(whole, modulus), 1 << n_bits, modulus)
-    return bigint.mod_mul(shifted, excess, modulus, montgomery=True)
+    if type(plain) is not np.ndarray or plain.dtype.kind != "i" or not plain.dtype.isnative:
+        return None
+    if plain.dtype == np.int64 and plain.size and plain.min() == np.iinfo(np.int64).min:
+        return None
+    return plain
 
 
-def _multi_powm(rows: Limbs, magnitudes: Limbs, n_bits: int, modulus: bigint.Modulus) -> Limbs:
+def matrix_product(
+    matrix: npt.NDArray[np.signedinteger[Any]], rows: Limbs, modulus: bigint.Modulus, vartime: bool
+) -> Limbs:
+    """`int[m, k]` times the encrypted vector `rows[k]`: `uint64[m, limbs]`.
+
+    Constant-time with negative entries: 2^b is added to each, where -2^b is not above the least of them, and the power
+    2^b of the product of all rows divided out, once for all. `vartime` takes what is quickest, also this.
+    """
+    m, k = matrix.shape
+    on_host = type(rows) is np.ndarray
+    way = "multi_powm_vartime" if vartime or 0 in matrix.shape else "multi_powm"
+    if 0 not in matrix.shape:
+        least, most = int(matrix.min()), int(matrix.max())
+        n_bits = max(1, most.bit_length(), (-least - 1).bit_length() if least < 0 else 0) + (least < 0)
+        if vartime and on_host:
+            way = buckets.quickest_vartime(m, k, n_bits, least < 0, modulus)
+    if way == "multi_powm_vartime":
+        signed = np.ascontiguousarray(matrix, dtype=np.int64)
+        return planned(way, rows, signed, modulus, montgomery=True)
+    offset = 1 << (n_bits - 1) if least < 0 else 0
+    magnitudes = np.ascontiguousarray(matrix, dtype=np.int64).view(np.uint64)
+    excess = None
+    if offset:
+        magnitudes = magnitudes + np.uint64(offset)
+        whole = planned("segmented_prod", rows, segment_starts(1, len(rows)), modulus, montgomery=True)
+        plain = bigint.batch_inverse(whole, modulus, montgomery=True) if vartime else inverses(whole, modulus)
+        excess = _public_power(plain, offset, modulus)
+    if way == "bucketed":
+        return buckets.bucketed(rows, magnitudes, modulus, n_bits, excess)
     with beside_secret(rows, magnitudes) as (exponents,):
-        return bigint.multi_powm(rows, exponents, modulus, exponent_bits=n_bits, montgomery=True)
+        return bigint.multi_powm(
+            rows, exponents, modulus, exponent_bits=n_bits, factor=excess, montgomery=True
+        )
+
+
+def sums_by_bin(
+    rows: Limbs,
+    bins: npt.NDArray[np.signedinteger[Any]],
+    n_bins: int,
+    index: npt.NDArray[np.int64] | None,
+    cumulative: bool,
+    modulus: bigint.Modulus,
+) -> list[Limbs]:
+    """For each of the k columns of `uint64[n, k, limbs]` its sums by bin, `uint64[(f,) n_bins, limbs]`.
+
+    bins: `[n]` or `[n, f]` on the host, checked. index: the rows to take, None for all.
+    """
+    columns = range(rows.shape[1])
+    if type(rows) is np.ndarray:
+        shape = (*bins.shape[1:], n_bins, modulus.limbs)
+        sums = [np.empty(shape, dtype=np.uint64) for _ in columns]
+        for column, total in zip(columns, sums, strict=True):
+            own = np.ascontiguousarray(rows[:, column])
+            flat = total.reshape(-1, modulus.limbs)
+            bigint_products.scattered(own, bins, n_bins, modulus, index, cumulative, flat)
+        return sums
+    positions = np.arange(len(rows)) if index is None else index
+    numbers = np.ascontiguousarray((bins if index is None else bins[index]).astype(np.int32))
+    flat_rows = rows.reshape(-1, modulus.limbs)
+    return [
+        planned(
+            "scatter_mul",
+            limbs.gather(flat_rows, positions * rows.shape[1] + column),
+            numbers,
+            n_bins,
+            modulus,
+            cumulative=cumulative,
+            montgomery=True,
+        )
+        for column in columns
+    ]
 
 
 def segment_starts(n_segments: int, length: int) -> npt.NDArray[np.int64]:

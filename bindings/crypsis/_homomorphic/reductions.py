@@ -96,22 +96,10 @@ class Reductions(ArrayBase):
         numbers = _bin_numbers(bins, n_bins, len(self))
         chosen = _chosen_rows(len(self), index, mask)
         rows, exponent = self._uniform()
-        positions = self._positions().reshape(len(self), math.prod(self.shape[1:]))
-        if chosen is not None:
-            numbers, positions = np.ascontiguousarray(numbers[chosen]), positions[chosen]
         modulus = self.public_key.modulus
-        parts = [
-            devices.planned(
-                "scatter_mul",
-                limbs.gather(rows, column),
-                numbers,
-                n_bins,
-                modulus,
-                cumulative=cumulative,
-                montgomery=True,
-            )
-            for column in positions.T
-        ]
+        columns = rows.reshape(len(self), math.prod(self.shape[1:]), modulus.limbs)
+        columns = rows.reshape(len(self), math.prod(self.shape[1:]), modulus.limbs)
+        parts = operations.sums_by_bin(columns, numbers, n_bins, chosen, cumulative, modulus)
         shape = (*numbers.shape[1:], n_bins, *self.shape[1:])
         total = limbs.module_of(rows).stack(parts, axis=-2) if parts else rows[:0]
         return self._result(total.reshape(-1, modulus.limbs), shape, exponent)
@@ -135,8 +123,8 @@ class Reductions(ArrayBase):
         return self._result(rows, (*outer, n_groups), exponent)
 
 
-def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> npt.NDArray[np.int32]:
-    """`int32[n_rows]` or `int32[n_rows, f]` on the host. ValueError for what does not fit."""
+def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> npt.NDArray[np.signedinteger[Any]]:
+    """Signed integers `[n_rows]` or `[n_rows, f]` on the host. ValueError for what does not fit."""
     numbers = np.asarray(devices.plain("bins", bins))
     if numbers.dtype.kind not in "iu" or numbers.ndim not in (1, 2) or len(numbers) != n_rows:
         raise ValueError(
@@ -146,7 +134,8 @@ def _bin_numbers(bins: Any, n_bins: int, n_rows: int) -> npt.NDArray[np.int32]:
         least, most = int(numbers.min()), int(numbers.max())
         if not (least >= -1 and most < n_bins):
             raise ValueError(f"bins go from {least} to {most}: give -1 to {n_bins - 1}")
-    return np.ascontiguousarray(numbers.astype(np.int32, copy=False))
+    kept = numbers.dtype.kind == "i" and numbers.dtype.isnative
+    return np.ascontiguousarray(numbers if kept else numbers.astype(np.int32))
 
 
 def _chosen_rows(n_rows: int, index: Any, mask: Any) -> npt.NDArray[np.int64] | None:

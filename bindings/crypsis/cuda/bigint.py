@@ -230,6 +230,7 @@ def multi_powm(
     modulus: Modulus,
     *,
     exponent_bits: int = 64,
+    factor: Any = None,
     montgomery: bool = False,
     out: Any = None,
 ) -> Any:
@@ -239,7 +240,8 @@ def multi_powm(
     n_bits = _arguments.integer("exponent_bits", exponent_bits, 0, 64)
     result = check.result(out, (len(numbers), modulus.limbs), apart=(rows, numbers), device=device)
     montgomery = _arguments.flag("montgomery", montgomery)
-    kernels.check_values(("bases", rows))
+    times = None if factor is None else multi.checked_factor(factor, modulus, device)
+    kernels.check_values(("bases", rows), *(() if times is None else (("factor", times),)))
     kernels.check_exponents(numbers, n_bits, columns=True)
     # Time is depth: tables are built side by side, and rows go side by side.
     resident = kernels.resident_rows
@@ -260,6 +262,8 @@ def multi_powm(
     row_bytes = 8 * modulus.limbs
     item_bytes = (4 << window) * kernels.shape.part * kernels.shape.threads_per_number + row_bytes
     products_in_blocks(kernels, len(rows), item_bytes, result, work, what="the tables of multi_powm", least=1)
+    if times is not None:
+        kernels.mul(result, result, times if montgomery else kernels.to_montgomery(times))
     if not montgomery:
         kernels.from_montgomery(result, result)
     return result

@@ -9,7 +9,7 @@
 
     array = share.joint.encrypt(values, packed=True)  # by whoever has something to add
     total = north + south + west                      # by anyone
-    part = share.share(total)                         # by every party
+    part = share.share(total)                         # by every party that added up itself
     threshold.combine(share.joint, total, parts)      # by whoever gets all parts: float64
 
 Each party has a ternary s_i of its own; the secret key is their sum, which exists nowhere. The public key is
@@ -17,10 +17,16 @@ Each party has a ternary s_i of its own; the secret key is their sum, which exis
 before any is shown. A party's answer to a ciphertext (c0, c1) is c1 s_i + f with f large enough to hide s_i (see
 `flooding`); c0 and all answers add up to the value, plus noise.
 
+Where someone else adds up, a party vouches for its summand and answers the sum of what all vouched for, nothing else:
+
+    voucher = share.vouch(array, context)             # goes with the summand; context: which sum
+    proof = threshold.add_vouchers(agreement, vouchers)
+    part = share.answer(total, proof, context)        # ProtocolAbort for any other ciphertexts
+
 Assumes   semi-honest parties, of which all but one may pool what they see; ring learning with errors. Commitments stop
           a party that waits to see the others' key parts, nothing else is proved: who sends a wrong part or share makes
-          results wrong, unnoticed. Who makes a share must know that the sum is one, of enough summands: a sum's
-          ciphertext looks like any other.
+          results wrong, unnoticed. Who adds up may deviate as it likes as long as no party helps it (`vouchers`), and
+          the parties compared `JointKey.fingerprint` where it was between them in key generation too.
 Leaks     the sums that are decrypted, with their noise, to whoever gets all shares.
 Needs     all parties for every decryption: no one may be missing. A new key for a new set of parties.
 Not       products and rotations: no evaluation keys are made together.
@@ -29,7 +35,9 @@ Not       products and rotations: no evaluation keys are made together.
 from crypsis._ckks.threshold.agreement import Agreement
 from crypsis._ckks.threshold.decryption import Combiner, DecryptionShare, ciphertext_digest, combine
 from crypsis._ckks.threshold.key_share import KeyMaker, KeyShare
+from crypsis._ckks.threshold.messages import residue_bytes
 from crypsis._ckks.threshold.transcript import JointKey, Transcript
+from crypsis._ckks.threshold.vouchers import add_vouchers, proof_bytes, sealed_bytes, voucher_bytes
 
 __all__ = [
     "Agreement",
@@ -39,6 +47,11 @@ __all__ = [
     "KeyMaker",
     "KeyShare",
     "Transcript",
+    "add_vouchers",
     "ciphertext_digest",
     "combine",
+    "proof_bytes",
+    "residue_bytes",
+    "sealed_bytes",
+    "voucher_bytes",
 ]

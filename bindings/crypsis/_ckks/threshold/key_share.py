@@ -4,25 +4,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from crypsis import aes, ntt
-from crypsis._arguments import kind
+from crypsis._arguments import integer, kind
 from crypsis._ckks.array import CkksArray
 from crypsis._ckks.coins import SEED_BYTES, Coins, expand
 from crypsis._ckks.keys import PublicKey
 from crypsis._ckks.switch_keys import encrypt_zero
-from crypsis._ckks.threshold import flooding, messages
+from crypsis._ckks.threshold import flooding, messages, vouchers
 from crypsis._ckks.threshold.agreement import Agreement
 from crypsis._ckks.threshold.decryption import DecryptionShare, ciphertext_digest
 from crypsis._ckks.threshold.messages import KEY_COMMITMENT, KEY_PART, SEED, SEED_COMMITMENT
 from crypsis._ckks.threshold.transcript import JointKey, Messages, Transcript, commitment
+from crypsis._ckks.threshold.vouchers import VoucherKey
 from crypsis._homomorphic import key_files
 from crypsis._homomorphic.secret import Frozen
 from crypsis._homomorphic.wiping import wipe, wiping
@@ -45,7 +46,9 @@ class KeyMaker:
 
     commitments, seeds: party to message, of all parties, this one's too. The common polynomial a comes from the seeds,
     so it is random if one of them is; b_i = e_i - a s_i is fixed before anybody shows one, so nobody's part can
-    cancel another's (a rogue key). ProtocolAbort as `Transcript`. seed: 32 secret bytes, for tests.
+    cancel another's (a rogue key). A seed is the public half of an X25519 key, under which the first party's key part
+    has the key for vouchers (`vouchers`) sealed for each other party. ProtocolAbort as `Transcript`. seed: 32 secret
+    bytes, for tests.
     """
 
     def __init__(self, agreement: Agreement, party: str, *, seed: bytes | None = None) -> None:
@@ -61,7 +64,8 @@ class KeyMaker:
         else:
             self._secret[:] = np.frombuffer(seed, np.uint8)
         weakref.finalize(self, wipe, self._secret).atexit = False
-        self._contribution = os.urandom(SEED_BYTES) if seed is None else _hash(b"contribution", self._secret)
+        self._exchange = vouchers.exchange_key(_hash(b"exchange" + agreement.digest, self._secret))
+        self._contribution = self._exchange.public_key().public_bytes_raw()
         self._sent: dict[int, bytes] = {}
         self._part = b""
 
@@ -86,7 +90,11 @@ class KeyMaker:
             noise = _derived(b"error" + common, self._secret)
             body = encrypt_zero(expand(common, (), basis), s, basis, noise, held)
         nonce = _hash(b"nonce" + common, self._secret)
-        self._part = b"".join([nonce, *messages.write_residues(self.agreement, body)])
+        sealed = b""
+        if self._is_first:
+            key = self._voucher_key()
+            sealed = vouchers.seal(self.agreement, common, self._exchange, self.transcript.contributions, key)
+        self._part = b"".join([nonce, *messages.write_residues(self.agreement, body), sealed])
         committed = commitment(self.agreement, KEY_PART, self.party, common, self._part)
         return self._send(KEY_COMMITMENT, committed)
 
@@ -98,8 +106,28 @@ class KeyMaker:
 
     def finish(self) -> KeyShare:
         """The share, when the transcript has all key parts. It is this object's only use afterwards."""
-        joint = self.transcript.joint_key()
-        return KeyShare(joint, self.party, self._secret)
+        transcript = self.transcript
+        joint = transcript.joint_key()
+        key = (
+            self._voucher_key()
+            if self._is_first
+            else vouchers.unseal(
+                self.agreement,
+                transcript.common_seed,
+                self._exchange,
+                transcript.contributions,
+                transcript.sealed,
+                self.party,
+            )
+        )
+        return KeyShare(joint, self.party, self._secret, voucher_key=key)
+
+    @property
+    def _is_first(self) -> bool:
+        return self.party == self.agreement.parties[0]
+
+    def _voucher_key(self) -> bytes:
+        return _hash(b"voucher" + self.transcript.common_seed, self._secret)
 
     def _send(self, wanted: int, body: bytes) -> bytes:
         agreement = self.agreement
@@ -118,6 +146,13 @@ class KeyMaker:
             )
 
 
+@dataclass
+class _Counts:
+    answered: int
+    in_file: int | None
+    """What the share's file says were answered; None where it has none."""
+
+
 class KeyShare(Frozen):
     """One party's additive share s_i of the secret key, ternary; all of it follows from 32 bytes. `KeyMaker` makes it.
 
@@ -125,22 +160,41 @@ class KeyShare(Frozen):
     representation does not show it, and its memory is wiped when it is freed.
     """
 
-    __slots__ = ("__weakref__", "_answered", "_lock", "_s", "_seed", "joint", "party")
+    __slots__ = ("__weakref__", "_counts", "_lock", "_s", "_seed", "_vouchers", "joint", "party")
 
     joint: JointKey
     party: str
     _seed: Secret
     _s: Residues
-    _answered: list[int]
+    _counts: _Counts
     _lock: threading.Lock
+    _vouchers: VoucherKey
 
-    def __init__(self, joint: JointKey, party: str, seed: bytes | Secret, *, answered: int = 0) -> None:
+    def __init__(
+        self,
+        joint: JointKey,
+        party: str,
+        seed: bytes | Secret,
+        *,
+        voucher_key: bytes,
+        answered: int = 0,
+        in_file: int | None = None,
+    ) -> None:
         """Not for users: `KeyMaker.finish` and `load` make shares."""
         joint.agreement.index(party)
         data = np.frombuffer(seed, np.uint8).copy()
         s = secret_polynomial(joint.agreement, data)
-        self._set(joint=joint, party=party, _seed=data, _s=s, _answered=[answered], _lock=threading.Lock())
-        weakref.finalize(self, wipe, s, data).atexit = False
+        held = VoucherKey(joint.agreement, joint.fingerprint, party, voucher_key)
+        self._set(
+            joint=joint,
+            party=party,
+            _seed=data,
+            _s=s,
+            _counts=_Counts(answered, in_file),
+            _lock=threading.Lock(),
+            _vouchers=held,
+        )
+        weakref.finalize(self, _wipe_all, held, s, data).atexit = False
 
     @property
     def agreement(self) -> Agreement:
@@ -153,18 +207,40 @@ class KeyShare(Frozen):
     @property
     def answered(self) -> int:
         """Ciphertexts that it made shares for; the agreement's n_ciphertexts is the most."""
-        return self._answered[0]
+        return self._counts.answered
+
+    def vouch(self, array: CkksArray, context: bytes = b"") -> bytes:
+        """A voucher for this party's own summand, which goes with it to whoever adds up, there to be added to the
+        others' with `threshold.add_vouchers`. context: what the sum is for (a run, a block), the same at all parties.
+
+        Give one for what this party encrypted itself, once: `answer` then answers one sum that has it in it. The
+        errors are those of `share`. `vouchers` says what it proves.
+        """
+        mask = self._masks(array)
+        with self._lock:
+            return self._vouchers.give(mask, array.shape, bytes(context))
+
+    def answer(self, array: CkksArray, proof: bytes, context: bytes = b"") -> DecryptionShare:
+        """`share` of a sum that has exactly one summand of every party in it, which each vouched for in this context,
+        this one's among them. proof: of `threshold.add_vouchers`. ProtocolAbort, and no answer, for any other
+        ciphertexts: made up, of an old run, with a summand missing, doubled or exchanged. Errors else as `share`'s.
+        """
+        mask = self._masks(array)
+        with self._lock:
+            self._vouchers.check(mask, array.shape, bytes(proof), bytes(context))
+        return self.share(array)
 
     def share(self, array: CkksArray, *, shape: tuple[int, ...] | None = None) -> DecryptionShare:
         """c1 s_i + f of each ciphertext of a sum of fresh encryptions under the joint key; f as `flooding` has it.
 
-        Whoever has the shares of all parties decrypts with them. **Make shares only of sums that the parties meant to
-        decrypt**: a sum of one is that one, and one answer to a ciphertext with a made-up second half (q / 3, say)
-        gives all of s_i away, which no check of a ciphertext notices. shape: of the array that is expected. The noise
+        Whoever has the shares of all parties decrypts with them. **Only for a sum that this party added up itself**,
+        of summands that were committed to before any was shown; `answer` is for one that came from elsewhere: a sum of
+        one is that one, and one answer to a ciphertext with a made-up second half (q / 3, say) gives all of s_i away,
+        which no check of a ciphertext notices. shape: of the array that is expected. The noise
         is a function of share and ciphertext: who asks twice about the same one gets the same answer, in whatever
         array it comes, and learns nothing by averaging. Other sums count against n_ciphertexts.
-        InvalidCiphertext, LevelError, ScaleError for other ciphertexts; BudgetError where n_ciphertexts is used up.
-        Constant-time.
+        InvalidCiphertext, LevelError, ScaleError for other ciphertexts; BudgetError where n_ciphertexts is used up, or
+        what the share's file has counted ahead. Constant-time.
         """
         agreement = self.agreement
         agreement.check(array, self.joint.id)
@@ -179,31 +255,52 @@ class KeyShare(Frozen):
         for row, out in zip(data, result, strict=True):
             mask = np.ascontiguousarray(row[1])
             with wiping() as held:
-                noise = held(flooding.draw(agreement.flood_bits, basis, self._noise(mask)))
+                noise = held(flooding.draw(agreement.flood_bits, basis, self._noise(mask)))[0]
                 ntt.multiply_add(mask, self._s, noise, basis, out=out)
         return DecryptionShare(self.joint, self.party, ciphertext_digest(array), result)
 
     def check_budget(self, count: int) -> None:
         """BudgetError where it has not `count` answers left."""
-        most = self.agreement.n_ciphertexts
+        most, in_file = self.agreement.n_ciphertexts, self._counts.in_file
         if self.answered + count > most:
             raise BudgetError(
                 f"the share of {self.party!r} answered {self.answered} of the {most} ciphertexts that its noise covers,"
                 f" {count} more were asked for: make a new joint key, with a larger n_ciphertexts"
             )
+        if in_file is not None and self.answered + count > in_file:
+            raise BudgetError(
+                f"the share of {self.party!r} answered {self.answered} ciphertexts, its file counts {in_file},"
+                f" {count} more were asked for: save it before with reserve={count} or more, so no crash forgets them"
+            )
 
-    def save(self, path: Any, passphrase: str | bytes) -> None:
+    def save(self, path: Any, passphrase: str | bytes, *, reserve: int = 0) -> None:
         """Write the share to a file of mode 0600, encrypted with the passphrase (scrypt, AES-256-GCM); replaced
-        atomically. It has the number of answered ciphertexts in it: save it again after making shares."""
+        atomically.
+
+        The file counts answers ahead: those given, and `reserve` more. From then on this share answers no more than its
+        file counts (BudgetError), and `load` takes all of them for given: whenever the process ends, no answer is
+        forgotten. Save with a reserve before a run; again without one afterwards, to give back what is left.
+        BudgetError where n_ciphertexts has not so many.
+        """
+        integer("reserve", reserve, 0, self.agreement.n_ciphertexts)
         joint = self.joint
-        numbers = [
-            self.agreement.index(self.party),
-            int.from_bytes(self._seed.tobytes(), "little"),
-            self.answered,
-            int.from_bytes(joint.fingerprint, "little"),
-            int.from_bytes(joint.id, "little"),
-        ]
-        key_files.save(path, passphrase, SCHEME, numbers)
+        with self._lock:
+            counted = self.answered + reserve
+            if counted > self.agreement.n_ciphertexts:
+                raise BudgetError(
+                    f"reserve is {reserve}: the share of {self.party!r} answered {self.answered} of"
+                    f" {self.agreement.n_ciphertexts} ciphertexts; reserve no more than are left"
+                )
+            numbers = [
+                self.agreement.index(self.party),
+                int.from_bytes(self._seed.tobytes(), "little"),
+                counted,
+                int.from_bytes(joint.fingerprint, "little"),
+                int.from_bytes(joint.id, "little"),
+                int.from_bytes(self._vouchers.to_bytes(), "little"),
+            ]
+            key_files.save(path, passphrase, SCHEME, numbers)
+            self._counts.in_file = counted
 
     @classmethod
     def load(cls, path: Any, passphrase: str | bytes, joint: JointKey) -> KeyShare:
@@ -212,21 +309,35 @@ class KeyShare(Frozen):
             raise TypeError(f"joint is {kind(joint)}: give the JointKey that the share is of")
         numbers = key_files.load(path, passphrase, SCHEME)
         parties = joint.agreement.parties
-        if len(numbers) != 5 or numbers[1].bit_length() > 8 * SEED_BYTES:
+        if len(numbers) != 6 or max(numbers[1].bit_length(), numbers[5].bit_length()) > 8 * SEED_BYTES:
             raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
-        index, seed, answered, fingerprint, key_id = numbers
+        index, seed, answered, fingerprint, key_id, voucher_key = numbers
         if (fingerprint, key_id) != tuple(int.from_bytes(x, "little") for x in (joint.fingerprint, joint.id)):
             raise ValueError(
                 f"{path} is a share of another key, not of {joint!r}: load it with its own JointKey"
             )
         if index >= len(parties) or answered > joint.agreement.n_ciphertexts:
             raise CorruptData(f"{path} is no share of a CKKS key, or damaged")
-        return cls(joint, parties[index], seed.to_bytes(SEED_BYTES, "little"), answered=answered)
+        return cls(
+            joint,
+            parties[index],
+            seed.to_bytes(SEED_BYTES, "little"),
+            voucher_key=voucher_key.to_bytes(SEED_BYTES, "little"),
+            answered=answered,
+            in_file=answered,
+        )
+
+    def _masks(self, array: CkksArray) -> Residues:
+        """The second halves `uint64[rows, L, N]` of an array that may be answered."""
+        agreement = self.agreement
+        agreement.check(array, self.joint.id)
+        limbs, n = agreement.level + 1, agreement.parameters.n
+        return np.ascontiguousarray(array.to("cpu").data.reshape(array.size, 2, limbs, n)[:, 1])
 
     def _spend(self, count: int) -> None:
         with self._lock:
             self.check_budget(count)
-            self._answered[0] += count
+            self._counts.answered += count
 
     def _noise(self, mask: Residues) -> aes.Generator:
         """Of a ciphertext, by its second half, which is all that a share depends on."""
@@ -244,6 +355,11 @@ def secret_polynomial(agreement: Agreement, seed: Secret) -> Residues:
         coefficients = held(_derived(b"secret" + agreement.digest, seed).ternary((parameters.n,)))
         s = held.result(ntt.from_signed(coefficients, parameters.moduli))
         return ntt.forward(s, parameters.moduli, out=s)
+
+
+def _wipe_all(held: VoucherKey, *arrays: Any) -> None:
+    held.wipe()
+    wipe(*arrays)
 
 
 def _hash(label: bytes, seed: Secret) -> bytes:

@@ -3,7 +3,7 @@
 
     offset  bytes  what
     0       4      magic "CKTH"
-    4       2      version, 1
+    4       2      version, 2
     6       1      kind: 1 seed commitment, 2 seed, 3 key commitment, 4 key part, 5 decryption share, 6 joint key
     7       1      zero
     8       2      number of the party in the agreement; 65535 for a joint key
@@ -12,8 +12,9 @@
     ...     4      CRC-32 of all before: against accidents, not against an adversary
 
     commitments    32     SHA-256
-    seed           32     contribution to the seed of the common polynomial
-    key part       32     nonce of its commitment, then b_i: residues as in `crypsis._ckks.serial`
+    seed           32     contribution to the seed of the common polynomial: the public half of an X25519 key
+    key part       32     nonce of its commitment, then b_i: residues as in `crypsis._ckks.serial`; the first party's
+                          has the key for vouchers behind, 48 bytes for each other party (`vouchers`)
     share          32 + 4 digest of the array it is for, number of ciphertexts, then residues
     joint key      32     SHA-256 of the messages of key generation, then the public key's own buffer
 
@@ -35,7 +36,7 @@ from crypsis.errors import ProtocolAbort
 if TYPE_CHECKING:
     from crypsis._ckks.threshold.agreement import Agreement
 
-MAGIC, VERSION = b"CKTH", 1
+MAGIC, VERSION = b"CKTH", 2
 SEED_COMMITMENT, SEED, KEY_COMMITMENT, KEY_PART, SHARE, JOINT_KEY = range(1, 7)
 NAMES = {
     SEED_COMMITMENT: "seed commitment",

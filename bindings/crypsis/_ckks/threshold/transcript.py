@@ -16,7 +16,7 @@ from crypsis._ckks.coins import SEED_BYTES, Coins
 from crypsis._ckks.keys import PublicKey
 from crypsis._ckks.noise import Estimate
 from crypsis._ckks.switch_keys import EncryptionKey
-from crypsis._ckks.threshold import messages
+from crypsis._ckks.threshold import messages, vouchers
 from crypsis._ckks.threshold.agreement import Agreement
 from crypsis._ckks.threshold.flooding import fresh_deviation
 from crypsis._ckks.threshold.messages import (
@@ -112,6 +112,8 @@ class Transcript:
         self._stage = 0
         self._committed: dict[str, bytes] = {}
         self._seed = b""
+        self._contributions: dict[str, bytes] = {}
+        self._sealed = b""
         self._mask: npt.NDArray[Any] | None = None
         self._sum: npt.NDArray[Any] | None = None
         self._missing = list(agreement.parties)
@@ -123,6 +125,16 @@ class Transcript:
         if self._stage < 2:
             raise ValueError("the common seed is not known before all seeds are: call seeds() first")
         return self._seed
+
+    @property
+    def contributions(self) -> Messages:
+        """What each party gave for the common seed: 32 bytes, the public half of an X25519 key."""
+        return self._contributions
+
+    @property
+    def sealed(self) -> bytes:
+        """The keys for vouchers that the first party's key part has sealed for the others."""
+        return self._sealed
 
     def seed_commitments(self, received: Messages) -> None:
         """Round 1."""
@@ -138,6 +150,7 @@ class Transcript:
             self._check(party, SEED, body)
             total.update(body)
         self._seed = total.digest()
+        self._contributions = bodies
         return self._seed
 
     def key_commitments(self, received: Messages) -> None:
@@ -153,10 +166,14 @@ class Transcript:
         agreement.index(party)
         if party not in self._missing:
             raise ProtocolAbort(f"party {party!r} sent its key part twice; ended")
-        size = messages.residue_bytes(agreement)
-        body = messages.read(message, KEY_PART, agreement, party, HASH_BYTES + size)
+        end = HASH_BYTES + messages.residue_bytes(agreement)
+        is_first = party == agreement.parties[0]
+        due = end + (vouchers.sealed_bytes(agreement) if is_first else 0)
+        body = messages.read(message, KEY_PART, agreement, party, due)
         self._check(party, KEY_PART, body)
-        part = messages.read_residues(agreement, body[HASH_BYTES:], 1, party, KEY_PART)[0]
+        part = messages.read_residues(agreement, body[HASH_BYTES:end], 1, party, KEY_PART)[0]
+        if is_first:
+            self._sealed = bytes(body[end:])
         self._missing.remove(party)
         if self._sum is None:
             self._sum = part

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import ckks
+from crypsis._ckks.levels import describe, describe_all, naming
 from crypsis.compat.tenseal.enc_context import Context
 
 Array = ckks.CkksArray
@@ -28,7 +29,7 @@ def combine(context: Context, name: str, a: Array, b: Any) -> Array:
         return multiply(context, a, b) if name == "mul" else OPERATORS[name](a, b)
     if not context.auto_mod_switch and a.level != a.parameters.top:
         raise ValueError(
-            f"the ciphertext is at level {a.level}, numbers are encoded at {a.parameters.top}, and auto_mod_switch is"
+            f"the ciphertext has {describe(a)}, numbers are encoded at level {a.parameters.top}, and auto_mod_switch is"
             " off: switch it on"
         )
     return multiply_plain(context, a, b) if name == "mul" else OPERATORS[name](a, b)
@@ -37,15 +38,14 @@ def combine(context: Context, name: str, a: Array, b: Any) -> Array:
 def check_levels(context: Context, a: Array, b: Array) -> None:
     """ValueError for operands of different levels where nothing may bring them together."""
     if a.level != b.level and not context.auto_mod_switch:
-        raise ValueError(
-            f"the operands are at levels {a.level} and {b.level}, and auto_mod_switch is off: switch it on"
-        )
+        raise ValueError(f"{describe_all(a, b)}, two levels, and auto_mod_switch is off: switch it on")
 
 
 def multiply(context: Context, a: Array, b: Array) -> Array:
     """The product of ciphertexts."""
     if context.auto_relin:
-        a = context.relinearising().bind(a)
+        with naming(a, b):
+            a = context.relinearising().bind(a)
     return a.multiply(b, relinearise=context.auto_relin, rescale=context.auto_rescale)
 
 
@@ -71,7 +71,9 @@ def relinearise(context: Context, a: Array) -> Array:
     """`auto_relin` of a sum of products."""
     if a.size_of == 2 or not context.auto_relin:
         return a
-    return context.relinearising().bind(a).relinearise()
+    with naming(a):
+        keys = context.relinearising()
+    return keys.bind(a).relinearise()
 
 
 def rescale(context: Context, a: Array) -> Array:
@@ -81,7 +83,9 @@ def rescale(context: Context, a: Array) -> Array:
 
 def rotate(context: Context, a: Array, shift: int) -> Array:
     """Rotation to the left by a power of two."""
-    return context.rotating(shift).bind(a).rotate(shift)
+    with naming(a):
+        keys = context.rotating(shift)
+    return keys.bind(a).rotate(shift)
 
 
 def rotate_any(context: Context, a: Array, shift: int) -> Array:
@@ -151,14 +155,11 @@ def vector_matrix(context: Context, a: Array, matrix: Values) -> Array:
     """x M of a vector x that repeats in all slots of the single ciphertext of a, `[1]`: then so does the result.
 
     Diagonals in baby and giant steps [HS18]: slot j of the sum over d of rot_d(x) D_d, with
-    D_d[j] = M[(j + d) mod rows, j mod columns] and d = g B + b. Rotations by 1 and B only, so that the keys of powers
-    of two serve.
+    D_d[j] = M[(j + d) mod rows, j mod columns] and d = g B + b. Rotations by powers of two only, whose keys there are.
     """
     rows, columns = matrix.shape
     babies = 1 << (((rows - 1).bit_length() + 1) // 2)
-    turned = [a]
-    while len(turned) < min(babies, rows):
-        turned.append(rotate(context, turned[-1], 1))
+    turned = _rotations(context, a, min(babies, rows))
     slots = np.arange(context.n_slots)
     total: Array | None = None
     for first in reversed(range(0, rows, babies)):
@@ -175,6 +176,25 @@ def vector_matrix(context: Context, a: Array, matrix: Values) -> Array:
     if total is None:
         return context.zeros((1,))
     return rescale(context, total)
+
+
+def _rotations(context: Context, a: Array, count: int) -> list[Array]:
+    """a rotated by 0 to count - 1: each by its highest bit from the one without it, and those from one ciphertext
+    together, for which its digits are made once (half as often as there are rotations) [HS18]."""
+    turned = {0: a}
+    for base in range(count):
+        bits = range(base.bit_length(), count.bit_length())
+        shifts = [1 << bit for bit in bits if base + (1 << bit) < count]
+        if not shifts:
+            break
+        if len(shifts) == 1:  # faster: one call makes the digits and uses them
+            turned[base + shifts[0]] = rotate(context, turned[base], shifts[0])
+            continue
+        with naming(a):
+            keys = [context.rotating(shift) for shift in shifts][-1]
+        rotated = keys.bind(turned[base]).rotate_many(shifts)
+        turned |= {base + shift: row for shift, row in zip(shifts, rotated, strict=True)}
+    return [turned[shift] for shift in range(count)]
 
 
 def _inner_product(arrays: Sequence[Array], factors: Values) -> Array:

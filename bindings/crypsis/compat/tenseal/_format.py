@@ -94,12 +94,13 @@ def unpack_context(data: Any) -> ContextFields:
 def public_key(data: bytes, parameters: ckks.Parameters) -> ckks.PublicKey:
     """The keys of a context."""
     try:
-        keys = ckks.PublicKey.from_bytes(data)
+        return ckks.PublicKey.from_bytes(data, parameters=parameters)
+    except base.InvalidCiphertext as error:
+        raise CorruptData(
+            f"the context is of {parameters!r}, its keys are not: it is damaged ({error})"
+        ) from None
     except base.CorruptData as error:
         raise CorruptData(str(error)) from None
-    if keys.parameters != parameters:
-        raise CorruptData(f"the context is of {parameters!r}, its keys of {keys.parameters!r}: it is damaged")
-    return keys
 
 
 def pack_tensor(magic: bytes, slots: int, size: int, scale: float, array: ckks.CkksArray) -> bytes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from crypsis import ckks
 from crypsis._arguments import kind
+from crypsis._ckks.levels import describe_all
 from crypsis.compat.tenseal import _evaluate, _format
 from crypsis.compat.tenseal._errors import BroadcastError
 from crypsis.compat.tenseal.enc_context import Context, SecretKey
@@ -94,7 +95,8 @@ class CKKSTensor(AbstractTensor):
             np.broadcast_shapes(self._array.shape, shape)
         except ValueError:
             raise BroadcastError(
-                f"shapes {list(self._array.shape)} and {list(shape)} do not broadcast together"
+                f"{self._told(other)}, and shapes {list(self._array.shape)} and {list(shape)}, which do not broadcast"
+                " together: reshape one of them"
             ) from None
         result = self._twin(_evaluate.combine(context, name, self._array, operand))
         result._batch = batch
@@ -103,9 +105,13 @@ class CKKSTensor(AbstractTensor):
     def _joint_batch(self, other: CKKSTensor) -> int | None:
         if self._batch is not None and other._batch is not None and self._batch != other._batch:
             raise ValueError(
-                f"the tensors have batches of {self._batch} and {other._batch}: give such of one size"
+                f"{self._told(other)}, and batches of {self._batch} and {other._batch}: give such of one size"
             )
         return other._batch if self._batch is None else self._batch
+
+    def _told(self, other: Any) -> str:
+        """Level and scale of the tensor, and of the other where that is encrypted too, for messages."""
+        return describe_all(self._array, *([other._array] if isinstance(other, CKKSTensor) else []))
 
     def sum(self, axis: int = 0) -> Self:
         """The sum over an axis; axis 0 of a batch is that in the slots, and needs Galois keys."""
@@ -138,7 +144,9 @@ class CKKSTensor(AbstractTensor):
         if len(shape) != 2:
             raise ValueError(f"operand tensor isn't a matrix: it has shape {list(shape)}")
         if self._array.shape[1] != shape[0]:
-            raise ValueError(f"can't multiply matrices of shapes {self.shape} and {list(shape)}")
+            raise ValueError(
+                f"{self._told(other)}: can't multiply matrices of shapes {self.shape} and {list(shape)}"
+            )
         total = None
         for k in range(shape[0]):
             # Products are added up before they are relinearised and rescaled, both once.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis._arguments import integer, kind
+from crypsis._ckks.levels import naming
 from crypsis.compat.tenseal import _evaluate, _format
 from crypsis.compat.tenseal.enc_context import Context, SecretKey
 from crypsis.compat.tenseal.tensors.abstract_tensor import AbstractTensor, numbers
@@ -80,7 +81,8 @@ class CKKSVector(AbstractTensor):
         if isinstance(other, CKKSVector):
             other._linked()
             size = max(self._size, other._size)
-            first, second = self._spread(size), other._spread(size)
+            with naming(self._array, other._array):
+                first, second = self._spread(size), other._spread(size)
             result = self._twin(_evaluate.combine(context, name, first._array, second._array))
             result._size, result._slots = size, min(first._slots, second._slots)
             return result
