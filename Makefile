@@ -5,6 +5,7 @@ ROWS ?= 200000
 ONLY ?= benchmarks
 PROCESSES ?= 2
 GPU_CHECK ?=
+GATE ?=
 
 VENV := .venv/bin
 SETUP := $(PYTHON) tools/bootstrap.py --extras
@@ -25,7 +26,7 @@ demo: build  ## a real PSI between two processes on generated data (ROWS=n)
 
 test:  ## the quick test suite (PROCESSES=n side by side)
 	@$(SETUP) test
-	@$(VENV)/python -m pytest -n $(PROCESSES) --dist loadfile
+	@$(VENV)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-slow:  ## the tests that take minutes
 	@$(SETUP) test
@@ -39,9 +40,9 @@ lint:  ## ruff, clang-format, mypy, layers: changes nothing
 	$(VENV)/python tools/typecheck.py
 	$(VENV)/python tools/check_layers.py
 
-gate:  ## every CUDA kernel to machine code, compared with its table of registers and spills
+gate:  ## CUDA kernels to machine code, compared with their tables of registers and spills (GATE=--all: unchanged ones too)
 	@$(SETUP) gate
-	@$(VENV)/python tools/cubin_gate.py
+	@$(VENV)/python tools/cubin_gate.py $(GATE)
 
 format:  ## ruff and clang-format, in place
 	@$(SETUP) lint

