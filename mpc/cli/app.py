@@ -13,12 +13,15 @@ import typer
 
 from crypsis.mpc.cli.bench import bench
 from crypsis.mpc.cli.plan import plan
+from crypsis.mpc.cli.predict import predict
 from crypsis.mpc.cli.psi_run import psi_run
 from crypsis.mpc.cli.query import query
+from crypsis.mpc.cli.train import train
 
 app = typer.Typer(
     name="crypsis",
-    help="Private computation between parties: set intersection and list queries over mutual TLS, on fast kernels.",
+    help="Private computation between parties: set intersection, list queries and training of models over mutual "
+    "TLS, on fast kernels.",
     epilog="Exit codes: 0 done, 2 usage or configuration, 3 backend, 4 data, 5 peer or network, 6 protocol, "
     "70 defect, 130 interrupted, 143 terminated.",
     no_args_is_help=True,
@@ -34,6 +37,8 @@ app.add_typer(demo, name="demo")
 app.add_typer(plan, name="plan")
 app.add_typer(bench, name="bench")
 psi.command("run", help=psi_run.__doc__)(psi_run)
+app.command("train", help=train.__doc__)(train)
+app.command("predict", help=predict.__doc__)(predict)
 
 
 def _show_version(value: bool) -> None:
@@ -145,3 +150,33 @@ def demo_psi(
     from crypsis.mpc.cli.demo import run_demo
 
     run_demo(n_rows=rows, protocol=protocol, work_dir=work_dir, threads=threads, quiet=quiet)
+
+
+@demo.command("train")
+def demo_train(
+    rows: Annotated[int, typer.Option(min=200, max=1 << 24, help="Customers of each party.")] = 2000,
+    algorithm: Annotated[
+        str, typer.Option(help="gradient-boosting, logistic-regression or linear-regression.")
+    ] = "gradient-boosting",
+    data: Annotated[
+        str, typer.Option(help="generated (--rows of them), breast-cancer or german-credit.")
+    ] = "generated",
+    key_bits: Annotated[int, typer.Option(min=2048, max=4096, help="Length of the keys.")] = 2048,
+    work_dir: Annotated[
+        Path | None, typer.Option(help="Keep data, certificates, models and reports here.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each party.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """A bank and a telco train a model on common customers: two processes over mutual TLS on this machine."""
+    from crypsis.mpc.cli.demo_train import run_demo_train
+
+    run_demo_train(
+        n_rows=rows,
+        algorithm=algorithm,
+        data=data,
+        key_bits=key_bits,
+        work_dir=work_dir,
+        threads=threads,
+        quiet=quiet,
+    )

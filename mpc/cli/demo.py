@@ -67,7 +67,7 @@ def run_demo(*, n_rows: int, protocol: str, work_dir: Path | None, threads: int 
             write_telco(folder / "telco.parquet", n_rows, lambda n: report("generate telco", n, n_rows))
         make_development_certificates(folder / "certificates", ["bank", "telco"], overwrite=True)
         _write_configs(folder, protocol, threads)
-        seconds = _run_parties(folder, quiet=quiet)
+        seconds = run_parties(folder, "psi", "run", quiet=quiet)
         _check(folder)
         _print_result(folder, n_rows, seconds, kept=work_dir is not None)
 
@@ -99,8 +99,9 @@ def _write_configs(folder: Path, protocol: str, threads: int | None) -> None:
         (folder / f"{party}.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _run_parties(folder: Path, *, quiet: bool) -> float:
-    """Both processes to their end; returns the seconds from start to end."""
+def run_parties(folder: Path, *command: str, quiet: bool) -> float:
+    """A `crypsis` command with --config at both parties to its end; returns the seconds from start to end. Raises
+    DemoFailed."""
     on_terminal = sys.stderr.isatty() and not quiet
     begin = time.perf_counter()
     parties: list[_Party] = []
@@ -111,9 +112,16 @@ def _run_parties(folder: Path, *, quiet: bool) -> float:
                 errors = (
                     None if on_terminal and name == "bank" else stack.enter_context(tempfile.TemporaryFile())
                 )
-                command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "psi", "run"]
                 process = subprocess.Popen(
-                    [*command, "--config", str(folder / f"{name}.json")],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "crypsis.mpc.cli",
+                        *command,
+                        "--config",
+                        str(folder / f"{name}.json"),
+                    ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=errors,

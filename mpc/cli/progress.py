@@ -7,23 +7,30 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import Task, TaskID
 
-    from crypsis.mpc.psi.options import Progress
-
 SHOW_AFTER_S = 2.0
+_METRICS_SHOWN = 2
+
+
+class Display(Protocol):
+    """What a job tells of its progress: a phase, steps done of steps in all (0: unknown), and metrics of the step."""
+
+    def __call__(
+        self, phase: str, done: int, total: int, metrics: Mapping[str, float] | None = None, /
+    ) -> None: ...
 
 
 @contextmanager
-def progress_bars(party: str, *, enabled: bool = True) -> Iterator[Progress | None]:
-    """A callback for `crypsis.mpc.psi`, called from any thread; None where stderr is no terminal or not
-    `enabled`."""
+def progress_bars(party: str, *, enabled: bool = True) -> Iterator[Display | None]:
+    """A callback for `crypsis.mpc.psi` and `crypsis.mpc.learning`, called from any thread; None where stderr is no
+    terminal or not `enabled`."""
     if not enabled or not sys.stderr.isatty():
         yield None
         return
@@ -83,8 +90,11 @@ class _Bars:
         self._thread = threading.Thread(target=self._show_lasting, name="crypsis progress", daemon=True)
         self._thread.start()
 
-    def update(self, phase: str, done: int, total: int) -> None:
-        """`done` of `total` items (0: unknown) of `phase`; a phase ends when both are equal."""
+    def update(
+        self, phase: str, done: int, total: int, metrics: Mapping[str, float] | None = None, /
+    ) -> None:
+        """`done` of `total` items (0: unknown) of `phase`; a phase ends when both are equal. The first metrics stand
+        behind its name."""
         with self._lock:
             finished = 0 < total <= done
             task = self._tasks.get(phase)
@@ -95,6 +105,9 @@ class _Bars:
                 self._tasks[phase] = task
                 self._begun[task] = time.monotonic()
             self._bars.update(task, completed=done, total=total or None)
+            if metrics:
+                told = [f"{name} {value:.4g}" for name, value in [*metrics.items()][:_METRICS_SHOWN]]
+                self._bars.update(task, description=f"{phase}  {', '.join(told)}")
             if finished and task in self._begun:
                 # A bar that came to be seen stays, full; one that did not is never drawn.
                 self._bars.stop_task(task)

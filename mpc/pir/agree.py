@@ -24,7 +24,8 @@ from crypsis.mpc.pir.lists import MAX_CAPACITY, PreparedList
 from crypsis.mpc.pir.options import MAX_QUERIES, OwnerOptions, QuerierOptions, QueryOptions
 from crypsis.mpc.pir.ot_query import bucket_bound
 from crypsis.mpc.pir.records import MAX_ROWS, Column, columns_from_peer, record_bytes
-from crypsis.mpc.psi.agree import (
+from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.agreement import (
     compare_public,
     count_field,
     hear_refusal,
@@ -32,7 +33,6 @@ from crypsis.mpc.psi.agree import (
     recv_json,
     send_json,
 )
-from crypsis.mpc.transport import Channel
 
 Role = Literal["owner", "querier"]
 MAX_ANSWER_BYTES = 1 << 30

@@ -15,9 +15,9 @@ from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.pir import ot_query
 from crypsis.mpc.pir.agree import Agreed
 from crypsis.mpc.pir.options import QueryOptions
-from crypsis.mpc.psi.agree import public_digest
 from crypsis.mpc.psi.report import SCHEMA_VERSION, FileRecord, peak_memory_bytes, versions
 from crypsis.mpc.transport import ChannelStats
+from crypsis.mpc.transport.agreement import public_digest
 
 _SLUGS = ("hashing", "curve25519", "aes", "bitmatrix", "vole")
 

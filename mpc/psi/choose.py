@@ -13,11 +13,12 @@ from typing import Literal, get_args
 
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.data import Source
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS
 from crypsis.mpc.psi.config import JobConfig
 from crypsis.mpc.psi.options import Protocol
 from crypsis.mpc.psi.plan import recommend
 from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.agreement import count_field, recv_json, send_json
 
 _SAMPLE_BYTES = 1 << 20
 _MAX_BANDWIDTH = 10**13

@@ -36,7 +36,7 @@ from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.ray_executor import RayExecutor
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import ecdh, vole
-from crypsis.mpc.psi.agree import agree, confirm, recv_json, send_json
+from crypsis.mpc.psi.agree import agree
 from crypsis.mpc.psi.choose import choose, expected_rows
 from crypsis.mpc.psi.config import JobConfig
 from crypsis.mpc.psi.job import PsiOutcome, run
@@ -47,6 +47,7 @@ from crypsis.mpc.psi.report import FileRecord, RunReport, check_report_place
 from crypsis.mpc.psi.space import check_before, check_places, output_places
 from crypsis.mpc.psi.spilled import SPOOL, SpilledJob
 from crypsis.mpc.transport import Channel, ChannelStats, Hub
+from crypsis.mpc.transport.agreement import confirm, recv_json, send_json
 from crypsis.mpc.transport.hub import total
 
 _log = logging.getLogger("crypsis.psi")

@@ -30,11 +30,12 @@ from crypsis.mpc.data import (
 )
 from crypsis.mpc.data.gather import output_schema
 from crypsis.mpc.psi import ecdh, vole
-from crypsis.mpc.psi.agree import MAX_ROWS, agree, count_field, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS, agree
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.agreement import count_field, recv_json, send_json
 
 _log = logging.getLogger("crypsis.psi")
 

@@ -7,10 +7,11 @@ import hashlib
 import secrets
 
 from crypsis.errors import ConfigError, ProtocolAbort
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, hear_refusal, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS
 from crypsis.mpc.psi.layout import OUTER_ROWS, STATISTICAL
 from crypsis.mpc.psi.options import Role
 from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.agreement import count_field, hear_refusal, recv_json, send_json
 
 JOB_BYTES = 16
 NONCE_BYTES = 32

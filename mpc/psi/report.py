@@ -20,10 +20,10 @@ from crypsis import backends
 from crypsis.errors import DataError
 from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi import ecdh, vole
-from crypsis.mpc.psi.agree import public_digest
 from crypsis.mpc.psi.job import PsiOutcome
 from crypsis.mpc.psi.options import PsiOptions
 from crypsis.mpc.transport import ChannelStats
+from crypsis.mpc.transport.agreement import public_digest
 
 SCHEMA_VERSION = 1
 _MAX_REPORT_BYTES = 1 << 26  # paths of a million input files

@@ -37,7 +37,7 @@ from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, verify_file
-from crypsis.mpc.psi.agree import MAX_ROWS, count_field, recv_json, send_json
+from crypsis.mpc.psi.agree import MAX_ROWS
 from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
@@ -48,6 +48,7 @@ from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.psi.space import spilled_bytes
 from crypsis.mpc.transport import Channel, Hub
+from crypsis.mpc.transport.agreement import count_field, recv_json, send_json
 
 _log = logging.getLogger("crypsis.psi")
 

@@ -6,25 +6,30 @@ each, relays key generation, adds up ciphertexts and combines decryption shares.
 
     make_key <-> join_key, once a key: every message of a P_i goes to all others
     P_i -> all    H(r_i)                          78 bytes    commitment to 32 random bytes
-    P_i -> all    r_i                             78          a = expand(H(r_1, ..., r_n))
+    P_i -> all    r_i                             78          a = expand(H(r_1, ..., r_n)); r_i is an X25519 public key
     P_i -> all    H(nonce, b_i)                   78          b_i = e_i - a s_i
     P_i -> all    nonce, b_i                      N ceil(log2 q / 8), summed over the moduli, and 78
+    P_1 -> all    K, sealed for each              48 (n - 1)  with its b_1: the key for vouchers, which A does not get
     all           public key (sum b_i, a)
 
     aggregate <-> contribute, for each block of numbers
-    P_i -> A      c_i = Enc(x_i)                  2 polynomials for N numbers (JOINT: 30 bytes a number)
-    A -> all      c = sum c_i                     the same
-    P_i -> A      c1 s_i + f_i                    1 polynomial (15 bytes a number), with noise f_i
+    P_i -> A      c_i = Enc(x_i), t_i             2 polynomials for N numbers (JOINT: 30 bytes a number), 64 bytes
+    A -> all      c = sum c_i, sum t_i            the same, 48 + 16 n bytes
+    P_i -> A      c1 s_i + f_i                    1 polynomial (15 bytes a number), with noise f_i, if sum t_i fits c
     A             x = c0 + sum (c1 s_i + f_i)
     A -> all      x                               8 bytes a number, with reveal=True
 
-Assumes   semi-honest parties and aggregator, of which any set without at least one P_i may pool what it sees: they
-          learn x and what follows from it. Ring learning with errors, SHA-256 as a random oracle, noise for a
-          statistical distance of 2^-40 over all sums of a key. Nobody but the aggregator sees single ciphertexts, so
-          that it adds them all up is taken on trust (a P_i only notices its own ciphertext coming back as the sum;
-          the answer to a made-up ciphertext can be P_i's whole share of the key);
-          and in key generation it is the only link: an aggregator that replaces what it relays is found out by
-          comparing `JointKey.fingerprint` over another way.
+The t_i are vouchers (`crypsis._ckks.threshold.vouchers`, with the argument): a P_i answers the sum of one summand of
+every party, as they made them, and nothing else. An aggregator that makes up a ciphertext, tells parties different
+sums, sends an old one, leaves out, doubles or exchanges summands gets no answer to it, but with probability 2^-64.
+
+Assumes   semi-honest parties, and either an aggregator that is semi-honest too, then any set without at least one P_i
+          may pool what it sees: they learn x and what follows from it; or one that does whatever it likes, then no
+          party may give it its keys or deviate for it: it could then have answers to made-up ciphertexts, which are
+          the parties' shares of the key. Ring learning with errors, SHA-256 and SHAKE-256 as random oracles, X25519,
+          noise for a statistical distance of 2^-40 over all sums of a key. The aggregator is the only link in key
+          generation: one that replaces what it relays is found out by comparing `JointKey.fingerprint` over another
+          way, before the first sum; until then it is trusted not to. What it says that x is, with reveal, is its word.
 Leaks     x with its noise, to the aggregator and, with reveal, to all; the number of numbers.
 Rounds    key generation 4, then one for each of the two ways of a block of about 4 MiB.
 Fails     for everyone if one party is missing or sends what does not fit: the error names the party.
@@ -46,8 +51,9 @@ from crypsis.mpc.sharing.threshold_frames import Values
 from crypsis.mpc.transport import Channel
 
 ASSUMES = (
-    "semi-honest parties and aggregator, of which all but one party may pool what they see; ring learning with errors;"
-    " SHA-256 as a random oracle; statistical security 40 bits over all sums of a key"
+    "semi-honest parties, of which all but one may pool what they see; a semi-honest aggregator that they may pool it"
+    " with, or a malicious one that none of them helps; fingerprints of the key compared; ring learning with errors;"
+    " SHA-256 and SHAKE-256 as random oracles; X25519; statistical security 40 bits over all sums of a key"
 )
 
 
@@ -114,15 +120,18 @@ def aggregate(
     with star.ending_together():
         for block, part in enumerate(frames.blocks(agreement, n_values)):
             total: CkksArray | None = None
+            vouchers: dict[str, bytes] = {}
             for party in star.parties:
                 message = star.receive(party)
                 with from_party(party, "summand"):
                     body = head.read(message, frames.SUMMAND, block, party)
+                    vouchers[party], body = frames.split(body, threshold.voucher_bytes(agreement))
                     array = frames.read_array(joint, body, part)
                 total = array if total is None else total + array
             if total is None:  # an agreement has two parties at least
                 raise ProtocolAbort("no party contributed: there is nothing to add up")
-            star.send_all(head.write(frames.TOTAL, block, total.to_bytes()))
+            proof = threshold.add_vouchers(agreement, vouchers)
+            star.send_all(head.write(frames.TOTAL, block, proof, total.to_bytes()))
             combiner = threshold.Combiner(joint, total)
             for party in star.parties:
                 message = star.receive(party)
@@ -144,10 +153,12 @@ def contribute(
     reveal: bool = True,
     stream: int = 0,
 ) -> Values | None:
-    """A party's side: encrypts its numbers, answers the sum; gives the result, float64[n], or None without reveal.
+    """A party's side: encrypts its numbers, answers the sum of those of all and nothing else; gives the result,
+    float64[n], or None without reveal.
 
     values: n real numbers up to the agreement's magnitude. ValueError for others, before anything is sent. run, reveal:
-    as `aggregate`. BudgetError, before anything is sent, where the share has not enough answers left.
+    as `aggregate`. BudgetError, before anything is sent, where the share has not enough answers left, or its file did
+    not count as many ahead (`share.save(..., reserve=...)`).
     """
     joint, agreement = share.joint, share.agreement
     numbers = frames.as_numbers(values, agreement)
@@ -160,17 +171,15 @@ def contribute(
     try:
         for block, part in enumerate(frames.blocks(agreement, len(numbers))):
             own = joint.encrypt(numbers[part], packed=True)
-            channel.send(stream, head.write(frames.SUMMAND, block, own.to_bytes()))
+            context = head.context(block)
+            voucher = share.vouch(own, context)
+            channel.send(stream, head.write(frames.SUMMAND, block, voucher, own.to_bytes()))
             message = receive(channel, stream, aggregator)
             with from_party(aggregator, "sum"):
                 body = head.read(message, frames.TOTAL, block, aggregator)
+                proof, body = frames.split(body, threshold.proof_bytes(agreement))
                 total = frames.read_array(joint, body, part)
-                if np.array_equal(total.data, own.data):
-                    raise ProtocolAbort(
-                        f"{aggregator!r} sent back the summand of {share.party!r} as the sum: it is not"
-                        " decrypted; ended"
-                    )
-            answer = share.share(total, shape=own.shape)
+            answer = share.answer(total, proof, context)
             channel.send(stream, head.write(frames.SHARE, block, answer.to_bytes()))
             if result is not None:
                 message = receive(channel, stream, aggregator)

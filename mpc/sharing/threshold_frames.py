@@ -18,7 +18,7 @@ from crypsis.errors import ProtocolAbort
 BLOCK_BYTES = 4 << 20
 """Of a block's ciphertexts, about."""
 MAX_VALUES = 1 << 40
-_MAGIC, _VERSION = b"CKTA", 1
+_MAGIC, _VERSION = b"CKTA", 2
 SUMMAND, TOTAL, SHARE, RESULT = range(1, 5)
 _NAMES = {SUMMAND: "summand", TOTAL: "sum", SHARE: "decryption share", RESULT: "result"}
 FRAME = struct.Struct("<4sHBBQQQ32s")
@@ -49,11 +49,17 @@ class Head:
         self._digest = agreement.digest
         self._run, self._n_values, self._reveal = run, n_values, reveal
 
-    def write(self, kind: int, block: int, body: bytes) -> bytes:
-        head = FRAME.pack(
+    def write(self, kind: int, block: int, *body: bytes) -> bytes:
+        return b"".join([self._frame(kind, block), *body])
+
+    def context(self, block: int) -> bytes:
+        """What vouchers for a block's summands are for."""
+        return self._frame(SUMMAND, block)
+
+    def _frame(self, kind: int, block: int) -> bytes:
+        return FRAME.pack(
             _MAGIC, _VERSION, kind, self._reveal, self._run, self._n_values, block, self._digest
         )
-        return head + body
 
     def read(self, message: memoryview, kind: int, block: int, party: str) -> memoryview:
         """The body of the message that is due. ProtocolAbort, naming the sender, for another."""
@@ -85,7 +91,7 @@ def bundle(message: memoryview, agreement: threshold.Agreement) -> dict[str, mem
 
 
 def blocks(agreement: threshold.Agreement, n_values: int) -> Iterator[slice]:
-    rows = max(1, BLOCK_BYTES // polynomial_bytes(agreement, 2))
+    rows = max(1, BLOCK_BYTES // threshold.residue_bytes(agreement, 2))
     step = rows * agreement.parameters.n
     for start in range(0, n_values, step):
         yield slice(start, min(start + step, n_values))
@@ -96,22 +102,16 @@ def rows_of(agreement: threshold.Agreement, part: slice) -> int:
     return -(-int(part.stop - part.start) // n)
 
 
-def polynomial_bytes(agreement: threshold.Agreement, count: int) -> int:
-    n: int = agreement.parameters.n
-    primes = agreement.parameters.basis(agreement.level).primes
-    return count * n * sum(-(-int(prime).bit_length() // 8) for prime in primes)
+def array_bytes(agreement: threshold.Agreement, part: slice) -> int:
+    """Of the packed ciphertexts of a block: head, literal, two shapes of one axis each, residues, checksum."""
+    head = 88 + len(agreement.parameters.prefix) + 16 + 4
+    return head + threshold.residue_bytes(agreement, 2 * rows_of(agreement, part))
 
 
 def read_array(joint: threshold.JointKey, body: memoryview, part: slice) -> CkksArray:
     """The packed ciphertexts of a block."""
     agreement, size = joint.agreement, part.stop - part.start
-    due = (
-        88
-        + len(agreement.parameters.prefix)
-        + 16
-        + 4
-        + polynomial_bytes(agreement, 2 * rows_of(agreement, part))
-    )
+    due = array_bytes(agreement, part)
     if len(body) != due:
         raise ProtocolAbort(f"{len(body)} bytes of ciphertexts came where {due} were due; ended")
     array = joint.public_key.load(body)
@@ -122,6 +122,11 @@ def read_array(joint: threshold.JointKey, body: memoryview, part: slice) -> Ckks
             " due; ended"
         )
     return array
+
+
+def split(body: memoryview, n_bytes: int) -> tuple[bytes, memoryview]:
+    """The voucher or proof in front of ciphertexts, and these."""
+    return bytes(body[:n_bytes]), body[n_bytes:]
 
 
 def read_result(body: memoryview, part: slice) -> Values:
@@ -162,11 +167,11 @@ class Traffic:
 
 
 def key_traffic(agreement: threshold.Agreement) -> Traffic:
-    """What a party sends and receives in `join_key`."""
-    n_parties, part = len(agreement.parties), SMALL + polynomial_bytes(agreement, 1)
+    """What a party sends and receives in `join_key`; the first one sends `threshold.sealed_bytes` more."""
+    n_parties, part = len(agreement.parties), SMALL + threshold.residue_bytes(agreement)
     return Traffic(
         bytes_sent=3 * SMALL + part,
-        bytes_received=n_parties * (3 * SMALL + part),
+        bytes_received=n_parties * (3 * SMALL + part) + threshold.sealed_bytes(agreement),
         messages_sent=4,
         messages_received=3 + n_parties,
     )
@@ -175,12 +180,12 @@ def key_traffic(agreement: threshold.Agreement) -> Traffic:
 def sum_traffic(agreement: threshold.Agreement, n_values: int, *, reveal: bool = True) -> Traffic:
     """What a party sends and receives in `contribute`."""
     sent = received = n_blocks = 0
-    literal = len(agreement.parameters.prefix)
     for part in blocks(agreement, n_values):
-        rows = rows_of(agreement, part)
-        array = 88 + literal + 16 + 4 + polynomial_bytes(agreement, 2 * rows)
-        sent += 2 * FRAME.size + array + SMALL + 4 + polynomial_bytes(agreement, rows)
-        received += FRAME.size + array + reveal * (FRAME.size + 8 * (part.stop - part.start))
+        array = array_bytes(agreement, part)
+        sent += 2 * FRAME.size + threshold.voucher_bytes(agreement) + array
+        sent += SMALL + 4 + threshold.residue_bytes(agreement, rows_of(agreement, part))
+        received += FRAME.size + threshold.proof_bytes(agreement) + array
+        received += reveal * (FRAME.size + 8 * (part.stop - part.start))
         n_blocks += 1
     return Traffic(
         bytes_sent=sent,
