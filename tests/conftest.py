@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -23,6 +24,16 @@ if find_spec("hypothesis") is not None:
     settings.register_profile("default", deadline=None)
     settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What numba keeps, where it is told to keep something, is this run's alone: processes share it, and no other run
+    sees it."""
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="crypsis-numba-")
+        os.environ["NUMBA_CACHE_DIR"] = folder.name
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(lambda: os.environ.pop("NUMBA_CACHE_DIR", None))
 
 
 @pytest.fixture(params=["forward", "reversed"])
@@ -64,7 +75,33 @@ def _why_no_gpu() -> str | None:
     return why_not()
 
 
+# The files that take longest, the longest first: begun last, one of them keeps a process busy when the others are done.
+# `make test` hands files out in this order; see `pytest --durations=60`.
+LONG = (
+    "test_cli_train.py",
+    "test_docs_run.py",
+    "test_vole_jobs.py",
+    "test_cli_query.py",
+    "test_cli_bad_input.py",
+    "test_cuda_short_memory.py",
+    "test_bigint_constant_time.py",
+    "test_cuda_rns.py",
+    "test_evaluation_report.py",
+    "test_cuda_memory.py",
+    "test_cuda_ntt.py",
+    "test_data_postgres.py",
+    "test_vole_lpn.py",
+    "test_data_postgres_errors.py",
+    "test_tenseal_vectors.py",
+    "test_paillier_wire.py",
+    "test_ledger.py",
+    "test_partition.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(LONG)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     reason = _why_no_gpu() if marked else None
     for item in marked if reason else []:

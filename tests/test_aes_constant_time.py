@@ -3,45 +3,11 @@
 
 from __future__ import annotations
 
-import pytest
-
-from crypsis import backends
-from native_programs import Programs, build, needs_linux
-
-BACKENDS = backends.runnable("aes")
-SECRETS = ["keys", "permute", "mmo", "tmmo", "ctr", "ggm_level"]
-pytestmark = needs_linux
+from native_programs import ConstantTime, Traces
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    return build("aes", tmp_path_factory.mktemp("native"))
-
-
-@pytest.mark.parametrize("operation", SECRETS)
-def test_memcheck_finds_no_use_of_secrets(programs: Programs, operation: str) -> None:
-    done = programs.memcheck(operation)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("operation", ["leak_by_branch", "leak_by_address"])
-def test_memcheck_catches_a_planted_leak(programs: Programs, operation: str) -> None:
-    done = programs.memcheck(operation)
-    assert done.returncode == 99, done.stderr
-    assert "ninitialised value" in done.stderr
-
-
-def test_trace_catches_a_planted_leak(programs: Programs) -> None:
-    done = programs.trace(BACKENDS[0], "leak_by_branch")
-    assert done.returncode == 1, done.stderr
-    assert "differ" in done.stdout
-
-
-# A step costs tens of microseconds; the portable code, which memcheck covers, takes most of a minute.
-@pytest.mark.parametrize(
-    "backend", [pytest.param(b, marks=pytest.mark.slow) if b == "portable" else b for b in BACKENDS]
-)
-@pytest.mark.parametrize("operation", SECRETS)
-def test_traces_are_equal(programs: Programs, backend: str, operation: str) -> None:
-    done = programs.trace(backend, operation)
-    assert done.returncode == 0, done.stdout + done.stderr
+class TestAes(ConstantTime):
+    slug = "aes"
+    operations = ("keys", "permute", "mmo", "tmmo", "ctr", "ggm_level")
+    # The portable code takes most of a minute.
+    traces = (Traces(steps=None), Traces(backends=("portable",), steps=None, slow=True))

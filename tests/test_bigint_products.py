@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bigint_cases import every_backend, moduli, rows, values
 from crypsis import bigint
+from crypsis._bigint import buckets as _buckets
 from crypsis._bigint import multi as _multi
 from crypsis._bigint import products as _products
 from crypsis.errors import NotInvertible
@@ -122,6 +123,38 @@ def test_scatter_mul(backend: str, data: st.DataObject) -> None:
             assert bigint.to_ints(got.reshape(-1, modulus.limbs)) == want
 
 
+@every_backend
+def test_scatter_mul_in_blocks(backend: str) -> None:
+    n = moduli(320)[3]
+    modulus = bigint.Modulus(n)
+    rng = np.random.default_rng(3)
+    count, n_bins = 60_000, 5  # a block is 26,214 rows of 5 limbs
+    a = [rng.integers(1, 2**62) for _ in range(40)]
+    x = np.ascontiguousarray(rows([int(v) for v in a], modulus)[np.arange(count) % 40])
+    bins = rng.integers(-1, n_bins, (count, 2)).astype(np.int32)
+    keep = rng.random(count) < 0.9
+    got = bigint.scatter_mul(x, bins, n_bins, modulus, mask=keep, backend=backend)
+    for grouping in range(2):
+        for b in range(n_bins):
+            chosen = (bins[:, grouping] == b) & keep
+            powers = np.bincount(np.flatnonzero(chosen) % 40, minlength=40).tolist()
+            want = reference.multi_power([int(v) for v in a], powers, n)
+            assert bigint.to_ints(got[grouping, b : b + 1]) == [want]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+def test_scattered_takes_narrow_bins_and_an_index(dtype: type) -> None:
+    modulus = bigint.Modulus(PRIME)
+    rng = np.random.default_rng(4)
+    x = rows(units(PRIME, 50, 3), modulus)
+    bins = rng.integers(-1, 7, (50, 3))
+    index = rng.integers(0, 50, 80)
+    want = bigint.scatter_mul(x[index], bins[index], 7, modulus, montgomery=True, cumulative=True)
+    got = np.empty((21, modulus.limbs), dtype=np.uint64)
+    _products.scattered(x, bins.astype(dtype), 7, modulus, index, True, got)
+    assert (got == want.reshape(got.shape)).all()
+
+
 def test_scatter_mul_without_groupings() -> None:
     modulus = bigint.Modulus(PRIME)
     x = rows([3, 4], modulus)
@@ -166,6 +199,57 @@ def test_multi_powm(backend: str, m: int, k: int, n_bits: int) -> None:
     in_form = modulus.to_montgomery(x)
     got = bigint.multi_powm_vartime(in_form, array(signed, np.int64), modulus, montgomery=True, **options)
     assert bigint.to_ints(modulus.from_montgomery(got)) == want
+
+
+# Tables in several blocks, rows in several parts, both: bases and exponents repeat, so that few powers tell the answer.
+@every_backend
+@pytest.mark.parametrize(("m", "k", "n_bits"), [(3, 1500, 16), (9000, 2, 3), (8300, 400, 1)])
+def test_multi_powm_in_blocks(backend: str, m: int, k: int, n_bits: int) -> None:
+    if backend == "portable" and m * k > 10**6:
+        m = 300
+    n = moduli(256)[0]
+    modulus = bigint.Modulus(n)
+    rng = np.random.default_rng(m + k)
+    bases = units(n, k, 5)
+    few = rng.integers(0, 2**n_bits, (5, k), dtype=np.uint64)
+    exponents = few[np.arange(m) % 5]
+    got = bigint.multi_powm(rows(bases, modulus), exponents, modulus, exponent_bits=n_bits, backend=backend)
+    want = [reference.multi_power(bases, row.tolist(), n) for row in few]
+    assert bigint.to_ints(got) == [want[i % 5] for i in range(m)]
+
+
+@every_backend
+@pytest.mark.parametrize(("m", "k", "n_bits"), [(2, 300, 16), (3, 40, 7), (1, 1, 64), (5, 70, 1)])
+def test_bucketed(monkeypatch: pytest.MonkeyPatch, backend: str, m: int, k: int, n_bits: int) -> None:
+    modulus = bigint.Modulus(PRIME)
+    rng = np.random.default_rng(k)
+    bases = units(PRIME, k, 6)
+    exponents = rng.integers(0, 2**n_bits - 1, (m, k), dtype=np.uint64, endpoint=True)
+    in_form = modulus.to_montgomery(rows(bases, modulus))
+    factor = modulus.to_montgomery(rows([11], modulus))
+    want = [reference.multi_power(bases, row.tolist(), PRIME) * 11 % PRIME for row in exponents]
+    got = _buckets.bucketed(in_form, exponents, modulus, n_bits, factor, backend, 1)
+    assert bigint.to_ints(modulus.from_montgomery(got)) == want
+    monkeypatch.setattr(_buckets, "BLOCK_BUCKETS", 1)
+    assert (_buckets.bucketed(in_form, exponents, modulus, n_bits, factor, backend, 1) == got).all()
+
+
+@every_backend
+def test_multi_powm_by_a_factor(backend: str) -> None:
+    modulus = bigint.Modulus(PRIME)
+    bases, exponents = [3, 5, 7], [[1, 2, 3], [4, 5, 6]]
+    x, factor = rows(bases, modulus), rows([11], modulus)
+    powers = np.array(exponents, dtype=np.uint64)
+    want = [reference.multi_power(bases, row, PRIME) * 11 % PRIME for row in exponents]
+    options = {"exponent_bits": 3, "backend": backend}
+    assert bigint.to_ints(bigint.multi_powm(x, powers, modulus, factor=factor, **options)) == want
+    in_form, factor_in_form = modulus.to_montgomery(x), modulus.to_montgomery(factor)
+    got = bigint.multi_powm(in_form, powers, modulus, factor=factor_in_form, montgomery=True, **options)
+    assert bigint.to_ints(modulus.from_montgomery(got)) == want
+    none = bigint.multi_powm(x, powers * 0, modulus, factor=factor, exponent_bits=0, backend=backend)
+    assert bigint.to_ints(none) == [11, 11]
+    with pytest.raises(ValueError, match="factor has shape"):
+        bigint.multi_powm(x, powers, modulus, factor=x)
 
 
 @every_backend

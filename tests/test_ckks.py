@@ -343,7 +343,7 @@ def test_a_key_follows_from_its_seed() -> None:
     assert one.id == two.id
     assert np.array_equal(one.encryption.body, two.encryption.body)
     assert one.id != secret_key(TINY).id
-    assert one.public_key() == two.public_key()
+    assert one.public_key(relinearise=False) == two.public_key(relinearise=False)
     x = numbers(5)
     check(two, one.encrypt(x), x)
 

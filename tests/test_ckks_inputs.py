@@ -87,7 +87,7 @@ def test_scales_that_do_not_match() -> None:
     low = public.encrypt(numbers(5), level=1)
     with pytest.raises(ScaleError, match="needs a modulus"):
         low.multiply(low, rescale=False).multiply(low)
-    with pytest.raises(ScaleError, match="encode it at that scale"):
+    with pytest.raises(ScaleError, match="encode it at the ciphertext"):
         raw + public.encode(numbers(5))
     with pytest.raises(LevelError, match=r"level 3, scale 2\^40.* and level 1, scale 2\^40.*encode it there"):
         array * public.encode(numbers(5), level=1)

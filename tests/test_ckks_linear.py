@@ -168,6 +168,75 @@ def test_inner_sum_of_short_vectors() -> None:
     check(secret, array.dot(y) * other, (x * y).sum(1)[:, None] * y)
 
 
+@pytest.mark.parametrize("literal", SWITCHING)
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2), (0,)])
+@pytest.mark.parametrize("level", [None, 1])
+def test_dot_of_batches_and_levels(literal: ckks.Literal, shape: tuple[int, ...], level: int | None) -> None:
+    """With an array, with numbers for each row and for all, and with a plaintext; one level less."""
+    secret, keys = secret_key(literal), all_rotations(literal)
+    x, y = numbers(*shape, 20), numbers(*shape, 20, seed=1)
+    array = secret.encrypt(x, magnitude=1, keys=keys, level=level)
+    other = secret.encrypt(y, magnitude=1)
+    expected = np.tile((x * y).sum(-1, keepdims=True), N_SLOTS)
+    for found, wanted in (
+        (array.dot(other), expected),
+        (other.dot(array), expected),
+        (array.dot(y), expected),
+        (array.dot(keys.encode(y, level=array.level)), expected),
+        (array.dot(y, 20).with_length(1), expected[..., :1]),
+        (array.dot(numbers(20, seed=2)), np.tile((x @ numbers(20, seed=2))[..., None], N_SLOTS)),
+        (array.inner_sum(), np.tile(x.sum(-1, keepdims=True), N_SLOTS)),
+    ):
+        check(secret, found, wanted)
+        assert found.shape == shape
+        assert found.canonical
+        assert found.level in (array.level, array.level - 1)
+    assert array.dot(y).level == array.level - 1
+    assert array.inner_sum().level == array.level
+
+
+@pytest.mark.parametrize("literal", SWITCHING)
+@settings(max_examples=12)
+@given(
+    rows=st.integers(1, 3),
+    length=st.integers(1, N_SLOTS),
+    width=st.one_of(st.none(), st.integers(1, N_SLOTS)),
+    levels=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    numbers_only=st.booleans(),
+    complex=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_dot_and_inner_sum(
+    literal: ckks.Literal,
+    rows: int,
+    length: int,
+    width: int | None,
+    levels: tuple[int, int],
+    numbers_only: bool,
+    complex: bool,
+    seed: int,
+) -> None:
+    """Any length and window, operands of two levels: within the bound of the result's own estimate."""
+    secret, keys = secret_key(literal), all_rotations(literal)
+    x = numbers(rows, length, seed=seed, complex=complex)
+    y = numbers(length, seed=seed + 1, complex=complex)
+    array = secret.encrypt(x, magnitude=1, keys=keys, level=levels[0])
+    other = y if numbers_only else secret.encrypt(y, magnitude=1, level=levels[1])
+
+    def windows(values: Any) -> Any:
+        whole = np.pad(values, ((0, 0), (0, N_SLOTS - length)))
+        return np.sum(
+            [np.roll(whole, -i, axis=1) for i in range(N_SLOTS if width is None else width)], axis=0
+        )
+
+    found = array.dot(other, width).with_length(N_SLOTS)
+    assert found.level == (levels[0] if numbers_only else min(levels)) - 1
+    check(secret, found, windows(x * y))
+    found = array.inner_sum(width).with_length(N_SLOTS)
+    assert found.level == levels[0]
+    check(secret, found, windows(x))
+
+
 def test_missing_keys_are_named() -> None:
     secret, own = secret_key(TINY), parameters(TINY)
     keys = secret.public_key(rotations=(1, 2))
@@ -220,13 +289,13 @@ def test_bad_matrices() -> None:
 def test_bad_operands() -> None:
     own, public = parameters(TINY), public_key(TINY)
     matrix = ckks.Matrix(own, numbers(4, 4), level=2)
-    with pytest.raises(ValueError, match="vectors have 5 numbers"):
+    with pytest.raises(ValueError, match=r"the vectors 5 numbers.*takes 4"):
         matrix @ public.encrypt(numbers(5))
     with pytest.raises(ValueError, match=r"repeat\(4\)"):
         ckks.Matrix(own, numbers(4, 4), period=4) @ public.encrypt(numbers(4))
     with pytest.raises(LevelError, match="level=1"):
         matrix @ public.encrypt(numbers(4), level=1)
-    with pytest.raises(ValueError, match="encoded for"):
+    with pytest.raises(ValueError, match=r"the matrix Parameters.*encode it for"):
         ckks.Matrix(parameters(TWO_DIGITS), numbers(4, 4)) @ public.encrypt(numbers(4))
     with pytest.raises(TypeError, match="packed"):
         matrix @ public.encrypt(numbers(4), packed=True)

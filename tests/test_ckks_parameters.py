@@ -17,6 +17,7 @@ from crypsis.errors import LevelError
 PRESETS = {
     "AGGREGATE": ckks.AGGREGATE,
     "SHARED": ckks.SHARED,
+    "JOINT": ckks.JOINT,
     "SHALLOW": ckks.SHALLOW,
     "DEEP": ckks.DEEP,
 }
@@ -126,7 +127,7 @@ def test_levels() -> None:
 
 
 def test_presets() -> None:
-    depths = {"AGGREGATE": 0, "SHARED": 0, "SHALLOW": 3, "DEEP": 12}
+    depths = {"AGGREGATE": 0, "SHARED": 0, "JOINT": 0, "SHALLOW": 3, "DEEP": 12}
     for name, literal in PRESETS.items():
         own = ckks.Parameters(literal)
         assert not own.insecure
@@ -139,6 +140,7 @@ def test_presets() -> None:
     [
         ("AGGREGATE", -19),
         ("SHARED", -67),
+        ("JOINT", -80),
         ("SHALLOW", -20),
         pytest.param("DEEP", -24, marks=pytest.mark.slow),
     ],

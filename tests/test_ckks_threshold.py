@@ -18,6 +18,7 @@ from ckks_cases import coins
 from crypsis import aes, ckks, ntt, rns
 from crypsis._ckks.threshold import flooding
 from crypsis._ckks.threshold.key_share import secret_polynomial
+from crypsis._homomorphic import key_files
 from crypsis.ckks import threshold
 from crypsis.errors import BudgetError, CrypsisError, WrongPassphrase
 from threshold_cases import (
@@ -181,7 +182,7 @@ def test_noise_is_a_sum_of_four_uniform_numbers() -> None:
     deal = agreement()
     basis = deal.parameters.basis(deal.level)
     for bits in (0, 3, 40, deal.flood_bits):
-        noise = signed(flooding.draw(bits, basis, aes.Generator.from_seed(bytes(32))), deal)
+        noise = signed(flooding.draw(bits, basis, aes.Generator.from_seed(bytes(32)))[0], deal)
         assert np.abs(noise + 2).max() <= 4 * 2.0**bits + 2
         assert 0.93 < noise.std() / math.sqrt(((2 ** (bits + 1)) ** 2 - 1) / 3) < 1.07
         kurtosis = ((noise - noise.mean()) ** 4).mean() / noise.var() ** 2
@@ -267,10 +268,42 @@ def test_budget() -> None:
     mine.share(array[0])
 
 
+def test_file_counts_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever the process ends, the file has counted every answer."""
+    monkeypatch.setattr(key_files, "SCRYPT_LOG_N", 10)
+    path, mine = tmp_path / "share", make_shares(agreement(2, n_ciphertexts=10))["north"]
+    key = mine.joint
+    three = key.public_key.encrypt(np.ones((3, 2)), magnitude=1)
+
+    def counted() -> int:
+        return threshold.KeyShare.load(path, "a passphrase", key).answered
+
+    mine.share(three)  # in memory only: nothing to write ahead to
+    mine.save(path, "a passphrase", reserve=4)
+    assert counted() == 7
+    mine.share(three)
+    assert mine.answered <= counted()
+    with pytest.raises(BudgetError, match="its file counts 7, 3 more"):
+        mine.share(three)
+    assert mine.answered == 6
+    mine.save(path, "a passphrase")  # gives back what is left
+    assert counted() == 6
+    with pytest.raises(BudgetError, match=r"reserve is 5: .* answered 6 of 10"):
+        mine.save(path, "a passphrase", reserve=5)
+    with pytest.raises(ValueError, match="reserve is -1"):
+        mine.save(path, "a passphrase", reserve=-1)
+    assert counted() == 6
+    with pytest.raises(OSError, match="nowhere"):
+        mine.save(tmp_path / "nowhere" / "share", "a passphrase", reserve=4)
+    with pytest.raises(BudgetError, match="its file counts 6"):  # not what could not be written
+        mine.share(three)
+
+
 # Files and reprs.
 
 
-def test_file(tmp_path: Path) -> None:
+def test_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_files, "SCRYPT_LOG_N", 10)
     key, path = joint(), tmp_path / "share"
     mine = make_shares(agreement())["south"]
     array = key.encrypt([1.0, 2.0], packed=True)
@@ -279,7 +312,11 @@ def test_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     loaded = threshold.KeyShare.load(path, "a passphrase", key)
     assert (loaded.party, loaded.answered) == ("south", 1)
+    with pytest.raises(BudgetError, match=r"its file counts 1, 1 more .* save it before with reserve=1"):
+        loaded.share(array)
+    loaded.save(path, "a passphrase", reserve=2)
     assert loaded.share(array).to_bytes() == answer.to_bytes()
+    assert (loaded.answered, threshold.KeyShare.load(path, "a passphrase", key).answered) == (2, 3)
     with pytest.raises(WrongPassphrase):
         threshold.KeyShare.load(path, "another", key)
     with pytest.raises(ValueError, match="a share of another key"):
@@ -299,13 +336,12 @@ def test_secrets_do_not_show() -> None:
     with pytest.raises(AttributeError, match="immutable"):
         mine.party = "north"  # type: ignore[misc]
 
-    copy = threshold.KeyShare(mine.joint, "south", seed("south"))
-    polynomial, raw = copy._s, copy._seed
-    assert polynomial.any()
-    assert raw.any()
+    copy = threshold.KeyShare(mine.joint, "south", seed("south"), voucher_key=bytes(range(32)))
+    copy.vouch(mine.joint.encrypt([1.0], packed=True))
+    held = [copy._s, copy._seed, copy._vouchers._key, copy._vouchers._points]
+    assert all(array.any() for array in held)
     del copy
-    assert not polynomial.any()
-    assert not raw.any()
+    assert not any(array.any() for array in held)
 
 
 def test_joint_key_travels() -> None:

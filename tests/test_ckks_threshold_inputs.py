@@ -215,7 +215,7 @@ def test_malformed_fields() -> None:
     parties, rounds = after(1)
     mine = rounds[0]["south"]
     cases = [
-        (flipped(mine, 4), "version 0, this crypsis reads 1"),
+        (flipped(mine, 4), "version 3, this crypsis reads 2"),
         (flipped(mine, 6), "where a seed commitment was due"),
         (flipped(mine, 7), "where a seed commitment was due"),
         (mine[:-1], "77 bytes where 78|of 77 bytes where 78"),

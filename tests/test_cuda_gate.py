@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from crypsis import ckks
 from crypsis.cuda._bigint_kernels import shape_of
 from crypsis.cuda._source import inline_includes
 
@@ -31,6 +32,8 @@ def _load() -> ModuleType:
 
 
 gate: Any = _load()
+measuring: Any = sys.modules["cubin_measure"]
+ARCHITECTURES = gate.ARCHITECTURES  # which tests change
 
 SMALL = """extern "C" __global__ void __launch_bounds__(1024) small(u32* out) {
   __shared__ u32 memory[64];
@@ -73,8 +76,8 @@ ROWS = """extern "C" __global__ void __launch_bounds__(128) products(u32* out, c
 @pytest.fixture(params=["nvcc", "nvrtc"])
 def compiler(request: pytest.FixtureRequest) -> str:
     try:
-        gate.compiler_version(gate.choose_compilers(request.param)[0])
-        gate.find_nvdisasm()
+        measuring.compiler_version(gate.choose_compilers(request.param)[0])
+        measuring.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
     return str(request.param)
@@ -174,17 +177,52 @@ def test_a_product_costs_one_wide_multiply_add(kernels: Path, compiler: str) -> 
         ("bigint/bigint.cu", {"LIMBS": 16, "TPI": 2}),
         ("hashing/hashing.cu", {"ALGORITHM": 2}),
         ("microbench/microbench.cu", {}),
+        ("ntt/ntt.cu", {"LOG_N": 11}),
+        ("ntt/ntt.cu", {"LOG_N": 15}),
+        ("ntt/pointwise.cu", {}),
+        ("rns/rns.cu", {"LOG_N": 11}),
+        ("rns/rns.cu", {"LOG_N": 15}),
+        ("rns/steps.cu", {}),
     ],
 )
 def test_kernels_compile_with_the_compiler_that_cupy_has(source: str, defines: dict[str, int]) -> None:
     """NVRTC refuses what nvcc takes, functions of the host among others; to PTX, which is quicker."""
     try:
-        gate.compiler_version(gate.choose_compilers("nvrtc")[0])
+        measuring.compiler_version(gate.choose_compilers("nvrtc")[0])
     except gate.GateError as error:
         pytest.skip(str(error))
     macros = tuple((name, str(value)) for name, value in defines.items())
     text = inline_includes(Path(source))
-    gate.compile_nvrtc(gate.Job("", "", source, text, macros, "compute_90"))
+    measuring.compile_nvrtc(gate.Job("", "", source, text, macros, "compute_90"))
+
+
+@pytest.mark.parametrize("slug", ["ntt", "rns"])
+@pytest.mark.parametrize("name", ["resources.json", "resources-nvrtc.json"])
+def test_every_degree_of_ckks_is_in_the_tables(slug: str, name: str) -> None:
+    """No size that a preset uses is left out; of these degrees NVRTC, which GPUs run the code of, has all too."""
+    folder = ROOT / "kernels" / slug
+    declared = json.loads((folder / "instances.json").read_text())
+    instances = json.loads((folder / name).read_text())["instances"]
+    assert set(instances) == set(declared)
+    assert {str(n) for n in range(10, 17)} <= set(instances)
+    presets = (ckks.AGGREGATE, ckks.SHARED, ckks.JOINT, ckks.SHALLOW, ckks.DEEP)
+    assert {str(preset.log_n) for preset in presets} <= set(instances)
+    for architectures in instances.values():
+        assert set(architectures) == set(ARCHITECTURES)
+        assert all(needs["spills"] == 0 for kernels in architectures.values() for needs in kernels.values())
+
+
+class InThisProcess:
+    """Instead of a pool of processes, which see no patch of a test."""
+
+    def __init__(self, *_: Any) -> None: ...
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: Any) -> None: ...
+    def submit(self, work: Any, job: Any) -> Any:
+        made = work(job)
+        return SimpleNamespace(result=lambda: made)
 
 
 def test_nvrtc_takes_one_instance_of_each_source(
@@ -193,31 +231,22 @@ def test_nvrtc_takes_one_instance_of_each_source(
     """Beside nvcc, with a table of its own: the two compilers' machine code differs."""
     compiled: list[tuple[str, str]] = []
 
-    def measure(job: Any, *, compiler: str, **_: Any) -> Any:
-        compiled.append((compiler, job.instance))
-        return {"small": {"registers": 10 if compiler == "nvcc" else 12}}
-
-    class Pool:
-        def __init__(self, *_: Any) -> None: ...
-        def __enter__(self) -> Any:
-            return self
-
-        def __exit__(self, *_: Any) -> None: ...
-        def submit(self, work: Any, job: Any) -> Any:
-            made = work(job)
-            return SimpleNamespace(result=lambda: made)
+    def measure(job: Any, *, tools: Any, **_: Any) -> Any:
+        compiled.append((tools.compiler, job.instance))
+        return {"small": {"registers": 10 if tools.compiler == "nvcc" else 12}}
 
     declare(kernels, SMALL)
     both = {name: {"source": "demo/demo.cu", "defines": {"N": name}} for name in ("a", "b")}
     (kernels / "demo" / "instances.json").write_text(json.dumps(both))
     monkeypatch.setattr(gate, "choose_compilers", lambda wanted: ["nvcc", "nvrtc"])
-    monkeypatch.setattr(gate, "compiler_version", lambda compiler: "13.0")
-    monkeypatch.setattr(gate, "find_nvdisasm", lambda: "nvdisasm")
+    monkeypatch.setattr(gate, "find_tools", lambda compiler: gate.Tools(compiler, "nvdisasm", "13.0"))
     monkeypatch.setattr(gate, "measure", measure)
-    monkeypatch.setattr(gate, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(gate, "ProcessPoolExecutor", InThisProcess)
     assert run_gate(kernels, "auto", "--update") == 0
     assert compiled == [("nvcc", "a"), ("nvcc", "b"), ("nvrtc", "a")]
-    assert "1 cubins with nvrtc 13.0 (demo a), 0 problem(s)" in capsys.readouterr().out
+    assert (
+        "1 cubins with nvrtc 13.0 (demo a), 1 compiled, 0 as sealed, 0 problem(s)" in capsys.readouterr().out
+    )
     assert run_gate(kernels, "auto") == 0
     path = kernels / "demo" / "resources-nvrtc.json"
     path.write_text(path.read_text().replace("12", "13"))
@@ -225,13 +254,105 @@ def test_nvrtc_takes_one_instance_of_each_source(
     assert "demo a sm_90 small registers: 13 in the table, 12 now" in capsys.readouterr().out
 
 
+@pytest.fixture
+def sealed(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Three instances whose table was just written. `compiled(*options)`: (exit code, what a run of the gate compiled);
+    `versions` are the tools'."""
+    compiled: list[str] = []
+    state = SimpleNamespace(versions="13.0.88", registers=10)
+
+    def measure(job: Any, **_: Any) -> Any:
+        compiled.append(job.instance)
+        return {"small": {"registers": state.registers}}
+
+    def run(*options: str) -> tuple[int, list[str]]:
+        compiled.clear()
+        return run_gate(kernels, "auto", *options), compiled[:]
+
+    declare(kernels, SMALL)
+    names = {name: {"source": "demo/demo.cu", "defines": {"N": name}} for name in ("a", "b", "c")}
+    (kernels / "demo" / "instances.json").write_text(json.dumps(names))
+    monkeypatch.setattr(gate, "choose_compilers", lambda wanted: ["nvcc"])
+    monkeypatch.setattr(gate, "find_tools", lambda compiler: gate.Tools(compiler, "nvdisasm", state.versions))
+    monkeypatch.setattr(gate, "measure", measure)
+    monkeypatch.setattr(gate, "ProcessPoolExecutor", InThisProcess)
+    state.compiled = run
+    assert run("--update") == (0, ["a", "b", "c"])
+    return state
+
+
+def test_one_of_the_sealed_instances_is_compiled(sealed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sealed.compiled() == (0, ["a"])
+    assert "3 cubins with nvcc 13.0 (every instance), 1 compiled, 2 as sealed, 0" in capsys.readouterr().out
+    assert sealed.compiled("--all") == (0, ["a", "b", "c"])
+    sealed.registers = 11  # the tools here do not give what they gave
+    assert sealed.compiled()[0] == 1
+
+
+@pytest.mark.parametrize("changed", ["source", "header", "define", "tools", "figures", "seal", "measuring"])
+def test_no_seal_outlives_what_the_figures_come_of(
+    sealed: Any, kernels: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    demo = kernels / "demo"
+
+    def rewrite(name: str, old: str, new: str) -> None:
+        text = (kernels / name).read_text()
+        assert old in text
+        (kernels / name).write_text(text.replace(old, new))
+
+    found = ["a", "b", "c"]
+    match changed:
+        case "source":
+            rewrite("demo/demo.cu", "[64]", "[128]")
+        case "header":
+            rewrite("common/arith.cuh", "{", "{ ")
+        case "define":
+            rewrite("demo/instances.json", '"N": "b"', '"N": "bb"')
+            found = ["a", "b"]
+        case "tools":
+            sealed.versions = "13.0.89"
+        case "figures":
+            rewrite("demo/resources.json", '"registers": 10', '"registers": 9')
+        case "seal":
+            table = json.loads((demo / "resources.json").read_text())
+            (demo / "resources.json").write_text(json.dumps({**table, "seals": {}}))
+        case "measuring":
+            monkeypatch.setattr(measuring, "__file__", str(kernels / "common" / "arith.cuh"))
+    assert sealed.compiled() == (1 if changed == "figures" else 0, found)
+    sealed.registers = 11
+    assert sealed.compiled()[0] == 1
+
+
+def test_the_committed_tables_are_sealed() -> None:
+    """nvcc's for every instance, NVRTC's for those that it compiles beside nvcc."""
+    for path in (ROOT / "kernels").glob("*/instances.json"):
+        jobs = gate.jobs_of(path.parent.name, ROOT / "kernels")
+        for name, some in (
+            ("resources.json", jobs),
+            ("resources-nvrtc.json", gate.first_of_each_source(jobs)),
+        ):
+            seals = gate.committed(path.parent / name).seals
+            assert {job.instance for job in some} <= set(seals)
+            for of in seals.values():
+                assert set(of) == set(ARCHITECTURES)
+
+
+def test_tools_are_told_apart_to_the_build(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = gate.find_tools(compiler)
+    assert tools == gate.find_tools(compiler)
+    assert ("Build cuda_13.0" if compiler == "nvcc" else "nvidia-cuda-nvrtc 13.0.") in tools.versions
+    assert "nvdisasm" in tools.versions
+    monkeypatch.setenv("NVCC_APPEND_FLAGS", "-lineinfo")
+    assert (gate.find_tools(compiler) == tools) is (compiler == "nvrtc")
+
+
 @pytest.mark.slow
 def test_both_compilers_give_the_same_rows(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "ARCHITECTURES", ("sm_80", "sm_90", "sm_100"))
     try:
         for name in ("nvcc", "nvrtc"):
-            gate.compiler_version(gate.choose_compilers(name)[0])
-        gate.find_nvdisasm()
+            measuring.compiler_version(gate.choose_compilers(name)[0])
+        measuring.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
     assert measured_rows(kernels, "nvcc") == measured_rows(kernels, "nvrtc")
@@ -241,8 +362,8 @@ def test_both_compilers_give_the_same_rows(kernels: Path, monkeypatch: pytest.Mo
 def test_bigint_spills_at_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The table has six sizes; a GPU compiles the one it is asked for."""
     try:
-        gate.compiler_version(gate.choose_compilers("auto")[0])
-        gate.find_nvdisasm()
+        measuring.compiler_version(gate.choose_compilers("auto")[0])
+        measuring.find_nvdisasm()
     except gate.GateError as error:
         pytest.skip(str(error))
     shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
@@ -262,3 +383,14 @@ def test_bigint_spills_at_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_bad_arguments(kernels: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gate.main(["--kernels", str(kernels), "nothing"]) == 2
     assert "no kernels/nothing/instances.json; there are: none" in capsys.readouterr().err
+
+
+def test_the_log_of_a_compiler_is_not_written_into_bytes_of_the_interpreter() -> None:
+    """NVRTC's empty log is one byte, and CPython keeps one object for each: the space was a zero from there on."""
+    pytest.importorskip("cuda.bindings.nvrtc", reason="needs pip install 'crypsis[gate]'")
+    everything = bytes(range(256))
+    text = 'extern "C" __global__ void nothing() {}'
+    for architecture in ("compute_90", "sm_90"):
+        cubin, _ = measuring.compile_nvrtc(gate.Job("", "", "nothing.cu", text, (), architecture))
+        assert cubin.startswith(b"\x7fELF") is (architecture == "sm_90")
+    assert [everything[i : i + 1][0] for i in range(256)] == list(range(256))

@@ -211,6 +211,7 @@ def test_bad_arguments(shim_device: ShimDevice) -> None:
 
 
 SANITIZED = """
+import sys
 import numpy as np
 from crypsis import ntt, rns
 from crypsis.cuda._registry import registered
@@ -222,6 +223,8 @@ def full(basis, *lead):
 for order in ("forward", "reversed"):
     with registered(ShimDevice(order=order, sanitize=True)) as device:
         for log_n, n, bits, dnum in ((5, 3, [50, 40, 60], 2), (14, 1, [50, 40], 1)):
+            if log_n == 14 and order not in sys.argv:
+                continue
             primes = ntt.find_primes(log_n, [60, 60, *bits])
             chain, level = rns.Chain(log_n, primes[2:], primes[:2], dnum=dnum), len(bits) - 1
             c, add = full(chain.basis(level), n), full(chain.basis(level), n, 2)
@@ -237,8 +240,12 @@ print("clean")
 """
 
 
-def test_no_byte_outside_the_arrays_is_touched() -> None:
-    done = run_sanitized(SANITIZED, timeout=300)  # mostly the compiler
+@pytest.mark.parametrize(
+    "orders", [("forward",), pytest.param(("forward", "reversed"), marks=pytest.mark.slow)], ids="-".join
+)
+def test_no_byte_outside_the_arrays_is_touched(orders: tuple[str, ...]) -> None:
+    """The small ring in both orders of threads, the large one in `orders`."""
+    done = run_sanitized(SANITIZED, *orders, timeout=300)  # mostly the compiler
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "clean\n"
 

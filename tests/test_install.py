@@ -98,10 +98,7 @@ class Environment:
         return run(self.python, "-W", "error", "smoke.py", cwd=outside).strip().splitlines()[-1]
 
 
-VERSIONS = [pytest.param(version, marks=pytest.mark.xdist_group(version)) for version in ("3.11", "3.12")]
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=["3.11", "3.12"])
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     version: str = request.param
     python = interpreter(version)

@@ -20,7 +20,7 @@ from reference import ntt as reference
 BACKENDS = backends.runnable("ntt")
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "ntt.json").read_text())
-# Around every bound of csrc/ntt/field52.h and field64.h, and what CKKS uses.
+# Around every bound of csrc/ntt/field52.h, field64.h and field_avx2.h, and what CKKS uses.
 SIZES = (20, 30, 31, 32, 35, 40, 45, 46, 47, 48, 49, 50, 51, 52, 55, 56, 57, 58, 59, 60)
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 

@@ -280,3 +280,73 @@ def test_threads_give_the_same_words(backend: str) -> None:
     )
     signed = rng.integers(-100, 100, (9, basis.n), np.int8)
     assert np.array_equal(ntt.from_signed(signed, basis, **many), ntt.from_signed(signed, basis, **one))
+
+
+# The tensor product and new arrays
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("lead", [(), (0,), (3,), (2, 2)])
+def test_tensor_is_made_of_products(backend: str, lead: tuple[int, ...]) -> None:
+    x, y = residues(*lead, 2, seed=1), residues(*lead, 2, seed=2)
+    (x0, x1), (y0, y1) = ([np.ascontiguousarray(array[..., i, :, :]) for i in range(2)] for array in (x, y))
+    middle = ntt.multiply_add(x1, y0, ntt.multiply(x0, y1, BASIS), BASIS)
+    wanted = np.stack([ntt.multiply(x0, y0, BASIS), middle, ntt.multiply(x1, y1, BASIS)], axis=-3)
+    assert np.array_equal(ntt.tensor(x, y, BASIS, backend=backend), wanted)
+    out = np.empty_like(wanted)
+    assert ntt.tensor(x, y, BASIS, backend=backend, threads=1, out=out) is out
+    assert np.array_equal(out, wanted)
+    assert np.array_equal(ntt.tensor(x, x, BASIS, backend=backend), ntt.tensor(x, x.copy(), BASIS))
+
+
+def test_tensor_refuses() -> None:
+    x = residues(2, 2)
+    for wrong in (residues(2, 3), residues(3, 2), residues(2), residues()):
+        with pytest.raises(ValueError, match="x and y have shapes"):
+            ntt.tensor(x, wrong, BASIS)
+        with pytest.raises(ValueError, match="x and y have shapes"):
+            ntt.tensor(wrong, x, BASIS)
+    with pytest.raises(ValueError, match="out has shape"):
+        ntt.tensor(x, x, BASIS, out=np.empty_like(x))
+    memory = np.zeros(9 * x[0, 0].size, np.uint64)
+    factor = memory[: x.size].reshape(x.shape)
+    out = memory[3 * x[0, 0].size :].reshape(2, 3, *x.shape[-2:])
+    for first, second in ((factor, x), (x, factor)):
+        with pytest.raises(ValueError, match="out overlaps"):
+            ntt.tensor(first, second, BASIS, out=out)
+
+
+def test_operands_that_overlap_out_are_refused() -> None:
+    """A factor that broadcasts, and any that starts elsewhere."""
+    memory = np.zeros(3 * residues(2).size, np.uint64)
+    out = memory[: residues(2).size].reshape(residues(2).shape)
+    with pytest.raises(ValueError, match="out overlaps"):
+        ntt.multiply(residues(2), out[0], BASIS, out=out)
+    shifted = memory[8 : 8 + out.size].reshape(out.shape)
+    with pytest.raises(ValueError, match="out overlaps"):
+        ntt.add(residues(2), shifted, BASIS, out=out)
+    with pytest.raises(ValueError, match="out overlaps"):
+        ntt.multiply_add(residues(2), residues(2), shifted, BASIS, out=out)
+    beside = memory[out.size : 2 * out.size].reshape(out.shape)
+    assert ntt.add(residues(2), beside, BASIS, out=out) is out
+    coefficients = memory[: BASIS.n].view(np.int64)
+    with pytest.raises(ValueError, match="out overlaps"):
+        ntt.from_signed(coefficients, BASIS, out=out[0])
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0, 5), (7,), (2, 3, 64)])
+def test_empty_begins_a_cache_line(shape: tuple[int, ...]) -> None:
+    for _ in range(5):
+        array = ntt.empty(shape)
+        assert (array.shape, array.dtype) == (shape, np.uint64)
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.carray
+        array[...] = 1
+
+
+def test_empty_refuses() -> None:
+    for shape in ((-1,), (2, -3), (2**40, 2**40), (2**62,)):
+        with pytest.raises(ValueError, match="shape"):
+            ntt.empty(shape)
+    with pytest.raises(MemoryError):
+        ntt.empty((2**48,))

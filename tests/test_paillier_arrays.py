@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from crypsis import paillier
 from crypsis.paillier import CipherArray, UnblindedCipherArray, base16, concatenate, fixed_point
 from homomorphic_keys import ARRAY_KEYS, okamoto_uchiyama_small, paillier_2048, paillier_small
 
@@ -147,6 +146,39 @@ def test_histogram(key: Any) -> None:
     one = key.decrypt(c[:, 0].histogram(bins[:, 0], n_bins))
     assert (one == wanted(np.arange(n))[0, :, 0]).all()
     assert (key.decrypt(c[:0].histogram(bins[:0], n_bins)) == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint8, np.int64])
+def test_histogram_of_narrow_bins(dtype: type) -> None:
+    key = paillier_small()
+    values = RNG.integers(-50, 50, 30)
+    bins = RNG.integers(0, 4, (30, 2)).astype(dtype)
+    got = key.decrypt(key.encrypt(values).histogram(bins, 4))
+    want = [np.bincount(column, weights=values, minlength=4) for column in bins.T]
+    assert (got == np.array(want, dtype=np.int64)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.uint16])
+@pytest.mark.parametrize("vartime", [False, True])
+def test_matmul_of_integers_of_any_width(dtype: type, vartime: bool) -> None:
+    key = paillier_small()
+    values = RNG.integers(-50, 50, 6)
+    bounds = np.iinfo(dtype)
+    top = min(int(bounds.max), 2**50)
+    matrix = RNG.integers(max(int(bounds.min), -top), top, (9, 6)).astype(dtype)
+    matrix[0, :2] = [max(int(bounds.min), -top), top]
+    got = key.decrypt(key.encrypt(values).rmatmul(matrix, vartime=vartime))
+    assert (got == matrix.astype(np.int64) @ values).all()
+
+
+@pytest.mark.parametrize("shape", [(600, 4), (2, 500), (1, 3), (30, 200)])
+def test_vartime_matmul_of_any_shape(shape: tuple[int, int]) -> None:
+    key = paillier_small()
+    values = RNG.integers(-50, 50, shape[1])
+    c = key.encrypt_vartime(values)
+    for low in (0, -(2**15)):
+        matrix = RNG.integers(low, 2**15, shape)
+        assert (key.decrypt(c.rmatmul(matrix, vartime=True)) == matrix @ values).all()
 
 
 def test_histogram_refuses(key: Any) -> None:
@@ -396,65 +428,6 @@ def test_rerandomize_changes_the_ciphertexts_and_not_the_values(key: Any, full: 
     assert (key.decrypt(fresh) == X).all()
     assert not set(fresh.to_ints()) & set(c.to_ints())
     assert len({*key.encrypt(np.zeros(50)).to_ints(), *key.public_key.encrypt(np.zeros(50)).to_ints()}) == 100
-
-
-def test_packing(key: Any) -> None:
-    values = RNG.integers(-(2**19), 2**19, (2, 10))
-    packing = paillier.Packing(n_slots=4, slot_bits=24)
-    packed = key.encrypt(packing.pack(values))
-    assert packed.shape == (2, 3)
-    assert (key.decrypt(packed, packing=packing, n_items=10) == values).all()
-    assert (key.decrypt(packed + packed, packing=packing, n_items=10) == 2 * values).all()
-    assert (key.decrypt(packed * -3, packing=packing, n_items=10) == -3 * values).all()
-    later = key.encrypt(values).pack(packing)
-    assert (key.decrypt(later, packing=packing, n_items=10) == values).all()
-    assert key.decrypt(later, packing=packing).shape == (2, 12)
-    assert (key.decrypt(later.sum(0), packing=packing, n_items=10) == values.sum(0)).all()
-    reals = key.encrypt(packing.pack(values / 16, encoding=base16(-1)))
-    assert (key.decrypt(reals, packing=packing, n_items=10) == values / 16).all()
-
-
-def test_packing_refuses(key: Any) -> None:
-    packing = paillier.Packing(n_slots=4, slot_bits=8)
-    with pytest.raises(ValueError, match="value 2 does not fit a slot of 8 bits"):
-        packing.pack([0, -128, 128])
-    with pytest.raises(ValueError, match="single number"):
-        packing.pack(3)
-    with pytest.raises(ValueError, match="one exponent"):
-        packing.pack([0.5, 1e9], encoding=base16())
-    with pytest.raises(ValueError, match="slots"):
-        key.encrypt(X).pack(paillier.Packing(n_slots=100, slot_bits=64))
-    with pytest.raises(ValueError, match="not a single"):
-        key.encrypt(1).pack(packing)
-    with pytest.raises(ValueError, match="items take"):
-        key.decrypt(key.encrypt(packing.pack([1, 2])), packing=packing, n_items=9)
-    with pytest.raises(OverflowError, match="beyond its 4 slots"):
-        key.decrypt(key.encrypt(1 << 33).reshape(1), packing=packing)
-    for wrong in ({"n_slots": 0, "slot_bits": 8}, {"n_slots": 2, "slot_bits": 2.5}):
-        with pytest.raises(ValueError, match="give a positive integer"):
-            paillier.Packing(**wrong)
-
-
-def test_packings_that_a_key_cannot_decrypt_are_refused_when_packing(key: Any) -> None:
-    """Okamoto-Uchiyama's plaintexts are longer than the range that its decryption checks."""
-    public = key.public_key
-    most = public.max_packed_bits
-    gap = 40 if public.scheme == "okamoto-uchiyama" else 1
-    assert most == public.max_int.bit_length() - gap
-    fits = paillier.Packing(n_slots=1, slot_bits=most)
-    ends = np.array([-(2 ** (most - 1)), 2 ** (most - 1) - 1], dtype=object)
-    assert (key.decrypt(key.encrypt(fits.pack(ends)), packing=fits, dtype=object) == ends).all()
-    assert (key.decrypt(key.encrypt([[-5], [6]]).pack(fits), packing=fits) == [[-5], [6]]).all()
-    for bits in {most + 1, public.max_int.bit_length() - 1, public.max_int.bit_length()} - {most}:
-        wide = paillier.Packing(n_slots=1, slot_bits=bits)
-        for call in (
-            lambda wide=wide: key.encrypt(wide.pack([1])),
-            lambda wide=wide: public.encrypt_vartime(wide.pack([1])),
-            lambda wide=wide: key.encrypt([1]) + wide.pack([1]),
-            lambda wide=wide: key.encrypt([1]).pack(wide),
-        ):
-            with pytest.raises(ValueError, match=f"take {bits} bits together, this key takes {most}:"):
-                call()
 
 
 def test_a_batch_larger_than_a_block() -> None:

@@ -42,6 +42,11 @@ each_function = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys()
 
 
 @each_function
+def test_results_begin_cache_lines(call: Callable[..., Any]) -> None:
+    assert [call().ctypes.data % 64 for _ in range(8)] == [0] * 8
+
+
+@each_function
 def test_options_are_checked(call: Callable[..., Any]) -> None:
     result = call()
     with pytest.raises(BackendUnavailable, match="'sse9' does not exist for rns"):

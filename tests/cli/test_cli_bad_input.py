@@ -19,7 +19,7 @@ import pytest
 from crypsis.errors import CrypsisError
 from crypsis.mpc.psi import agree
 from crypsis.mpc.psi.ecdh import POINTS
-from crypsis.mpc.transport import ChannelOptions, TlsFiles, open_channel
+from crypsis.mpc.transport import ChannelOptions, TlsFiles, agreement, open_channel
 from crypsis.mpc.transport.certs import make_development_certificates
 
 from .parties import Finished, Scene, ended
@@ -447,7 +447,7 @@ def plan(scene: Scene, channel: Any) -> None:
 
 
 def test_a_peer_that_sends_garbage(scene: Scene) -> None:
-    line = against(scene, lambda channel: channel.send(agree.CONTROL, os.urandom(500))).error(6)
+    line = against(scene, lambda channel: channel.send(agreement.CONTROL, os.urandom(500))).error(6)
     assert "no JSON" in line
 
 
@@ -458,12 +458,12 @@ def test_a_peer_with_another_protocol_version(scene: Scene) -> None:
             "type": "config",
             "role": "sender",
             "public": public,
-            "digest": agree.public_digest(public),
+            "digest": agreement.public_digest(public),
         }
         plan(scene, channel)
-        agree.send_json(channel, {**message, "n_unique": 1})
-        agree.recv_json(channel, "config")
-        agree.send_json(channel, {"type": "refused"})
+        agreement.send_json(channel, {**message, "n_unique": 1})
+        agreement.recv_json(channel, "config")
+        agreement.send_json(channel, {"type": "refused"})
 
     line = against(scene, other_version).error(2)
     assert "'version'" in line

@@ -146,7 +146,7 @@ def test_demo_shows_the_error_of_a_party_and_ends_the_other(tmp_path: Path, cryp
     config = json.loads((tmp_path / "bank.json").read_text())
     (tmp_path / "bank.json").write_text(json.dumps(config | {"keys": ["passport"]}))
     with pytest.raises(demo.DemoFailed, match=r"^bank: .*no column 'passport'.* \(exit code 4\)$") as failed:
-        demo._run_parties(tmp_path, quiet=True)
+        demo.run_parties(tmp_path, "psi", "run", quiet=True)
     assert failed.value.exit_code == 4
 
 

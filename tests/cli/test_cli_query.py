@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +171,9 @@ def test_a_killed_party_leaves_no_output(scene: QueryScene, victim: str) -> None
 
 
 def test_interrupted_by_the_operator(scene: QueryScene) -> None:
-    process = scene.start("broker")
-    time.sleep(1.5)
+    process = scene.start("broker", verbose=True)
+    assert process.stderr is not None
+    process.stderr.readline()  # it has begun: a time would be too short on a busy machine
     process.send_signal(signal.SIGINT)
     assert ended(process).code == 130
     assert scene.left_over() == []

@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from crypsis.mpc.jobs.config import parse
+from crypsis.mpc.learning.config import PredictConfig, TrainConfig
 from crypsis.mpc.pir.config import AskConfig, ServeConfig
 from crypsis.mpc.psi.config import parse_config
 from crypsis.mpc.transport.certs import make_development_certificates
@@ -25,6 +27,7 @@ from crypsis.mpc.transport.ports import free_port
 from .pages import PAGES, ROOT, blocks, name_of
 
 GUIDE = ROOT / "docs" / "psi.md"
+LEARNING = ROOT / "docs" / "learning.md"
 REPORT = ROOT / "docs" / "psi-report.md"
 WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 
@@ -56,7 +59,7 @@ def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
         env=_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -85,6 +88,13 @@ def _guide_config(party: str) -> dict[str, Any]:
 def test_configurations_are_valid(text: str) -> None:
     """Whole ones as they are, fragments on top of the bank's."""
     given = yaml.safe_load(text)
+    if "model" in given:
+        parse(TrainConfig if "algorithm" in given else PredictConfig, given)
+        return
+    if "preprocess" in given:
+        bank = next(text for text in _yaml_blocks(LEARNING) if text.startswith("# bank.yaml\n"))
+        parse(TrainConfig, {**yaml.safe_load(bank), **given})
+        return
     if "list_name" in given:
         parse(AskConfig if "output" in given else ServeConfig, given)
         return
@@ -104,7 +114,7 @@ def test_the_two_configurations_of_the_guide_are_a_job(tmp_path: Path) -> None:
     _write_guide_configs(tmp_path, free_port())
     make_development_certificates(tmp_path / "certificates", ["bank", "telco"])
     tables = next(block.text for block in blocks(GUIDE, "python") if "write_table" in block.text)
-    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=180, check=True)
     command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "psi", "run", "--patience", "30", "--config"]
     processes = [
         subprocess.Popen(
@@ -155,7 +165,7 @@ def test_the_table_of_sizes_is_what_its_program_prints() -> None:
         env=_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     rows = re.findall(r"^\| 2\^\d+ \|.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -173,7 +183,7 @@ def test_the_two_configurations_of_a_query_are_a_job(tmp_path: Path) -> None:
         (tmp_path / text.split()[1]).write_text(text, encoding="utf-8")
     make_development_certificates(tmp_path / "certificates", list(parties))
     tables = next(block.text for block in blocks(page, "python") if "write_table" in block.text)
-    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", tables], cwd=tmp_path, timeout=180, check=True)
     command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "query"]
     processes = [
         subprocess.Popen(
@@ -207,6 +217,68 @@ def test_the_two_configurations_of_a_query_are_a_job(tmp_path: Path) -> None:
             "reason": reason or None,
             "since": int(since) if since else None,
         }
+
+
+@pytest.mark.slow
+def test_the_configurations_of_the_learning_guide_are_jobs(tmp_path: Path) -> None:
+    """The training, the same with the scorecard's fields, and the predictions, as two processes with mutual TLS."""
+    port, found = free_port(), {}
+    for text in _yaml_blocks(LEARNING):
+        if text.startswith("# "):
+            for address in ("0.0.0.0:7500", "bank.example:7500"):
+                text = text.replace(address, f"127.0.0.1:{port}")
+            found[text.split()[1]] = yaml.safe_load(text)
+    assert set(found) == {"bank.yaml", "telco.yaml", "bank-predict.yaml", "telco-predict.yaml"}
+    card = next(yaml.safe_load(text) for text in _yaml_blocks(LEARNING) if text.startswith("algorithm:"))
+    for party in ("bank", "telco"):
+        own = {"path": f"{party}.card.csv"}
+        found[f"{party}-card.yaml"] = (
+            found[f"{party}.yaml"]
+            | card
+            | {"model": f"{party}.card.json", "scorecard": card["scorecard"] | own}
+        )
+    for name, config in found.items():
+        (tmp_path / name).write_text(yaml.safe_dump(config), encoding="utf-8")
+    make_development_certificates(tmp_path / "certificates", ["bank", "telco"])
+    draws = np.random.default_rng(1)
+    values, ids = draws.normal(size=(300, 3)), [f"A{i}" for i in range(300)]
+    bad = (values.sum(axis=1) + draws.normal(0, 0.5, 300) > 0).astype(int)
+    loans = pa.table({"customer_id": ids, "income": values[:, 0], "debt": values[:, 1], "defaulted": bad})
+    usage = pa.table({"customer": ids[::-1], "calls": values[::-1, 2]})
+    for name, table in (
+        ("loans", loans),
+        ("applicants", loans.drop_columns(["defaulted"])),
+        ("usage", usage),
+        ("applicants-usage", usage),
+    ):
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    for verb, suffix in (("train", ""), ("train", "-card"), ("predict", "-predict")):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "crypsis.mpc.cli", verb, "--config", f"{party}{suffix}.yaml"],
+                cwd=tmp_path,
+                env=_environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for party in ("bank", "telco")
+        ]
+        try:
+            told = [process.communicate(timeout=400) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        assert [process.returncode for process in processes] == [0, 0], told
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {
+        "bank.model.json",
+        "bank.model.json.html",
+        "bank.model.json.report.json",
+        "telco.model.json",
+    } <= left
+    assert {"bank.card.csv", "telco.card.csv", "scores.parquet"} <= left
+    assert pq.read_table(tmp_path / "scores.parquet").num_rows == 300
 
 
 def test_a_mistake_in_the_guide_would_show() -> None:

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the constant-time programs run: an operation on secret values mod n or secret exponents, and the planted leaks
-// that they must catch.
+// What the constant-time programs run: an operation on secret values mod n or secret exponents.
 #pragma once
 #include <cstdint>
 #include <string_view>
 
 #include "bigint/bigint.h"
 #include "bigint/impl.h"
+#include "secrets.h"
 
 namespace crypsis::native_tests {
+
+using bigint::compiled;
+using bigint::Impl;
 
 using bigint::Word;
 
@@ -20,24 +23,33 @@ struct Secret {
   Word words[kWords];  // as values: below 2^(64 kLimbs - 1), which is below the modulus
 };
 
-// Not inlined, so that the compiler cannot fold the leaks away or specialise the operation for known inputs.
-[[gnu::noinline]] inline void leak_by_branch(const Secret& secret, Word* out) {
-  volatile Word sum = 0;
-  for (const Word word : secret.words) {
-    if (word & 1) sum = sum + 1;
+// Odd, its top bit set, so above every secret.
+inline const bigint::Modulus& known_modulus() {
+  static const bigint::Modulus modulus = [] {
+    Word n[kLimbs];
+    for (std::size_t i = 0; i < kLimbs; ++i) n[i] = 0xd1342543de82ef95 * (i + 1) | 1;
+    n[kLimbs - 1] |= Word{1} << 63;
+    return bigint::Modulus(n, kLimbs);
+  }();
+  return modulus;
+}
+
+// Words below 2^63 each, so that rows are below the modulus.
+inline void choose(Secret (&secrets)[2]) {
+  make_secrets(secrets, 8 * kLimbs, 8 * kLimbs);
+  for (Secret& secret : secrets) {
+    for (Word& word : secret.words) word >>= 1;
   }
-  out[0] = sum;
+}
+inline void prepare(const Impl&) {
+  known_modulus();
 }
 
-[[gnu::noinline]] inline void leak_by_address(const Secret& secret, Word* out) {
-  static const volatile Word table[256] = {1, 2, 3};
-  for (std::size_t i = 0; i < kWords; ++i) out[i] = table[secret.words[i] & 255];
-}
-
-// Runs `operation` on the secret; false if there is no such operation.
-[[gnu::noinline]] inline bool run(std::string_view operation, const bigint::Impl& impl,
-                                  const bigint::Modulus& modulus, const Secret& secret, Word* out) {
+// Runs `operation` on the secret, with the result in out[kWords]; false if there is no such operation.
+[[gnu::noinline]] inline bool run_into(std::string_view operation, const Impl& impl, const Secret& secret,
+                                       Word* out) {
   using namespace bigint;
+  const Modulus& modulus = known_modulus();
   static Secret known;
   for (std::size_t i = 0; i < kWords; ++i) known.words[i] = (0x9e3779b97f4a7c15 * (i + 1)) >> 1;
   const Call call{impl.name, 1};
@@ -62,7 +74,7 @@ struct Secret {
     FixedBase(call, modulus, known.words, kExponentBits, 8, false)
         .powm(1, values, kExponentLimbs, out, kRows, false);
   } else if (operation == "multi_powm") {
-    multi_powm(call, modulus, known.words, 3, values, 64, out, kRows);
+    multi_powm(call, modulus, known.words, 3, values, 64, nullptr, out, kRows);
   } else if (operation == "segmented_prod") {
     const std::int64_t starts[] = {0, 1, 1, static_cast<std::int64_t>(kRows)};
     segmented_prod(call, modulus, values, nullptr, starts, 3, out);
@@ -84,29 +96,15 @@ struct Secret {
       }
     }
     out[0] = first_not_below(modulus, rows, kRows);
-  } else if (operation == "leak_by_branch") {
-    leak_by_branch(secret, out);
-  } else if (operation == "leak_by_address") {
-    leak_by_address(secret, out);
   } else {
     return false;
   }
   return true;
 }
 
-inline const bigint::Impl* find_backend(std::string_view name) {
-  for (const bigint::Impl* impl : bigint::compiled()) {
-    if (impl->name == name) return impl;
-  }
-  return nullptr;
-}
-
-// Odd, its top bit set, so above every secret.
-inline bigint::Modulus make_modulus() {
-  Word n[kLimbs];
-  for (std::size_t i = 0; i < kLimbs; ++i) n[i] = 0xd1342543de82ef95 * (i + 1) | 1;
-  n[kLimbs - 1] |= Word{1} << 63;
-  return bigint::Modulus(n, kLimbs);
+inline bool run(std::string_view operation, const Impl& impl, const Secret& secret) {
+  static Word out[kWords];
+  return run_into(operation, impl, secret, out);
 }
 
 }  // namespace crypsis::native_tests

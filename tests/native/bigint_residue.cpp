@@ -63,7 +63,10 @@ void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
 
 int main(int argc, char** argv) {
   using namespace crypsis::native_tests;
-  const crypsis::bigint::Impl* impl = argc == 3 ? find_backend(argv[1]) : nullptr;
+  const Impl* impl = nullptr;
+  for (const Impl* one : compiled()) {
+    if (argc == 3 && one->name == argv[1]) impl = one;
+  }
   const std::string_view operation = argc == 3 ? argv[2] : "";
   static Secret secret;
   static Word result[kWords], again[kWords];
@@ -74,13 +77,12 @@ int main(int argc, char** argv) {
     watching = true;
     const crypsis::bigint::Modulus modulus(secret.words, kLimbs);
   } else {
-    const crypsis::bigint::Modulus modulus = make_modulus();
-    if (impl == nullptr || !run(operation, *impl, modulus, secret, result)) {
+    if (impl == nullptr || !run_into(operation, *impl, secret, result)) {
       std::fprintf(stderr, "usage: bigint_residue BACKEND OPERATION\n");
       return 2;
     }
     watching = true;
-    run(operation, *impl, modulus, secret, again);
+    run_into(operation, *impl, secret, again);
     watching = false;
   }
   if (n_found > 0) std::printf("%zu words of secrets in freed memory\n", n_found);

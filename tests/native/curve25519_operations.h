@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the constant-time programs run: an operation on secret bytes, and the planted leaks that they must
-// catch.
+// What the constant-time programs run: an operation on secret bytes.
 #pragma once
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 
 #include "curve25519/curve25519.h"
 #include "curve25519/impl.h"
 #include "curve25519/ristretto255.h"
+#include "secrets.h"
 
 namespace crypsis::native_tests {
+
+using curve25519::compiled;
+using curve25519::Impl;
 
 // Three rows: one group of eight lanes, some idle; one inversion block.
 constexpr std::size_t kRows = 3;
@@ -19,36 +21,26 @@ struct Secret {
   std::uint8_t bytes[kRows * 32];
 };
 
-// Not inlined, so that the compiler cannot fold the leaks away or specialise the operation for known inputs.
-[[gnu::noinline]] inline void leak_by_branch(const Secret& secret, std::uint8_t* out) {
-  volatile std::uint8_t sum = 0;
-  for (const std::uint8_t byte : secret.bytes) {
-    if (byte & 1) sum = static_cast<std::uint8_t>(sum + 1);
-  }
-  out[0] = sum;
+inline void choose(Secret (&secrets)[2]) {
+  make_secrets(secrets, 32, 32);
 }
+inline void prepare(const Impl&) {}
 
-[[gnu::noinline]] inline void leak_by_address(const Secret& secret, std::uint8_t* out) {
-  static const volatile std::uint8_t table[256] = {1, 2, 3};
-  for (std::size_t i = 0; i < sizeof secret.bytes; ++i) out[i] = table[secret.bytes[i]];
-}
-
-// Runs `operation` on the secret; false if there is no such operation. `impl` may be null for hash_to_curve.
-[[gnu::noinline]] inline bool run(std::string_view operation, const curve25519::Impl* impl,
-                                  const Secret& secret, std::uint8_t* out) {
+[[gnu::noinline]] inline bool run(std::string_view operation, const Impl& impl, const Secret& secret) {
+  static std::uint8_t out[2 * sizeof(Secret)];
   static std::uint8_t public_points[kRows * 32], public_scalar[32];
   for (std::size_t i = 0; i < sizeof public_points; ++i)
     public_points[i] = static_cast<std::uint8_t>(37 * i + 5);
   for (std::size_t i = 0; i < sizeof public_scalar; ++i)
     public_scalar[i] = static_cast<std::uint8_t>(91 * i + 3);
   if (operation == "scalars") {
-    impl->scalar_mult(secret.bytes, 32, public_points, out, kRows);
+    impl.scalar_mult(secret.bytes, 32, public_points, out, kRows);
   } else if (operation == "one_scalar") {
-    impl->scalar_mult(secret.bytes, 0, public_points, out, kRows);
+    impl.scalar_mult(secret.bytes, 0, public_points, out, kRows);
   } else if (operation == "points") {
-    impl->scalar_mult(public_scalar, 0, secret.bytes, out, kRows);
+    impl.scalar_mult(public_scalar, 0, secret.bytes, out, kRows);
   } else if (operation == "elements") {
-    impl->map_to_curve(secret.bytes, out, kRows);
+    impl.map_to_curve(secret.bytes, out, kRows);
   } else if (operation == "messages") {
     const Messages messages{secret.bytes, kRows, Messages::Layout::kRows, 32, 32, nullptr};
     const std::uint8_t dst[] = {'t', 'e', 's', 't'};
@@ -63,21 +55,10 @@ struct Secret {
     curve25519::ristretto255::derive(secret.bytes, out, 1, 1);
   } else if (operation == "ristretto_reduce") {
     curve25519::ristretto255::reduce_scalars(secret.bytes, out, 1);
-  } else if (operation == "leak_by_branch") {
-    leak_by_branch(secret, out);
-  } else if (operation == "leak_by_address") {
-    leak_by_address(secret, out);
   } else {
     return false;
   }
   return true;
-}
-
-inline const curve25519::Impl* find_backend(std::string_view name) {
-  for (const curve25519::Impl* impl : curve25519::compiled()) {
-    if (impl->name == name) return impl;
-  }
-  return nullptr;
 }
 
 }  // namespace crypsis::native_tests

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the constant-time programs run: an operation on secret residues, and the planted leaks that they must catch.
+// What the constant-time programs run: an operation on secret residues.
 #pragma once
 #include <cstdint>
-#include <cstring>
 #include <string_view>
 #include <vector>
 
 #include "ntt/impl.h"
 #include "ntt/modular_portable.h"
+#include "secrets.h"
 
 namespace crypsis::native_tests {
+
+using ntt::compiled;
+using ntt::Impl;
 
 constexpr int kLogN = 8;  // vectors, and two passes
 constexpr std::size_t kN = 1 << kLogN;
@@ -29,40 +32,19 @@ inline const ntt::Basis& basis() {
   return made;
 }
 
-// Not inlined, so that the compiler cannot fold the leaks away or specialise the operation for known inputs.
-[[gnu::noinline]] inline void leak_by_branch(const Secret& secret, std::uint64_t* out) {
-  volatile std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < 64; ++i) {
-    if (secret.words[i] & 1) sum = sum + 1;
-  }
-  out[0] = sum;
+inline void choose(Secret (&secrets)[2]) {
+  make_secrets(secrets, 512, sizeof(Secret) - 512);
 }
-
-[[gnu::noinline]] inline void leak_by_address(const Secret& secret, std::uint64_t* out) {
-  static const volatile std::uint64_t table[256] = {1, 2, 3};
-  for (std::size_t i = 0; i < kN; ++i) out[i] = table[secret.words[i] & 255];
-}
-
-// Builds every table that the operations read.
-inline void prepare(const ntt::Impl* impl) {
+inline void prepare(const Impl& impl) {
   std::vector<std::uint64_t> zeros(kN);
   for (std::size_t limb = 0; limb < basis().limbs(); ++limb) {
-    impl->forward(basis()[limb], zeros.data(), zeros.data());
-    impl->inverse(basis()[limb], zeros.data(), zeros.data());
+    impl.forward(basis()[limb], zeros.data(), zeros.data());
+    impl.inverse(basis()[limb], zeros.data(), zeros.data());
   }
 }
 
-// Runs `operation` on the secret; false if there is no such operation. `out` has kN words.
-[[gnu::noinline]] inline bool run(std::string_view operation, const ntt::Impl* impl, const Secret& secret,
-                                  std::uint64_t* out) {
-  if (operation == "leak_by_branch") {
-    leak_by_branch(secret, out);
-    return true;
-  }
-  if (operation == "leak_by_address") {
-    leak_by_address(secret, out);
-    return true;
-  }
+[[gnu::noinline]] inline bool run(std::string_view operation, const Impl& impl, const Secret& secret) {
+  static std::uint64_t out[kN];
   static std::uint32_t table[kN];
   ntt::automorphism_table(kLogN, 5, table);
   for (std::size_t limb = 0; limb < basis().limbs(); ++limb) {
@@ -73,35 +55,28 @@ inline void prepare(const ntt::Impl* impl) {
     }
     const std::uint64_t *const a = residues.words, *const b = a + kN, *const c = b + kN;
     if (operation == "forward") {
-      impl->forward(t, a, out);
+      impl.forward(t, a, out);
     } else if (operation == "inverse") {
-      impl->inverse(t, a, out);
+      impl.inverse(t, a, out);
     } else if (operation == "pointwise") {
-      impl->add(t, a, b, kN - 3, out);
-      impl->subtract(t, a, b, kN - 3, out);
-      impl->negate(t, a, kN - 3, out);
-      impl->multiply(t, a, b, kN - 3, out);
-      impl->multiply_add(t, a, b, c, kN - 3, out);
-      impl->scale(t, a, 5, ntt::shoup_quotient(5, t.p), kN - 3, out);
+      impl.add(t, a, b, kN - 3, out);
+      impl.subtract(t, a, b, kN - 3, out);
+      impl.negate(t, a, kN - 3, out);
+      impl.multiply(t, a, b, kN - 3, out);
+      impl.multiply_add(t, a, b, c, kN - 3, out);
+      impl.scale(t, a, 5, ntt::shoup_quotient(5, t.p), kN - 3, out);
     } else if (operation == "permute") {
-      impl->permute(table, a, kN, out);
+      impl.permute(table, a, kN, out);
     } else if (operation == "from_signed") {
-      impl->from_signed(t, reinterpret_cast<const std::int8_t*>(secret.words), kN - 3, out);
-      impl->from_signed(t, reinterpret_cast<const std::int16_t*>(secret.words), kN - 3, out);
-      impl->from_signed(t, reinterpret_cast<const std::int32_t*>(secret.words), kN - 3, out);
-      impl->from_signed(t, reinterpret_cast<const std::int64_t*>(secret.words), kN - 3, out);
+      impl.from_signed(t, reinterpret_cast<const std::int8_t*>(secret.words), kN - 3, out);
+      impl.from_signed(t, reinterpret_cast<const std::int16_t*>(secret.words), kN - 3, out);
+      impl.from_signed(t, reinterpret_cast<const std::int32_t*>(secret.words), kN - 3, out);
+      impl.from_signed(t, reinterpret_cast<const std::int64_t*>(secret.words), kN - 3, out);
     } else {
       return false;
     }
   }
   return true;
-}
-
-inline const ntt::Impl* find_backend(std::string_view name) {
-  for (const ntt::Impl* impl : ntt::compiled()) {
-    if (impl->name == name) return impl;
-  }
-  return nullptr;
 }
 
 }  // namespace crypsis::native_tests

@@ -6,11 +6,15 @@
 #include <cstring>
 #include <string_view>
 
+#include "secrets.h"
 #include "vole/impl.h"
 #include "vole/lpn.h"
 #include "vole/vole.h"
 
 namespace crypsis::native_tests {
+
+using vole::compiled;
+using vole::Impl;
 
 constexpr std::size_t kBlock = vole::kBlockBytes;
 // The table of the primal encoder whose positions need 32 bits is what takes the room.
@@ -21,21 +25,6 @@ constexpr std::size_t kPositions = 33;  // blocks of 128 positions: a tile and a
 struct alignas(64) Secret {
   std::uint8_t bytes[kSecretBytes];
 };
-
-// Not inlined, so that the compiler cannot fold the leaks away or specialise the operation for known inputs.
-[[gnu::noinline]] inline void leak_by_branch(const Secret& secret, std::uint8_t* out) {
-  volatile std::uint8_t sum = 0;
-  for (std::size_t i = 0; i < 64; ++i) {
-    if (secret.bytes[i] & 1) sum = static_cast<std::uint8_t>(sum + 1);
-  }
-  out[0] = sum;
-}
-
-// As an encoder whose places were secret.
-[[gnu::noinline]] inline void leak_by_address(const Secret& secret, std::uint8_t* out) {
-  static const volatile std::uint8_t table[256] = {1, 2, 3};
-  for (std::size_t i = 0; i < 64; ++i) out[i] = table[secret.bytes[i]];
-}
 
 inline void secret_positions(const Secret& secret, unsigned depth, std::uint64_t (&positions)[kTrees]) {
   std::memcpy(positions, secret.bytes, sizeof positions);
@@ -52,7 +41,7 @@ struct Buffers {
 };
 
 // 128 trees of two leaves, the most columns and corrections; their key schedules are secret bytes.
-inline void extend(const vole::Impl& impl, const Secret& secret, bool full, bool chosen, Buffers& out) {
+inline void extend(const Impl& impl, const Secret& secret, bool full, bool chosen, Buffers& out) {
   static std::uint8_t depth[vole::kDeltaBits];
   static std::size_t first_leaf[vole::kDeltaBits];
   for (std::size_t i = 0; i < vole::kDeltaBits; ++i) {
@@ -99,8 +88,13 @@ inline void expand_convolute(std::string_view backend, const std::uint8_t* code,
   vole::expand_convolute({backend, 1}, vole::CodeField::k64, code, 7, 7, 50, first, single);
 }
 
-// Runs `operation` on the secret; false if there is no such operation.
-[[gnu::noinline]] inline bool run(std::string_view operation, const vole::Impl& impl, const Secret& secret) {
+// From amidst the data of each operation on.
+inline void choose(Secret (&secrets)[2]) {
+  make_secrets(secrets, 65 * kBlock, kSecretBytes / 2);
+}
+inline void prepare(const Impl&) {}
+
+[[gnu::noinline]] inline bool run(std::string_view operation, const Impl& impl, const Secret& secret) {
   static Buffers out;
   const std::string_view name = impl.name;
   const vole::LpnCall call{name, 1};
@@ -144,21 +138,10 @@ inline void expand_convolute(std::string_view backend, const std::uint8_t* code,
     vole::primal_encode(call, code, 4, 37, secret.bytes, 17, out.small, out.rows);
   } else if (operation == "expand_convolute") {
     expand_convolute(name, code, secret, out);
-  } else if (operation == "leak_by_branch") {
-    leak_by_branch(secret, out.small);
-  } else if (operation == "leak_by_address") {
-    leak_by_address(secret, out.small);
   } else {
     return false;
   }
   return true;
-}
-
-inline const vole::Impl* find_backend(std::string_view name) {
-  for (const vole::Impl* impl : vole::compiled()) {
-    if (impl->name == name) return impl;
-  }
-  return nullptr;
 }
 
 }  // namespace crypsis::native_tests

@@ -15,12 +15,13 @@ import pytest
 from crypsis.errors import ChannelError, ConfigError, CrypsisError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.data import KeySpec, TableSource, digest_keys
 from crypsis.mpc.psi import intersect
-from crypsis.mpc.psi.agree import CONTROL, agree, public_digest, recv_json, send_json
+from crypsis.mpc.psi.agree import agree
 from crypsis.mpc.psi.ecdh import POINTS, RESULT, TAGS
 from crypsis.mpc.psi.job import COUNTS
 from crypsis.mpc.psi.matching import tag_bytes
 from crypsis.mpc.psi.options import PROTOCOL_VERSION
 from crypsis.mpc.transport import Channel
+from crypsis.mpc.transport.agreement import CONTROL, public_digest, recv_json, send_json
 
 from .pair import both, errors_of, options_for
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,10 @@ def test_temporary_files_of_an_output_are_counted(tmp_path: Path) -> None:
 def test_losing_the_peer_after_the_result_does_not_undo_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    both = threading.Barrier(2)  # a close waits until the peer has read all: so neither goes before
+
     def lost(_: Channel) -> None:
+        both.wait(60)
         raise ChannelError("party 'telco' went away")
 
     monkeypatch.setattr("crypsis.mpc.transport.session.Session.close", lost)

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from crypsis.mpc.data import KeySpec, TableSource, digest_keys
-from crypsis.mpc.psi import agree
 from crypsis.mpc.psi.ecdh import LEAKS, POINTS, RESULT, TAGS, hash_to_points, secret_permutation
 from crypsis.mpc.psi.job import COUNTS, job_salt
 from crypsis.mpc.psi.matching import tag_bytes
+from crypsis.mpc.transport import agreement
 
 from .pair import Ran, options_for, psi_pair
 
@@ -41,15 +41,15 @@ def rows_sent(party: Ran, stream: int, width: int) -> list[bytes]:
 def test_bytes_and_messages_without_broadcast() -> None:
     receiver, sender = run()
     width = tag_bytes(N_RECEIVER, N_SENDER)
-    assert set(receiver.channel.sent) == {agree.CONTROL, POINTS}
-    assert set(sender.channel.sent) == {agree.CONTROL, POINTS, TAGS}
+    assert set(receiver.channel.sent) == {agreement.CONTROL, POINTS}
+    assert set(sender.channel.sent) == {agreement.CONTROL, POINTS, TAGS}
     assert n_bytes(receiver, POINTS) == 32 * N_RECEIVER
     assert n_bytes(sender, POINTS) == 32 * N_SENDER
     assert n_bytes(sender, TAGS) == width * N_RECEIVER
     assert len(receiver.channel.sent[POINTS]) == -(-N_RECEIVER // 128)
     assert len(sender.channel.sent[TAGS]) == -(-N_RECEIVER // 128)
     for party in (receiver, sender):
-        assert len(party.channel.sent[agree.CONTROL]) == 1
+        assert len(party.channel.sent[agreement.CONTROL]) == 1
         assert party.channel.stats.payload_bytes_sent == sum(n_bytes(party, s) for s in party.channel.sent)
         assert party.channel.stats.messages_sent == sum(len(m) for m in party.channel.sent.values())
     assert receiver.channel.stats.payload_bytes_received == sender.channel.stats.payload_bytes_sent
@@ -59,7 +59,7 @@ def test_bytes_with_broadcast_and_alignment() -> None:
     receiver, sender = run(broadcast=True)
     assert n_bytes(receiver, RESULT) == 8 + 4 * N_COMMON
     assert n_bytes(receiver, COUNTS) == n_bytes(sender, COUNTS) == 4 * N_COMMON
-    assert [json.loads(m)["type"] for m in receiver.channel.sent[agree.CONTROL]] == ["config", "counts"]
+    assert [json.loads(m)["type"] for m in receiver.channel.sent[agreement.CONTROL]] == ["config", "counts"]
 
 
 def test_without_alignment_no_row_counts_are_sent() -> None:
@@ -78,7 +78,7 @@ def test_the_sender_without_broadcast_learns_nothing() -> None:
 
 def test_the_control_message_holds_public_fields_only() -> None:
     receiver, _ = run(job="monthly")
-    message = json.loads(receiver.channel.sent[agree.CONTROL][0])
+    message = json.loads(receiver.channel.sent[agreement.CONTROL][0])
     assert set(message) == {"type", "role", "public", "digest", "n_unique"}
     assert message["public"]["key_types"] == ["string"]
     assert "id" not in message["public"]

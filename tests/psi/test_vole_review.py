@@ -15,13 +15,13 @@ from crypsis.errors import ConfigError, DataError, ProtocolAbort
 from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.workdir import WorkDir
 from crypsis.mpc.psi import vole
-from crypsis.mpc.psi.agree import recv_json, send_json
 from crypsis.mpc.psi.bins import MAX_ATTEMPTS, count_attempt
 from crypsis.mpc.psi.job_name import check_digests, commit_nonce
 from crypsis.mpc.psi.layout import PROOF_BYTES, Layout
 from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.spilled import SpilledJob
 from crypsis.mpc.psi.vole import KeyBins, intersect_digests, open_session
+from crypsis.mpc.transport.agreement import recv_json, send_json
 
 from .pair import both, options_for, recorded_pair, spawn
 

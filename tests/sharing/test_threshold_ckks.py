@@ -7,11 +7,14 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from crypsis._homomorphic import key_files
 from crypsis.ckks import threshold
 from crypsis.errors import BudgetError, ChannelError, CrypsisError, ProtocolAbort
 from crypsis.mpc.sharing import threshold_ckks, threshold_frames
@@ -144,7 +147,10 @@ def test_key(n_parties: int) -> None:
     made = results[MIDDLE]
     for name in deal.parties:
         assert (results[name].joint.id, results[name].joint.fingerprint) == (made.id, made.fingerprint)
-        check_traffic(far[name], threshold_frames.key_traffic(deal))
+        traffic = threshold_frames.key_traffic(deal)
+        if name == deal.parties[0]:
+            traffic = replace(traffic, bytes_sent=traffic.bytes_sent + threshold.sealed_bytes(deal))
+        check_traffic(far[name], traffic)
         assert far[name].stats.rounds == 4
     array = made.encrypt(np.arange(-3.0, 3.0), packed=True)
     found = threshold.combine(made, array, [results[name].share(array) for name in deal.parties])
@@ -258,7 +264,11 @@ def test_key_views() -> None:
     good(results)
     views = [far[name].received for name in deal.parties]
     assert views[0] == views[1] == views[2]
-    assert [len(message) for message in views[0]] == [3 * 78] * 3 + [78 + 15 * 1024] * 3
+    assert [len(message) for message in views[0]] == [3 * 78] * 3 + [
+        78 + 15 * 1024 + 2 * 48,
+        78 + 15 * 1024,
+        78 + 15 * 1024,
+    ]
     for name in deal.parties:
         seed = far[name].sent[1][42:74]
         assert not any(seed in message for message in far[name].sent[:1] + views[0][:1])
@@ -417,35 +427,7 @@ def test_ciphertexts_of_another_key() -> None:
     failed(results, "summand of party 'south' is refused: the ciphertexts are of key")
 
 
-def test_aggregator_that_decrypts_one_summand() -> None:
-    """Only the crudest form of it can be seen, by the party whose summand it is."""
-    kept: list[bytes] = []
-
-    def change(i: int, message: bytearray) -> Any:
-        return message[:64] + kept[0][64:] if i == 0 else message
-
-    def party(name: str, channel: Any) -> Any:
-        if name == "north":
-            original = channel.send
-
-            def send(stream: int, payload: Any) -> None:
-                kept.append(bytes(payload))
-                original(stream, payload)
-
-            channel.send = send
-        return threshold_ckks.contribute(channel, shares()[name], np.ones(5), run=1)
-
-    results, _, _ = run(
-        joint().agreement.parties,
-        lambda channels: threshold_ckks.aggregate(channels, joint(), 5, run=1),
-        party,
-        from_middle={"north": change},
-    )
-    with pytest.raises(ProtocolAbort, match="sent back the summand of 'north' as the sum"):
-        raise results["north"]
-
-
-def test_wrong_arguments() -> None:
+def test_wrong_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near, far = memory_pair(MIDDLE, "north")
     share = shares()["north"]
     cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
@@ -469,4 +451,9 @@ def test_wrong_arguments() -> None:
     spent = make_shares(agreement(2, n_ciphertexts=1))["north"]
     with pytest.raises(BudgetError, match="2 more were asked for"):
         threshold_ckks.contribute(far, spent, np.ones(2000), run=1)
+    monkeypatch.setattr(key_files, "SCRYPT_LOG_N", 4)
+    kept = make_shares(agreement(2))["north"]
+    kept.save(tmp_path / "share", "a passphrase", reserve=1)
+    with pytest.raises(BudgetError, match="its file counts 1, 2 more were asked for: save it before"):
+        threshold_ckks.contribute(far, kept, np.ones(2000), run=1)
     assert near.stats.messages_received == far.stats.messages_sent == 0

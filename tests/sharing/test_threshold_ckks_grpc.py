@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from crypsis.ckks import JOINT
+from crypsis.ckks import JOINT, threshold
 from crypsis.mpc.sharing import threshold_ckks, threshold_frames
 from crypsis.mpc.transport import connect, listen
 from crypsis.mpc.transport.certs import make_development_certificates
@@ -42,7 +42,8 @@ def test_key_and_sum(tmp_path: Path) -> None:
     key, run = threshold_frames.key_traffic(deal), threshold_frames.sum_traffic(deal, N_VALUES)
     for channel in channels.values():
         stats = channel.stats
-        assert stats.payload_bytes_received == key.bytes_sent + run.bytes_sent
+        sealed = threshold.sealed_bytes(deal) if channel is channels[deal.parties[0]] else 0
+        assert stats.payload_bytes_received == key.bytes_sent + sealed + run.bytes_sent
         assert stats.payload_bytes_sent == key.bytes_received + run.bytes_received
         channel.close()
     for thread in threads:
