@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +78,20 @@ def environment(pytestconfig: pytest.Config) -> dict[str, Any]:
     return rows.environment()
 
 
+@pytest.fixture(scope="module")
+def one_core() -> Iterator[None]:
+    """This process and its children on one core; one thread. `pytestmark = pytest.mark.usefixtures("one_core")`."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    threads = os.environ.get("CRYPSIS_NUM_THREADS")
+    os.environ["CRYPSIS_NUM_THREADS"] = "1"
+    yield
+    os.sched_setaffinity(0, before)
+    os.environ.pop("CRYPSIS_NUM_THREADS")
+    if threads is not None:
+        os.environ["CRYPSIS_NUM_THREADS"] = threads
+
+
 @pytest.fixture
 def size() -> Callable[[int, int], int]:
     """`size(quick, full)`: the number of items for the scale that CRYPSIS_BENCH_SCALE asks for."""
@@ -90,8 +104,8 @@ def compare(benchmark: Any, environment: dict[str, Any], pytestconfig: pytest.Co
 
     `ours` and the `peers` take nothing and return their result; inputs are made before.
     `check(result, {peer: result})` raises when an answer is wrong. `items` is what one call handles. A peer
-    that times itself returns a `Rate`. With --benchmark-disable the answers are checked and nothing is timed
-    (returns None).
+    that times itself returns a `Rate`; its `versions`, where it has such, go into the row with ours. With
+    --benchmark-disable the answers are checked and nothing is timed (returns None).
     """
 
     def run(
@@ -150,10 +164,14 @@ def compare(benchmark: Any, environment: dict[str, Any], pytestconfig: pytest.Co
             Timing(ours_seconds),
             {peer: Timing(seconds) for peer, seconds in peer_seconds.items()},
             limit,
-            dict(extra or {}) | {"scale": SCALE},
+            dict(extra or {}) | {"scale": SCALE},  # after `check`, which may add what it saw
         )
         _measured.append(measurement)
-        rows.append(pytestconfig.stash[_path_key], measurement.as_row() | environment)
+        versions = dict(environment["versions"])
+        for call in peers.values():
+            versions |= getattr(call, "versions", {})
+        row = measurement.as_row() | environment | {"versions": versions}
+        rows.append(pytestconfig.stash[_path_key], row)
         return measurement
 
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,22 @@ def python_of(venv: str) -> Path:
     return ROOT / f".venv-{venv}" / "bin" / "python"
 
 
+@dataclass(frozen=True)
+class Peer:
+    """An operation of a peer, for `compare`: times it once more, over there."""
+
+    process: PeerProcess
+    operation: str
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the peer's packages, as its environment has them."""
+        return self.process.versions
+
+    def __call__(self) -> Rate:
+        return self.process.ask(self.operation)
+
+
 class PeerProcess:
     """`benchmarks/peers/<script>` in `.venv-<venv>`; `peer(operation)` is a callable for `compare`."""
 
@@ -26,23 +42,23 @@ class PeerProcess:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        self._answer()
+        self.versions: dict[str, str] = self._answer()["versions"]
 
     @classmethod
     def where_installed(cls, venv: str, script: str, *arguments: str) -> PeerProcess | None:
         """None where `make peers` has not made the environment."""
         return cls(venv, script, *arguments) if python_of(venv).exists() else None
 
-    def peer(self, operation: str) -> Callable[[], Rate]:
-        """Times `operation` once more, in the peer."""
+    def peer(self, operation: str) -> Peer:
+        """What times `operation` once more, in the peer."""
+        return Peer(self, operation)
 
-        def call() -> Rate:
-            assert self._process.stdin is not None
-            self._process.stdin.write(operation + "\n")
-            self._process.stdin.flush()
-            return Rate(self._answer()["per_second"])
-
-        return call
+    def ask(self, operation: str) -> Rate:
+        """The peer's rate of `operation`, by its own clock."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(operation + "\n")
+        self._process.stdin.flush()
+        return Rate(self._answer()["per_second"])
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None

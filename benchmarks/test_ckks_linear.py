@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
-from benchmarks.test_ckks import EXTRA, RNG, SIDE, Scene, _one_core, scene
+from benchmarks.test_ckks import EXTRA, RNG, SIDE, Scene, scene
 from crypsis import ckks
 
-__all__ = ["_one_core", "scene"]
+__all__ = ["scene"]
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 def test_matvec(compare: Any, scene: Scene) -> None:

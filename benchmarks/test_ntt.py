@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ntt on one core against what its multiplier and the memory allow: no peer offers a transform of its own from Python.
+"""ntt on one core against what its multipliers and the memory allow: no peer offers a transform of its own from Python.
 
-With the clock in `CRYPSIS_BENCH_CPU_HZ`, the limit is the cycles that csrc/ntt/NOTES.md counts for butterflies alone;
-memory's is NumPy's copy of the same polynomial, timed beside.
+Two limits, each a formula:
+
+- multipliers: log_n N / 2 butterflies at the cycles that csrc/ntt/NOTES.md counts (`CYCLES`), nothing else. It needs
+  the clock, in `CRYPSIS_BENCH_CPU_HZ`; the row's `limit.percent` is the share.
+- memory: each word that a transform must touch once: N read and N written, and N roots and N quotients (forward; 2 N
+  and 2 N inverse), 8 bytes each, at the rate of a NumPy copy in the same run that reads and writes as many bytes. The
+  row's ratio to that copy is the share, 1 being all that memory allows.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,25 +25,52 @@ from crypsis import backends, ntt
 BACKENDS = backends.runnable("ntt")
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 CYCLES_PER_SECOND = float(os.environ.get("CRYPSIS_BENCH_CPU_HZ", "0"))
-# Cycles of the two 512-bit ports for eight butterflies, by the size of primes up to which that holds: NOTES.md.
-PORT_CYCLES = {
-    "avx512ifma": {46: 2.5, 48: 2.83, 49: 2.83, 50: 3.5, 56: 7.0, 60: 8.2},
+# Cycles for eight butterflies, by the size of primes up to which that holds: operations of one over the ports that do
+# them, NOTES.md. Vectors of 512 bits have two ports, of 256 bits three; the portable code three products, one
+# multiplier.
+CYCLES = {
+    "avx512ifma": {46: 2.5, 49: 2.83, 50: 3.5, 56: 7.0, 60: 8.2},
     "avx512": {56: 8.5, 60: 9.7},
+    "avx2": {47: 2 * 8 / 3, 50: 2 * 9.5 / 3, 56: 2 * 23 / 3, 60: 2 * 28 / 3},
+    "portable": {60: 8 * 3.0},
 }
+# Words that an operation on one polynomial of N = 1 must read and write.
+WORDS = {"forward": 4, "inverse": 6, "add": 3, "multiply": 3, "automorphism": 2.5, "tensor": 7}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_core() -> Iterator[None]:
+    """This process on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 def butterfly_limit(backend: str, log_n: int, bits: int) -> Limit | None:
     """Butterflies alone: no permutation inside registers, no last reduction, no untwisting."""
-    if backend not in PORT_CYCLES or not CYCLES_PER_SECOND:
+    if not CYCLES_PER_SECOND:
         return None
-    cycles = next(cycles for size, cycles in PORT_CYCLES[backend].items() if bits <= size)
-    vectors = log_n * (1 << log_n) / 16
-    return Limit(CYCLES_PER_SECOND / (cycles * vectors), f"{cycles} cycles for eight butterflies")
+    cycles = next(cycles for size, cycles in CYCLES[backend].items() if bits <= size)
+    eights = log_n * (1 << log_n) / 16
+    return Limit(CYCLES_PER_SECOND / (cycles * eights), f"{cycles:.3g} cycles for eight butterflies")
 
 
-def polynomial(log_n: int, bits: int) -> tuple[ntt.Basis, np.ndarray]:
+def memory_limit(operation: str, n: int) -> dict[str, Callable[[], Any]]:
+    """A copy that reads and writes as many bytes as `operation` must."""
+    words = int(WORDS[operation] * n)
+    source, target = ntt.empty((words // 2,)), ntt.empty((words // 2,))
+    source[...] = 1
+    name = f"memory limit: {WORDS[operation]} N words as a copy of half as many"
+    return {name: lambda: np.copyto(target, source)}
+
+
+def polynomials(log_n: int, bits: int, count: int) -> tuple[ntt.Basis, np.ndarray]:
+    """Of one limb, at the start of a cache line: `uint64[count, 1, N]`."""
     basis = ntt.Basis(log_n, ntt.find_primes(log_n, [bits]))
-    return basis, np.random.default_rng(1).integers(0, basis.primes[0], (1, basis.n), np.uint64)
+    values = ntt.empty((count, 1, basis.n))
+    values[...] = np.random.default_rng(1).integers(0, basis.primes[0], values.shape, np.uint64)
+    return basis, values
 
 
 @every_backend
@@ -45,9 +78,9 @@ def polynomial(log_n: int, bits: int) -> tuple[ntt.Basis, np.ndarray]:
 @pytest.mark.parametrize("bits", [40, 50, 60])
 @pytest.mark.parametrize("log_n", [12, 13, 14, 15, 16])
 def test_transform(compare: Any, backend: str, direction: str, bits: int, log_n: int) -> None:
-    basis, values = polynomial(log_n, bits)
+    basis, (values,) = polynomials(log_n, bits, 1)
     transform = ntt.forward if direction == "forward" else ntt.inverse
-    out, copy = np.empty_like(values), np.empty_like(values)
+    out = ntt.empty(values.shape)
 
     def check(found: np.ndarray, _: dict[str, Any]) -> None:
         assert np.array_equal(found, transform(values, basis, backend="portable"))
@@ -58,24 +91,28 @@ def test_transform(compare: Any, backend: str, direction: str, bits: int, log_n:
         items=1,
         unit="limbs",
         check=check,
-        peers={"numpy copy of the limb": lambda: np.copyto(copy, values)},
+        peers=memory_limit(direction, basis.n),
         limit=butterfly_limit(backend, log_n, bits),
         extra={"backend": backend, "threads": 1},
     )
 
 
 @every_backend
-@pytest.mark.parametrize("operation", ["add", "multiply", "automorphism"])
+@pytest.mark.parametrize("operation", ["add", "multiply", "automorphism", "tensor"])
 @pytest.mark.parametrize("bits", [40, 60])
 def test_pointwise(compare: Any, backend: str, operation: str, bits: int) -> None:
-    """On one limb of N = 8192, against NumPy's element-wise product of words (not reduced): the memory it takes."""
-    basis, a = polynomial(13, bits)
-    b, out, other = a[:, ::-1].copy(), np.empty_like(a), np.empty_like(a)
+    """On one limb of N = 8192: the limit is memory's."""
+    basis, pairs = polynomials(13, bits, 4)
+    pairs = pairs.reshape(2, 2, 1, basis.n)
+    a, b = pairs[0, 0], pairs[0, 1]
+    shape = (3, *a.shape) if operation == "tensor" else a.shape
+    out = ntt.empty(shape)
 
     def ours(backend: str = backend) -> np.ndarray:
         if operation == "automorphism":
             return ntt.automorphism(a, 5, basis, out=out, backend=backend, threads=1)
-        return getattr(ntt, operation)(a, b, basis, out=out, backend=backend, threads=1)
+        x, y = pairs if operation == "tensor" else (a, b)
+        return getattr(ntt, operation)(x, y, basis, out=out, backend=backend, threads=1)
 
     def check(found: np.ndarray, _: dict[str, Any]) -> None:
         assert np.array_equal(found.copy(), ours("portable"))
@@ -86,6 +123,6 @@ def test_pointwise(compare: Any, backend: str, operation: str, bits: int) -> Non
         items=basis.n,
         unit="residues",
         check=check,
-        peers={"numpy multiply of words": lambda: np.multiply(a, b, out=other)},
+        peers=memory_limit(operation, basis.n),
         extra={"backend": backend, "threads": 1},
     )

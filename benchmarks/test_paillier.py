@@ -19,23 +19,10 @@ from benchmarks.peer_process import PeerProcess
 from benchmarks.rows import Rate
 from crypsis import okamoto_uchiyama, paillier
 
+pytestmark = pytest.mark.usefixtures("one_core")
 RNG = np.random.default_rng(20261122)
 MATRIX = RNG.integers(0, 2**20, (30, 200))
 SIGNED = MATRIX - 2**19
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_core() -> Iterator[None]:
-    """This process and its children on one core; one thread."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    threads = os.environ.get("CRYPSIS_NUM_THREADS")
-    os.environ["CRYPSIS_NUM_THREADS"] = "1"
-    yield
-    os.sched_setaffinity(0, before)
-    os.environ.pop("CRYPSIS_NUM_THREADS")
-    if threads is not None:
-        os.environ["CRYPSIS_NUM_THREADS"] = threads
 
 
 KEY_BITS = [2048, 3072] if os.environ.get("CRYPSIS_BENCH_SCALE") == "full" else [2048]
@@ -320,5 +307,67 @@ def test_ou_operations(compare: Any, ou_key: Any, heu_ou: PeerProcess | None, op
         check=check,
         peers=_peers(None, heu_ou, operation),
         unit="operations",
+        extra={"threads": 1},
+    )
+
+
+@pytest.fixture(scope="module", params=["okamoto_uchiyama", "paillier"])
+def training_key(request: pytest.FixtureRequest) -> Any:
+    scheme = {"okamoto_uchiyama": okamoto_uchiyama, "paillier": paillier}[request.param]
+    return scheme.generate_keypair(2048)[1]
+
+
+def _training_name(training_key: Any, what: str) -> str:
+    return (
+        f"{training_key.public_key.scheme.replace('-', '_').lower()}/{what}/{training_key.public_key.n_bits}"
+    )
+
+
+@pytest.mark.parametrize("variant", ["", " vartime"])
+@pytest.mark.parametrize("shape", ["tall", "packed", "wide"])
+def test_training_products(compare: Any, size: Any, training_key: Any, shape: str, variant: str) -> None:
+    """Encrypted regression: features of 16 bits times encrypted weights, by rows of data and ten rows to a ciphertext;
+    transposed features times encrypted residuals."""
+    d, n = 30, size(1024, 4096)
+    m, k = {"tall": (n, d), "packed": (n // 10, 10 * d), "wide": (d, n)}[shape]
+    matrix = RNG.integers(-(2**15), 2**15, (m, k))
+    values = RNG.integers(-(2**20), 2**20, k)
+    c = training_key.encrypt(values)
+
+    def check(ours: Any, peers: Any) -> None:
+        assert (training_key.decrypt(ours) == matrix @ values).all()
+
+    compare(
+        _training_name(training_key, f"matmul {m}x{k} signed 16 bits{variant}"),
+        lambda: c.rmatmul(matrix, vartime=bool(variant)),
+        items=matrix.size,
+        check=check,
+        peers={},
+        unit="products",
+        extra={"threads": 1, "constant_time": not variant},
+    )
+
+
+def test_training_histogram(compare: Any, size: Any, training_key: Any) -> None:
+    """Boosting: half of the rows of 30 features in 32 bins."""
+    n = size(10_000, 100_000)
+    values = RNG.integers(0, 2**20, 1000)
+    bins = RNG.integers(0, 32, (n, 30)).astype(np.int8)
+    index = np.sort(RNG.choice(n, n // 2, replace=False))
+    repeats = np.arange(n) % len(values)
+    c = training_key.encrypt_vartime(values)[repeats]
+
+    def check(ours: Any, peers: Any) -> None:
+        weights = values[repeats][index]
+        wanted = [np.bincount(column, weights=weights, minlength=32) for column in bins[index].T]
+        assert (training_key.decrypt(ours) == np.array(wanted, dtype=np.int64)).all()
+
+    compare(
+        _training_name(training_key, f"histogram {n // 2} of {n} rows 30 features 32 bins"),
+        lambda: c.histogram(bins, 32, index=index),
+        items=30 * len(index),
+        check=check,
+        peers={},
+        unit="additions",
         extra={"threads": 1},
     )

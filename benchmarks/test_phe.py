@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,22 +18,10 @@ import pytest
 import crypsis.compat.phe as ours
 from benchmarks.rows import Rate
 
+pytestmark = pytest.mark.usefixtures("one_core")
 KEY_BITS = [2048, 3072] if os.environ.get("CRYPSIS_BENCH_SCALE") == "full" else [2048]
 RNG = np.random.default_rng(20261122)
 COUNT = 512
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_core() -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    threads = os.environ.get("CRYPSIS_NUM_THREADS")
-    os.environ["CRYPSIS_NUM_THREADS"] = "1"
-    yield
-    os.sched_setaffinity(0, before)
-    os.environ.pop("CRYPSIS_NUM_THREADS")
-    if threads is not None:
-        os.environ["CRYPSIS_NUM_THREADS"] = threads
 
 
 FLOATS = RNG.normal(size=COUNT).tolist()

@@ -7,7 +7,9 @@ SEAL is reached through `tenseal.sealapi`, a call an operation, with its plainte
 Operations: encrypt (encoding included), decrypt (decoding included), add, multiply_plain, multiply (relinearised and
 rescaled), rotate, inner_sum, matvec (64 x 64 by baby steps and giant steps), tenseal_matvec (TenSEAL's own `mm`), and
 `federated CLIENTS FLOATS`: TenSEAL's CKKS vectors encrypted, added and decrypted; its rate is in floats of all clients;
-floats_per_byte of a serialised TenSEAL vector.
+federated_error: the largest of the last such sum; floats_per_byte of a serialised TenSEAL vector. list_in, list_out:
+what the binding does with a list of `slots` numbers on its way in (one a number too long, which SEAL refuses before it
+looks at any), and with numbers on their way out (a list, and an array again).
 """
 
 from __future__ import annotations
@@ -142,6 +144,8 @@ def operations(log_n: int, bits: list[int]) -> dict[str, Callable[[], float]]:
             lambda: vector.mm(rows), lambda c: bool(np.abs(np.array(c.decrypt()) - wanted).max() < 1e-4)
         )
 
+    errors: list[float] = []
+
     def federated(clients: int, floats: int) -> float:
         data = rng.uniform(-1, 1, (clients, floats))
         lists = [row.tolist() for row in data]
@@ -151,12 +155,22 @@ def operations(log_n: int, bits: list[int]) -> dict[str, Callable[[], float]]:
             total += ts.ckks_vector(own, row)
         found = total.decrypt()
         seconds = time.perf_counter() - start
-        if np.abs(np.array(found) - data.sum(0)).max() > 1e-3:
+        errors.append(float(np.abs(np.array(found) - data.sum(0)).max()))
+        if errors[-1] > 1e-3:
             raise ValueError("wrong answer")
         return clients * floats / seconds
 
     def floats_per_byte() -> float:
         return slots / len(ts.ckks_vector(own, as_list).serialize())
+
+    too_long, refused = [*as_list, 0.0], seal.Plaintext()
+
+    def list_in() -> bool:
+        try:
+            encoder.encode(too_long, SCALE, refused)
+        except ValueError:
+            return True
+        return False
 
     rotated = np.roll(x, -1)
     known: dict[str, Callable[[], float]] = {
@@ -170,6 +184,9 @@ def operations(log_n: int, bits: list[int]) -> dict[str, Callable[[], float]]:
         "matvec": lambda: rate(matvec, near(np.tile(matrix @ x[:SIDE], slots // SIDE))),
         "tenseal_matvec": tenseal_matvec,
         "floats_per_byte": floats_per_byte,
+        "federated_error": lambda: errors[-1],
+        "list_in": lambda: rate(list_in, bool),
+        "list_out": lambda: rate(lambda: np.array(x.tolist()), lambda found: len(found) == slots),
     }
 
     class Known(dict[str, Callable[[], float]]):

@@ -7,11 +7,13 @@ Runs in the peer's own virtual environment, so it imports the standard library o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 # Peers log to standard output, some from their import on: import this module first.
@@ -19,11 +21,24 @@ OUTPUT = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 
 MIN_SECONDS = 0.05
+PEERS = ("tenseal", "openfhe", "sf-heu", "spu")
+
+
+def versions() -> dict[str, str]:
+    """Of the peers' packages that are installed here."""
+    found = {}
+    for name in PEERS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def serve(operations: dict[str, Callable[[], float]]) -> None:
-    """Reads names of operations, answers {"per_second": rate} or {"error": text}, until the input ends."""
-    print(json.dumps({"ready": True}), file=OUTPUT, flush=True)
+    """Says which versions it has; then reads names of operations, answers {"per_second": rate} or {"error": text}.
+
+    Until the input ends.
+    """
+    print(json.dumps({"ready": True, "versions": versions()}), file=OUTPUT, flush=True)
     for line in sys.stdin:
         try:
             answer: dict[str, object] = {"per_second": operations[line.strip()]()}
