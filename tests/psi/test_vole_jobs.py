@@ -271,13 +271,16 @@ def test_another_file_at_the_output_s_place(
 
 
 def kept_at_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished job of which the bank was killed before it could remove its work directory."""
+    """A finished job of which the bank was killed before it could remove its work directory, and the telco was not."""
     real = SpilledJob.destroy
+    telco_has_ended = threading.Event()
 
     def killed(job: SpilledJob) -> None:
         if job.options.role == "receiver":
+            assert telco_has_ended.wait(WAIT_S)
             raise KeyboardInterrupt
         real(job)
+        telco_has_ended.set()
 
     with monkeypatch.context() as patched:
         patched.setattr(SpilledJob, "destroy", killed)
