@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch shapes: kernels/<slug>/tuning.json, so that a measurement on a GPU changes a number and its provenance, no code.
+"""Launch shapes: kernels/<slug>/tuning.json, so that a measurement on a GPU changes a number and its provenance alone.
 
     {"kernels": {"permute": {"block": 256, "blocks": 4, "provenance": "counted: 40 registers, ..."}}}
 
 `provenance` says where the figures come from: "counted: ..." from registers, shared memory and the limits of a
-multiprocessor, or "measured: ..." with the row of benchmarks/results that a GPU wrote.
+multiprocessor, or "measured: ..." with the row of benchmarks/results that a GPU wrote. `block` is the threads of a
+block, `blocks` how many of them a multiprocessor is to hold. "*" stands for all kernels without an entry of their own,
+and "permute@13" or "*@13" for size 13 alone, whatever the slug calls a size.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from types import MappingProxyType
 from crypsis.cuda._source import kernels_root
 
 PROVENANCES = ("counted: ", "measured: ")
+ANY = "*"
 
 
 @cache
@@ -41,3 +44,22 @@ def launch_shapes(slug: str) -> Mapping[str, Mapping[str, int]]:
             )
         shapes[kernel] = MappingProxyType(figures)
     return MappingProxyType(shapes)
+
+
+@cache
+def launch_shape(slug: str, kernel: str = ANY, size: int | None = None) -> Mapping[str, int]:
+    """What the launch of a kernel takes: the entry that is closest to it; its own before that of all, its size's first.
+
+    Raises:
+        ValueError: as `launch_shapes`, and where no entry is for the kernel.
+    """
+    shapes = launch_shapes(slug)
+    for name in (f"{kernel}@{size}", kernel, f"{ANY}@{size}", ANY):
+        if name in shapes:
+            return shapes[name]
+    raise ValueError(f"kernels/{slug}/tuning.json has no entry for {kernel}")
+
+
+def block_of(slug: str, kernel: str) -> int:
+    """Threads of a block of the kernel."""
+    return launch_shape(slug, kernel)["block"]
