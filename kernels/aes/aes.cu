@@ -48,7 +48,7 @@ __device__ __forceinline__ AesBlock plus(const Job& job, u64 i) {
            static_cast<u32>(high >> 32)}};
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     permute(u8* out, const u8* in, const u32* __restrict__ round_keys, Job job) {
   __shared__ u32 table[kAesTableWords];
   const RoundKeys keys = start(table, round_keys);
@@ -57,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     mmo(u8* out, const u8* in, const u32* __restrict__ round_keys, Job job) {
   __shared__ u32 table[kAesTableWords];
   const RoundKeys keys = start(table, round_keys);
@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     tmmo(u8* out, const u8* in, const u32* __restrict__ round_keys, Job job) {
   __shared__ u32 table[kAesTableWords];
   const RoundKeys keys = start(table, round_keys);
@@ -78,7 +78,7 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // in: null for the key stream itself.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     ctr(u8* out, const u8* in, const u32* __restrict__ round_keys, Job job) {
   __shared__ u32 table[kAesTableWords];
   const RoundKeys keys = start(table, round_keys);
@@ -104,7 +104,7 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // The keys of the two sides are public: kernel parameters.
-extern "C" __global__ void __launch_bounds__(256)
+extern "C" __global__ void __launch_bounds__(256, 2)
     ggm_level(u8* __restrict__ out, const u8* __restrict__ in, RoundKeys left, RoundKeys right, u64 n) {
   __shared__ u32 table[kAesTableWords];
   aes_load_table(table);
