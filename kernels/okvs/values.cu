@@ -22,6 +22,9 @@ constexpr u32 kBytes = FIELD / 8 * LANES, kWords = kBytes / 4;
 struct Element {
   u32 w[kWords];
 };
+struct Half {
+  u32 w[2];
+};
 
 __device__ __forceinline__ Element operator^(Element a, const Element& b) {
 #pragma unroll
@@ -65,22 +68,30 @@ __device__ __forceinline__ void store(u8* to, u64 index, const Element& x) {
 // x r, lane by lane.
 __device__ __forceinline__ Element times(const Element& x, const AesBlock& r) {
 #if FIELD == 128
-  return PRODUCT_128;
+  return gf128_multiply<Element>(x, {{r.w[0], r.w[1], r.w[2], r.w[3]}});
 #else
   Element product;
 #pragma unroll
-  for (u32 lane = 0; lane < LANES; ++lane) {
-    PRODUCT_64
+  for (u32 lane = 0; lane < 2 * LANES; lane += 2) {
+    const Half half = gf64_multiply<Half>({{x.w[lane], x.w[lane + 1]}}, {{r.w[0], r.w[1]}});
+    product.w[lane] = half.w[0];
+    product.w[lane + 1] = half.w[1];
   }
   return product;
 #endif
 }
 
-// The sum of a bin's dense columns times r, r^2, ...: Horner's rule.
-__device__ __forceinline__ Element dense_part(const u8* own, const AesBlock& r, const Job& job) {
-  Element sum = load(own, job.sparse + job.dense - 1);
-  for (u32 j = job.dense - 1; j-- > 0;) sum = times(sum, r) ^ load(own, job.sparse + j);
-  return times(sum, r);
+// The sum of a bin's dense columns times r, r^2, ...: Horner's rule. Rolled and with a new r each turn, so that a product's
+// factors take no registers beyond it.
+__device__ __forceinline__ Element dense_part(const u8* own, AesBlock r, const Job& job) {
+  Element sum = {};
+#pragma unroll 1
+  for (u32 j = job.dense; j-- > 0;) {
+#pragma unroll
+    for (u32 i = 0; i < 4; ++i) r.w[i] = fresh(r.w[i]);
+    sum = times(sum ^ load(own, job.sparse + j), r);
+  }
+  return sum;
 }
 
 extern "C" __global__ void __launch_bounds__(256)
