@@ -36,6 +36,7 @@ CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("encrypt more", ("paillier/blinding/2048", "bigint/fixed_base/4096", "paillier/encrypt_owner/2048")),
     ("powm more", ("bigint/powm_vartime/2048", "bigint/powm/4096", "bigint/powm/1024")),
     ("rings", ("ntt/forward/16", "ntt/inverse/16", "rns/switch_key/14", "ntt/forward/13", "ntt/inverse/13")),
+    ("ckks", ("ckks/multiply/15", "ckks/rotate/15", "ckks/multiply/13", "ckks/rotate/13")),
     ("hashing more", ("hashing/blake3/16", "hashing/blake3/32", "hashing/sm3/16", "hashing/sm3/32")),
 )
 SMOKE = (

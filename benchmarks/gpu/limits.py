@@ -1,34 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a multiprocessor can do a clock, and how much of it one item needs.
+"""What a multiprocessor can do a clock and memory in a second, and how much of them one item needs.
 
-The limit of a case is multiprocessors * clock * rate / need.
+The limit of a case is the lesser of multiprocessors * clock * rate / operations and bandwidth / bytes.
 
 The rates are those of Hopper's tables as far as published; `wide` is inferred (32 lanes a clock, half rate), which the
 unit of that name measures. Needs are counts of the algorithm, not of our machine code: 100 % means no overhead at all.
+Where the algorithm leaves a choice (tables, passes over memory) they are those of our form of it, and `what` says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PER_CLOCK = {"wide": 32.0, "alu": 64.0}
-"""Lane operations a clock of one multiprocessor: IMAD.WIDE; IADD3, LOP3 and SHF together."""
+PER_CLOCK = {"wide": 32.0, "alu": 64.0, "lds": 32.0}
+"""Lane operations a clock of one multiprocessor: IMAD.WIDE; IADD3, LOP3 and SHF together; 4-byte loads from shared
+memory without bank conflicts."""
 ALU_OPS = {"sha256": 1024, "sm3": 1068, "blake3": 456}
 """Rotations, shifts and logic of one compression; every addition goes to the FMA pipe (kernels/hashing/NOTES.md)."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Lane operations of a unit for one item, and the sum that says so."""
+    """Lane operations of a unit for one item, the sum that says so, and bytes between the item and memory."""
 
     unit: str
     per_item: float
     what: str
+    n_bytes: float = 0
 
-    def per_second(self, multiprocessors: int, clock_hz: float, per_clock: float | None = None) -> float:
-        """The most items a second; `per_clock` where the unit was measured."""
+    def of_unit(self, multiprocessors: int, clock_hz: float, per_clock: float | None = None) -> float:
+        """The most items a second by the unit alone; `per_clock` where the unit was measured."""
         rate = PER_CLOCK[self.unit] if per_clock is None else per_clock
         return multiprocessors * clock_hz * rate / self.per_item
+
+    def of_memory(self, bandwidth: float) -> float | None:
+        """The most items a second by bytes alone, at so many a second; None where no byte must move."""
+        return bandwidth / self.n_bytes if self.n_bytes else None
+
+    def per_second(
+        self,
+        multiprocessors: int,
+        clock_hz: float,
+        per_clock: float | None = None,
+        bandwidth: float | None = None,
+    ) -> float:
+        """The most items a second; by the unit alone where the bandwidth is not known."""
+        of_unit = self.of_unit(multiprocessors, clock_hz, per_clock)
+        of_memory = self.of_memory(bandwidth) if bandwidth else None
+        return of_unit if of_memory is None else min(of_unit, of_memory)
 
 
 def mul_wides(bits: int) -> int:
@@ -50,13 +69,16 @@ def powm_wides(bits: int, exponent_bits: int) -> float:
 
 
 def mul(bits: int) -> Need:
-    return Need("wide", mul_wides(bits), "2 n^2 + n IMAD.WIDE, n limbs of 32 bits")
+    return Need("wide", mul_wides(bits), "2 n^2 + n IMAD.WIDE, n limbs of 32 bits", 3 * bits // 8)
 
 
 def powm(bits: int, exponent_bits: int, times: int = 1) -> Need:
     what = "e squarings of n (n + 1) / 2 + n^2 + n and e / w + 2^(w - 1) products of 2 n^2 + n IMAD.WIDE"
     return Need(
-        "wide", times * powm_wides(bits, exponent_bits), what if times == 1 else f"{times} x ({what})"
+        "wide",
+        times * powm_wides(bits, exponent_bits),
+        what if times == 1 else f"{times} x ({what})",
+        (2 * bits + exponent_bits) / 8,
     )
 
 
@@ -66,14 +88,36 @@ def comb(bits: int, exponent_bits: int, window: int, times: int = 1) -> Need:
         "wide",
         products * mul_wides(bits),
         f"{products} products of {bits} bits (windows of {window}), 2 n^2 + n IMAD.WIDE each",
+        (times * bits + exponent_bits) / 8,
     )
+
+
+LOG_ONE_PASS = 13
+"""Up to which an element of a ring fits a multiprocessor's shared memory: one pass over it a transform, else two."""
 
 
 def transforms(log_n: int, count: int = 1) -> Need:
     n = count * log_n << (log_n - 1)
-    return Need("wide", 7.0 * n, f"{n} butterflies of 5 wide products and 4 IMAD, which count half")
+    passes = 1 if log_n <= LOG_ONE_PASS else 2
+    return Need(
+        "wide",
+        7.0 * n,
+        f"{n} butterflies of 5 wide products and 4 IMAD, which count half; {16 * passes} bytes an element of a limb",
+        16.0 * passes * (count << log_n),
+    )
 
 
-def compression(algorithm: str) -> Need:
+def key_switch(log_n: int, moduli: int, special: int, digits: int, *, rescale: bool = False) -> Need:
+    """Transforms: every modulus back, each digit to all moduli but its own, of both halves the special moduli back (and
+    with `rescale` the one that goes) and the others forward."""
+    last = int(rescale)
+    back = moduli + 2 * (special + last)
+    forward = digits * (moduli + special) - moduli + 2 * (moduli - last)
+    return transforms(log_n, back + forward)
+
+
+def compression(algorithm: str, width: int) -> Need:
     n = ALU_OPS[algorithm]
-    return Need("alu", n, f"{n} operations of the integer pipe a compression, one compression a message")
+    return Need(
+        "alu", n, f"{n} operations of the integer pipe a compression, one compression a message", width + 32
+    )
