@@ -122,8 +122,6 @@ def test_a_bin_of_real_size(shim_device: ShimDevice) -> None:
 
 def test_all_keys_and_all_columns(shim_device: ShimDevice) -> None:
     """Ids and columns of 16 bits."""
-    if shim_device._launcher.order == "reversed":
-        pytest.skip("once is enough")
     full = okvs.insecure_parameters(okvs.MAX_ITEMS, okvs.MAX_COLUMNS - 1, 1, field=64)
     both(shim_device, full, (50_000,))
     many = np.repeat(random_bytes(3, 1, 16), okvs.MAX_ITEMS, axis=0)
