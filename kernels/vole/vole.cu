@@ -20,6 +20,14 @@ struct Shape {
   u32 depth;   // of the trees
 };
 
+// A block's shared memory, all of it dynamic: AES's table, the sums, and the nodes of a tree.
+constexpr u32 kFixedWords = kAesTableWords + sizeof(SumMemory) / 4;
+static_assert(sizeof(SumMemory) % 16 == 0, "nodes are read 16 bytes at a time");
+
+__device__ __forceinline__ SumMemory& sums_behind(u32* table) {
+  return *reinterpret_cast<SumMemory*>(table + kAesTableWords);
+}
+
 __device__ __forceinline__ u8* node_at(u8* nodes, u64 tree, u32 level, u32 i) {
   return nodes + ((tree << level) + i) * 16;
 }
@@ -56,9 +64,9 @@ struct Levels {
 template <bool kHalf>
 __device__ __forceinline__ void grow_tree(u8* out, u32* sums, const u8* seeds, const AesBlock& delta,
                                           const TreeKeys& keys, Shape shape) {
-  __shared__ u32 table[kAesTableWords];
-  __shared__ SumMemory memory;
-  CRYPSIS_DYNAMIC_SHARED(u32, nodes);  // 2^levels of them
+  CRYPSIS_DYNAMIC_SHARED(u32, table);
+  SumMemory& memory = sums_behind(table);
+  u32* const nodes = table + kFixedWords;  // 2^levels of them
   constexpr u32 kWords = kHalf ? 4 : kSumWords;
   const u64 tree = blockIdx.x;
   u32* const own_sums = sums + tree * shape.depth * kWords;
@@ -92,9 +100,9 @@ template <bool kHalf>
 __device__ __forceinline__ void puncture_tree(u8* out, u32* sums, const u8* known, const u64* positions,
                                               const u8* corrections, const TreeKeys& keys, Shape shape,
                                               u32 gap_kind) {
-  __shared__ u32 table[kAesTableWords];
-  __shared__ SumMemory memory;
-  CRYPSIS_DYNAMIC_SHARED(u32, nodes);
+  CRYPSIS_DYNAMIC_SHARED(u32, table);
+  SumMemory& memory = sums_behind(table);
+  u32* const nodes = table + kFixedWords;
   const u64 tree = blockIdx.x;
   const u32 position = static_cast<u32>(positions[tree]);
   const u8* const own_known = known + tree * shape.depth * 16;
@@ -130,8 +138,8 @@ template <bool kHalf, bool kPunctured>
 __device__ __forceinline__ void grow_level(u8* out, const u8* from, u32* sums, const u8* known,
                                            const u64* positions, const TreeKeys& keys, Shape shape,
                                            u32 per_block) {
-  __shared__ u32 table[kAesTableWords];
-  __shared__ SumMemory memory;
+  CRYPSIS_DYNAMIC_SHARED(u32, table);
+  SumMemory& memory = sums_behind(table);
   constexpr u32 kWords = kHalf && !kPunctured ? 4 : kSumWords;
   const u32 level = shape.levels - 1, n = 1u << level;
   const u32 blocks_a_tree = (n + per_block - 1) / per_block;

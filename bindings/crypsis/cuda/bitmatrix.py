@@ -25,18 +25,11 @@ from crypsis.cuda._tuning import launch_shapes
 SLUG = "bitmatrix"
 BITS = "bitmatrix/bits.cu"
 WARP = 32
-TILE_BYTES = 16
-"""Of a row of a narrow tile: 128 bits, twice that of others."""
+PIECE = 16
+"""Bytes that a lane loads or stores at once."""
 
 _ROWS = np.dtype([(name, "<u8") for name in ("rows", "n", "n_parts", "length")])
-_MATRIX = np.dtype(
-    {
-        "names": ["n_rows", "row_bytes", "aligned"],
-        "formats": ["<u8", "<u8", "<u4"],
-        "offsets": [0, 8, 16],
-        "itemsize": 24,
-    }
-)
+_MATRIX = np.dtype([("n_rows", "<u8"), ("row_bytes", "<u8")])
 
 
 def transpose(device: Device, bits: Any, *, out: Any = None) -> Any:
@@ -47,11 +40,10 @@ def transpose(device: Device, bits: Any, *, out: Any = None) -> Any:
     n_rows, n_columns = bits.shape[0], 8 * bits.shape[1]
     result = _bytes.output(device, out, (n_columns, n_rows // 8), apart={"bits": bits})
     if n_rows and n_columns:
-        high = 1 if n_rows <= 8 * TILE_BYTES else 2
-        wide = 1 if n_columns <= 8 * TILE_BYTES < n_rows else 2
-        kernel = "transpose_wide" if high == 1 else "transpose_tall" if wide == 1 else "transpose"
-        tiles = -(-n_rows // (8 * TILE_BYTES * high)) * -(-n_columns // (8 * TILE_BYTES * wide))
-        _run(device, kernel, WARP * tiles, [result, bits, _matrix(device, bits), _matrix(device, result)], BITS)
+        kernel, high, wide = _tile(device, bits, result)
+        tiles = -(-n_rows // high) * -(-n_columns // wide)
+        shapes = [np.array((len(rows), rows.shape[1]), _MATRIX)[()] for rows in (bits, result)]
+        _run(device, kernel, WARP * tiles, [result, bits, *shapes], BITS)
     return result
 
 
@@ -183,9 +175,13 @@ def _run(device: Device, kernel: str, n_threads: int, args: list[Any], source: s
     device.launch(SLUG, kernel, grid=grid, block=shape["block"], args=args, source=source)
 
 
-def _matrix(device: Device, rows: Any) -> Any:
-    aligned = device.address(rows) % TILE_BYTES == 0 and rows.shape[1] % TILE_BYTES == 0
-    return np.array((rows.shape[0], rows.shape[1], aligned), _MATRIX)[()]
+def _tile(device: Device, bits: Any, out: Any) -> tuple[str, int, int]:
+    """(kernel, rows, columns) of the tiles that a warp transposes."""
+    if any(device.address(rows) % PIECE or rows.shape[1] % PIECE for rows in (bits, out)):
+        return "transpose_any", 32, 32
+    if len(bits) == 8 * PIECE:
+        return "transpose_wide", 128, 256
+    return ("transpose_tall", 256, 128) if len(out) == 8 * PIECE else ("transpose", 256, 256)
 
 
 def _elements(device: Device, name: str, value: Any, width: int) -> None:
