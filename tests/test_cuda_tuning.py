@@ -64,7 +64,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         (tmp_path / "toy" / "tuning.json").write_text(json.dumps({"kernels": entries}))
 
     yield plant
-    for cached in (_tuning.launch_shapes, _tuning.launch_shape):
+    for cached in (_tuning._entries, _tuning.launch_shapes, _tuning.launch_shape):
         cached.cache_clear()
 
 
@@ -107,6 +107,12 @@ def test_the_closest_entry_is_taken(planted: Any) -> None:
     assert _tuning.launch_shape("toy", size=13)["block"] == 2
 
 
+def test_an_entry_of_several_kernels(planted: Any) -> None:
+    planted({"both": {"block": 1, "of": ["a", "b"], **COUNTED}, "b": {"block": 2, **COUNTED}})
+    assert [_tuning.block_of("toy", name) for name in ("a", "b")] == [1, 2]
+    assert _tuning.launch_shapes("toy")["both"] == {"block": 1}
+
+
 def test_a_kernel_without_an_entry_is_named(planted: Any) -> None:
     planted({"a": {"block": 128, **COUNTED}})
     with pytest.raises(ValueError, match=r"kernels/toy/tuning\.json has no entry for b"):
@@ -123,7 +129,10 @@ def test_every_slug_with_kernels_declares_them() -> None:
 @pytest.mark.parametrize("slug", SLUGS)
 def test_entries_are_of_kernels_and_every_kernel_has_one(slug: str) -> None:
     there = kernels_in(slug)
-    named = {name.partition("@")[0] for name in _tuning.launch_shapes(slug)} - {"*"}
+    named: set[str] = set()
+    for name, entry in _tuning._entries(slug).items():
+        named |= set(entry.get("of", (name.partition("@")[0],)))
+    named -= {"*"}
     assert named <= there, f"kernels/{slug} has no {named - there}"
     assert all(_tuning.block_of(slug, kernel) >= 1 for kernel in there)
 
