@@ -28,7 +28,7 @@ from crypsis.cuda._registry import registered  # noqa: E402
 from crypsis.cuda._signature import kernels_of  # noqa: E402
 from crypsis.errors import DeviceMemoryError  # noqa: E402
 from cuda_on_cpu.device import ShimDevice  # noqa: E402
-from gpu_report import Report, slug, table  # noqa: E402
+from gpu_report import Report, slug, table, with_limit  # noqa: E402
 from gpu_sections import (  # noqa: E402
     CASE_GROUPS,
     SANITIZED,
@@ -166,6 +166,32 @@ def test_limits_are_those_of_the_h100() -> None:
     assert limits.mul(2048).per_second(132, 1.98e9, 64) == pytest.approx(2.02e9, rel=0.01)
 
 
+def test_the_lesser_of_unit_and_memory_is_the_limit() -> None:
+    both = limits.Need("wide", 100, "", 1000)
+    assert both.per_second(132, 2e9, bandwidth=1e12) == 1e9
+    assert both.per_second(132, 2e9, bandwidth=1e15) == both.per_second(132, 2e9) == 132 * 2e9 * 32 / 100
+    assert limits.bit_transpose().per_second(132, 2e9, bandwidth=3.2e12) == 1e11
+
+
+def test_a_limit_by_memory_is_told() -> None:
+    rated = {"kernel": {"per_second": 5e10}, "sm_mhz": {"median": 1700.0}}
+    need = {"unit": "bytes", "per_item": 0, "what": "w", "n_bytes": 32}
+    device = {"max_sm_mhz": 1980, "multiprocessors": 132, "memory_bytes_per_second": 3.2e12}
+    row = with_limit({**rated, "need": need}, device, {"bytes": 2e12})
+    assert row["limit"] == {
+        "per_second": 1e11,
+        "percent": 50,
+        "what": "3.2e+12 bytes a second / 32 an item: w",
+    }
+    assert row["limit_measured"]["percent"] == 80
+    unknown = with_limit({**rated, "need": need}, device | {"memory_bytes_per_second": None}, {})
+    assert unknown["limit"] is unknown["limit_measured"] is None
+    json.dumps(unknown, allow_nan=False)
+    both = with_limit({**rated, "need": {**need, "unit": "wide", "per_item": 1e3}}, device, {"wide": 30.0})
+    assert both["limit"]["what"].startswith("132 multiprocessors x 1980 MHz x 32 wide a clock / 1000 an item")
+    assert both["limit_measured"]["percent"] == pytest.approx(100 * 5e10 / (132 * 1.7e9 * 30 / 1e3))
+
+
 def test_a_rate_is_the_median_and_its_spread() -> None:
     found = rate([2.0, 1.0, 4.0], 8)
     assert (found["per_second"], found["lowest"], found["highest"], found["rounds"]) == (4, 2, 8, 3)
@@ -220,7 +246,19 @@ def test_the_plan_has_every_case_once_and_files_that_are_there() -> None:
     assert not {"test_paillier.py", "test_gpu_check.py"} & set(marked)
     names = [s.name for part in ("prepare", "measure") for step in sections(part) for s in step]
     assert len(names) == len(set(names))
-    order = ["smoke tests", "cases powm", "cases encrypt", "units", "gpu tests test_cuda_arith"]
+    warmed = [n for s in sections("prepare")[1] if s.name.startswith("warm ") for n in s.command[4:]]
+    assert sorted(warmed) == sorted([*cases.CASES, "unit/all"])
+    slugs = {path.parent.name for path in (ROOT / "kernels").glob("*/tuning.json")} - {"microbench"}
+    assert slugs <= {name.split("/")[0] for name in cases.CASES}, "a slug without a case"
+    assert slugs <= {name.split("/")[0] for name in SANITIZED}, "a slug that no sanitizer sees"
+    order = [
+        "smoke tests",
+        "cases powm",
+        "cases curves",
+        "cases encrypt",
+        "units",
+        "gpu tests test_cuda_arith",
+    ]
     assert sorted(order, key=names.index) == order
 
 

@@ -5,6 +5,7 @@ what it measured."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -32,8 +33,10 @@ def _limit(
     per_clock: float,
     bandwidth: float | None,
     how: str,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     most = wanted.per_second(count, mhz * 1e6, per_clock, bandwidth)
+    if math.isinf(most):  # the bandwidth is not known
+        return None
     if most < wanted.of_unit(count, mhz * 1e6, per_clock):
         what = f"{bandwidth:.3g} bytes a second{how} / {wanted.n_bytes:.4g} an item: {wanted.what}"
     else:
@@ -54,9 +57,9 @@ def with_limit(row: dict[str, Any], device: dict[str, Any], units: dict[str, flo
         bandwidth = device.get("memory_bytes_per_second")
         told["limit"] = _limit(row, wanted, count, mhz, limits.PER_CLOCK[wanted.unit], bandwidth, "")
     seen, measured = row.get("sm_mhz"), units.get(wanted.unit)
-    if seen and measured:
+    if seen and (measured or wanted.unit == "bytes"):
         told["limit_measured"] = _limit(
-            row, wanted, count, seen["median"], measured, units.get("bytes"), ", measured"
+            row, wanted, count, seen["median"], measured or 0, units.get("bytes"), ", measured"
         )
     return told
 

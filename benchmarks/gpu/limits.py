@@ -10,11 +10,12 @@ Where the algorithm leaves a choice (tables, passes over memory) they are those 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-PER_CLOCK = {"wide": 32.0, "alu": 64.0, "lds": 32.0}
+PER_CLOCK = {"wide": 32.0, "alu": 64.0, "lds": 32.0, "bytes": 0.0}
 """Lane operations a clock of one multiprocessor: IMAD.WIDE; IADD3, LOP3 and SHF together; 4-byte loads from shared
-memory without bank conflicts."""
+memory without bank conflicts. What needs `bytes` needs none: memory alone limits it."""
 ALU_OPS = {"sha256": 1024, "sm3": 1068, "blake3": 456}
 """Rotations, shifts and logic of one compression; every addition goes to the FMA pipe (kernels/hashing/NOTES.md)."""
 
@@ -29,7 +30,9 @@ class Need:
     n_bytes: float = 0
 
     def of_unit(self, multiprocessors: int, clock_hz: float, per_clock: float | None = None) -> float:
-        """The most items a second by the unit alone; `per_clock` where the unit was measured."""
+        """The most items a second by the unit alone, infinite where none is needed; `per_clock` where measured."""
+        if not self.per_item:
+            return math.inf
         rate = PER_CLOCK[self.unit] if per_clock is None else per_clock
         return multiprocessors * clock_hz * rate / self.per_item
 
@@ -120,4 +123,101 @@ def compression(algorithm: str, width: int) -> Need:
     n = ALU_OPS[algorithm]
     return Need(
         "alu", n, f"{n} operations of the integer pipe a compression, one compression a message", width + 32
+    )
+
+
+# GF(2^255 - 19) in eight limbs (kernels/curve25519/field.cuh): 64 or 36 products, and 8 that fold the upper half by 38.
+_FE_MUL, _FE_SQR, _FE_SMALL = 64 + 8, 36 + 8, 8
+_DOUBLING = 2 * _FE_MUL + 2 * _FE_SQR + _FE_SMALL
+_INVERSION = 254 * _FE_SQR + 13 * _FE_MUL
+_SHARED_BY = 8
+"""Warps of a block, of which one inverts for all."""
+_DIVISION = _INVERSION / _SHARED_BY + 4 * _FE_MUL
+
+
+def x25519() -> Need:
+    step = _DOUBLING + 3 * _FE_MUL + 2 * _FE_SQR
+    what = "251 steps of 5 products (72), 4 squares (44) and 8; 4 doublings; an eighth of an inversion, 4 products"
+    return Need("wide", 251 * step + 4 * _DOUBLING + _DIVISION, what, 64)
+
+
+def elligator() -> Need:
+    character = 253 * _FE_SQR + 12 * _FE_MUL
+    around = 2 * _FE_SQR + _FE_MUL + 4 * _FE_SMALL
+    what = "253 squares (44) and 12 products (72) of the character; an eighth of an inversion and 5 products"
+    return Need("wide", character + around + _DIVISION, what, 64)
+
+
+_AES_OPS = 160 + 3 * 36 + 2 * 36 + 4 + 4 * 4
+"""Bytes taken out, three rotations and two three-operand logic operations a column and round, the first key, the last
+round. The 160 look-ups in shared memory take less: 5.0 clocks against 5.6; their addresses are IMAD."""
+
+
+def aes(blocks: float, n_bytes: float) -> Need:
+    return Need(
+        "alu", blocks * _AES_OPS, f"{blocks:g} AES of {_AES_OPS} operations beside 160 look-ups each", n_bytes
+    )
+
+
+def bit_transpose() -> Need:
+    return Need("bytes", 0, "16 bytes read and 16 written", 32)
+
+
+_GF128_WIDES = 9 * 16
+"""Karatsuba on four words, twice: nine products of 32 x 32 bits, 16 IMAD.WIDE each without carries."""
+
+
+def gf128_multiply() -> Need:
+    return Need("wide", _GF128_WIDES, "9 products of 32 x 32 bits without carries, 16 IMAD.WIDE each", 48)
+
+
+def primal_encode() -> Need:
+    what = (
+        f"1.25 AES of {_AES_OPS}, ten positions, ten xors of four words; the table's ten reads come from L2"
+    )
+    return Need("alu", 1.25 * _AES_OPS + 10 + 20, what, 32)
+
+
+def expand_convolute(weight: int) -> Need:
+    blocks = 1 + weight / 4
+    what = f"{blocks:g} AES of {_AES_OPS}, four steps of 12 masked xors and {weight} xors of four words; reads are L2's"
+    return Need("alu", blocks * _AES_OPS + 4 * 12 * 4 + 2 * weight, what, 80)
+
+
+_DENSE = 3
+"""Dense columns of a bin of 50,000 keys among 16,384."""
+
+
+def okvs_decode() -> Need:
+    what = f"2 AES of {_AES_OPS}; {_DENSE} products in GF(2^128) and three reads of 16 bytes from L2 are beside them"
+    return Need("alu", 2 * _AES_OPS, what, 32)
+
+
+def okvs_encode() -> Need:
+    what = f"2 AES of {_AES_OPS}; {_DENSE} products in GF(2^128), three atomics and a step of peeling are beside them"
+    return Need("alu", 2 * _AES_OPS, what, 16 + 16 + 1.256 * 16)
+
+
+def by_bin() -> Need:
+    return Need(
+        "bytes", 0, "a key read twice, to count and to move, and written with its place", 16 + 16 + 20
+    )
+
+
+def group() -> Need:
+    return Need(
+        "bytes",
+        0,
+        "a record read twice and moved, sorted in shared memory, key and row written",
+        2 * 16 + 32 + 20,
+    )
+
+
+def sort_tags() -> Need:
+    return Need("bytes", 0, "a tag read, sorted in shared memory, written with its place", 16 + 20)
+
+
+def match() -> Need:
+    return Need(
+        "bytes", 0, "an own tag and one of the peer's read, half a pair of places written", 16 + 16 + 4
     )
