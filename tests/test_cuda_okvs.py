@@ -352,6 +352,12 @@ from crypsis.cuda._registry import registered
 from cuda_on_cpu.device import ShimDevice
 
 rng = np.random.default_rng(1)
+
+def moved(array, offset):
+    memory = device.xp.zeros(offset + array.size, np.uint8)
+    memory[offset:] = array.reshape(-1)
+    return memory[offset:].reshape(array.shape)
+
 with registered(ShimDevice("reversed", sanitize=True)) as device:
     for field in (64, 128):
         for chosen, sizes in (
@@ -364,8 +370,11 @@ with registered(ShimDevice("reversed", sanitize=True)) as device:
             keys = device.from_host(rng.integers(0, 256, (n, 16), np.uint8))
             values = device.from_host(rng.integers(0, 256, (n, w), np.uint8))
             fill = device.from_host(rng.integers(0, 256, (len(sizes), chosen.columns, w), np.uint8))
-            table = okvs.encode(keys, starts, values, chosen, seed=bytes(16), fill=fill)
-            assert (okvs.decode(keys, starts, table, chosen, seed=bytes(16)).get() == values.get()).all()
+            for offset in (0, 1, 8):  # elements at any address
+                keys, values, fill = (moved(array, offset) for array in (keys, values, fill))
+                table = okvs.encode(keys, starts, values, chosen, seed=bytes(16), fill=fill)
+                back = okvs.decode(keys, starts, moved(table, offset), chosen, seed=bytes(16))
+                assert (back.get() == values.get()).all()
             if field == 64:
                 two = device.from_host(rng.integers(0, 256, (len(sizes), chosen.columns, 16), np.uint8))
                 okvs.decode(keys, starts, two, chosen, seed=bytes(16))
