@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from crypsis import aes
 from crypsis.cuda import Device
@@ -20,6 +18,7 @@ from crypsis.cuda._tuning import launch_shapes
 from crypsis.errors import BackendUnavailable, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import ShimLauncher, run_sanitized
+from properties import HealthCheck, given, settings, st
 from reference import aes as reference
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "aes.json").read_text())

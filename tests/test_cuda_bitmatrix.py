@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from crypsis import bitmatrix
 from crypsis.cuda import Device
@@ -20,6 +18,7 @@ from crypsis.cuda._registry import registered
 from crypsis.errors import BackendUnavailable, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
+from properties import HealthCheck, given, settings, st
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "bitmatrix.json").read_text())
 Function = Callable[..., Any]

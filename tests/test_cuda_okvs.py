@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from crypsis import okvs
 from crypsis.cuda import Device, _tuning
@@ -20,6 +18,7 @@ from crypsis.cuda._registry import registered
 from crypsis.errors import DeviceMemoryError, EncodeFailure
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
+from properties import given, settings, st
 from test_okvs import CASES, SEED, bins, of_label, random_bytes
 
 Array = np.ndarray
@@ -28,7 +27,7 @@ every_field = pytest.mark.parametrize("field", [64, 128])
 
 @contextmanager
 def shapes(monkeypatch: pytest.MonkeyPatch, **changed: int) -> Iterator[None]:
-    """Other launch shapes: peel=32 is its block, bins=2 the bins of a launch, keys=1 those of a thread."""
+    """Other launch shapes: peel=32 is its block, keys=1 the keys of a thread."""
     given = _tuning.launch_shapes("okvs")
     few: dict[str, Mapping[str, int]] = {
         name: dict(shape) | {k: v for k, v in changed.items() if k in shape} for name, shape in given.items()
@@ -116,7 +115,7 @@ def test_no_bins_and_no_keys(shim_device: ShimDevice) -> None:
 
 
 def test_a_bin_of_real_size(shim_device: ShimDevice) -> None:
-    """50,000 keys: some 113 steps of 512 columns."""
+    """50,000 keys: some 60 steps of 1,024 columns."""
     assert both(shim_device, okvs.parameters(50_000, 1 << 14), (50_000, 3), fill=True) == 0
 
 
@@ -129,15 +128,16 @@ def test_all_keys_and_all_columns(shim_device: ShimDevice) -> None:
     assert check(shim_device, full, many, bins(okvs.MAX_ITEMS), values, None) == 0  # fails on both
 
 
-@pytest.mark.parametrize(("peel", "keys"), [(32, 1), (64, 3), (1024, 8)])
+@pytest.mark.parametrize(("peel", "keys", "together"), [(32, 1, 2), (64, 3, 1), (1024, 8, 6)])
 def test_launch_shapes_change_nothing(
-    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch, peel: int, keys: int
+    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch, peel: int, keys: int, together: int
 ) -> None:
     chosen = okvs.parameters(2500, 4)
-    with shapes(monkeypatch, peel=peel, keys=keys, bins=1):
+    state_bytes = together * 12 * chosen.sparse if together > 1 else 1
+    with shapes(monkeypatch, peel=peel, keys=keys, state_bytes=state_bytes):
         both(shim_device, chosen, (2500, 3, 0, 1, 257, 1030), fill=True)
     grids = [launch.grid[0] for launch in shim_device.launches if launch.kernel == "peel"]
-    assert grids == [2, 2, 2]
+    assert grids == [together] * (6 // together)
     (parts,) = {launch.grid[0] // 6 for launch in shim_device.launches if launch.kernel == "decode"}
     assert parts == {1: 10, 3: 4, 8: 2}[keys]
 
@@ -352,6 +352,12 @@ from crypsis.cuda._registry import registered
 from cuda_on_cpu.device import ShimDevice
 
 rng = np.random.default_rng(1)
+
+def moved(array, offset):
+    memory = device.xp.zeros(offset + array.size, np.uint8)
+    memory[offset:] = array.reshape(-1)
+    return memory[offset:].reshape(array.shape)
+
 with registered(ShimDevice("reversed", sanitize=True)) as device:
     for field in (64, 128):
         for chosen, sizes in (
@@ -364,8 +370,11 @@ with registered(ShimDevice("reversed", sanitize=True)) as device:
             keys = device.from_host(rng.integers(0, 256, (n, 16), np.uint8))
             values = device.from_host(rng.integers(0, 256, (n, w), np.uint8))
             fill = device.from_host(rng.integers(0, 256, (len(sizes), chosen.columns, w), np.uint8))
-            table = okvs.encode(keys, starts, values, chosen, seed=bytes(16), fill=fill)
-            assert (okvs.decode(keys, starts, table, chosen, seed=bytes(16)).get() == values.get()).all()
+            for offset in (0, 1, 8):  # elements at any address
+                keys, values, fill = (moved(array, offset) for array in (keys, values, fill))
+                table = okvs.encode(keys, starts, values, chosen, seed=bytes(16), fill=fill)
+                back = okvs.decode(keys, starts, moved(table, offset), chosen, seed=bytes(16))
+                assert (back.get() == values.get()).all()
             if field == 64:
                 two = device.from_host(rng.integers(0, 256, (len(sizes), chosen.columns, 16), np.uint8))
                 okvs.decode(keys, starts, two, chosen, seed=bytes(16))

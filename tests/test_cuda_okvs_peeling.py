@@ -7,12 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from crypsis.cuda import Device
 from crypsis.cuda import okvs as cuda_okvs
 from cuda_on_cpu.device import ShimDevice
+from properties import given, settings, st
 from reference import okvs as reference
 
 Row = tuple[int, int, int]
