@@ -35,7 +35,7 @@ LOW_ORDER = (
 )
 ZEROS = (*LOW_ORDER, P, P + 1, 2**255, 2**255 + P - 1)
 """Rows that X25519 takes to 0: those, and other encodings of them."""
-BLOCK = launch_shapes("curve25519")["scalar_mult"]["threads"]
+BLOCK = launch_shapes("curve25519")["scalar_mult"]["block"]
 EDGES = [
     *(0, 1, 2, 9, 19, 486662, P - 486662, (P - 1) // 2, (P + 1) // 2, 2**255 - 1),
     *range(P - 3, P + 19),
@@ -196,7 +196,7 @@ def test_every_number_of_warps(
 ) -> None:
     """Whichever warp of a block inverts; blocks of one warp invert for themselves."""
     kernels = ("scalar_mult", "map_to_curve", "check_points")
-    shapes = {kernel: {"threads": threads, "blocks": 1} for kernel in kernels}
+    shapes = {kernel: {"block": threads, "blocks": 1} for kernel in kernels}
     monkeypatch.setattr(cuda_curve25519, "launch_shapes", lambda slug: shapes)
     n = 6 * threads - 5
     scalars, points = random_rows(15, n), random_rows(16, n)
@@ -432,7 +432,7 @@ def test_the_declared_instance_is_what_is_launched(shim_device: ShimDevice) -> N
     curve25519.scalar_mult(points, points.copy())
     curve25519.check_points(curve25519.map_to_curve(points))
     assert [dict(launch.defines) for launch in shim_device.launches] == [wanted["defines"]] * 3
-    assert all(shape["threads"] % 32 == 0 for shape in launch_shapes("curve25519").values())
+    assert all(shape["block"] % 32 == 0 for shape in launch_shapes("curve25519").values())
 
 
 # On a GPU

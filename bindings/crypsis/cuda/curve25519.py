@@ -71,9 +71,9 @@ def check_points(device: Device, points: Any) -> None:
 def defines() -> dict[str, int | str]:
     """The macros of the kernels' module: every kernel's launch shape."""
     return {
-        f"{kernel}_{name}".upper(): figure
+        f"{kernel}_{macro}".upper(): shape[name]
         for kernel, shape in launch_shapes(SLUG).items()
-        for name, figure in shape.items()
+        for name, macro in (("block", "threads"), ("blocks", "blocks"))
     }
 
 
@@ -91,7 +91,7 @@ def _launch(device: Device, kernel: str, args: list[Any], rows: Any) -> None:
     if n == 0:
         return
     warps = -(-n // (WARP * device.n_multiprocessors))
-    threads = min(launch_shapes(SLUG)[kernel]["threads"], WARP * warps)
+    threads = min(launch_shapes(SLUG)[kernel]["block"], WARP * warps)
     device.launch(
         SLUG,
         kernel,
