@@ -236,7 +236,7 @@ def test_in_place_at_every_alignment(shim_device: ShimDevice, offset: int) -> No
 
 
 def test_low_order_points_give_zero_and_spoil_no_neighbour(shim_device: ShimDevice) -> None:
-    scalar, n = random_rows(19, 1)[0], 3 * BLOCK + 7
+    scalar, n = random_rows(19, 1)[0], 2 * BLOCK + 7
     good = random_rows(20, n)
     wanted = curve25519.scalar_mult(scalar, good)
     for bad in (

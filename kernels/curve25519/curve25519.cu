@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // X25519, Elligator 2 and the check of points, one point a thread. The contract is that of
-// csrc/curve25519/impl.h: same bytes. Macros NAME_THREADS and NAME_BLOCKS of each kernel: threads a block at most, and
-// blocks that a multiprocessor is to hold. scalar_mult and map_to_curve take whole warps, and 64 bytes of shared memory
-// a thread.
+// csrc/curve25519/impl.h: same bytes. Macros NAME_THREADS and NAME_BLOCKS of each kernel: threads a block at
+// most, and blocks that a multiprocessor is to hold. scalar_mult and map_to_curve take whole warps, and 64
+// bytes of shared memory a thread.
 //
 // scalar_mult    constant-time in scalars and points
 // map_to_curve   constant-time in the elements
