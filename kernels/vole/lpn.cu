@@ -270,17 +270,34 @@ struct GatherJob {
   u32 width[2];    // bytes of an element
 };
 
-__device__ __forceinline__ AesBlock gather(const u8* table, u32 width, const u32* words, u32 row,
-                                           const GatherJob& job) {
+// The sum of a row's elements; `words` are the tile's. kWidth 0 takes any width and any address.
+template <u32 kWidth>
+__device__ __forceinline__ AesBlock gather_as(const u8* table, u32 width, const u32* words, u32 row,
+                                              const GatherJob& job) {
   const u32 mask = (1u << job.log_table) - 1, begin = row * job.weight;
   const u16* const halves = reinterpret_cast<const u16*>(words);
   AesBlock sum = {};
-#pragma unroll 4
+#pragma unroll(kWidth == 0 ? 1 : 4)
   for (u32 j = 0; j < job.weight; ++j) {
     const u32 at = (job.word_bytes == 2 ? halves[begin + j] : words[begin + j]) & mask;
-    sum = sum ^ load_element(table + static_cast<u64>(at) * width, width);
+    if (kWidth == 16) {
+      const uint4 four = reinterpret_cast<const uint4*>(table)[at];
+      sum = sum ^ AesBlock{{four.x, four.y, four.z, four.w}};
+    } else if (kWidth == 8) {
+      const uint2 two = reinterpret_cast<const uint2*>(table)[at];
+      sum = sum ^ AesBlock{{two.x, two.y, 0, 0}};
+    } else {
+      sum = sum ^ load_element(table + static_cast<u64>(at) * width, width);
+    }
   }
   return sum;
+}
+
+__device__ __forceinline__ AesBlock gather(const u8* table, u32 width, const u32* words, u32 row,
+                                           const GatherJob& job) {
+  if (reinterpret_cast<u64>(table) % width != 0) return gather_as<0>(table, width, words, row, job);
+  return width == 16 ? gather_as<16>(table, width, words, row, job)
+                     : gather_as<8>(table, width, words, row, job);
 }
 
 // out[i] = or ^= the sum of `weight` elements of the table, at the low bits of words i weight and so on of the stream; the

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The LPN encoders of `crypsis.vole` on a device: kernels/vole/lpn.cu. Called by way of `crypsis.vole`.
 
-A code's seed is public. It is 16 bytes, or an array of the device, which is copied to the host first: the call then waits
-for the device. Vectors are secrets: what a convolution keeps of one beside it is overwritten.
+A code's seed is public. It is 16 bytes, or an array of the device, which is copied to the host first: the call then
+waits for the device. Vectors are secrets: what a convolution keeps of one beside it is overwritten.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _GATHER_JOB = np.dtype(
 )
 
 
+@check.copies_wiped("positions", "values")
 def place_noise(device: Device, positions: Any, values: Any, depth: int, out: Any) -> Any:
     """out, uint8[n * 2^depth, 16]: zero but for values[i] at positions[i] of piece i of 2^depth blocks."""
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
@@ -60,6 +61,7 @@ def place_noise(device: Device, positions: Any, values: Any, depth: int, out: An
     return out
 
 
+@check.copies_wiped("table")
 def primal_encode(
     device: Device, seed: Any, table: Any, out: Any, *, first_row: int = 0, bits: Any = None
 ) -> Any:
@@ -162,7 +164,9 @@ def _convolute(device: Device, keys: list[bytes], vectors: list[Any], widths: li
                 if n_chunks > 1:
                     units = -(-GROUP_PLACES // (block // field)) if n_chunks > 2 else 0
                     grid2 = (n_chunks - 1, n_vectors + units)
-                    _launch(device, "convolute", grid2, block, [*args, transitions, columns[number], chunks(1)])
+                    _launch(
+                        device, "convolute", grid2, block, [*args, transitions, columns[number], chunks(1)]
+                    )
                 if n_chunks > 2:
                     rest = [transitions, np.uint32(n_chunks), np.uint32(field)]
                     _launch(device, "pass_carries", n_vectors, block, [*own, *counts, *rest])
