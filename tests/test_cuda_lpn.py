@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.reference import aes, lpn
 
 from crypsis import vole
@@ -17,6 +15,7 @@ from crypsis.cuda import Device, _vole_lpn
 from crypsis.cuda._registry import registered
 from crypsis.errors import DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
+from properties import given, settings, st
 
 Array = np.ndarray
 SEED = np.arange(7, 23, dtype=np.uint8)

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.reference import vole as reference
 
 from crypsis import vole
@@ -20,6 +18,7 @@ from crypsis.cuda._tuning import launch_shapes
 from crypsis.errors import DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
+from properties import given, settings, st
 
 Array = np.ndarray
 DELTA = np.arange(0xA1, 0xB1, dtype=np.uint8)
