@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from crypsis.cuda._device import Device
-from crypsis.cuda._tuning import launch_shapes
+from crypsis.cuda._tuning import launch_shape
 
 SLUG = "partition"
 MAX_DIGITS = 2048
@@ -76,13 +76,8 @@ class Shape:
 
 
 def shape() -> Shape:
-    found = launch_shapes(SLUG)
-    return Shape(
-        found["block"]["threads"],
-        found["split"]["items"],
-        found["sort"]["items"],
-        found["scan"]["items"],
-    )
+    found = launch_shape(SLUG)
+    return Shape(found["block"], found["split_items"], found["sort_items"], found["scan_items"])
 
 
 def launch(device: Device, kernel: str, grid: int, args: list[Any], shared_bytes: int = 0) -> None:
