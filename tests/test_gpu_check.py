@@ -20,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import cubin_gate  # noqa: E402
 import gpu_check  # noqa: E402
+import gpu_table  # noqa: E402
 from benchmarks.gpu import cases, limits, memory, units, worker  # noqa: E402
 from benchmarks.gpu.timing import ClockWatch, rate, seconds_per_call  # noqa: E402
 from crypsis import cuda  # noqa: E402
@@ -427,6 +428,30 @@ def test_without_a_gpu_one_line_says_what_is_missing() -> None:
     )
     assert done.returncode == 1
     assert done.stdout == f"gpu-check: {cuda.why_not()}\n"
+
+
+def test_the_page_has_the_table_of_its_sources(tmp_path: Path) -> None:
+    assert gpu_table.main([]) == 0, "run tools/gpu_table.py --update and commit it"
+    shown = {row.case.split("/")[0] for row in gpu_table.ROWS}
+    assert shown == {name.split("/")[0] for name in cases.CASES}
+    rows = [
+        {"name": "aes/mmo", "kernel": {"per_second": 1.234e10}},
+        {"name": "copy/device", "per_second": 3e12},
+    ]
+    (tmp_path / "gpu-h100-80gb-hbm3.json").write_text(json.dumps({"rows": rows}))
+    (tmp_path / "gpu-l4.json").write_text(json.dumps({"rows": [{**rows[0], "kernel": {"per_second": 1.0}}]}))
+    assert gpu_table.measured(tmp_path) == {"aes/mmo": 1.234e10}
+    line = next(line for line in gpu_table.table({"aes/mmo": 1.234e10}).splitlines() if "`aes/mmo`" in line)
+    assert line.endswith("| 1.2e10 |")
+
+
+def test_predictions_do_not_pass_the_limits() -> None:
+    for row in gpu_table.ROWS:
+        if (
+            row.predicted is not None and "fixed_base_vartime" not in row.case
+        ):  # of wider windows than its limit
+            limit = cases.CASES[row.case].need.per_second(132, 1.98e9, bandwidth=3.35e12)
+            assert row.predicted <= limit, row.case
 
 
 # ---- machine code -------------------------------------------------------------------------------------------------

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of rates in docs/gpu.md: what each case needs, its limit on an H100, its machine code, what is predicted and
-what was measured.
+"""The table of rates in docs/gpu.md: what each case needs, its limit on an H100, its code, what is predicted and measured.
 
     python tools/gpu_table.py [--update]
 
-Operations, bytes and limits come from benchmarks/gpu/limits.py, instructions from kernels/SLUG/resources.json (nvcc, sm_90),
-measured rates from benchmarks/results/gpu-h100*.json, which only a GPU writes. `ROWS` below has the predictions; each
-slug's NOTES.md says how they follow from the machine code. Exits 1 where the page has another table.
+Operations, bytes and limits come from benchmarks/gpu/limits.py, instructions from kernels/SLUG/resources.json (nvcc,
+sm_90), measured rates from benchmarks/results/gpu-h100*.json, which only a GPU writes. `ROWS` below has the predictions;
+each slug's NOTES.md says how they follow from the machine code. Exits 1 where the page has another table.
 """
 
 from __future__ import annotations
@@ -28,6 +27,11 @@ MULTIPROCESSORS, CLOCK, BANDWIDTH = 132, 1.98e9, 3.35e12
 """Of an H100 SXM."""
 ARCHITECTURE = "sm_90"
 UNITS = {"wide": "`IMAD.WIDE`", "alu": "ALU", "lds": "`LDS`"}
+
+
+CODE = ("draw_columns", "to_planes", "convolute", "pass_carries", "from_planes", "gather_rows")
+SPLIT = ("count_digits", "scatter_digits")
+TWO_PASSES = ("decompose_columns", "decompose_rows", "divide_columns", "divide_rows")
 
 
 @dataclass(frozen=True)
@@ -78,25 +82,42 @@ ROWS: tuple[Row, ...] = (
         "key switch, N = 2^14, 8 + 2 moduli, 4 digits", "rns/switch_key/14", "14", ("decompose_columns",), 8e4
     ),
     Row(
-        "CKKS product, relinearised, rescaled, N = 2^13, 4 + 1 moduli",
+        "CKKS product, rescaled, N = 2^13, 4 + 1 moduli",
         "ckks/multiply/13",
         "13",
-        ("divide",),
+        ("decompose", "divide"),
         None,
         "rns",
     ),
-    Row("CKKS rotation, the same", "ckks/rotate/13", "13", ("decompose",), None, "rns"),
+    Row("CKKS rotation, the same", "ckks/rotate/13", "13", ("decompose", "divide"), None, "rns"),
+    Row("CKKS product, rescaled, N = 2^15, 13 + 5 moduli", "ckks/multiply/15", "15", TWO_PASSES, None, "rns"),
+    Row("CKKS rotation, the same", "ckks/rotate/15", "15", TWO_PASSES, None, "rns"),
+    Row("X25519", "curve25519/scalar_mult", "256", ("scalar_mult",), 5.4e7),
+    Row("Elligator 2", "curve25519/map_to_curve", "256", ("map_to_curve",), 5.3e8),
+    Row("AES, MMO hash of a block", "aes/mmo", "aes", ("mmo",), None),
+    Row("AES, TMMO hash of a block", "aes/tmmo", "aes", ("tmmo",), None),
+    Row("AES in counter mode, a block", "aes/ctr", "aes", ("ctr",), None),
+    Row("level of a GGM tree, a child", "aes/ggm_level", "aes", ("ggm_level",), None),
+    Row("128 rows of bits transposed, 16 bytes", "bitmatrix/transpose", "bits", ("transpose_wide",), None),
+    Row("product in GF(2^128)", "bitmatrix/gf128_multiply", "fields", ("gf128_products",), None),
+    Row("GGM trees of 2^10, a leaf", "vole/expand_trees", "trees", ("grow_ggm",), None),
+    Row("noise trees of 2^10, a leaf", "vole/expand_noise", "trees", ("grow_ggm",), None),
+    Row("Ferret's code, an output", "vole/primal_encode", "lpn", ("gather_rows",), None),
+    Row("expand-convolute, weight 7, an output", "vole/expand_convolute", "lpn", CODE, None),
+    Row("OKVS of 50,000 keys encoded, a key", "okvs/encode", "peel", ("add_rows", "peel"), None),
+    Row("OKVS of 50,000 keys decoded, a key", "okvs/decode", "values-128", ("decode",), None),
+    Row("keys to bins of 50,000, a key", "partition/by_bin", "all", SPLIT, None),
     Row(
-        "CKKS product, N = 2^15, 13 + 5 moduli, 3 digits",
-        "ckks/multiply/15",
-        "15",
-        ("divide_rows",),
+        "records grouped by key, a record",
+        "partition/group",
+        "all",
+        (*SPLIT, "sort_tiles", "write_groups"),
         None,
-        "rns",
     ),
-    Row("CKKS rotation, the same", "ckks/rotate/15", "15", ("decompose_columns",), None, "rns"),
-    Row("X25519", "curve25519/scalar_mult", "curve25519", ("scalar_mult",), 5.4e7),
-    Row("Elligator 2", "curve25519/map_to_curve", "curve25519", ("map_to_curve",), 5.3e8),
+    Row("tags sorted in bins, a tag", "partition/sort_tags", "all", (*SPLIT, "sort_tiles"), None),
+    Row(
+        "tags matched with a peer's, a tag", "partition/match", "all", ("find_matches", "write_matches"), None
+    ),
 )
 
 
