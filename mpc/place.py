@@ -63,6 +63,10 @@ class Place(ABC):
         """Overwrites what `secret_from_host` made; where that is the original, it is the caller's."""
 
     @abstractmethod
+    def wipe(self, *arrays: Any) -> None:
+        """Overwrites arrays that nobody uses any more. Raises nothing for a GPU that is lost, and they with it."""
+
+    @abstractmethod
     def stage(self, name: str) -> AbstractContextManager[None]:
         """What one thread does between two hand-overs; `name` is used by one thread at a time."""
 
@@ -96,6 +100,10 @@ class Host(Place):
 
     def forget(self, *copies: Any) -> None:
         return
+
+    def wipe(self, *arrays: Any) -> None:
+        for array in arrays:
+            array.fill(0)
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
@@ -134,6 +142,10 @@ class OnDevice(Place):
     def forget(self, *copies: Any) -> None:
         for copy in copies:
             copy.fill(0)
+
+    def wipe(self, *arrays: Any) -> None:
+        with suppress(DeviceError), self.stage("wipe"):
+            self.forget(*arrays)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -182,6 +194,4 @@ class Memory:
 
     def wipe(self) -> None:
         """Overwrites all of it: VOLEs, and what was decoded with them."""
-        with self._place.stage("wipe"):
-            for made in self._made.values():
-                made.fill(0)
+        self._place.wipe(*self._made.values())

@@ -237,8 +237,7 @@ class _SilentVole(CotSource):
         return slice(begin, begin + n)
 
     def _wipe(self) -> None:
-        with self.place.stage("wipe voles"):
-            self._raw.fill(0)
+        self.place.wipe(self._raw)
         self._pool.fill(0)
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,6 +40,7 @@ from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, verify_file
 from crypsis.mpc.psi.agree import MAX_ROWS
 from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
+from crypsis.mpc.psi.devices import Devices
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
@@ -72,6 +74,8 @@ class SpilledJob:
     layout: Layout | None = None
     finished_before: int = 0
     peer_rows: int = 0
+    devices: Devices = field(default_factory=lambda: Devices("cpu"))
+    bins_by_device: Counter[str] = field(default_factory=Counter)
     in_place: bool = False
 
     # -- before the peer is met
@@ -268,6 +272,7 @@ class SpilledJob:
             if bin in reported:  # its pair was lost before the peer had it, and another has done it again
                 ledger.redo(bin)
             reported.add(bin)
+            self.bins_by_device[result["device"]] += 1
             ledger.finish(
                 Result(
                     bin=bin,
@@ -298,6 +303,7 @@ class SpilledJob:
                 on_done=on_done,
                 on_complete=on_complete,
                 n_workers=n_workers,
+                by_worker=[{"device": name} for name in self.devices.used],
             )
         if self.stage == "partitioned":  # a run after the last bin finds a later one
             ledger.advance("exchanged")
