@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from crypsis import _arguments, _core
 from crypsis._generator import Generator
+from crypsis.cuda._dispatch import follow_data
 
 __all__ = [
     "BLOCK_BYTES",
@@ -74,6 +75,7 @@ def expand_key(
     return result
 
 
+@follow_data("aes")
 def permute(
     blocks: Bytes,
     *,
@@ -90,6 +92,7 @@ def permute(
     return _map(_core.aes.permute, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def mmo(
     blocks: Bytes,
     *,
@@ -111,6 +114,7 @@ def mmo(
     return _map(_core.aes.mmo, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def tmmo(
     blocks: Bytes,
     tweak: int,
@@ -137,6 +141,7 @@ def tmmo(
     return _map(run, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def ctr_stream(
     key: bytes | Bytes,
     n_blocks: int,
@@ -161,6 +166,7 @@ def ctr_stream(
     return result
 
 
+@follow_data("aes")
 def ctr_xor(
     key: bytes | Bytes,
     data: Bytes,
@@ -185,6 +191,7 @@ def ctr_xor(
     return result
 
 
+@follow_data("aes")
 def ggm_level(
     parents: Bytes,
     *,
