@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -115,6 +116,7 @@ def insecure_parameters(n_items: int, sparse: int, dense: int, *, field: int = 1
     return InsecureParameters(n_items, 1, 1, field, sparse, dense)
 
 
+@follow_data("okvs")
 def encode(
     keys: ByteArray,
     starts: npt.NDArray[np.uint64],
@@ -151,6 +153,7 @@ def encode(
     return out
 
 
+@follow_data("okvs")
 def decode(
     keys: ByteArray,
     starts: npt.NDArray[np.uint64],
