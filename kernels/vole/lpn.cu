@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// The LPN encoders. The contract is that of csrc/vole/lpn.h, the codes are those of csrc/vole/LPN_NOTES.md: same bytes.
+//
+//   draw_columns            the public matrices of two convolutions, from their AES streams
+//   to_planes, from_planes  a vector of elements of 8 or 16 bytes as words of 25 places of a bit, and back
+//   convolute               both convolutions of a vector, one block a vector
+//   gather_rows             sums of blocks of a table at places of an AES stream: the expander, and the primal code
+//   place_noise             zero but for one element a piece
+//
+// Codes are public and address memory; nothing depends on vectors, tables or positions of noise.
+#include "aes/block.cuh"
+#include "common/arith.cuh"
+#include "common/types.cuh"
+#include "vole/convolution.cuh"
+
+struct RoundKeys {
+  u32 words[kAesKeyWords];
+};
+struct CodeKeys {
+  RoundKeys pass[2];
+};
+
+__device__ __forceinline__ AesBlock stream_block(const u32* table, const RoundKeys& keys, u64 counter) {
+  return aes_encrypt(table, keys.words, {{static_cast<u32>(counter), static_cast<u32>(counter >> 32), 0, 0}});
+}
+
+constexpr u32 kColumnThreads = 128;
+constexpr u32 kColumnGroups = 64;                          // of a block
+constexpr u32 kColumnTaps = kColumnGroups * kGroupPlaces;  // whole AES blocks
+
+// columns[pass][group][kMatrixWords]; blockIdx.y is the pass. Places from n_places on have no taps.
+extern "C" __global__ void __launch_bounds__(128)
+    draw_columns(u32* __restrict__ columns, CodeKeys keys, u32 n_groups, u32 n_places) {
+  __shared__ u32 table[kAesTableWords];
+  __shared__ u32 taps[kColumnTaps];
+  static_assert(kColumnTaps % 4 == 0, "a block's taps are whole AES blocks");
+  aes_load_table(table);
+  __syncthreads();
+  const u32 first_group = blockIdx.x * kColumnGroups, first = first_group * kGroupPlaces;
+  for (u32 i = threadIdx.x; i < kColumnTaps / 4; i += kColumnThreads) {
+    const AesBlock drawn = stream_block(table, keys.pass[blockIdx.y], first / 4 + i);
+#pragma unroll
+    for (u32 w = 0; w < 4; ++w) taps[4 * i + w] = first + 4 * i + w < n_places ? drawn.w[w] : 0;
+  }
+  __syncthreads();
+  const u32 group = first_group + threadIdx.x;
+  if (threadIdx.x < kColumnGroups && group < n_groups) {
+    make_columns(taps + threadIdx.x * kGroupPlaces,
+                 columns + (static_cast<u64>(blockIdx.y) * n_groups + group) * kMatrixWords);
+  }
+}
+
+constexpr u32 kPlaneThreads = 128;
+
+// planes[group][8 width]; a warp a group. Places from n_places on are zero.
+extern "C" __global__ void __launch_bounds__(128)
+    to_planes(u32* __restrict__ planes, const u8* __restrict__ vector, u32 width, u32 n_groups,
+              u32 n_places) {
+  const u32 lane = threadIdx.x % 32;
+  const u32 group = (blockIdx.x * kPlaneThreads + threadIdx.x) / 32;
+  if (group >= n_groups) return;
+  const u32 place = group * kGroupPlaces + lane;
+  AesBlock x = {};
+  if (lane < kGroupPlaces && place < n_places) {
+    x = load_element(vector + static_cast<u64>(place) * width, width);
+  }
+#pragma unroll
+  for (u32 w = 0; w < 4; ++w) {
+    if (4 * w >= width) break;
+    planes[static_cast<u64>(group) * 8 * width + 32 * w + lane] = transpose(x.w[w]);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+    from_planes(u8* __restrict__ vector, const u32* __restrict__ planes, u32 width, u32 n_groups,
+                u32 n_places) {
+  const u32 lane = threadIdx.x % 32;
+  const u32 group = (blockIdx.x * kPlaneThreads + threadIdx.x) / 32;
+  if (group >= n_groups) return;
+  const u32 place = group * kGroupPlaces + lane;
+  AesBlock x = {};
+#pragma unroll
+  for (u32 w = 0; w < 4; ++w) {
+    if (4 * w >= width) break;
+    x.w[w] = transpose(planes[static_cast<u64>(group) * 8 * width + 32 * w + lane]);
+  }
+  if (lane < kGroupPlaces && place < n_places) {
+    store_element(vector + static_cast<u64>(place) * width, width, x);
+  }
+}
+
+constexpr u32 kConvoluteThreads = 128;  // a plane each
+
+// Where X of an element takes its planes from: those of one element of the field in `field` planes.
+struct TimesX {
+  u32 below, top;
+  u32 reduced;  // all ones for the planes of the field's polynomial that get the top one too
+
+  __device__ __forceinline__ TimesX(u32 plane, u32 field) {
+    const u32 bit = plane % field;
+    top = plane - bit + field - 1;
+    below = bit == 0 ? top : plane - 1;
+    const u32 polynomial = field == 128 ? 0x86 : 0x1a;  // but for the lowest bit
+    reduced = bit < 8 ? 0u - (polynomial >> bit & 1) : 0;
+  }
+};
+
+// Both convolutions of a vector in its planes; block v takes vector v. `columns` are draw_columns'. One barrier a group,
+// behind the sums that need no other plane.
+extern "C" __global__ void __launch_bounds__(128)
+    convolute(u32* first, u32* second, u32 first_planes, u32 second_planes, const uint4* __restrict__ columns,
+              u32 n_groups, u32 n_places, u32 field) {
+  __shared__ uint4 tiles[2][kTileQuads];
+  __shared__ u32 exchange[2][kConvoluteThreads];
+  static_assert(kTileQuads <= kConvoluteThreads, "a thread brings at most one quad of a tile");
+  const u32 plane = threadIdx.x, n_planes = blockIdx.x == 0 ? first_planes : second_planes;
+  const bool active = plane < n_planes;  // alike in all of a warp
+  u32* const own = (blockIdx.x == 0 ? first : second) + (active ? plane : 0);
+  const TimesX times_x(plane, field);
+  const u32 n_tiles = (n_groups + kTileGroups - 1) / kTileGroups, n_quads = n_groups * (kMatrixWords / 4);
+  const u32 last_places = n_places - (n_groups - 1) * kGroupPlaces;  // below 25: n_places is a power of two
+  const auto word = [&](u32 group) {
+    return active && group < n_groups ? own[static_cast<u64>(group) * n_planes] : 0u;
+  };
+  const auto quad = [&](const uint4* of_pass, u32 tile) {
+    const u32 at = tile * kTileQuads + threadIdx.x;
+    return threadIdx.x < kTileQuads && at < n_quads ? of_pass[at] : make_uint4(0, 0, 0, 0);
+  };
+#pragma unroll 1
+  for (u32 pass = 0; pass < 2; ++pass) {
+    const uint4* const of_pass = columns + static_cast<u64>(pass) * n_quads;
+    u32 pending = word(0), next = word(1), later = word(2), latest = word(3);
+    uint4 ahead = quad(of_pass, 0);
+#pragma unroll 1
+    for (u32 tile = 0; tile < n_tiles; ++tile) {
+      if (threadIdx.x < kTileQuads) tiles[tile & 1][threadIdx.x] = ahead;
+      __syncthreads();
+      ahead = quad(of_pass, tile + 1);
+      const u32 stop = min(kTileGroups, n_groups - tile * kTileGroups);
+#pragma unroll 1
+      for (u32 k = 0; k < stop; ++k) {
+        const u32 group = tile * kTileGroups + k;
+        const bool last = group + 1 == n_groups;
+        const uint4* const matrix = tiles[tile & 1] + k * (kMatrixWords / 4);
+        u32 y[2] = {}, sum[2] = {next, 0};  // two chains each
+#pragma unroll
+        for (u32 q = 0; q < kSideWords / 4; ++q) {
+          const uint4 a = matrix[q];
+          const u32 of_a[4] = {a.x, a.y, a.z, a.w};
+#pragma unroll
+          for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
+            y[j & 1] ^= spread(pending, 4 * q + j) & of_a[j];
+          }
+        }
+        y[0] ^= y[1];
+        const u32 inside = last ? y[0] & ((1u << last_places) - 1) : y[0];
+        exchange[group & 1][plane] = inside;
+        if (active) own[static_cast<u64>(group) * n_planes] = inside;
+#pragma unroll
+        for (u32 q = 0; q < kSideWords / 4; ++q) {
+          const uint4 c = matrix[kSideWords / 4 + q];
+          const u32 of_c[4] = {c.x, c.y, c.z, c.w};
+#pragma unroll
+          for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
+            sum[j & 1] ^= spread(pending, 4 * q + j) & of_c[j];
+          }
+        }
+        next = later;
+        later = latest;
+        latest = word(group + 4);
+        __syncthreads();
+        const u32* const others = exchange[group & 1];
+        pending = sum[0] ^ sum[1] ^ others[times_x.below] ^ (others[times_x.top] & times_x.reduced);
+        if (last && active) {  // what went beyond the last place belongs to the first 25
+          own[0] ^= (y[0] >> last_places | pending << (kGroupPlaces - last_places)) & kGroupMask;
+        }
+      }
+    }
+  }
+}
+
+constexpr u32 kGatherThreads = 256;  // rows of a tile too
+
+struct GatherJob {
+  RoundKeys keys;
+  u64 first_block;  // of the stream
+  u64 n_rows;
+  u32 weight;
+  u32 log_table;
+  u32 word_bytes;  // 2 or 4
+  u32 add;         // out ^= instead of out =
+  u32 width[2];    // bytes of an element
+};
+
+__device__ __forceinline__ AesBlock gather(const u8* table, u32 width, const u32* words, u32 row,
+                                           const GatherJob& job) {
+  const u32 mask = (1u << job.log_table) - 1, begin = row * job.weight;
+  const u16* const halves = reinterpret_cast<const u16*>(words);
+  AesBlock sum = {};
+#pragma unroll 4
+  for (u32 j = 0; j < job.weight; ++j) {
+    const u32 at = (job.word_bytes == 2 ? halves[begin + j] : words[begin + j]) & mask;
+    sum = sum ^ load_element(table + static_cast<u64>(at) * width, width);
+  }
+  return sum;
+}
+
+// out[i] = or ^= the sum of `weight` elements of the table, at the low bits of words i weight and so on of the stream; the
+// same places in a second table where that is not null. bits, or null: the lowest bit of each of the first out's elements.
+// Any grid: a block takes tiles of 256 rows a grid apart. Positions in shared memory, 256 rows of them.
+extern "C" __global__ void __launch_bounds__(256)
+    gather_rows(u8* out, u8* second_out, const u8* table, const u8* second_table, u8* bits, GatherJob job) {
+  __shared__ u32 aes_table[kAesTableWords];
+  CRYPSIS_DYNAMIC_SHARED(u32, words);
+  aes_load_table(aes_table);
+  const u32 row_bytes = job.weight * job.word_bytes;
+  const u64 n_tiles = (job.n_rows + kGatherThreads - 1) / kGatherThreads;
+#pragma unroll 1
+  for (u64 tile = blockIdx.x; tile < n_tiles; tile += gridDim.x) {
+    const u64 first = tile * kGatherThreads, left = job.n_rows - first;
+    const u32 rows = left < kGatherThreads ? static_cast<u32>(left) : kGatherThreads;
+    const u32 n_blocks = (rows * row_bytes + 15) / 16;
+    __syncthreads();  // the rows before have been read, and the table is there
+#pragma unroll 1
+    for (u32 i = threadIdx.x; i < n_blocks; i += kGatherThreads) {
+      const AesBlock drawn = stream_block(aes_table, job.keys, job.first_block + first / 16 * row_bytes + i);
+      reinterpret_cast<uint4*>(words)[i] = make_uint4(drawn.w[0], drawn.w[1], drawn.w[2], drawn.w[3]);
+    }
+    __syncthreads();
+    const u64 row = first + threadIdx.x;
+    u32 low_bit = 0;
+    if (threadIdx.x < rows) {
+      AesBlock sum = gather(table, job.width[0], words, threadIdx.x, job);
+      u8* const to = out + row * job.width[0];
+      if (job.add != 0) sum = sum ^ load_element(to, job.width[0]);
+      store_element(to, job.width[0], sum);
+      low_bit = sum.w[0] & 1;
+      if (second_table != nullptr) {
+        store_element(second_out + row * job.width[1], job.width[1],
+                      gather(second_table, job.width[1], words, threadIdx.x, job));
+      }
+    }
+    if (bits != nullptr) {
+      const u32 packed = __ballot_sync(kFullWarp, low_bit != 0);
+      const u32 lane = threadIdx.x % 32;
+      const u64 byte = (row - lane) / 8 + lane;
+      if (lane < 4 && 8 * byte < job.n_rows) bits[byte] = static_cast<u8>(packed >> (8 * lane));
+    }
+  }
+}
+
+// An element a thread: values[piece] at the piece's position, else zero. Every place is written alike.
+extern "C" __global__ void __launch_bounds__(256)
+    place_noise(u8* __restrict__ out, const u64* __restrict__ positions, const u8* __restrict__ values, u64 n,
+                u32 depth, u32 width) {
+  const u64 t = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (t >= n) return;
+  const u64 piece = t >> depth;
+  const u32 difference = (static_cast<u32>(t) & ((1u << depth) - 1)) ^ static_cast<u32>(positions[piece]);
+  const u32 mask = ((difference | (0u - difference)) >> 31) - 1;
+  AesBlock x = load_element(values + piece * width, width);
+#pragma unroll
+  for (u32 w = 0; w < 4; ++w) x.w[w] &= mask;
+  store_element(out + t * width, width, x);
+}
