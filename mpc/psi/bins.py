@@ -91,6 +91,7 @@ class _Loaded:
 
     keys: KeyBins
     groups: partition.Groups | None
+    place: Place
 
 
 def work(
@@ -130,7 +131,7 @@ def work(
     try:
         with closing(session.run(keys(), crew=crew, before_keys=count)) as matches:
             for bin, matched in matches:
-                result = _record(job, place, channel, bin, held.pop(bin), matched)
+                result = _record(job, channel, bin, held.pop(bin), matched)
                 done(bin, result | {"device": place.name})
     except BaseException as error:
         if crew.error is not None and crew.error is not error and not isinstance(crew.error, GeneratorExit):
@@ -146,7 +147,7 @@ def _load(job: BinJob, place: Place, bin: int) -> _Loaded:
         with place.stage("load"):
             made = partition.group(place.from_host(records), job.layout.inner, threads=job.threads)
             groups = partition.Groups(made.keys, *map(place.to_host, made[1:]))
-        return _Loaded(KeyBins(groups.keys, groups.starts), groups)
+        return _Loaded(KeyBins(groups.keys, groups.starts), groups, place)
     if job.aligned:
         raise DataError(
             f"{spill.path}: a bin of {spill.n_records} rows, most of them duplicates, does not fit the memory; raise "
@@ -154,7 +155,7 @@ def _load(job: BinJob, place: Place, bin: int) -> _Loaded:
         )
     keys = _load_distinct(job, spill)
     with place.stage("load"):
-        return _Loaded(KeyBins(place.from_host(keys.keys), keys.starts), None)
+        return _Loaded(KeyBins(place.from_host(keys.keys), keys.starts), None, place)
 
 
 def count_attempt(work_dir: str, bin: int) -> None:
@@ -186,7 +187,7 @@ def _load_distinct(job: BinJob, spill: SpillFile) -> KeyBins:
 
 
 def _record(
-    job: BinJob, place: Place, channel: Channel, bin: int, loaded: _Loaded, matched: Index | None
+    job: BinJob, channel: Channel, bin: int, loaded: _Loaded, matched: Index | None
 ) -> dict[str, Any]:
     """Writes the bin's result; what the ledger is told of it."""
     result: dict[str, Any] = {"unique": len(loaded.keys.keys)}
@@ -195,8 +196,8 @@ def _record(
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
     if groups is None:
-        with place.stage("record"):
-            distinct = place.to_host(loaded.keys.keys)
+        with loaded.place.stage("record"):
+            distinct = loaded.place.to_host(loaded.keys.keys)
         rows = _rows_again(job, job.spills[bin], KeyBins(distinct, loaded.keys.starts), matched)
     elif job.aligned:
         rows = _aligned_rows(job, channel, groups, matched)
