@@ -20,8 +20,11 @@ Options that the functions share:
     backend   a name from `crypsis.backends.runnable("bitmatrix")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or value,
-`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same bytes; so is `out`, and `backend` and `threads` do not count.
+`transpose`, `pack_bits`, `unpack_bits`, `gf128_multiply`, `gf64_multiply` and the inner products have kernels there.
+
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
+`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, or a function without a CUDA kernel.
 """
 
 from __future__ import annotations
