@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kernels/curve25519/field.cuh against Python integers: portable on the shim, PTX instruction by instruction, on a GPU."""
+"""kernels/curve25519/field.cuh against Python integers: on the shim, as PTX an instruction at a time, on a GPU."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def integers(array: np.ndarray) -> list[int]:
 def wrapping_pairs() -> list[tuple[int, int]]:
     """Factors of which the folded product passes 2^256 once more, by the last 38 that is added.
 
-    With c = a b mod 2p, low + 38 high is c + j 2p for some j up to 38, so it ends 38 j - c below a multiple of 2^256; from
-    c = 38 on, folding what is above goes past that. All of a, b and c = a b are small multiples of p apart from here.
+    With c = a b mod 2p below 140, low + 38 high of the product is c + 2p j for a j up to 38, that is 38 j - c
+    below a multiple of 2^256, and 38 (j - 1) is what is folded then: from c = 38 on, that passes the multiple.
     """
     random = np.random.default_rng(3)
     pairs = []

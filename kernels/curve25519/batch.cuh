@@ -57,11 +57,12 @@ struct Columns {
 
 constexpr u32 kSharedWords = 16;  // a thread: two columns
 
-// x / z of every thread of the block, 0 where z is 0 mod p. Called by all of them; shared: kSharedWords a thread.
+// x / z of every thread of the block, 0 where z is 0 mod p. Called by all of them; shared: kSharedWords a
+// thread.
 //
-// An inversion takes a warp as long for one lane as for 32. So one warp inverts for all, each lane the product of what its
-// lane has in all warps [Montgomery 1987, 10.3.1]: 1 / warps of the work. Which one differs between blocks, since a warp's number
-// says which quarter of the multiprocessor it runs on.
+// An inversion takes a warp as long for one lane as for 32. So one warp inverts for all, each lane the
+// product of what its lane has in all warps [Montgomery 1987, 10.3.1]: 1 / warps of the work. Which one
+// differs between blocks, since a warp's number says which quarter of the multiprocessor it runs on.
 __device__ __forceinline__ Fe divide(u32* shared, const Fe& x, const Fe& z) {
   const Columns values{shared}, products{shared + 8 * blockDim.x};
   const u32 own = threadIdx.x, lane = own % 32, warps = blockDim.x / 32;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// X25519, Elligator 2 and the check of points, one point a thread. The contract is that of csrc/curve25519/impl.h: same
-// bytes. Launch scalar_mult and map_to_curve with whole warps, at most THREADS threads, and 64 bytes of shared memory for each.
+// X25519, Elligator 2 and the check of points, one point a thread. The contract is that of
+// csrc/curve25519/impl.h: same bytes. Launch scalar_mult and map_to_curve with whole warps, at most THREADS
+// threads, and 64 bytes of shared memory for each.
 //
 // scalar_mult    constant-time in scalars and points
 // map_to_curve   constant-time in the elements
@@ -33,9 +34,10 @@ __device__ __forceinline__ u32 scalar_limb(const u8* bytes, u32 i) {
   return i == 0 ? limb & ~7u : i == 7 ? (limb & 0x7fffffffu) | 0x40000000u : limb;
 }
 
-// The Montgomery ladder [RFC 7748, 5] without the division. As in csrc/curve25519/portable.cpp the sum P + Q does not depend on
-// which of the two is doubled, so that a step selects the operands of the doubling and swaps nothing. Bit 254 is set and bits 2 to 0
-// are clear in every scalar: those steps double alone, the first one P, where both points are P and one stays so.
+// The Montgomery ladder [RFC 7748, 5] without the division. As in csrc/curve25519/portable.cpp the sum P + Q
+// does not depend on which of the two is doubled, so that a step selects the operands of the doubling and
+// swaps nothing. Bit 254 is set and bits 2 to 0 are clear in every scalar: those steps double alone, the
+// first one P, where both points are P and one stays so.
 __device__ __forceinline__ Point ladder(const u8* scalar, const Fe& u) {
   Point p{u, small_element(1)}, q = p;  // kP and (k + 1)P in either order: `previous` says in which one kP is
   u32 previous = 0, limb = 0;
@@ -54,7 +56,8 @@ __device__ __forceinline__ Point ladder(const u8* scalar, const Fe& u) {
   return p;  // the last bits are 0: kP is what was doubled
 }
 
-// out[i] = X25519(scalars[i], points[i]), rows of 32 bytes; a stride of 0 repeats one row. Any bytes; out may be points.
+// out[i] = X25519(scalars[i], points[i]), rows of 32 bytes; a stride of 0 repeats one row. Any bytes; out may
+// be points.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     scalar_mult(u8* out, const u8* scalars, u64 scalar_stride, const u8* points, u64 point_stride, u64 n) {
   CRYPSIS_DYNAMIC_SHARED(u32, shared);
@@ -64,9 +67,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
   if (t < n) store_element(out + 32 * t, u);
 }
 
-// out[i] = the u coordinate of Elligator 2 of elements[i] [RFC 9380, 6.7.1], rows of 32 bytes; out may be elements. With
-// d = 1 + 2 r^2, which is never 0, u is -J / d or -J (d - 1) / d, and the character of -J d (d^2 - J^2 (d - 1)) says which: see
-// csrc/curve25519/portable.cpp.
+// out[i] = the u coordinate of Elligator 2 of elements[i] [RFC 9380, 6.7.1], rows of 32 bytes; out may be
+// elements. With d = 1 + 2 r^2, which is never 0, u is -J / d or -J (d - 1) / d, and the character of -J d
+// (d^2 - J^2 (d - 1)) says which: see csrc/curve25519/portable.cpp.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     map_to_curve(u8* out, const u8* elements, u64 n) {
   CRYPSIS_DYNAMIC_SHARED(u32, shared);
@@ -80,7 +83,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
   if (t < n) store_element(out + 32 * t, u);
 }
 
-// The u coordinates of order 2, 4 and 8 on the curve and on its twist; every other row that stands for one is not canonical.
+// The u coordinates of order 2, 4 and 8 on the curve and on its twist; every other row that stands for one is
+// not canonical.
 __constant__ const u32 kLowOrder[5][8] = {
     {0, 0, 0, 0, 0, 0, 0, 0},
     {1, 0, 0, 0, 0, 0, 0, 0},
@@ -95,7 +99,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) check_points(u64* error, c
   if (t >= n) return;
   const Fe x = load_row(points + 32 * t);
   Fe above;
-  add_small<8>(above.v, x.v, 19);  // 2^255 and more from p on, but for the 19 highest rows, which have the top bit
+  // From p on x + 19 has the top bit, but for the highest 19 rows, which have it already.
+  add_small<8>(above.v, x.v, 19);
   bool low_order = false;
 #pragma unroll
   for (int i = 0; i < 5; ++i) {

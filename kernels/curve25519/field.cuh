@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^255 - 19) in eight limbs of 32 bits, one element a thread. An Fe is any number below 2^256, a residue modulo
-// 2p = 2^256 - 38; `canonical` alone makes it unique. Everything here is constant-time.
+// GF(2^255 - 19) in eight limbs of 32 bits, one element a thread. An Fe is any number below 2^256, a residue
+// modulo 2p = 2^256 - 38; `canonical` alone makes it unique. Everything here is constant-time.
 #pragma once
 
 #include "common/arith.cuh"
@@ -13,7 +13,8 @@ __device__ __forceinline__ Fe small_element(u32 value) {
   return {{value, 0, 0, 0, 0, 0, 0, 0}};
 }
 
-// x += 2^256 over, over < 2^26. After a carry out, x is below 38 over, so the last 38 stays in the lowest limb.
+// x += 2^256 over, over < 2^26. After a carry out, x is below 38 over, so the last 38 stays in the lowest
+// limb.
 __device__ __forceinline__ void fold(Fe& x, u32 over) {
   const u32 carry = add_small<8>(x.v, x.v, 38 * over);
   x.v[0] += 38 * carry;
@@ -26,7 +27,8 @@ __device__ __forceinline__ Fe add(const Fe& a, const Fe& b) {
   return r;
 }
 
-// A borrow of 2^256 is 38 too much; taking those off may borrow again, and then the lowest limb is 2^32 - 38 or more.
+// A borrow of 2^256 is 38 too much; taking those off may borrow again, and then the lowest limb is 2^32 - 38
+// or more.
 __device__ __forceinline__ Fe sub(const Fe& a, const Fe& b) {
   Fe r;
   const Fe excess = small_element(38 * sub_row<8>(r.v, a.v, b.v));
@@ -61,9 +63,9 @@ __device__ __forceinline__ Fe reduce(const u32* product) {
   return mad_small(product, product + 8, 38);
 }
 
-// Products at even places are summed in `even`, those at odd ones in `odd`, which begins at place 1. A row ends in limbs that
-// are zero, and gives no carry, or where the one before ended: then its carry opens the next limb.
-// 64 products and 8.
+// Products at even places are summed in `even`, those at odd ones in `odd`, which begins at place 1. A row
+// ends in limbs that are zero, and gives no carry, or where the one before ended: then its carry opens the
+// next limb. 64 products and 8.
 __device__ __forceinline__ Fe mul(const Fe& a, const Fe& b) {
   u32 even[16], odd[16];
   mul_row<8>(even, a.v, b.v[0]);
@@ -123,8 +125,8 @@ __device__ __forceinline__ Fe canonical(const Fe& a) {
   Fe r = a, above;
   const u32 top = r.v[7] >> 31;
   r.v[7] &= 0x7fffffffu;
-  add_small<8>(r.v, r.v, 19 * top);     // below 2^255 + 19
-  add_small<8>(above.v, r.v, 19);       // 2^255 and more where r >= p
+  add_small<8>(r.v, r.v, 19 * top);  // below 2^255 + 19
+  add_small<8>(above.v, r.v, 19);    // 2^255 and more where r >= p
   const u32 too_large = above.v[7] >> 31;
   above.v[7] &= 0x7fffffffu;
   return select(too_large, above, r);
@@ -139,15 +141,15 @@ __device__ __forceinline__ u32 is_zero(const Fe& a) {
   return 1u - ((any | (0u - any)) >> 31);
 }
 
-// Powers of which the exponent begins with 250 ones: what is left of p - 2 = 2^255 - 21 and of (p - 1) / 2 = 2^254 - 10 are
-// 01011 and 0110.
+// Powers of which the exponent begins with 250 ones: what is left of p - 2 = 2^255 - 21 and of (p - 1) / 2 =
+// 2^254 - 10 are 01011 and 0110.
 enum Power : u32 {
   kInverse,    // a^(p - 2): 0 for 0
   kCharacter,  // a^((p - 1) / 2): 1 for a square, 0 for 0, else -1
 };
 
-// A turn squares x `squarings` times and multiplies by what x was, by a, or by what x was before an earlier turn that says
-// `keep`.
+// A turn squares x `squarings` times and multiplies by what x was, by a, or by what x was before an earlier
+// turn that says `keep`.
 enum Factor : u8 { kBefore, kBase, kKept, kNothing };
 struct Turn {
   u8 squarings, keep;
@@ -183,8 +185,8 @@ __constant__ const Turn kPowerTurns[2][kTurns] = {
      {1, 0, kNothing}},
 };
 
-// a^(p - 2) with 254 squarings and 13 products, a^((p - 1) / 2) with 253 and 12. One squaring and one product in two loops: short
-// code, at the price of two products more than unrolled chains have.
+// a^(p - 2) with 254 squarings and 13 products, a^((p - 1) / 2) with 253 and 12. One squaring and one product
+// in two loops: short code, at the price of two products more than unrolled chains have.
 __device__ __forceinline__ Fe power(const Fe& a, Power which) {
   Fe x = a, kept = a;
 #pragma unroll 1

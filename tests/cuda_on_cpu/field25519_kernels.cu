@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of curve25519/field.cuh on numbers of all 256 bits, a case a thread: points of the curve do not reach the
-// rare carries. tests/test_cuda_curve25519_field.py runs them on the shim, as PTX and on a device.
+// The functions of curve25519/field.cuh on numbers of all 256 bits, a case a thread: points of the curve do
+// not reach the rare carries. tests/test_cuda_curve25519_field.py runs them on the shim, as PTX and on a
+// device.
 #include "curve25519/field.cuh"
 
 // A row of eight limbs.
@@ -14,7 +15,8 @@ __device__ __forceinline__ void set_row(u32* rows, u32 i, const Fe& a) {
   for (u32 j = 0; j < 8; ++j) rows[8 * i + j] = a.v[j];
 }
 
-// a, b: u32[n, 8]; bit: u32[n]; out: u32[n, 8, 8]: a + b, a - b, a b, a + 121665 b, a^2, a below p, a = 0 (0 or 1), bit ? a : b
+// a, b: u32[n, 8]; bit: u32[n]; out: u32[n, 8, 8]: a + b, a - b, a b, a + 121665 b, a^2, a below p, a = 0 (0
+// or 1), bit ? a : b
 extern "C" __global__ void field(u32* __restrict__ out, const u32* __restrict__ a, const u32* __restrict__ b,
                                  const u32* __restrict__ bit, u32 n) {
   const u32 t = blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`crypsis.curve25519` on a device: kernels/curve25519, one point a thread. Called by way of `crypsis.curve25519`.
+"""`crypsis.curve25519` on a device: kernels/curve25519, a point a thread. Called through `crypsis.curve25519`.
 
-Functions take the device first and then what those of `crypsis.curve25519` take, the scalars on the device too, and return
-and raise what those do; DeviceMemoryError where the result does not fit. Nothing but `check_points` waits for the device.
-Constant-time as on the CPU. Scalars stay where the caller has them: nothing made of one is left in the device's memory but the
-result. `hash_to_curve` has no kernel.
+Functions take the device first and then what those of `crypsis.curve25519` take, the scalars on the device too,
+and return and raise what those do; DeviceMemoryError where the result does not fit. Only `check_points` waits for
+the device. Constant-time as on the CPU; what is made of a scalar leaves registers and shared memory, which is
+overwritten, as the result only. `hash_to_curve` has no kernel.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ def scalar_mult_base(device: Device, scalars: Any, *, out: Any = None) -> Any:
     scalars = _array(device, "scalars", scalars)
     result = _output(device, out, scalars.shape, apart=("scalars", scalars))
     point = device.from_host(host.BASE_POINT)
-    _launch(
-        device, "scalar_mult", [result, scalars, np.uint64(N_BYTES), point, np.uint64(0)], scalars
-    )
+    _launch(device, "scalar_mult", [result, scalars, np.uint64(N_BYTES), point, np.uint64(0)], scalars)
     return result
 
 
@@ -75,8 +73,11 @@ def _refused(code: ErrorCode, row: int) -> InvalidPoint:
 
 
 def _launch(device: Device, kernel: str, args: list[Any], rows: Any) -> None:
-    """Queues `kernel` for the rows of an array: as many threads a block as it may have, which share an inversion, but no
-    more than leave every multiprocessor a block."""
+    """Queues `kernel` for the rows of an array.
+
+    Blocks are as large as they may be, since their threads share an inversion, but no larger than leaves every
+    multiprocessor one.
+    """
     n = rows.size // N_BYTES
     if n == 0:
         return
