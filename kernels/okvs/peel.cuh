@@ -89,8 +89,7 @@ __device__ __forceinline__ Peeled peel_bin(const Bin& bin, u32 sparse, u32* coun
       next = next_of(word);
       last = last_of(word);
       // Without a row left the word is zero; with one the row's other columns may be in the queue as well.
-      takes =
-          count_of(word) == 1 && !goes_first(bin, next, column) && !goes_first(bin, last, column);
+      takes = count_of(word) == 1 && !goes_first(bin, next, column) && !goes_first(bin, last, column);
     }
     u32 taken;
     const u32 place = done.records + flags_before(takes, false, counts, taken);

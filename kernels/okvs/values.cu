@@ -134,8 +134,8 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // Steps backwards, a row a thread: its other two columns were taken later, or by no row at all. What a step reads of records
-// and values is fetched one and two steps ahead, so that a step waits for the table alone. A bin with a core is the
-// host's.
+// and values is fetched one and two steps ahead, so that a step waits for the table alone. Of a bin with a core the
+// host makes the table afterwards.
 extern "C" __global__ void __launch_bounds__(1024)
     substitute(u8* table, const u8* __restrict__ values, const u64* __restrict__ starts,
                const u64* __restrict__ records, const u16* __restrict__ steps, const u32* __restrict__ counts,
@@ -143,7 +143,6 @@ extern "C" __global__ void __launch_bounds__(1024)
   const u64 bin = job.first + blockIdx.x;
   const Keys own(starts, bin);
   const u32 n_records = counts[2 * bin], n_steps = counts[2 * bin + 1];
-  if (n_records < own.n) return;
   u8* const columns = table + bin * (job.sparse + job.dense) * kBytes;
   const u64* const taken = records + static_cast<u64>(blockIdx.x) * job.longest;
   const u16* const begins = steps + static_cast<u64>(blockIdx.x) * (job.longest + 1);

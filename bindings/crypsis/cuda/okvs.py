@@ -2,11 +2,11 @@
 """`crypsis.okvs` on a device: kernels/okvs. Called by way of `crypsis.okvs`.
 
 Functions take the device first and then what those of `crypsis.okvs` take, `starts` too as an array of the device, and
-return and raise what those do; DeviceMemoryError where not even one bin fits. `starts` is copied to the host and checked
-there, so a call waits for the device once.
+return and raise what those do; DeviceMemoryError where not even one bin fits. `starts` is copied to the host and
+checked there, so a call waits for the device once; `encode` once more, for the number of rows that were peeled.
 
-Bins whose rows are not all peeled keep a core, one bin in 30,000 at real sizes: `encode` copies such a bin's keys, values
-and fill to the host, has `crypsis.okvs.encode` make its table there, and copies that back. `host_bins` counts them.
+Bins of which peeling leaves rows (a core), one in 30,000 at real sizes: `encode` copies such a bin's keys, values and
+fill to the host, has `crypsis.okvs.encode` make its table there, and copies that back. `host_bins` counts them.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def decode(
     _array(device, "table", table, (len(ends) - 1, parameters.columns, width))
     _check_bins(ends, len(keys), len(keys))
     hashes = _hashes(seed)
-    out = _bytes.output(device, out, (len(keys), width), apart={"keys": keys, "starts": starts, "table": table})
+    out = _bytes.output(
+        device, out, (len(keys), width), apart={"keys": keys, "starts": starts, "table": table}
+    )
     if len(keys) == 0:
         return out
     there = device.from_host(ends)
@@ -121,7 +123,7 @@ def decode(
     return out
 
 
-@dataclass
+@dataclass(repr=False)
 class _Encode:
     """One call of `encode`, whose arguments are checked."""
 
@@ -276,9 +278,7 @@ def _check_bins(ends: _Starts, n_keys: int, most: int) -> None:
     if len(bad):
         i, begin, end = int(bad[0]), int(ends[bad[0]]), int(ends[bad[0] + 1])
         if end < begin:
-            raise ValueError(
-                f"starts falls from {begin} to {end} at bin {i}: give bins one after the other"
-            )
+            raise ValueError(f"starts falls from {begin} to {end} at bin {i}: give bins one after the other")
         raise ValueError(f"bin {i} has {end - begin} keys: the parameters are for {most}")
     if ends[-1] != n_keys:
         raise ValueError(f"starts ends with {ends[-1]}: there are {n_keys} keys")
@@ -288,7 +288,9 @@ def _hashes(seed: Any) -> tuple[Any, Any]:
     """Round keys of the columns' and of the element's hash: the seed ^ 1 and ^ 2 in its first byte."""
     seed = host._seed(seed)
     columns, element = (
-        np.array((aes.expand_key(bytes([seed[0] ^ part]) + seed[1:]).reshape(-1).view("<u4"),), _ROUND_KEYS)[()]
+        np.array((aes.expand_key(bytes([seed[0] ^ part]) + seed[1:]).reshape(-1).view("<u4"),), _ROUND_KEYS)[
+            ()
+        ]
         for part in (1, 2)
     )
     return columns, element
