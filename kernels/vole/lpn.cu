@@ -3,7 +3,8 @@
 //
 //   draw_columns            the public matrices of two convolutions, from their AES streams
 //   to_planes, from_planes  a vector of elements of 8 or 16 bytes as words of 25 places of a bit, and back
-//   convolute               both convolutions of a vector, one block a vector
+//   convolute               a convolution, a block a vector and chunk of it
+//   pass_carries            what goes from chunk to chunk
 //   gather_rows             sums of blocks of a table at places of an AES stream: the expander, and the primal code
 //   place_noise             zero but for one element a piece
 //
@@ -52,7 +53,7 @@ extern "C" __global__ void __launch_bounds__(128)
 
 constexpr u32 kPlaneThreads = 128;
 
-// planes[group][8 width]; a warp a group. Places from n_places on are zero.
+// planes[group][8 width]; a warp a group. Places from n_places on are zero. `ends`, a word a plane, is for group 0 too.
 extern "C" __global__ void __launch_bounds__(128)
     to_planes(u32* __restrict__ planes, const u8* __restrict__ vector, u32 width, u32 n_groups,
               u32 n_places) {
@@ -72,8 +73,8 @@ extern "C" __global__ void __launch_bounds__(128)
 }
 
 extern "C" __global__ void __launch_bounds__(128)
-    from_planes(u8* __restrict__ vector, const u32* __restrict__ planes, u32 width, u32 n_groups,
-                u32 n_places) {
+    from_planes(u8* __restrict__ vector, const u32* __restrict__ planes, const u32* __restrict__ ends,
+                u32 width, u32 n_groups, u32 n_places) {
   const u32 lane = threadIdx.x % 32;
   const u32 group = (blockIdx.x * kPlaneThreads + threadIdx.x) / 32;
   if (group >= n_groups) return;
@@ -82,7 +83,8 @@ extern "C" __global__ void __launch_bounds__(128)
 #pragma unroll
   for (u32 w = 0; w < 4; ++w) {
     if (4 * w >= width) break;
-    x.w[w] = transpose(planes[static_cast<u64>(group) * 8 * width + 32 * w + lane]);
+    const u32 beyond = group == 0 ? ends[32 * w + lane] : 0;
+    x.w[w] = transpose(planes[static_cast<u64>(group) * 8 * width + 32 * w + lane] ^ beyond);
   }
   if (lane < kGroupPlaces && place < n_places) {
     store_element(vector + static_cast<u64>(place) * width, width, x);
@@ -105,77 +107,153 @@ struct TimesX {
   }
 };
 
-// Both convolutions of a vector in its planes; block v takes vector v. `columns` are draw_columns'. One barrier a group,
-// behind the sums that need no other plane.
+// A vector in planes, and what goes from chunk to chunk of it.
+struct Chunks {
+  u32 chunk_groups;
+  u32 n_groups;
+  u32 n_places;
+  u32 field;      // bits of an element: of 128 planes, 64 make two of them
+  u32 n_vectors;  // blockIdx.y below it: of the vectors; from it on: of unit vectors
+  u32 measure;    // 1: what comes out of each chunk alone; 0: the convolution
+};
+
+// One convolution of chunks of groups, a block a chunk and vector, of which the second may be null. What the groups of a
+// chunk give to those of the next one is a carry, a word a plane: carries[chunk][plane] goes into the chunk.
+//
+// measure: each chunk but the last from a carry of zero, to the carry behind it; vectors stay. The blocks behind the
+// vectors' run chunks 1 and on without a vector, from one place of the carry set to 1, as many as have room in 128 planes:
+// transitions[chunk][plane of the field][place], the public matrix over the field by which a chunk passes a carry on.
+//
+// else: the vectors are convoluted. What goes beyond the last place belongs to the first 25; it is written behind the
+// carries, and who reads the vector adds it: `ends` are those of the convolution before, or null.
 extern "C" __global__ void __launch_bounds__(128)
-    convolute(u32* first, u32* second, u32 first_planes, u32 second_planes, const uint4* __restrict__ columns,
-              u32 n_groups, u32 n_places, u32 field) {
+    convolute(u32* first, u32* second, u32 first_planes, u32 second_planes, u32* first_carries,
+              u32* second_carries, const u32* first_ends, const u32* second_ends, u32* transitions,
+              const uint4* __restrict__ columns, Chunks chunks) {
   __shared__ uint4 tiles[2][kTileQuads];
   __shared__ u32 exchange[2][kConvoluteThreads];
   static_assert(kTileQuads <= kConvoluteThreads, "a thread brings at most one quad of a tile");
-  const u32 plane = threadIdx.x, n_planes = blockIdx.x == 0 ? first_planes : second_planes;
+  const u32 plane = threadIdx.x, chunk = blockIdx.x, role = blockIdx.y;
+  const bool unit = role >= chunks.n_vectors;
+  if (unit && chunk == 0) return;  // its carry is zero
+  const u32 n_planes = unit ? kConvoluteThreads : role == 0 ? first_planes : second_planes;
   const bool active = plane < n_planes;  // alike in all of a warp
-  u32* const own = (blockIdx.x == 0 ? first : second) + (active ? plane : 0);
-  const TimesX times_x(plane, field);
-  const u32 n_tiles = (n_groups + kTileGroups - 1) / kTileGroups, n_quads = n_groups * (kMatrixWords / 4);
-  const u32 last_places = n_places - (n_groups - 1) * kGroupPlaces;  // below 25: n_places is a power of two
+  const bool reads = active && !unit, writes = reads && chunks.measure == 0;
+  u32* const own = (role == 0 ? first : second) + (reads ? plane : 0);
+  u32* const carries = (role == 0 ? first_carries : second_carries) + (reads ? plane : 0);
+  const u32* const ends = role == 0 ? first_ends : second_ends;
+  const TimesX times_x(plane, chunks.field);
+  const u32 begin = chunk * chunks.chunk_groups, stop = min(begin + chunks.chunk_groups, chunks.n_groups);
+  const u32 n_tiles = (stop - begin + kTileGroups - 1) / kTileGroups;
+  // Places of the last group: below 25, as n_places is a power of two.
+  const u32 last_places = chunks.n_places - (chunks.n_groups - 1) * kGroupPlaces;
+  const u32 place = (role - chunks.n_vectors) * (kConvoluteThreads / chunks.field) + plane / chunks.field;
   const auto word = [&](u32 group) {
-    return active && group < n_groups ? own[static_cast<u64>(group) * n_planes] : 0u;
+    return reads && group < stop ? own[static_cast<u64>(group) * n_planes] : 0u;
   };
-  const auto quad = [&](const uint4* of_pass, u32 tile) {
-    const u32 at = tile * kTileQuads + threadIdx.x;
-    return threadIdx.x < kTileQuads && at < n_quads ? of_pass[at] : make_uint4(0, 0, 0, 0);
+  const auto quad = [&](u32 tile) {
+    const u32 at = begin * (kMatrixWords / 4) + tile * kTileQuads + threadIdx.x;
+    const bool there = threadIdx.x < kTileQuads && at < stop * (kMatrixWords / 4);
+    return there ? columns[at] : make_uint4(0, 0, 0, 0);
   };
+  u32 pending = word(begin), next = word(begin + 1), later = word(begin + 2), latest = word(begin + 3);
+  if (reads && begin == 0 && ends != nullptr) pending ^= ends[plane];
+  if (writes) pending ^= carries[chunk * n_planes];
+  if (unit && plane % chunks.field == 0 && place < kGroupPlaces) pending = 1u << place;
+  u32 beyond = 0;
+  uint4 ahead = quad(0);
 #pragma unroll 1
-  for (u32 pass = 0; pass < 2; ++pass) {
-    const uint4* const of_pass = columns + static_cast<u64>(pass) * n_quads;
-    u32 pending = word(0), next = word(1), later = word(2), latest = word(3);
-    uint4 ahead = quad(of_pass, 0);
+  for (u32 tile = 0; tile < n_tiles; ++tile) {
+    if (threadIdx.x < kTileQuads) tiles[tile & 1][threadIdx.x] = ahead;
+    __syncthreads();
+    ahead = quad(tile + 1);
+    const u32 in_tile = min(kTileGroups, stop - begin - tile * kTileGroups);
 #pragma unroll 1
-    for (u32 tile = 0; tile < n_tiles; ++tile) {
-      if (threadIdx.x < kTileQuads) tiles[tile & 1][threadIdx.x] = ahead;
-      __syncthreads();
-      ahead = quad(of_pass, tile + 1);
-      const u32 stop = min(kTileGroups, n_groups - tile * kTileGroups);
-#pragma unroll 1
-      for (u32 k = 0; k < stop; ++k) {
-        const u32 group = tile * kTileGroups + k;
-        const bool last = group + 1 == n_groups;
-        const uint4* const matrix = tiles[tile & 1] + k * (kMatrixWords / 4);
-        u32 y[2] = {}, sum[2] = {next, 0};  // two chains each
+    for (u32 k = 0; k < in_tile; ++k) {
+      const u32 group = begin + tile * kTileGroups + k;
+      const bool last = group + 1 == chunks.n_groups;
+      const uint4* const matrix = tiles[tile & 1] + k * (kMatrixWords / 4);
+      u32 y[2] = {}, sum[2] = {next, 0};  // two chains each
 #pragma unroll
-        for (u32 q = 0; q < kSideWords / 4; ++q) {
-          const uint4 a = matrix[q];
-          const u32 of_a[4] = {a.x, a.y, a.z, a.w};
+      for (u32 q = 0; q < kSideWords / 4; ++q) {
+        const uint4 a = matrix[q];
+        const u32 of_a[4] = {a.x, a.y, a.z, a.w};
 #pragma unroll
-          for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
-            y[j & 1] ^= spread(pending, 4 * q + j) & of_a[j];
-          }
-        }
-        y[0] ^= y[1];
-        const u32 inside = last ? y[0] & ((1u << last_places) - 1) : y[0];
-        exchange[group & 1][plane] = inside;
-        if (active) own[static_cast<u64>(group) * n_planes] = inside;
-#pragma unroll
-        for (u32 q = 0; q < kSideWords / 4; ++q) {
-          const uint4 c = matrix[kSideWords / 4 + q];
-          const u32 of_c[4] = {c.x, c.y, c.z, c.w};
-#pragma unroll
-          for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
-            sum[j & 1] ^= spread(pending, 4 * q + j) & of_c[j];
-          }
-        }
-        next = later;
-        later = latest;
-        latest = word(group + 4);
-        __syncthreads();
-        const u32* const others = exchange[group & 1];
-        pending = sum[0] ^ sum[1] ^ others[times_x.below] ^ (others[times_x.top] & times_x.reduced);
-        if (last && active) {  // what went beyond the last place belongs to the first 25
-          own[0] ^= (y[0] >> last_places | pending << (kGroupPlaces - last_places)) & kGroupMask;
+        for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
+          y[j & 1] ^= spread(pending, 4 * q + j) & of_a[j];
         }
       }
+      y[0] ^= y[1];
+      const u32 inside = last ? y[0] & ((1u << last_places) - 1) : y[0];
+      exchange[group & 1][plane] = inside;
+      if (writes) own[static_cast<u64>(group) * n_planes] = inside;
+#pragma unroll
+      for (u32 q = 0; q < kSideWords / 4; ++q) {
+        const uint4 c = matrix[kSideWords / 4 + q];
+        const u32 of_c[4] = {c.x, c.y, c.z, c.w};
+#pragma unroll
+        for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) {
+          sum[j & 1] ^= spread(pending, 4 * q + j) & of_c[j];
+        }
+      }
+      next = later;
+      later = latest;
+      latest = word(group + 4);
+      __syncthreads();
+      const u32* const others = exchange[group & 1];
+      pending = sum[0] ^ sum[1] ^ others[times_x.below] ^ (others[times_x.top] & times_x.reduced);
+      beyond = (y[0] >> last_places | pending << (kGroupPlaces - last_places)) & kGroupMask;
     }
+  }
+  if (unit) {
+    if (place < kGroupPlaces) {
+      transitions[(chunk * chunks.field + plane % chunks.field) * kSideWords + place] = pending;
+    }
+  } else if (active) {
+    carries[(chunk + 1) * n_planes] = stop == chunks.n_groups ? beyond : pending;
+  }
+}
+
+// The carries into chunks 2 to n_chunks - 1, which were those out of a chunk alone: each gets what its chunk makes of the
+// carry before, the sum of X^b M_b carry over the planes b of the field, by Horner. A block a vector.
+extern "C" __global__ void __launch_bounds__(128)
+    pass_carries(u32* first_carries, u32* second_carries, u32 first_planes, u32 second_planes,
+                 const uint4* __restrict__ transitions, u32 n_chunks, u32 field) {
+  __shared__ uint4 matrices[128 * kSideWords / 4];
+  __shared__ u32 exchange[2][kConvoluteThreads];
+  const u32 plane = threadIdx.x, n_planes = blockIdx.x == 0 ? first_planes : second_planes;
+  const bool active = plane < n_planes;
+  u32* const carries = (blockIdx.x == 0 ? first_carries : second_carries) + (active ? plane : 0);
+  const TimesX times_x(plane, field);
+  const u32 n_quads = field * kSideWords / 4;
+  u32 carry = active ? carries[n_planes] : 0;
+#pragma unroll 1
+  for (u32 chunk = 1; chunk + 1 < n_chunks; ++chunk) {
+    for (u32 i = threadIdx.x; i < n_quads; i += kConvoluteThreads) {
+      matrices[i] = transitions[static_cast<u64>(chunk) * n_quads + i];
+    }
+    __syncthreads();
+    u32 masks[kGroupPlaces], sum = 0;
+#pragma unroll
+    for (u32 s = 0; s < kGroupPlaces; ++s) masks[s] = spread(carry, s);
+#pragma unroll 1
+    for (u32 b = field; b-- > 0;) {
+      u32* const others = exchange[b & 1];
+      others[plane] = sum;
+      u32 product[2] = {};
+#pragma unroll
+      for (u32 q = 0; q < kSideWords / 4; ++q) {
+        const uint4 m = matrices[b * (kSideWords / 4) + q];
+        const u32 of_m[4] = {m.x, m.y, m.z, m.w};
+#pragma unroll
+        for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) product[j & 1] ^= masks[4 * q + j] & of_m[j];
+      }
+      __syncthreads();
+      sum = product[0] ^ product[1] ^ others[times_x.below] ^ (others[times_x.top] & times_x.reduced);
+    }
+    carry = sum ^ (active ? carries[(chunk + 1) * n_planes] : 0);
+    if (active) carries[(chunk + 1) * n_planes] = carry;
+    __syncthreads();  // the matrices and the last sums have been read
   }
 }
 

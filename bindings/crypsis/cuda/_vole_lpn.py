@@ -27,6 +27,9 @@ ROWS = 256
 """Rows of a tile of `gather_rows`."""
 
 _CODE_KEYS = np.dtype([("words", "<u4", (2, 44))])
+_CHUNKS = np.dtype(
+    [(name, "<u4") for name in ("chunk_groups", "n_groups", "n_places", "field", "n_vectors", "measure")]
+)
 _GATHER_JOB = np.dtype(
     [
         ("keys", "<u4", (44,)),
@@ -123,34 +126,64 @@ def _convolute(device: Device, keys: list[bytes], vectors: list[Any], widths: li
     """Both convolutions of each vector, in place."""
     n_places = len(vectors[0])
     n_groups = -(-n_places // GROUP_PLACES)
+    chunk_groups = _chunk_groups(n_groups)
+    n_chunks = -(-n_groups // chunk_groups)
+    n_vectors, planes_of = len(vectors), [8 * width for width in widths]
     code = np.array(([check.round_keys(key) for key in keys],), _CODE_KEYS)[()]
     sizes = [np.uint32(n_groups), np.uint32(n_places)]
+    tuned = launch_shapes(SLUG)
+
+    def chunks(measure: int) -> Any:
+        return np.array((chunk_groups, n_groups, n_places, field, n_vectors, measure), _CHUNKS)[()]
 
     def work(_: slice) -> None:
         columns = device.empty((2, n_groups, MATRIX_WORDS), np.uint32)
-        planes = [device.empty((n_groups, 8 * width), np.uint32) for width in widths]
+        transitions = device.empty((n_chunks, field, MATRIX_WORDS // 2), np.uint32)
+        planes = [device.empty((n_groups, n), np.uint32) for n in planes_of]
+        # Of both passes: a row for each chunk, and one for what goes beyond the end.
+        carries = [device.empty((2, n_chunks + 1, n), np.uint32) for n in planes_of]
+        counts = [np.uint32(n) for n in (*planes_of, 0)][:2]
         try:
-            shape = launch_shapes(SLUG)["draw_columns"]
-            tiles = -(-n_groups // shape["groups"])
-            _launch(device, "draw_columns", (tiles, 2), shape["block"], [columns, code, *sizes])
-            block = launch_shapes(SLUG)["planes"]["block"]
+            tiles = -(-n_groups // tuned["draw_columns"]["groups"])
+            _launch(
+                device, "draw_columns", (tiles, 2), tuned["draw_columns"]["block"], [columns, code, *sizes]
+            )
+            block = tuned["planes"]["block"]
             grid = -(-n_groups // (block // 32))
             for plane, vector, width in zip(planes, vectors, widths, strict=True):
                 _launch(device, "to_planes", grid, block, [plane, vector, np.uint32(width), *sizes])
-            both = [*planes, None][:2]
-            counts = [np.uint32(8 * width) for width in (*widths, 0)][:2]
-            block = launch_shapes(SLUG)["convolute"]["block"]
-            args = [*both, *counts, columns, *sizes, np.uint32(field)]
-            _launch(device, "convolute", len(planes), block, args)
-            block = launch_shapes(SLUG)["planes"]["block"]
-            for plane, vector, width in zip(planes, vectors, widths, strict=True):
-                _launch(device, "from_planes", grid, block, [vector, plane, np.uint32(width), *sizes])
+            ends: list[Any] = [None, None]
+            for number in range(2):
+                own = [*(carry[number] for carry in carries), None][:2]
+                for carry in own[:n_vectors]:
+                    carry[0].fill(0)
+                args = [*planes, None][:2] + counts + own + ends
+                block = tuned["convolute"]["block"]
+                if n_chunks > 1:
+                    units = -(-GROUP_PLACES // (block // field)) if n_chunks > 2 else 0
+                    grid2 = (n_chunks - 1, n_vectors + units)
+                    _launch(device, "convolute", grid2, block, [*args, transitions, columns[number], chunks(1)])
+                if n_chunks > 2:
+                    rest = [transitions, np.uint32(n_chunks), np.uint32(field)]
+                    _launch(device, "pass_carries", n_vectors, block, [*own, *counts, *rest])
+                grid2 = (n_chunks, n_vectors)
+                _launch(device, "convolute", grid2, block, [*args, None, columns[number], chunks(0)])
+                ends = [*(carry[number, n_chunks] for carry in carries), None][:2]
+            block = tuned["planes"]["block"]
+            for plane, vector, width, end in zip(planes, vectors, widths, ends, strict=False):
+                _launch(device, "from_planes", grid, block, [vector, plane, end, np.uint32(width), *sizes])
         finally:
-            for plane in planes:
-                plane.fill(0)
+            for secret in (*planes, *carries):
+                secret.fill(0)
 
-    need = n_groups * 4 * (2 * MATRIX_WORDS + 8 * sum(widths))
+    need = n_groups * 4 * (2 * MATRIX_WORDS + sum(planes_of))
     in_blocks(device, 1, need, work, what=f"the convolution of {n_places} places")
+
+
+def _chunk_groups(n_groups: int) -> int:
+    """Groups of a chunk."""
+    tuned = launch_shapes(SLUG)["convolute"]
+    return max(-(-n_groups // tuned["chunks"]), tuned["chunk_groups"])
 
 
 def _gather(device: Device, job: Any, outs: list[Any], tables: list[Any], bits: Any) -> None:
