@@ -114,12 +114,17 @@ class OnDevice(Place):
 
     device: Device
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, sharing: int = 1) -> None:
         self.device = device
+        self._sharing = sharing
         self.name = device.name
         self.xp = device.xp
         self._streams: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    def free_bytes(self) -> int:
+        """Memory for this one of those that share the GPU, while the others have taken nothing yet."""
+        return self.device.free_bytes() // self._sharing
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Any:
         return self.device.empty(shape, dtype)
@@ -172,9 +177,10 @@ class OnDevice(Place):
 HOST = Host()
 
 
-def place_named(name: str) -> Place:
-    """ "cpu", or "cuda:0" and so on. Raises BackendUnavailable where there is no such device."""
-    return HOST if name == "cpu" else OnDevice(get_device(name))
+def place_named(name: str, sharing: int = 1) -> Place:
+    """ "cpu", or "cuda:0" and so on; `sharing`: workers that will be on that GPU at one time. Raises BackendUnavailable
+    where there is no such device."""
+    return HOST if name == "cpu" else OnDevice(get_device(name), sharing)
 
 
 class Memory:

@@ -64,6 +64,7 @@ class BinJob:
     max_output_rows: int
     threads: int | None
     device: str = "cpu"
+    sharing: int = 1
 
     def as_spec(self) -> dict[str, Any]:
         """As values that JSON has."""
@@ -99,7 +100,7 @@ def work(
 ) -> None:
     """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
     job = BinJob.of(spec)
-    place = place_named(job.device)
+    place = place_named(job.device, job.sharing)
     session = open_session(
         channel,
         job.role,

@@ -59,6 +59,11 @@ class Devices:
             return self
         return replace(self, used=self.used[:1], models=self.models[:1], why=f"{self.why}; {why}")
 
+    def by_worker(self, n_workers: int) -> list[dict[str, Any]]:
+        """What each of n_workers workers is told: its device, and how many there will be at it."""
+        sharing = -(-n_workers // len(self.used))
+        return [{"device": name, "sharing": sharing} for name in self.used]
+
     def as_report(self) -> dict[str, Any]:
         """As JSON values."""
         return {

@@ -7,7 +7,7 @@ from typing import Final
 
 from crypsis import partition
 from crypsis.errors import DeviceMemoryError
-from crypsis.mpc.place import Place
+from crypsis.mpc.place import OnDevice, Place
 from crypsis.mpc.psi.layout import Layout
 
 BLOCK_BYTES = 16
@@ -23,6 +23,10 @@ MAX_WIDTH = 256
 DEVICE_WIDTH: Final = 64
 """Inner bins of a step on a GPU, about three million keys: more fill it no better, and wait longer for the peer."""
 
+HOST_SHARE: Final = 6
+"""Inner bins of a step on a GPU for each thread: their messages, on the host, take no more than a thread's own bin does
+there, and `memory` covers a thread each."""
+
 _STEP_KEY_BYTES: Final = 352
 """A key in a step on a GPU: values, decoding, hashes, tags of both, and what encoding, sorting and matching take
 meanwhile."""
@@ -32,7 +36,7 @@ _BIN_KEY_BYTES: Final = 128
 
 _WAITING_TAG_BYTES: Final = 2 * BLOCK_BYTES
 
-_SLACK_BYTES: Final = 8 << 20
+SLACK_BYTES: Final = 8 << 20
 """Programs' constants, small arrays, and what lies in pieces."""
 
 
@@ -44,7 +48,7 @@ def device_bytes(layout: Layout, width: int, n_keys: int) -> int:
     outputs = 2 * 3 * (BLOCK_BYTES + element) << layout.parameters.log_outputs
     waiting = _WAITING_TAG_BYTES * min(max(WAITING_KEYS, 2 * width * bound), n_keys)
     step = width * (voles + bound * _STEP_KEY_BYTES)
-    return (step + outputs + waiting + n_keys * _BIN_KEY_BYTES) * 17 // 16 + _SLACK_BYTES
+    return (step + outputs + waiting + n_keys * _BIN_KEY_BYTES) * 17 // 16 + SLACK_BYTES
 
 
 def largest_bin(layout: Layout) -> int:
@@ -57,16 +61,17 @@ def steps_at_a_time(place: Place, layout: Layout, threads: int) -> int:
 
     Raises DeviceMemoryError where not even one fits.
     """
-    if place.device is None:
+    if not isinstance(place, OnDevice):
         return min(threads, MAX_WIDTH)
-    free, n_keys = place.device.free_bytes(), largest_bin(layout)
-    width = max(min(layout.inner, DEVICE_WIDTH), 1)
+    free, n_keys = place.free_bytes(), largest_bin(layout)
+    width = max(min(layout.inner, DEVICE_WIDTH, HOST_SHARE * threads), 1)
     while width > 1 and device_bytes(layout, width, n_keys) > free:
         width = -(-width // 2)
     needed = device_bytes(layout, width, n_keys)
     if needed > free:
         raise DeviceMemoryError(
-            f"{place.name} has {free:,} bytes free: VOLE-PSI with bins of up to {n_keys:,} keys needs {needed:,} "
-            "there; agree on a smaller `bin_rows` for a new job, free memory on the GPU, or give `device: cpu`"
+            f"{place.name} has {free:,} bytes free for a worker: VOLE-PSI with bins of up to {n_keys:,} keys needs "
+            f"{needed:,}; give `--device cpu`, free memory on the GPU, or agree on fewer `workers` or (for a new job) on "
+            "a smaller `bin_rows`"
         )
     return width
