@@ -71,7 +71,7 @@ def steps_at_a_time(place: Place, layout: Layout, threads: int) -> int:
     if needed > free:
         raise DeviceMemoryError(
             f"{place.name} has {free:,} bytes free for a worker: VOLE-PSI with bins of up to {n_keys:,} keys needs "
-            f"{needed:,}; give `--device cpu`, free memory on the GPU, or agree on fewer `workers` or (for a new job) on "
-            "a smaller `bin_rows`"
+            f"{needed:,}; give `--device cpu`, free memory on the GPU, or agree on fewer `workers` or (for a new "
+            "job) on a smaller `bin_rows`"
         )
     return width
