@@ -112,6 +112,25 @@ def test_rounds_of_real_size(
         check(layout, places, broadcast=True, n_common=1000)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+@pytest.mark.parametrize("places", [(GPU, CPU), (CPU, GPU), (GPU, GPU)])
+def test_as_two_cpus_on_a_gpu(
+    gpu_device: Any, monkeypatch: pytest.MonkeyPatch, places: tuple[str, str], security: Any
+) -> None:
+    monkeypatch.undo()
+    layout = Layout(200_000, 180_000, security=security)
+    assert layout.inner == 5
+    check(layout, places, broadcast=True, n_common=90_000)
+
+
+@pytest.mark.gpu
+def test_ecdh_as_two_cpus_on_a_gpu(gpu_device: Any) -> None:
+    receiver, _, _ = ecdh_pair((CPU, CPU), broadcast=False)
+    own, _, _ = ecdh_pair((GPU, GPU), broadcast=False)
+    assert sorted(own["id"].to_pylist()) == sorted(receiver["id"].to_pylist())
+
+
 def swapped(stream: int, size: int) -> Any:
     """Messages of a stream with their first pieces of `size` exchanged."""
 

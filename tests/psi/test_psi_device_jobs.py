@@ -5,6 +5,7 @@ several devices, and a job whose device is lost goes on without it."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -197,11 +198,19 @@ def test_more_devices_than_workers_in_memory() -> None:
         find_devices("cuda:0,cuda:1")
 
 
-def test_a_device_that_is_not_there(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "no NVIDIA driver: libcuda.so.1 is not there",
+        "CuPy is not installed: pip install it",
+        "cuda:0 (Tesla T4) has compute capability 7.5: the kernels need 8.0",
+    ],
+)
+def test_a_device_that_cannot_be_used(scene: Scene, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     """Told before the peer is dialled, and no other device is taken instead."""
     config = load_config(str(scene.folder / "bank.json"), {"device": "cuda:0"})
-    monkeypatch.setattr("crypsis.cuda._cupy.why_not", lambda: "CuPy is not installed: pip install it")
-    with pytest.raises(BackendUnavailable, match="cuda:0: CuPy is not installed"):
+    monkeypatch.setattr("crypsis.cuda._cupy.why_not", lambda: reason)
+    with pytest.raises(BackendUnavailable, match=f"cuda:0: {re.escape(reason)}"):
         run_job(config)
     assert scene.left_over() == []
 
