@@ -229,6 +229,7 @@ extern "C" __global__ void __launch_bounds__(128)
   u32 carry = active ? carries[n_planes] : 0;
 #pragma unroll 1
   for (u32 chunk = 1; chunk + 1 < n_chunks; ++chunk) {
+    // Those of the chunk before were read before the last barrier, its last sums are in exchange[0].
     for (u32 i = threadIdx.x; i < n_quads; i += kConvoluteThreads) {
       matrices[i] = transitions[static_cast<u64>(chunk) * n_quads + i];
     }
@@ -253,7 +254,6 @@ extern "C" __global__ void __launch_bounds__(128)
     }
     carry = sum ^ (active ? carries[(chunk + 1) * n_planes] : 0);
     if (active) carries[(chunk + 1) * n_planes] = carry;
-    __syncthreads();  // the matrices and the last sums have been read
   }
 }
 
