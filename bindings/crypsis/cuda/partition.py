@@ -34,6 +34,9 @@ from crypsis.partition import (
     peer_fault,
 )
 
+Wanted = dict[str, tuple[tuple[int, ...], type[np.generic]]]
+"""Shapes and types of a function's results, by name."""
+
 ROW_BYTES = 16
 SORT_BYTES = 48
 """What sorting takes of memory for a row, counters included."""
@@ -44,7 +47,7 @@ def by_bin(device: Device, keys: Any, n_bins: int, *, out: tuple[Any, Any] | Non
     keys = _rows(device, "keys", keys)
     n_bins = _n_bins(n_bins)
     n = len(keys)
-    wanted = {"keys": ((n, ROW_BYTES), np.uint8), "order": ((n,), np.uint32)}
+    wanted: Wanted = {"keys": ((n, ROW_BYTES), np.uint8), "order": ((n,), np.uint32)}
     result, order = _outputs(device, out, wanted, {"keys": keys})
     starts = _distribute(device, keys, n_bins, result, digests=False, index=order)
     return Binned(result, order, starts)
@@ -158,7 +161,7 @@ def sort_tags(device: Device, tags: Any, starts: Any, *, out: tuple[Any, Any] | 
     """`crypsis.partition.sort_tags` on `device`. Raises as it does; DeviceMemoryError where a bin does not fit."""
     tags = _tags(device, "tags", tags)
     limits = _starts(device, "starts", starts, len(tags))
-    wanted = {"tags": (tags.shape, np.uint8), "order": ((len(tags),), np.uint32)}
+    wanted: Wanted = {"tags": (tags.shape, np.uint8), "order": ((len(tags),), np.uint32)}
     result, order = _outputs(device, out, wanted, {"tags": tags, "starts": starts})
     width = tags.shape[1]
 
@@ -356,7 +359,7 @@ def _capacity(device: Device, out: Groups, n: int) -> int:
 def _outputs(
     device: Device,
     out: Any,
-    wanted: dict[str, tuple[tuple[int, ...], type[np.generic]]],
+    wanted: Wanted,
     inputs: dict[str, Any],
 ) -> list[Any]:
     """Arrays of the shapes and types wanted: those of `out`, checked, or new ones."""
@@ -379,8 +382,8 @@ def _outputs(
 
 
 def _as_words(device: Device, rows: Any, *, fresh: bool = False) -> Any:
-    """uint8[n, 16] as uint64[n, 2] at a multiple of 16 bytes: `rows` itself where it can be, else other memory, with its
-    bytes, or with `fresh` for `_write_back`."""
+    """uint8[n, 16] as uint64[n, 2] at a multiple of 16 bytes: `rows` itself where it can be, else other memory, with
+    its bytes, or with `fresh` for `_write_back`."""
     if device.address(rows) % ROW_BYTES == 0:
         return rows.view(np.uint64)
     words = device.empty((len(rows), 2), np.uint64)
