@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1) and GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), for the
-// kernels of any slug. Elements are little-endian words: bit i of word w is the coefficient of x^(32 w + i). `Block` is any
-// structure of four words w[4] (AesBlock), `Half` one of two.
+// kernels of any slug. Elements are little-endian words: bit i of word w is the coefficient of x^(32 w + i). `Block` is
+// any structure of four words w[4] (AesBlock), `Half` one of two.
 //
 //   c = gf128_multiply(a, b);
 //   f = gf128_factor(b); c = gf128_multiply(gf128_factor(a), f);       // the same b many times
