@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from crypsis import partition
 from crypsis.cuda import Device, _partition_kernels, get_device
@@ -20,6 +18,7 @@ from crypsis.cuda._registry import registered
 from crypsis.errors import CorruptData
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
+from properties import HealthCheck, given, settings, st
 from reference import partition as reference
 from test_partition import as_list, distinct_rows, from_hex, halves, random_rows
 from test_partition_adversarial import CASES, with_rows

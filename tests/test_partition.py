@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from crypsis import backends, partition
+from properties import given, settings, st
 from reference import partition as reference
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "partition.json").read_text())
