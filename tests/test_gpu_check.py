@@ -43,7 +43,7 @@ from gpu_sections import (  # noqa: E402
     sections,
 )
 
-SIZED = ("bigint", "paillier", "ntt", "rns", "ckks")
+SIZED = ("bigint", "paillier", "ntt", "rns", "ckks", "psi")
 """Slugs whose cases take the tests' bits."""
 
 

@@ -39,6 +39,7 @@ CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("vole/expand_trees", "vole/expand_noise", "vole/primal_encode", "vole/expand_convolute"),
     ),
     ("matching", ("partition/group", "partition/match", "partition/sort_tags", "partition/by_bin")),
+    ("psi", ("psi/vole", "psi/ecdh")),
     ("ckks", ("ckks/multiply/15", "ckks/rotate/15", "ckks/multiply/13", "ckks/rotate/13")),
     ("decrypt", ("paillier/decrypt/2048", "paillier/add/2048")),
     ("bits", ("bitmatrix/transpose", "bitmatrix/gf128_multiply")),
@@ -48,7 +49,7 @@ CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("powm more", ("bigint/powm_vartime/2048", "bigint/powm/4096", "bigint/powm/1024")),
     ("hashing more", ("hashing/blake3/16", "hashing/blake3/32", "hashing/sm3/16", "hashing/sm3/32")),
 )
-COMPILED_ONCE = ("aes", "bitmatrix", "ckks", "curve25519", "okvs", "partition", "vole")
+COMPILED_ONCE = ("aes", "bitmatrix", "ckks", "curve25519", "okvs", "partition", "psi", "vole")
 """Slugs whose cases share a module: one process warms all of a group."""
 SMOKE = (
     "tests/test_cuda_arith.py",

@@ -137,7 +137,7 @@ _DIVISION = (_INVERSION + 3 * (_SHARED_BY - 1) * _FE_MUL) / _SHARED_BY + _FE_MUL
 
 def x25519() -> Need:
     step = _DOUBLING + 3 * _FE_MUL + 2 * _FE_SQR
-    what = "251 steps of 5 products (72), 4 squares (44) and 8; 4 doublings; an eighth of an inversion and of 21 products"
+    what = "251 steps of 5 products (72), 4 squares (44), 8; 4 doublings; an eighth of an inversion and 21 products"
     return Need("wide", 251 * step + 4 * _DOUBLING + _DIVISION, what, 64)
 
 
@@ -188,16 +188,32 @@ def expand_convolute(weight: int) -> Need:
 
 _DENSE = 3
 """Dense columns of a bin of 50,000 keys among 16,384."""
+_GF128_OPS = 258
+"""Masks, Karatsuba and reduction beside the 144 IMAD.WIDE of a product, which take less time."""
+_EXPANSION = 1.256
+"""Columns a key."""
 
 
 def okvs_decode() -> Need:
-    what = f"2 AES of {_AES_OPS}; {_DENSE} products in GF(2^128) and three reads of 16 bytes from L2 are beside them"
-    return Need("alu", 2 * _AES_OPS, what, 32)
+    what = f"2 AES of {_AES_OPS}, {_DENSE} products in GF(2^128) of {_GF128_OPS}; three reads of 16 bytes are L2's"
+    return Need("alu", 2 * _AES_OPS + _DENSE * _GF128_OPS, what, 32)
 
 
 def okvs_encode() -> Need:
-    what = f"2 AES of {_AES_OPS}; {_DENSE} products in GF(2^128), three atomics and a step of peeling are beside them"
-    return Need("alu", 2 * _AES_OPS, what, 16 + 16 + 1.256 * 16)
+    """Without `fill`: the dense columns are zeros then."""
+    what = f"an AES of {_AES_OPS} and three columns; 17 accesses of peeling and substitution are L2's"
+    return Need("alu", _AES_OPS + 20, what, 16 + 16 + 16 * _EXPANSION)
+
+
+def psi_vole() -> Need:
+    """Of both parties: 16 AES a VOLE, a VOLE a column, one AES to encode and two to decode."""
+    blocks = 16 * _EXPANSION + 3
+    return Need("alu", blocks * _AES_OPS, f"{blocks:.3g} AES of {_AES_OPS}, both parties'", 6 * 16)
+
+
+def psi_ecdh() -> Need:
+    """Of both parties: every key is multiplied by both scalars."""
+    return Need("wide", 4 * x25519().per_item, "four X25519, both parties'", 4 * 64)
 
 
 def by_bin() -> Need:

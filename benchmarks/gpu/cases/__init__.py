@@ -12,6 +12,7 @@ from benchmarks.gpu.cases import (
     okvs,
     paillier,
     partition,
+    psi,
     rings,
     vole,
 )
@@ -19,5 +20,5 @@ from benchmarks.gpu.cases.base import TEST_BITS, Case, Work
 
 __all__ = ["CASES", "TEST_BITS", "Case", "Work"]
 
-MODULES = (bigint, paillier, hashing, rings, ckks, curve25519, aes, bitmatrix, vole, okvs, partition)
+MODULES = (bigint, paillier, hashing, rings, ckks, curve25519, aes, bitmatrix, vole, okvs, partition, psi)
 CASES = {case.name: case for module in MODULES for case in module.CASES}
