@@ -17,8 +17,11 @@ Options that the batch functions share:
     backend   a name from `crypsis.backends.runnable("aes")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or
-value, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same bytes; so is `out`, a key may be one (it is copied to the
+host), and `backend` and `threads` do not count. `expand_key` and `Generator` are the host's.
+
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
+`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, or a function without a CUDA kernel.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ _MAX_BLOCKS = 2**48
 _MAX_COUNTER = 2**128 - 1
 
 
+@follow_data("aes")
 def expand_key(
     keys: bytes | Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:

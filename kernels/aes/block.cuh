@@ -14,6 +14,7 @@
 #pragma once
 
 #include "common/arith.cuh"
+#include "common/bytes.cuh"
 #include "common/types.cuh"
 
 constexpr u32 kAesRounds = 10;
@@ -29,25 +30,15 @@ __device__ __forceinline__ AesBlock operator^(const AesBlock& a, const AesBlock&
   return {{a.w[0] ^ b.w[0], a.w[1] ^ b.w[1], a.w[2] ^ b.w[2], a.w[3] ^ b.w[3]}};
 }
 
-// The block at `from`; one access where that is a multiple of 16, bytes elsewhere.
+// The block at `from`, any address; one access where that is a multiple of 16.
 __device__ __forceinline__ AesBlock aes_load(const u8* from) {
-  if (reinterpret_cast<u64>(from) % 16 == 0) {
-    const uint4 four = *reinterpret_cast<const uint4*>(from);
-    return {{four.x, four.y, four.z, four.w}};
-  }
-  AesBlock x = {};
-#pragma unroll
-  for (u32 i = 0; i < 16; ++i) x.w[i / 4] |= static_cast<u32>(from[i]) << (8 * (i % 4));
+  AesBlock x;
+  load_words<4>(x.w, from);
   return x;
 }
 
 __device__ __forceinline__ void aes_store(u8* to, const AesBlock& x) {
-  if (reinterpret_cast<u64>(to) % 16 == 0) {
-    *reinterpret_cast<uint4*>(to) = make_uint4(x.w[0], x.w[1], x.w[2], x.w[3]);
-    return;
-  }
-#pragma unroll
-  for (u32 i = 0; i < 16; ++i) to[i] = static_cast<u8>(x.w[i / 4] >> (8 * (i % 4)));
+  store_words<4>(to, x.w);
 }
 
 // The S-box [FIPS 197, table 4].
@@ -71,6 +62,7 @@ __device__ const u8 kAesSbox[256] = {
 
 // Word 32 x + b of `shared` becomes T[x], for each bank b. By all threads of the block; the caller synchronises.
 __device__ __forceinline__ void aes_load_table(u32* shared) {
+#pragma unroll 4  // loads of several entries at a time
   for (u32 i = threadIdx.x; i < kAesTableWords; i += blockDim.x) {
     const u32 s = kAesSbox[i / kAesBanks];
     const u32 twice = (s << 1) ^ (0x11b * (s >> 7));
