@@ -31,6 +31,8 @@ UNITS = {"wide": "`IMAD.WIDE`", "alu": "ALU", "lds": "`LDS`"}
 
 CODE = ("draw_columns", "to_planes", "convolute", "pass_carries", "from_planes", "gather_rows")
 SPLIT = ("count_digits", "scatter_digits")
+GROUP = (*SPLIT, "sort_tiles", "write_groups")
+ONE_PASS = ("decompose", "divide")
 TWO_PASSES = ("decompose_columns", "decompose_rows", "divide_columns", "divide_rows")
 
 
@@ -43,33 +45,22 @@ class Row:
     instance: str
     """Of kernels/SLUG/instances.json."""
     kernels: tuple[str, ...]
+    """None where the work of many slugs is meant."""
     predicted: float | None
     """Items a second, kernels alone; None where no notes have a prediction."""
     slug: str = ""
     """By default the case's."""
 
 
+# fmt: off
 ROWS: tuple[Row, ...] = (
     Row("product mod 2048 bits, Montgomery form", "bigint/mod_mul/2048", "2048", ("mul",), 9.7e8),
     Row("product mod 4096 bits, Montgomery form", "bigint/mod_mul/4096", "4096", ("mul",), 2.4e8),
     Row("power mod 2048 bits, full exponent", "bigint/powm/2048", "2048", ("powm",), 4.4e5),
     Row("the same, exponent not secret", "bigint/powm_vartime/2048", "2048", ("powm_vartime",), 4.7e5),
     Row("Paillier-2048 blinding h^a", "paillier/blinding/2048", "4096", ("table_powm",), 1.6e6, "bigint"),
-    Row(
-        "the same by direct look-ups",
-        "bigint/fixed_base_vartime/4096",
-        "4096",
-        ("table_powm_vartime",),
-        2.8e6,
-    ),
-    Row(
-        "Paillier-2048 encryption, left on the GPU",
-        "paillier/encrypt/2048",
-        "4096",
-        ("table_powm",),
-        1.4e6,
-        "bigint",
-    ),
+    Row("h^a by direct look-ups", "bigint/fixed_base_vartime/4096", "4096", ("table_powm_vartime",), 2.8e6),
+    Row("Paillier-2048 encryption", "paillier/encrypt/2048", "4096", ("table_powm",), 1.4e6, "bigint"),
     Row("Paillier-2048 decryption", "paillier/decrypt/2048", "2048", ("powm",), None, "bigint"),
     Row("Paillier-2048 addition", "paillier/add/2048", "4096", ("mul",), 2.4e8, "bigint"),
     Row("SHA-256 of 16 bytes", "hashing/sha256/16", "sha256-16", ("digest_width",), 1.5e10),
@@ -78,20 +69,11 @@ ROWS: tuple[Row, ...] = (
     Row("transform, a limb of N = 2^13", "ntt/forward/13", "13", ("forward",), 1.5e7),
     Row("back, a limb of N = 2^13", "ntt/inverse/13", "13", ("inverse",), 1.5e7),
     Row("transform, a limb of N = 2^16", "ntt/forward/16", "16", ("forward_columns", "forward_rows"), 1.3e6),
-    Row(
-        "key switch, N = 2^14, 8 + 2 moduli, 4 digits", "rns/switch_key/14", "14", ("decompose_columns",), 8e4
-    ),
-    Row(
-        "CKKS product, rescaled, N = 2^13, 4 + 1 moduli",
-        "ckks/multiply/13",
-        "13",
-        ("decompose", "divide"),
-        None,
-        "rns",
-    ),
-    Row("CKKS rotation, the same", "ckks/rotate/13", "13", ("decompose", "divide"), None, "rns"),
-    Row("CKKS product, rescaled, N = 2^15, 13 + 5 moduli", "ckks/multiply/15", "15", TWO_PASSES, None, "rns"),
-    Row("CKKS rotation, the same", "ckks/rotate/15", "15", TWO_PASSES, None, "rns"),
+    Row("key switch, N = 2^14, 8 + 2 moduli, 4 digits", "rns/switch_key/14", "14", TWO_PASSES, 8e4),
+    Row("CKKS product, rescaled, N = 2^13, 4 + 1 moduli", "ckks/multiply/13", "13", ONE_PASS, 2.0e5, "rns"),
+    Row("CKKS rotation, the same", "ckks/rotate/13", "13", ONE_PASS, 3.5e5, "rns"),
+    Row("CKKS product, rescaled, N = 2^15, 13 + 5 moduli", "ckks/multiply/15", "15", TWO_PASSES, 1.3e4, "rns"),
+    Row("CKKS rotation, the same", "ckks/rotate/15", "15", TWO_PASSES, 2.3e4, "rns"),
     Row("X25519", "curve25519/scalar_mult", "256", ("scalar_mult",), 5.4e7),
     Row("Elligator 2", "curve25519/map_to_curve", "256", ("map_to_curve",), 5.3e8),
     Row("AES, MMO hash of a block", "aes/mmo", "aes", ("mmo",), 3.6e10),
@@ -107,18 +89,13 @@ ROWS: tuple[Row, ...] = (
     Row("OKVS of 50,000 keys encoded, a key", "okvs/encode", "peel", ("add_rows", "peel"), 5e9),
     Row("OKVS of 50,000 keys decoded, a key", "okvs/decode", "values-128", ("decode",), 9e9),
     Row("keys to bins of 50,000, a key", "partition/by_bin", "all", SPLIT, None),
-    Row(
-        "records grouped by key, a record",
-        "partition/group",
-        "all",
-        (*SPLIT, "sort_tiles", "write_groups"),
-        None,
-    ),
+    Row("records grouped by key, a record", "partition/group", "all", GROUP, None),
     Row("tags sorted in bins, a tag", "partition/sort_tags", "all", (*SPLIT, "sort_tiles"), None),
-    Row(
-        "tags matched with a peer's, a tag", "partition/match", "all", ("find_matches", "write_matches"), None
-    ),
+    Row("tags matched with a peer's, a tag", "partition/match", "all", ("find_matches", "write_matches"), None),
+    Row("VOLE-PSI, both parties on one GPU, a key of each", "psi/vole", "", (), None),
+    Row("ECDH-PSI, the same", "psi/ecdh", "", (), None),
 )
+# fmt: on
 
 
 def _instructions(row: Row) -> int:
@@ -139,11 +116,15 @@ def measured(results: Path = ROOT / "benchmarks" / "results") -> dict[str, float
 
 def _short(value: float) -> str:
     """Three digits; below 100,000 as an integer."""
-    return f"{value:,.0f}" if value < 1e5 else f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
+    return f"{value:,.0f}" if value < 1e5 else _exponent(f"{value:.2e}")
 
 
 def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
+    return "-" if value is None else _exponent(f"{value:.1e}")
+
+
+def _exponent(text: str) -> str:
+    return text.replace("e+0", "e").replace("e+", "e")
 
 
 def table(rates: dict[str, float]) -> str:
@@ -163,8 +144,8 @@ def table(rates: dict[str, float]) -> str:
             f"`{row.case}`",
             operations,
             _short(need.n_bytes),
-            f"{_instructions(row):,} {kernels}",
-            f"{limit:.3g}".replace("e+0", "e").replace("e+", "e") + (" memory" if by_memory else ""),
+            f"{_instructions(row):,} {kernels}" if row.kernels else "-",
+            _exponent(f"{limit:.2e}") + (" memory" if by_memory else ""),
             _rate(row.predicted),
             _rate(rates.get(row.case)),
         )
