@@ -18,10 +18,7 @@ from crypsis.cuda._registry import registered
 from crypsis.errors import CorruptData
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import run_sanitized
-from properties import HealthCheck, given, settings, st
-from reference import partition as reference
-from test_partition import as_list, distinct_rows, from_hex, halves, random_rows
-from test_partition_adversarial import CASES, with_rows
+from partition_cases import CASES, distinct_rows, from_hex, halves, random_rows, with_rows
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "partition.json").read_text())
 SORT_TILE, SPLIT_TILE = 2048, 3072
@@ -251,36 +248,6 @@ def test_a_full_bin_among_many_short_ones(
     check(shim_device, "match", tags, starts, peer, starts)
     launched = {launch.kernel for launch in shim_device.launches}
     assert ("scatter_digits" in launched, "merge_tiles" in launched) == (counters > 0, counters == 0)
-
-
-small = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@small
-@given(
-    seed=st.integers(0, 2**32),
-    n=st.integers(0, 300),
-    width=st.integers(8, 16),
-    values=st.sampled_from([2, 3, 256]),
-    n_bins=st.integers(1, 20),
-)
-def test_the_reference(seed: int, n: int, width: int, values: int, n_bins: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, values, (n, 16), np.uint8)
-    starts = halves(n, n_bins, seed)
-    with registered(ShimDevice("reversed" if seed % 2 else "forward")) as device:
-        found = call(device, "by_bin", rows, n_bins)
-        assert (as_list(found.keys.get()), found.order.get().tolist(), found.starts.get().tolist()) == (
-            reference.by_bin(as_list(rows), n_bins)
-        )
-        groups = [array.get() for array in call(device, "group", rows, n_bins)]
-        assert (as_list(groups[0]), *(array.tolist() for array in groups[1:])) == (
-            reference.group(as_list(rows), n_bins)
-        )
-        tags = np.ascontiguousarray(rows[:, :width])
-        found = call(device, "sort_tags", tags, limits(*starts))
-        wanted = reference.sort_tags(as_list(tags), starts)
-        assert (as_list(found.tags.get()), found.order.get().tolist()) == wanted
 
 
 # Memory that is given

@@ -11,8 +11,8 @@ import pytest
 from crypsis import partition
 from crypsis.errors import CorruptData, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
+from partition_cases import random_rows
 from test_cuda_partition import SORT_TILE, check, check_same_error, limits
-from test_partition import random_rows
 
 Array = np.ndarray
 
@@ -117,6 +117,10 @@ def test_equal_own_tags(shim_device: ShimDevice, n: int) -> None:
         check_same_error(shim_device, "match", alike, starts, peer, peer_starts)
         both = np.concatenate([own[:1], own])  # the same tag in another bin is no fault
         check(shim_device, "match", both, limits(0, 1, n + 1), peer, peer_starts)
+    both = np.concatenate(
+        [numbered(n)[:2], numbered(n)[1:]]
+    )  # nor one that ends a sorted bin and begins the next
+    check(shim_device, "match", both, limits(0, 2, n + 1), both, limits(0, 2, n + 1))
 
 
 def test_the_first_bin_with_a_fault_is_named(shim_device: ShimDevice) -> None:
