@@ -40,7 +40,7 @@ import numpy.typing as npt
 from crypsis import curve25519, hashing
 from crypsis.errors import DeviceMemoryError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.data import KeyTable
-from crypsis.mpc.place import HOST, Place
+from crypsis.mpc.place import HOST, OnDevice, Place
 from crypsis.mpc.psi.matching import PlacedTags, Positions, Tags, TagSet, tag_bytes
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
@@ -157,15 +157,10 @@ class EcdhPsi:
             self._place.wipe(self._placed_scalar)
 
     def _tag_sets(self, n_own: int, width: int) -> tuple[Tags, Tags]:
+        if isinstance(self._place, OnDevice):
+            return _placed_tags(self._place, n_own, self._n_peer, width)
         try:
-            if self._place is HOST:
-                return TagSet(n_own, width), TagSet(self._n_peer, width)
-            with self._place.stage("match"):
-                return PlacedTags(self._place, n_own, width), PlacedTags(self._place, self._n_peer, width)
-        except DeviceMemoryError as error:
-            raise DeviceMemoryError(
-                f"{error}: {n_own} + {self._n_peer} tags take {PlacedTags.ITEM_BYTES} bytes each there"
-            ) from error
+            return TagSet(n_own, width), TagSet(self._n_peer, width)
         except MemoryError as error:
             raise ProtocolAbort(
                 f"{self._channel.peer} announced {self._n_peer} keys: there is no memory here for {n_own} + "
@@ -266,6 +261,17 @@ class EcdhPsi:
                 f"{self._channel.peer} sent positions that are not ascending within the set; ended"
             )
         return positions
+
+
+def _placed_tags(place: OnDevice, n_own: int, n_peer: int, width: int) -> tuple[PlacedTags, PlacedTags]:
+    needed, free = PlacedTags.MATCH_BYTES * (n_own + n_peer), place.free_bytes()
+    if needed > free:
+        raise DeviceMemoryError(
+            f"{place.name} has {free:,} bytes free: to match {n_own:,} own keys and {n_peer:,} of the peer needs "
+            f"{needed:,} there"
+        )
+    with place.stage("match"):
+        return PlacedTags(place, n_own, width), PlacedTags(place, n_peer, width)
 
 
 def _split(rows: ByteRows, sizes: list[int]) -> Iterator[ByteRows]:

@@ -105,6 +105,8 @@ class PlacedTags:
     """n tags of `width` bytes (8..16) on a GPU, where they are sorted and matched bin by bin: `crypsis.partition`."""
 
     ITEM_BYTES = 16
+    MATCH_BYTES = 96
+    """A tag, and what is made of it when two sets are matched: by bin, in order, and which it was."""
 
     def __init__(self, place: Place, n_items: int, width: int) -> None:
         if not MIN_TAG_BYTES <= width <= MAX_TAG_BYTES:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from crypsis.mpc.ot.silent_vole import insecure_parameters
 from crypsis.mpc.place import place_named
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.vole import intersect_digests
-from cuda_on_cpu.device import ShimDevice
+from cuda_on_cpu.device import ShimDevice, ShimStream
 
 from .pair import both
 
@@ -85,6 +86,62 @@ class CountingDevice(ShimDevice):
         made = super()._owned(array)
         self.peak = max(self.peak, self._used)
         return made
+
+
+class _Stream(ShimStream):
+    """Knows whether something was queued that nobody has waited for."""
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "queued", False)
+
+    def queue(self) -> None:
+        object.__setattr__(self, "queued", True)
+
+    def synchronize(self) -> None:
+        object.__setattr__(self, "queued", False)
+
+
+class StagedDevice(ShimDevice):
+    """Refuses work outside a stage, which on a GPU would run on a stream that nobody waits for, and a stage that ends
+    before its work does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._here = threading.local()
+        self.stages = 0
+
+    @property
+    def stream(self) -> Any:
+        return _Stream()
+
+    @contextmanager
+    def using(self, stream: Any) -> Iterator[None]:
+        before, self._here.stream = getattr(self._here, "stream", None), stream
+        self.stages += 1
+        try:
+            yield
+        finally:
+            self._here.stream = before
+        if stream.queued:
+            raise AssertionError("a stage ended before its work did")
+
+    def _queue(self, what: str) -> None:
+        stream = getattr(self._here, "stream", None)
+        if stream is None:
+            raise AssertionError(f"{what} outside a stage")
+        stream.queue()
+
+    def from_host(self, a: np.ndarray) -> Any:
+        self._queue("a copy to the device")
+        return super().from_host(a)
+
+    def to_host(self, a: Any) -> np.ndarray:
+        self._queue("a copy from the device")
+        return super().to_host(a)
+
+    def _launch(self, *args: Any) -> None:
+        self._queue("a launch")
+        super()._launch(*args)
 
 
 class LostDevice(ShimDevice):

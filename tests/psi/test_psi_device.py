@@ -11,15 +11,17 @@ import pyarrow as pa
 import pytest
 
 from crypsis.cuda._registry import registered
-from crypsis.errors import DeviceError, DeviceMemoryError, ProtocolAbort
+from crypsis.errors import DeviceError, DeviceMemoryError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.place import HOST, place_named
 from crypsis.mpc.psi import intersect
+from crypsis.mpc.psi.ecdh import POINT_BYTES, POINTS
 from crypsis.mpc.psi.layout import Layout
+from crypsis.mpc.psi.matching import PlacedTags
 from crypsis.mpc.psi.vole import TAGS, intersect_digests, room
 from cuda_on_cpu.device import ShimDevice
 
 from . import pair
-from .devices import CountingDevice, LostDevice, exchange, keys_of, shims, small_voles
+from .devices import CountingDevice, LostDevice, StagedDevice, exchange, keys_of, shims, small_voles
 from .pair import WAIT_S, both, recorded_pair, spawn
 
 CPU, GPU = "cpu", "cuda:0"
@@ -131,6 +133,26 @@ def test_ecdh_as_two_cpus_on_a_gpu(gpu_device: Any) -> None:
     assert sorted(own["id"].to_pylist()) == sorted(receiver["id"].to_pylist())
 
 
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+@pytest.mark.parametrize("places", [(GPU, CPU), (CPU, GPU)])
+def test_all_work_is_done_in_stages(places: tuple[str, str], security: Any) -> None:
+    with registered(StagedDevice()) as device:
+        check(Layout(500, 450, security=security, inner_keys=200), places, broadcast=True, n_common=200)
+        assert device.stages
+        ecdh_pair(places, broadcast=True, batch_size=300)
+        with pytest.raises(AssertionError, match="outside a stage"):
+            device.from_host(np.zeros(1))
+
+
+def test_a_stage_waits_for_its_work() -> None:
+    with registered(StagedDevice()) as device:
+        place = place_named(GPU)
+        with place.stage("one"):
+            place.from_host(np.zeros(4))
+        with pytest.raises(AssertionError, match="ended before its work"), device.using(device.stream):
+            place.from_host(np.zeros(4))
+
+
 def swapped(stream: int, size: int) -> Any:
     """Messages of a stream with their first pieces of `size` exchanged."""
 
@@ -190,6 +212,11 @@ def test_steps_shrink_where_memory_is_short() -> None:
         ):
             room.steps_at_a_time(place, layout, 16)
     assert room.steps_at_a_time(HOST, layout, 16) == 16
+    with shims(GPU) as (device,):
+        device.limit_bytes = 2 * room.device_bytes(layout, 13, 100_000)
+        assert room.steps_at_a_time(place_named(GPU), layout, 16) == 25
+        assert room.steps_at_a_time(place_named(GPU, sharing=2), layout, 16) == 13
+        assert room.steps_at_a_time(place_named(GPU), layout, 2) == 2 * room.HOST_SHARE
 
 
 def test_a_device_that_is_too_small_is_told_before_anything_is_sent() -> None:
@@ -259,3 +286,45 @@ def test_ecdh_as_two_cpus(places: tuple[str, str], broadcast: bool, monkeypatch:
     if broadcast:
         assert own["id"].to_pylist() == theirs["id"].to_pylist()
     assert sorted(map(str, sizes)) == sorted(map(str, wanted))
+
+
+def test_ecdh_on_a_device_that_is_too_small() -> None:
+    with (
+        shims(GPU, memory_bytes=100_000),
+        pytest.raises(DeviceMemoryError, match=r"900 own keys and 900 of the peer"),
+    ):
+        ecdh_pair((GPU, CPU), broadcast=False)
+
+
+@pytest.mark.parametrize("whose", ["own", "the peer's"])
+def test_ecdh_tags_that_come_twice(whose: str) -> None:
+    rows = np.random.default_rng(3).integers(0, 256, (500, 12), np.uint8)
+    twice = rows.copy()
+    twice[77] = twice[399]
+    with shims(GPU):
+        place = place_named(GPU)
+        with place.stage("match"):
+            sets = [PlacedTags(place, 500, 12) for _ in range(2)]
+            for tags, given in zip(sets, (twice, rows) if whose == "own" else (rows, twice), strict=True):
+                tags.append(place.from_host(given))
+            with pytest.raises(ProtocolAbort, match="hold the same item twice"):
+                sets[0].match(sets[1])
+            with pytest.raises(ProtocolAbort, match="more than the 500 items"):
+                sets[0].append(place.from_host(rows[:1]))
+
+
+def test_a_bad_point_from_the_peer() -> None:
+    tables = both_tables(300, 100)
+
+    def zeroed(stream: int, raw: bytes) -> list[bytes]:
+        return [bytes(POINT_BYTES) + raw[POINT_BYTES:]] if stream == POINTS else [raw]
+
+    with shims(GPU):
+        ends = recorded_pair(sender=zeroed)
+        futures = [
+            spawn(lambda: intersect(tables[0], "id", ends[0], role="receiver", device=GPU)),
+            spawn(lambda: intersect(tables[1], "id", ends[1], role="sender")),
+        ]
+        with pytest.raises(InvalidPoint, match="telco sent a bad point: point in row 0"):
+            futures[0].result(WAIT_S)
+        assert futures[1].exception(WAIT_S) is not None
