@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks of `make gpu-check` on the shim: every case and unit, answers checked; limits; the table of docs/gpu.md."""
+"""The benchmarks of `make gpu-check` on the shim: every case and unit, answers checked; limits; docs/gpu.md's table."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,31 @@ def test_a_case_gives_a_row_with_right_answers(device: ShimDevice, name: str) ->
     assert row["kernel"]["per_second"] > 0
     assert json.loads(json.dumps(row)) == row
     assert worker.warm(device, name, few=items, bits=bits)["checked"] >= 1
+
+
+WITHOUT = """
+import sys
+for name in ("blake3", "cryptography", "gmpy2", "hypothesis", "phe", "pydantic", "xdist", "yaml"):
+    sys.modules[name] = None
+from benchmarks.gpu import cases, worker
+from crypsis.cuda._registry import registered
+from cuda_on_cpu.device import ShimDevice
+with registered(ShimDevice()) as device:
+    for name in ("psi/vole", "psi/ecdh", "ckks/multiply/13"):
+        print(worker.warm(device, name, few=cases.CASES[name].least, bits=cases.TEST_BITS)["checked"])
+"""
+
+
+def test_cases_need_no_package_that_a_gpu_machine_may_lack() -> None:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["100", "10", "3"], done.stderr
 
 
 @pytest.mark.parametrize("name", ["bigint/mod_mul/2048", "hashing/sha256/16", "paillier/decrypt/2048"])
