@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from crypsis import partition
+from crypsis.cuda import partition as cuda_partition
+from crypsis.cuda._registry import registered
 from crypsis.errors import CorruptData, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from partition_cases import random_rows
@@ -185,3 +188,80 @@ def test_short_memory_takes_bins_a_few_at_a_time(shim_device: ShimDevice) -> Non
     shim_device.limit_bytes = None
     parts = [launch for launch in shim_device.launches if launch.kernel == "widen_tags"]
     assert len(parts) > 9
+
+
+class Short(ShimDevice):
+    """Refuses memory once, after `left` more times that it was asked for some."""
+
+    left: int | None = None
+
+    def take(self, n_bytes: int) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                self.left = None
+                raise DeviceMemoryError(f"{n_bytes:,} bytes asked, 0 free; use smaller batches")
+        super().take(n_bytes)
+
+
+def refused_once(device: Short, call: Callable[[], Any], check_result: Callable[[Any], None]) -> int:
+    """Runs `call` as often as it asks for memory, refused once each time; how often it failed of that."""
+    failed = asked = 0
+    while True:
+        device.left = asked
+        try:
+            check_result(call())
+        except DeviceMemoryError:
+            failed += 1
+        if device.left is not None:
+            device.left = None
+            assert asked > 3
+            return failed
+        asked += 1
+
+
+def test_memory_refused_at_any_request() -> None:
+    """`out` is whole or as it was; bins are taken again, fewer at a time."""
+    n, starts = 4000, limits(0, 1000, 4000)
+    rows = random_rows(8, n)
+    rows[::5, :8] = rows[0, :8]
+    tags = np.unique(rows[:, :12], axis=0)
+    tag_starts = limits(0, 700, len(tags))
+    with registered(Short()) as device:
+        on = {name: device.from_host(a) for name, a in {"rows": rows, "tags": tags}.items()}
+        limits_on = {2: device.from_host(starts), 3: device.from_host(tag_starts)}
+        out = device.xp.full((n, 16), 7, np.uint8)
+        order = device.xp.full(n + 1, 7, np.uint32)
+        buffers = cuda_partition.Groups(out, device.empty(0, np.uint64), order, device.empty(n, np.uint32))
+        wanted = partition.by_bin(rows, 3000), partition.group(rows, 9), partition.sort_tags(rows, starts)
+
+        def by_bin() -> Any:
+            out.fill(7)
+            try:
+                return partition.by_bin(on["rows"], 3000, out=(out, order[:n]))
+            except DeviceMemoryError:
+                assert (out.get() == 7).all()
+                raise
+
+        def group() -> Any:
+            out.fill(7)
+            try:
+                return partition.group(on["rows"], 9, out=buffers)
+            except DeviceMemoryError:
+                assert (out.get() == 7).all()
+                raise
+
+        def same(expected: Any) -> Callable[[Any], None]:
+            def compare(found: Any) -> None:
+                assert all(np.array_equal(a.get(), b) for a, b in zip(found, expected, strict=True))
+
+            return compare
+
+        assert refused_once(device, by_bin, same(wanted[0])) > 5
+        assert refused_once(device, group, same(wanted[1])) > 5
+        # Only the results themselves and what is there for all bins cannot be asked for again.
+        sort = refused_once(device, lambda: partition.sort_tags(on["rows"], limits_on[2]), same(wanted[2]))
+        assert sort == 2
+        pairs = partition.match(tags, tag_starts, tags, tag_starts)
+        args = on["tags"], limits_on[3], on["tags"], limits_on[3]
+        assert refused_once(device, lambda: partition.match(*args), same(pairs)) == 2

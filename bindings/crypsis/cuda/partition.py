@@ -5,7 +5,7 @@ All arrays are the device's, the bins' limits too: `starts` is copied to the hos
 `match` wait for the device, and so does `group`, which must know how many keys there are. `by_bin` and `records` queue
 their work and return. Memory meanwhile: some 48 bytes a row in `group`, as many for the bins at a time in `sort_tags`
 and `match`, which take fewer bins at a time where it is short; in `by_bin` and `records` counters, up to 3 bytes a row,
-and above 2,048 bins 20 more.
+and above 2,048 bins 20 more. Where memory runs out `out` is as it was, but that of `sort_tags` has the bins before.
 """
 
 from __future__ import annotations
