@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.reference import aes, lpn
 from crypsis import vole
 from crypsis.cuda import Device, _vole_lpn
 from crypsis.cuda._registry import registered
+from crypsis.cuda._source import kernels_root
 from crypsis.errors import DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from properties import given, settings, st
@@ -269,6 +271,25 @@ def test_too_little_memory_for_a_convolution() -> None:
             vole.expand_convolute(device.from_host(SEED), moved, out, weight=7)
         assert np.array_equal(moved.get(), vector)
         assert (out.get() == 7).all()
+
+
+def test_shared_memory_is_static_or_dynamic(shim_device: ShimDevice) -> None:
+    """The loader asks for more than 48 KB by the dynamic part alone: static memory beside it would not be counted."""
+    table = json.loads((kernels_root() / "vole" / "resources.json").read_text())["instances"]
+    static = {name: row["shared"] for kernels in table.values() for name, row in kernels["sm_90"].items()}
+    up = shim_device.from_host
+    compare(shim_device, 6, 9, 40, [elements(64)], 128)
+    positions, known = up(np.zeros(1, np.uint64)), up(elements(3).reshape(1, 3, 16))
+    vole.expand_trees(up(elements(1)), 3)
+    vole.reconstruct_trees(known, positions, 3)
+    vole.random_keys(up(elements(1)))
+    assert {"gather_rows", "grow_ggm", "puncture_ggm"} <= {
+        launch.kernel for launch in shim_device.launches if launch.shared_bytes
+    }
+    for launch in shim_device.launches:
+        both = static[launch.kernel], launch.shared_bytes
+        assert not all(both), launch.kernel
+        assert both[0] <= 48 * 1024
 
 
 # Bad input

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.reference import vole as reference
 
-from crypsis import vole
+from crypsis import bitmatrix, vole
 from crypsis.cuda import Device
 from crypsis.cuda import vole as cuda_vole
 from crypsis.cuda._registry import registered
@@ -211,6 +211,24 @@ def test_given_outputs_at_any_address(shim_device: ShimDevice, levels: Callable[
         assert np.array_equal(vole.expand_trees(wide, depth)[0].get(), wanted_leaves)
 
 
+def test_a_round_of_vole(shim_device: ShimDevice) -> None:
+    """What all of it is for: w = v + u Delta in GF(2^128), with every step of both parties on the device."""
+    up, n_trees, depth = shim_device.from_host, 4, 5
+    beta, places_of = blocks(n_trees, seed=8), places(n_trees, depth)
+    gamma_and_more = bitmatrix.gf128_multiply(beta, DELTA)  # what corrections hold beside the trees' totals
+    v, w, e = (shim_device.empty((n_trees << depth, 16), np.uint8) for _ in range(3))
+    sums, totals = vole.expand_noise(up(blocks(n_trees)), depth, v)
+    known = up(known_of(sums.get().reshape(n_trees, depth, 2, 16), places_of))
+    vole.reconstruct_noise(known, up(places_of), totals ^ up(gamma_and_more), depth, w)
+    vole.place_noise(up(places_of), up(beta), depth, e)
+    outs = [shim_device.empty((64, 16), np.uint8) for _ in range(3)]
+    vole.expand_convolute(bytes(16), v, outs[0], weight=7)
+    vole.expand_convolute(bytes(16), w, outs[1], weight=7, second=(e, outs[2]))
+    v_out, w_out, u_out = (out.get() for out in outs)
+    assert u_out.any(axis=1).all()
+    assert np.array_equal(w_out, v_out ^ bitmatrix.gf128_multiply(u_out, DELTA))
+
+
 # Keys
 
 
@@ -267,6 +285,52 @@ def test_nothing_of_a_tree_stays(levels: Callable[[int, int], None]) -> None:
         scratch = [made for made in device.made if not any(made is given for given in rest)]
         assert len(scratch) == 3  # of the leaves twice, and the sums of the punctured trees
         assert not any(made.get().any() for made in scratch)
+
+
+class Refusing(Watching):
+    """Refuses memory once, after `left` more times that some was asked for."""
+
+    left = -1
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        self.left -= 1
+        if self.left == -1:
+            raise DeviceMemoryError("0 bytes free; use smaller batches")
+        return super().empty(shape, dtype)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("first", [10, 2])
+def test_memory_runs_out_at_any_time(levels: Callable[[int, int], None], first: int, n: int) -> None:
+    """Two trees are made one after the other, one is an error; and no scratch keeps anything."""
+    levels(first, 4)
+    depth, seeds, positions, corrections = 4, blocks(n), places(n, 4), blocks(n, seed=5)
+    wanted, sums = vole.expand_trees(seeds, depth)
+    known = known_of(sums, positions)
+    flat = vole.reconstruct_noise(known, positions, corrections, depth, wanted.reshape(-1, 16).copy())
+    with registered(Refusing()) as device:
+        given = [device.from_host(array) for array in (seeds, known, positions, corrections)]
+
+        def grow(leaves: Any) -> None:
+            vole.expand_trees(given[0], depth, leaves=leaves.reshape(n, -1, 16))
+
+        def fill(leaves: Any) -> None:
+            vole.reconstruct_noise(*given[1:], depth, leaves)
+
+        for call, answer in ((grow, wanted.reshape(-1, 16)), (fill, flat)):
+            requests = (call is fill) + (first == 2)  # sums, a level in scratch
+            for left in range(requests + 1):
+                leaves = device.from_host(np.zeros((n * 16, 16), np.uint8))
+                device.left, device.made = left, []
+                if left < requests and n == 1:
+                    with pytest.raises(DeviceMemoryError, match="for trees of depth 4"):
+                        call(leaves)
+                else:
+                    call(leaves)
+                    assert np.array_equal(leaves.get(), answer)
+                assert (device.left < 0) == (left < requests)
+                # Zeros, or as they came.
+                assert all(len(set(made.get().reshape(-1).view(np.uint8))) <= 1 for made in device.made)
 
 
 def test_trees_in_parts_where_memory_is_short(levels: Callable[[int, int], None]) -> None:
@@ -363,7 +427,7 @@ from crypsis.cuda._tuning import launch_shapes
 from cuda_on_cpu.device import ShimDevice
 import test_cuda_lpn as lpn
 import test_cuda_vole as own
-from crypsis import vole
+from crypsis import bitmatrix, vole
 
 with registered(ShimDevice("reversed", sanitize=True)) as device:
     for n, depth in ((1, 1), (3, 3), (1, 9)):

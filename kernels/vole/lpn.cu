@@ -302,11 +302,12 @@ __device__ __forceinline__ AesBlock gather(const u8* table, u32 width, const u32
 
 // out[i] = or ^= the sum of `weight` elements of the table, at the low bits of words i weight and so on of the stream; the
 // same places in a second table where that is not null. bits, or null: the lowest bit of each of the first out's elements.
-// Any grid: a block takes tiles of 256 rows a grid apart. Positions in shared memory, 256 rows of them.
+// Any grid: a block takes tiles of 256 rows a grid apart. Shared memory, all of it dynamic: AES's table, and positions of 256
+// rows.
 extern "C" __global__ void __launch_bounds__(256)
     gather_rows(u8* out, u8* second_out, const u8* table, const u8* second_table, u8* bits, GatherJob job) {
-  __shared__ u32 aes_table[kAesTableWords];
-  CRYPSIS_DYNAMIC_SHARED(u32, words);
+  CRYPSIS_DYNAMIC_SHARED(u32, aes_table);
+  u32* const words = aes_table + kAesTableWords;
   aes_load_table(aes_table);
   const u32 row_bytes = job.weight * job.word_bytes;
   const u64 n_tiles = (job.n_rows + kGatherThreads - 1) / kGatherThreads;

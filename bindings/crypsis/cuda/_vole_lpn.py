@@ -23,6 +23,7 @@ BLOCK = check.BLOCK
 GROUP_PLACES, MATRIX_WORDS = 25, 56
 """As in kernels/vole/convolution.cuh."""
 
+AES_TABLE_BYTES = 4 * 256 * 32
 ROWS = 256
 """Rows of a tile of `gather_rows`."""
 
@@ -196,7 +197,7 @@ def _gather(device: Device, job: Any, outs: list[Any], tables: list[Any], bits: 
         return
     shape = launch_shapes(SLUG)["gather_rows"]
     grid = min(-(-n_rows // ROWS), shape["blocks"] * device.n_multiprocessors)
-    shared = ROWS * int(job["weight"]) * int(job["word_bytes"])
+    shared = AES_TABLE_BYTES + ROWS * int(job["weight"]) * int(job["word_bytes"])
     _launch(device, "gather_rows", grid, ROWS, [*outs, *tables, bits, job[()]], shared_bytes=shared)
 
 

@@ -254,6 +254,8 @@ def _in_trees(device: Device, n: int, depth: int, sums_bytes: int, work: Any) ->
 def _grow(device: Device, kind: str, seeds: Any, delta: Any, depth: int, leaves: Any) -> Any:
     """Trees to `leaves`; returns their sums, uint8[n, depth * sides * 16]."""
     n, words = len(seeds), 8 if kind == GGM else 4
+    if n == 0:
+        return device.empty((0, depth * words * 4), np.uint8)
     sums = device.xp.zeros((n, depth * words), np.uint32)
 
     def work(part: slice) -> None:
