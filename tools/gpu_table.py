@@ -31,6 +31,7 @@ UNITS = {"wide": "`IMAD.WIDE`", "alu": "ALU", "lds": "`LDS`"}
 
 CODE = ("draw_columns", "to_planes", "convolute", "pass_carries", "from_planes", "gather_rows")
 SPLIT = ("count_digits", "scatter_digits")
+MATCH = (*SPLIT, "sort_tiles", "find_matches", "write_matches")
 GROUP = (*SPLIT, "sort_tiles", "write_groups")
 ONE_PASS = ("decompose", "divide")
 TWO_PASSES = ("decompose_columns", "decompose_rows", "divide_columns", "divide_rows")
@@ -88,10 +89,10 @@ ROWS: tuple[Row, ...] = (
     Row("expand-convolute, weight 7, an output", "vole/expand_convolute", "lpn", CODE, 1.2e8),
     Row("OKVS of 50,000 keys encoded, a key", "okvs/encode", "peel", ("add_rows", "peel"), 5e9),
     Row("OKVS of 50,000 keys decoded, a key", "okvs/decode", "values-128", ("decode",), 9e9),
-    Row("keys to bins of 50,000, a key", "partition/by_bin", "all", SPLIT, None),
-    Row("records grouped by key, a record", "partition/group", "all", GROUP, None),
-    Row("tags sorted in bins, a tag", "partition/sort_tags", "all", (*SPLIT, "sort_tiles"), None),
-    Row("tags matched with a peer's, a tag", "partition/match", "all", ("find_matches", "write_matches"), None),
+    Row("keys to bins of 50,000, a key", "partition/by_bin", "all", SPLIT, 4.3e10),
+    Row("records grouped by key, a record", "partition/group", "all", GROUP, 1.0e10),
+    Row("tags sorted in bins, a tag", "partition/sort_tags", "all", (*SPLIT, "sort_tiles"), 1.2e10),
+    Row("an own and a peer tag matched", "partition/match", "all", MATCH, 9e9),
     Row("VOLE-PSI, both parties on one GPU, a key of each", "psi/vole", "", (), None),
     Row("ECDH-PSI, the same", "psi/ecdh", "", (), None),
 )

@@ -216,26 +216,28 @@ def psi_ecdh() -> Need:
     return Need("wide", 4 * x25519().per_item, "four X25519, both parties'", 4 * 64)
 
 
+TAG_BYTES = 10
+"""Of a tag of VOLE-PSI for some millions of keys."""
+_LEVEL = 16 + 16
+"""A level of a distribution: a row read to be counted, and read to be moved; it is written beside."""
+
+
 def by_bin() -> Need:
-    return Need(
-        "bytes", 0, "a key read twice, to count and to move, and written with its place", 16 + 16 + 20
-    )
+    return Need("bytes", 0, "counted, moved with its place, and 3 bytes of counters", _LEVEL + 20 + 3)
 
 
 def group() -> Need:
-    return Need(
-        "bytes",
-        0,
-        "a record read twice and moved, sorted in shared memory, key and row written",
-        2 * 16 + 32 + 20,
-    )
+    what = "counted and moved, 11 bytes of counters, tiles sorted in shared memory, heads found, key and row written"
+    return Need("bytes", 0, what, _LEVEL + 16 + 11 + 32 + 16 + 40)
 
 
 def sort_tags() -> Need:
-    return Need("bytes", 0, "a tag read, sorted in shared memory, written with its place", 16 + 20)
+    what = f"{TAG_BYTES} bytes widened to 16, counted, moved with its place, tiles sorted in shared memory"
+    return Need("bytes", 0, what, TAG_BYTES + 16 + _LEVEL + 20 + 20 + TAG_BYTES + 4)
 
 
 def match() -> Need:
-    return Need(
-        "bytes", 0, "an own tag and one of the peer's read, half a pair of places written", 16 + 16 + 4
-    )
+    """Of an own and a peer tag."""
+    what = "own tags as for sort_tags and compared with their neighbours; peer tags searched among them; pairs"
+    own = TAG_BYTES + 16 + _LEVEL + 20 + 20 + 20 + 16
+    return Need("bytes", 0, what, own + TAG_BYTES + 20 + 4 + 4 + 4 + 8)

@@ -8,18 +8,25 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu import limits
-from benchmarks.gpu.cases.base import Case, Work, random_bytes, same
+from benchmarks.gpu.cases.base import Bytes, Case, Work, random_bytes, same
 from benchmarks.gpu.units import WrongAnswer
 from crypsis import partition
 from crypsis.cuda import Device
 
 BIN = 50_000
+TAG = limits.TAG_BYTES
 ITEMS = 1 << 24
+OUTER_BIN = 2_400_000
 FEW = 60_000
 
 
 def _bins(n: int) -> int:
     return max(2, n // BIN)
+
+
+def _tags(keys: Bytes) -> Bytes:
+    """Bytes that do not say which bin they are of, as those of the protocol."""
+    return np.ascontiguousarray(keys[:, -TAG:])
 
 
 def _equal(device: Device, name: str, got: Any, wanted: Any) -> int:
@@ -58,10 +65,11 @@ def _group(device: Device, n: int, bits: int) -> Work:
 
 def _sort_tags(device: Device, n: int, bits: int) -> Work:
     keys, _, starts = partition.by_bin(random_bytes(28, n, 16), _bins(n))
-    there, ends = device.from_host(keys), device.from_host(starts)
+    tags = _tags(keys)
+    there, ends = device.from_host(tags), device.from_host(starts)
 
     def check(result: Any) -> int:
-        return _equal(device, "sort_tags", result, partition.sort_tags(keys, starts))
+        return _equal(device, "sort_tags", result, partition.sort_tags(tags, starts))
 
     return Work(lambda: partition.sort_tags(there, ends), check)
 
@@ -75,7 +83,7 @@ def _match(device: Device, n: int, bits: int) -> Work:
     )
     own, _, own_starts = partition.by_bin(np.concatenate([mine, common]), _bins(n))
     peer, _, peer_starts = partition.by_bin(np.concatenate([common, theirs]), _bins(n))
-    peer, _ = partition.sort_tags(peer, peer_starts)
+    own, peer = _tags(own), partition.sort_tags(_tags(peer), peer_starts).tags
     hosts = (own, own_starts, peer, peer_starts)
     there = [device.from_host(array) for array in hosts]
 
@@ -94,7 +102,7 @@ def _match(device: Device, n: int, bits: int) -> Work:
 
 CASES = (
     Case("partition/by_bin", "keys", 128, ITEMS, FEW, limits.by_bin(), _by_bin, 3000),
-    Case("partition/group", "records", 128, ITEMS, FEW, limits.group(), _group, 3000),
-    Case("partition/sort_tags", "tags", 128, ITEMS, FEW, limits.sort_tags(), _sort_tags, 3000),
-    Case("partition/match", "tags", 128, ITEMS, FEW, limits.match(), _match, 3000),
+    Case("partition/group", "records", 128, OUTER_BIN, FEW, limits.group(), _group, 3000),
+    Case("partition/sort_tags", "tags", 8 * TAG, ITEMS, FEW, limits.sort_tags(), _sort_tags, 3000),
+    Case("partition/match", "tags", 8 * TAG, ITEMS, FEW, limits.match(), _match, 3000),
 )
