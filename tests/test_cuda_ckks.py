@@ -92,5 +92,18 @@ def test_operations_have_the_bits_of_the_host(shim_device: ShimDevice) -> None:
 
 
 @pytest.mark.gpu
-def test_gpu_operations_have_the_bits_of_the_host(gpu_device: Device) -> None:
-    check_operations(ckks.Literal(11, (50, 40, 40), (50,), 40))  # weak, and quick
+@pytest.mark.parametrize("log_n", [11, 14], ids=["one pass", "two passes"])
+def test_gpu_operations_have_the_bits_of_the_host(gpu_device: Device, log_n: int) -> None:
+    check_operations(ckks.Literal(log_n, (50, 40, 40), (50,), 40))  # 11: weak, and quick
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("literal", [ckks.SHALLOW, ckks.DEEP], ids=["shallow", "deep"])
+def test_gpu_products_and_rotations_of_the_published_parameters(
+    gpu_device: Device, literal: ckks.Literal
+) -> None:
+    secret = ckks.SecretKey(ckks.Parameters(literal), bytes(32))
+    public = secret.public_key(rotations=(1,))
+    a, b = (public.encrypt(numbers(2, 100, seed=i), magnitude=1) for i in range(2))
+    found = (a.to("cuda") * b.to("cuda")).rotate(1).to("cpu")
+    assert np.array_equal(found.data, (a * b).rotate(1).data)

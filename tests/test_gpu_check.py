@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,14 +19,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import cubin_gate  # noqa: E402
 import gpu_check  # noqa: E402
-from benchmarks.gpu import cases, limits, memory, units, worker  # noqa: E402
+from benchmarks.gpu import cases, units  # noqa: E402
 from benchmarks.gpu.timing import ClockWatch, rate, seconds_per_call  # noqa: E402
 from crypsis import cuda  # noqa: E402
-from crypsis.cuda._modules import source_text  # noqa: E402
-from crypsis.cuda._registry import registered  # noqa: E402
-from crypsis.cuda._signature import kernels_of  # noqa: E402
-from crypsis.errors import DeviceMemoryError  # noqa: E402
-from cuda_on_cpu.device import ShimDevice  # noqa: E402
 from gpu_report import Report, slug, table  # noqa: E402
 from gpu_sections import (  # noqa: E402
     CASE_GROUPS,
@@ -42,125 +36,7 @@ from gpu_sections import (  # noqa: E402
     sections,
 )
 
-
-def small(case: cases.Case) -> tuple[int, int]:
-    """Items and bits that a CPU does in an instant."""
-    return (40, case.bits) if case.name.startswith("hashing/") else (2, cases.TEST_BITS)
-
-
-# ---- cases and units ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def device() -> Any:
-    with registered(ShimDevice()) as shim:
-        yield shim
-
-
-@pytest.mark.parametrize("name", cases.CASES)
-def test_a_case_gives_a_row_with_right_answers(device: ShimDevice, name: str) -> None:
-    case = cases.CASES[name]
-    items, bits = small(case)
-    row = worker.measure(device, case, items, None, rounds=1, round_seconds=0, bits=bits)
-    assert row["name"] == name
-    assert row["checked"] >= 1
-    assert row["kernel"]["per_second"] > 0
-    assert json.loads(json.dumps(row)) == row
-    assert worker.warm(device, name, few=items, bits=bits)["checked"] >= 1
-
-
-@pytest.mark.parametrize("name", ["bigint/mod_mul/2048", "hashing/sha256/16", "paillier/decrypt/2048"])
-def test_a_wrong_answer_is_seen(device: ShimDevice, name: str) -> None:
-    case = cases.CASES[name]
-    work = case.prepare(device, *small(case))
-    result = work.resident()
-    host = result if isinstance(result, np.ndarray) else device.to_host(result)
-    host[-1] ^= 1
-    with pytest.raises(units.WrongAnswer, match="row"):
-        work.check(host)
-
-
-def test_a_worker_says_which_answer_was_wrong(device: ShimDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    wrong = units.UNITS[2]
-    monkeypatch.setattr(
-        units, "UNITS", [units.Unit(wrong.name, "", 1, "", lambda t, rounds: np.zeros(len(t), np.uint32))]
-    )
-    assert worker.main(["warm", "unit/all"], device, told.append) == worker.WRONG
-    assert len(told) == 1
-    assert re.match(r"WRONG microbench/imad: thread 0 has 0x[0-9a-f]+, not 0x0", told[0])
-
-
-def test_every_unit_computes_what_it_says(device: ShimDevice) -> None:
-    told: list[str] = []
-    assert worker.main(["warm", "unit/all"], device, told.append) == 0
-    assert json.loads(told[0].removeprefix("ROW "))["checked"] > 1024 * (len(units.UNITS) - 1)
-
-
-def test_a_gpu_finds_the_kernels_of_the_units_in_their_source() -> None:
-    """There the text is read as it is: names and parameters must not be made by macros."""
-    found = kernels_of(source_text(Path("microbench/microbench.cu")))
-    assert {name: len(parameters) for name, parameters in found.items()} == {
-        **{unit.name: 4 for unit in units.UNITS},
-        "copy16": 3,
-        "nothing": 1,
-    }
-
-
-def test_a_unit_has_a_row(device: ShimDevice) -> None:
-    row = worker.units.measure(device, units.UNITS[2], rounds=1, launches=1)
-    assert (row["name"], row["instruction"], row["per_clock_per_sm"]) == (
-        "unit/imad",
-        "IMAD",
-        None,
-    )  # no clock here
-
-
-def test_memory_rows(device: ShimDevice) -> None:
-    rows = list(memory.rows(device, n_bytes=1 << 12, launches=2, rounds=1, round_seconds=0))
-    names = ["up/pinned", "down/pinned", "device", "up/from_host", "down/to_host"]
-    assert [row["name"] for row in rows] == [
-        *(f"copy/{n}" for n in names),
-        "launch/queued",
-        "launch/waited",
-    ]
-    assert all(row["per_second"] > 0 for row in rows)
-
-
-def test_a_batch_that_does_not_fit_is_halved(device: ShimDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def measured(_: Any, case: cases.Case, items: int, *__: Any, **___: Any) -> dict[str, int]:
-        asked.append(items)
-        if items > 300:
-            raise DeviceMemoryError("full")
-        return {"items": items}
-
-    monkeypatch.setattr(worker, "measure", measured)
-    case = cases.Case("x", "items", 0, 1000, 1, limits.mul(256), lambda *_: None)  # type: ignore[arg-type]
-    assert worker.fitting(device, case, None, rounds=1, round_seconds=0) == {"items": 250}
-    assert asked == [1000, 500, 250]
-    never = cases.Case("x", "items", 0, 100000, 1, limits.mul(256), lambda *_: None)  # type: ignore[arg-type]
-    with pytest.raises(DeviceMemoryError):
-        worker.fitting(device, never, None, rounds=1, round_seconds=0)
-
-
-# ---- limits and times ---------------------------------------------------------------------------------------------
-
-
-def test_limits_are_those_of_the_h100() -> None:
-    """The figures of an H100 SXM: 132 multiprocessors at 1.98 GHz."""
-    for need, told in (
-        (limits.mul(2048), 1.01e9),
-        (limits.mul(4096), 2.54e8),
-        (limits.powm(2048, 2048), 5.2e5),
-        (limits.comb(4096, 1024, 8), 2.0e6),
-        (limits.powm(2048, 1024, times=2), 5.1e5),
-        (limits.compression("sha256"), 1.63e10),
-        (limits.compression("blake3"), 3.67e10),
-    ):
-        assert need.per_second(132, 1.98e9) == pytest.approx(told, rel=0.03)
-    assert limits.mul(2048).per_second(132, 1.98e9, 64) == pytest.approx(2.02e9, rel=0.01)
+# ---- times ------------------------------------------------------------------------------------------------------
 
 
 def test_a_rate_is_the_median_and_its_spread() -> None:
@@ -217,7 +93,19 @@ def test_the_plan_has_every_case_once_and_files_that_are_there() -> None:
     assert not {"test_paillier.py", "test_gpu_check.py"} & set(marked)
     names = [s.name for part in ("prepare", "measure") for step in sections(part) for s in step]
     assert len(names) == len(set(names))
-    order = ["smoke tests", "cases powm", "cases encrypt", "units", "gpu tests test_cuda_arith"]
+    warmed = [n for s in sections("prepare")[1] if s.name.startswith("warm ") for n in s.command[4:]]
+    assert sorted(warmed) == sorted([*cases.CASES, "unit/all"])
+    slugs = {path.parent.name for path in (ROOT / "kernels").glob("*/tuning.json")} - {"microbench"}
+    assert slugs <= {name.split("/")[0] for name in cases.CASES}, "a slug without a case"
+    assert slugs <= {name.split("/")[0] for name in SANITIZED}, "a slug that no sanitizer sees"
+    order = [
+        "smoke tests",
+        "cases powm",
+        "cases curves",
+        "cases encrypt",
+        "units",
+        "gpu tests test_cuda_arith",
+    ]
     assert sorted(order, key=names.index) == order
 
 

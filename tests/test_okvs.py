@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from crypsis import backends, okvs
 from crypsis.errors import EncodeFailure
+from properties import given, settings, st
 from reference import okvs as reference
 
 CASES = json.loads((Path(__file__).parent / "vectors" / "okvs.json").read_text())["cases"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import importlib.util
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -37,6 +38,9 @@ pip_wheel = load("tools/pip_wheel.py")
 # ---- check_layers
 
 
+KERNEL_FILES = ("instances.json", "resources.json", "resources-nvrtc.json", "tuning.json", "NOTES.md")
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The smallest checkout without a problem: one slug, `toy`."""
@@ -55,7 +59,8 @@ def tree(tmp_path: Path) -> Path:
     }.items():
         plant(tmp_path, path, text)
     (tmp_path / "tests/vectors").mkdir()
-    (tmp_path / "tests/vectors/toy.json").write_text("{}")
+    for path in ("tests/vectors/toy.json", *(f"kernels/toy/{name}" for name in KERNEL_FILES)):
+        (tmp_path / path).write_text("{}")
     return tmp_path
 
 
@@ -139,6 +144,15 @@ def test_rule_fires(
     plant(tree, path, text)
     assert check_layers.main([str(tree)]) == 1
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", KERNEL_FILES)
+def test_kernels_come_with_their_shapes_tables_and_notes(
+    tree: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "kernels/toy" / name).unlink()
+    assert check_layers.main([str(tree)]) == 1
+    assert re.search(rf"kernels/toy:1: slug has no .*: add kernels/toy/{name}", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

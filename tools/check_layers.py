@@ -228,6 +228,21 @@ def check_slugs(root: Path, found: list[File]) -> Iterator[Problem]:
         yield Problem(SLUGS, 1, f"kSlugs names {slug}, but there is no csrc/{slug}")
 
 
+def check_kernels(root: Path, found: list[File]) -> Iterator[Problem]:
+    """Every slug with kernels brings what they are launched with, what they take of a GPU, and what bounds them."""
+    sources = (file.path.split("/") for file in found if file.below("kernels") and file.suffix == ".cu")
+    for slug in sorted({folders[1] for folders in sources if len(folders) > 2}):
+        for name, what in (
+            ("instances.json", "instances for the compile gate"),
+            ("resources.json", "table of registers: run tools/cubin_gate.py --update"),
+            ("resources-nvrtc.json", "table of registers: run tools/cubin_gate.py --update"),
+            ("tuning.json", "launch shapes"),
+            ("NOTES.md", "notes on operations, bytes and limits"),
+        ):
+            if not (root / "kernels" / slug / name).is_file():
+                yield Problem(f"kernels/{slug}", 1, f"slug has no {what}: add kernels/{slug}/{name}")
+
+
 def _registered_slugs(path: Path) -> set[str]:
     """The names in the initialiser of `kSlugs`; empty where the file or the array is missing."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -248,7 +263,7 @@ def problems(root: Path) -> list[Problem]:
     """Every broken rule below `root`, sorted by file and line."""
     found = files(root)
     broken = [problem for file in found for rule in FILE_RULES for problem in rule(file)]
-    return sorted(broken + list(check_slugs(root, found)))
+    return sorted([*broken, *check_slugs(root, found), *check_kernels(root, found)])
 
 
 def main(arguments: list[str]) -> int:

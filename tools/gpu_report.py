@@ -5,6 +5,7 @@ what it measured."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -24,29 +25,42 @@ def slug(model: str) -> str:
     return words.removeprefix("nvidia-") or UNKNOWN
 
 
+def _limit(
+    row: dict[str, Any],
+    wanted: limits.Need,
+    count: int,
+    mhz: float,
+    per_clock: float,
+    bandwidth: float | None,
+    how: str,
+) -> dict[str, Any] | None:
+    most = wanted.per_second(count, mhz * 1e6, per_clock, bandwidth)
+    if math.isinf(most):  # the bandwidth is not known
+        return None
+    if most < wanted.of_unit(count, mhz * 1e6, per_clock):
+        what = f"{bandwidth:.3g} bytes a second{how} / {wanted.n_bytes:.4g} an item: {wanted.what}"
+    else:
+        what = f"{count} multiprocessors x {mhz:g} MHz x {per_clock:.3g} {wanted.unit} a clock{how} / "
+        what += f"{wanted.per_item:.4g} an item: {wanted.what}"
+    return {"per_second": most, "percent": 100 * row["kernel"]["per_second"] / most, "what": what}
+
+
 def with_limit(row: dict[str, Any], device: dict[str, Any], units: dict[str, float]) -> dict[str, Any]:
-    """The row of a case with its limit at the highest clock and, where known, at the clock and unit rate measured."""
+    """The row of a case with its limit at the highest clocks and, where known, at the clock, unit rate and bandwidth
+    measured (`units`: by unit, and "bytes")."""
     need, mhz, count = row.get("need"), device.get("max_sm_mhz"), device.get("multiprocessors")
     if not need or not count:
         return row
-    wanted = limits.Need(need["unit"], need["per_item"], need["what"])
+    wanted = limits.Need(need["unit"], need["per_item"], need["what"], need.get("n_bytes", 0))
     told = dict(row)
     if mhz:
-        most = wanted.per_second(count, mhz * 1e6)
-        told["limit"] = {
-            "per_second": most,
-            "percent": 100 * row["kernel"]["per_second"] / most,
-            "what": f"{count} multiprocessors x {mhz} MHz x {limits.PER_CLOCK[wanted.unit]:g} {wanted.unit} a clock / "
-            f"{wanted.per_item:.4g} an item: {wanted.what}",
-        }
+        bandwidth = device.get("memory_bytes_per_second")
+        told["limit"] = _limit(row, wanted, count, mhz, limits.PER_CLOCK[wanted.unit], bandwidth, "")
     seen, measured = row.get("sm_mhz"), units.get(wanted.unit)
-    if seen and measured:
-        most = wanted.per_second(count, seen["median"] * 1e6, measured)
-        told["limit_measured"] = {
-            "per_second": most,
-            "percent": 100 * row["kernel"]["per_second"] / most,
-            "what": f"the same with {seen['median']:g} MHz and {measured:.1f} a clock, both measured",
-        }
+    if seen and (measured or wanted.unit == "bytes"):
+        told["limit_measured"] = _limit(
+            row, wanted, count, seen["median"], measured or 0, units.get("bytes"), ", measured"
+        )
     return told
 
 
@@ -101,7 +115,13 @@ class Report:
             row["name"]: row.get("per_clock_per_sm") for row in self._rows if row["name"].startswith("unit/")
         }
         alu = [rates[name] for name in ("unit/iadd3", "unit/lop3", "unit/shf") if rates.get(name)]
-        units = {"wide": rates.get("unit/wide"), "alu": max(alu, default=None)}
+        copies = [row.get("per_second") for row in self._rows if row["name"] == "copy/device"]
+        units = {
+            "wide": rates.get("unit/wide"),
+            "alu": max(alu, default=None),
+            "lds": rates.get("unit/lds"),
+            "bytes": copies[0] if copies else None,
+        }
         known = {name: value for name, value in units.items() if value}
         return {
             "environment": self._environment,

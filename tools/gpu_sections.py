@@ -29,15 +29,28 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", 
 # Here, because this runs before anything is built.
 CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("powm", ("bigint/powm/2048",)),
+    ("curves", ("curve25519/scalar_mult", "curve25519/map_to_curve")),
     ("encrypt", ("paillier/encrypt_vartime/2048", "bigint/fixed_base_vartime/4096", "paillier/encrypt/2048")),
+    ("tables", ("okvs/encode", "okvs/decode")),
+    ("blocks", ("aes/mmo", "aes/tmmo", "aes/ctr", "aes/ggm_level")),
     ("hashing", ("hashing/sha256/16", "hashing/sha256/32")),
+    (
+        "trees and codes",
+        ("vole/expand_trees", "vole/expand_noise", "vole/primal_encode", "vole/expand_convolute"),
+    ),
+    ("matching", ("partition/group", "partition/match", "partition/sort_tags", "partition/by_bin")),
+    ("psi", ("psi/vole", "psi/ecdh")),
+    ("ckks", ("ckks/multiply/15", "ckks/rotate/15", "ckks/multiply/13", "ckks/rotate/13")),
     ("decrypt", ("paillier/decrypt/2048", "paillier/add/2048")),
+    ("bits", ("bitmatrix/transpose", "bitmatrix/gf128_multiply")),
     ("products", ("bigint/mod_mul/2048", "bigint/mod_mul/4096")),
+    ("rings", ("ntt/forward/16", "ntt/inverse/16", "rns/switch_key/14", "ntt/forward/13", "ntt/inverse/13")),
     ("encrypt more", ("paillier/blinding/2048", "bigint/fixed_base/4096", "paillier/encrypt_owner/2048")),
     ("powm more", ("bigint/powm_vartime/2048", "bigint/powm/4096", "bigint/powm/1024")),
-    ("rings", ("ntt/forward/16", "ntt/inverse/16", "rns/switch_key/14", "ntt/forward/13", "ntt/inverse/13")),
     ("hashing more", ("hashing/blake3/16", "hashing/blake3/32", "hashing/sm3/16", "hashing/sm3/32")),
 )
+COMPILED_ONCE = ("aes", "bitmatrix", "ckks", "curve25519", "okvs", "partition", "psi", "vole")
+"""Slugs whose cases share a module: one process warms all of a group."""
 SMOKE = (
     "tests/test_cuda_arith.py",
     "tests/test_cuda_hashing.py",
@@ -50,6 +63,17 @@ SANITIZED = (
     "hashing/blake3/32",
     "ntt/forward/13",
     "rns/switch_key/14",
+    "curve25519/scalar_mult",
+    "curve25519/map_to_curve",
+    "aes/mmo",
+    "bitmatrix/transpose",
+    "bitmatrix/gf128_multiply",
+    "vole/expand_trees",
+    "vole/expand_convolute",
+    "okvs/encode",
+    "okvs/decode",
+    "partition/group",
+    "partition/match",
 )
 
 
@@ -177,8 +201,10 @@ def sections(part: str) -> list[list[Section]]:
     """The steps of "prepare" or "measure"; the sections of one step run side by side."""
     if part == "prepare":
         warm = [Section("warm units", [*WORKER, "warm", "unit/all"], limit=120, least=20)]
-        for _, names in CASE_GROUPS:
-            warm += [Section(f"warm {name}", [*WORKER, "warm", name], limit=150, least=20) for name in names]
+        for group, names in CASE_GROUPS:
+            together = names[0].startswith(COMPILED_ONCE)
+            for title, some in [(group, names)] if together else [(name, (name,)) for name in names]:
+                warm.append(Section(f"warm {title}", [*WORKER, "warm", *some], limit=150, least=20))
         smoke = Section("smoke tests", [*PYTEST, *SMOKE], limit=150, least=20)
         return [[Section("info", [*WORKER, "info"], limit=60, least=10)], [smoke, *warm]]
     steps = [

@@ -11,8 +11,7 @@ import numpy as np
 from benchmarks.gpu.timing import events, is_gpu, rate, seconds_per_call, wall
 from benchmarks.gpu.units import SLUG, WrongAnswer
 from crypsis.cuda import Device
-
-THREADS = 256
+from crypsis.cuda._tuning import block_of, launch_shape
 
 
 def _pinned(device: Device, n_bytes: int) -> Any:
@@ -42,9 +41,12 @@ def rows(
     back = _pinned(device, n_bytes)
 
     def copy() -> None:
-        grid = min(device.n_multiprocessors * 8, -(-n_bytes // (16 * THREADS)))
+        block = block_of(SLUG, "copy16")
+        grid = min(
+            device.n_multiprocessors * launch_shape(SLUG, "copy16")["blocks"], -(-n_bytes // (16 * block))
+        )
         args = [target, source, np.uint64(n_bytes // 16)]
-        device.launch(SLUG, "copy16", grid=grid, block=THREADS, args=args)
+        device.launch(SLUG, "copy16", grid=grid, block=block, args=args)
 
     def up() -> None:
         with device.current():
@@ -89,14 +91,14 @@ def rows(
         "as the library does",
     )
 
-    word = device.empty(1, np.uint32)
+    word, warp = device.empty(1, np.uint32), block_of(SLUG, "nothing")
 
     def launch_many() -> None:
         for _ in range(launches):
-            device.launch(SLUG, "nothing", grid=1, block=32, args=[word])
+            device.launch(SLUG, "nothing", grid=1, block=warp, args=[word])
 
     def launch_one() -> None:
-        device.launch(SLUG, "nothing", grid=1, block=32, args=[word])
+        device.launch(SLUG, "nothing", grid=1, block=warp, args=[word])
         device.synchronize()
 
     yield row(

@@ -93,7 +93,7 @@ def rate(seconds: Sequence[float], items: int) -> dict[str, Any]:
 class Nvml:
     """NVIDIA's management library, read only: clock, driver. `open` gives None where it is not there."""
 
-    SM = 1
+    SM, MEMORY = 1, 2
 
     def __init__(self, library: Any, handle: Any) -> None:
         self._library, self._handle = library, handle
@@ -111,16 +111,25 @@ class Nvml:
             return None
         return cls(library, handle)
 
-    def _clock(self, function: str) -> int | None:
+    def _number(self, function: str, *of: int) -> int | None:
         value = ctypes.c_uint(0)
-        failed = getattr(self._library, function)(self._handle, self.SM, ctypes.byref(value))
+        try:
+            failed = getattr(self._library, function)(self._handle, *of, ctypes.byref(value))
+        except AttributeError:  # an older library
+            return None
         return None if failed else int(value.value)
 
     def sm_mhz(self) -> int | None:
-        return self._clock("nvmlDeviceGetClockInfo")
+        return self._number("nvmlDeviceGetClockInfo", self.SM)
 
     def max_sm_mhz(self) -> int | None:
-        return self._clock("nvmlDeviceGetMaxClockInfo")
+        return self._number("nvmlDeviceGetMaxClockInfo", self.SM)
+
+    def memory_bytes_per_second(self) -> float | None:
+        """Highest clock x width of the bus x 2, as every kind of memory on GPUs since 2010 has it."""
+        mhz = self._number("nvmlDeviceGetMaxClockInfo", self.MEMORY)
+        bits = self._number("nvmlDeviceGetMemoryBusWidth")
+        return 2e6 * mhz * bits / 8 if mhz and bits else None
 
     def driver(self) -> str | None:
         text = ctypes.create_string_buffer(96)

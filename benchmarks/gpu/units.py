@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from benchmarks.gpu.timing import events
 from crypsis.cuda import Device
+from crypsis.cuda._tuning import block_of
 
 SLUG = "microbench"
 CHAINS, TURNS, ROW, ROWS, TABLE = 8, 16, 32, 8, 2048  # as in microbench.cu
@@ -47,9 +48,13 @@ class Unit:
     per_round: int
     what: str
     expect: Callable[[npt.NDArray[np.int64], int], Words]
-    threads: int = 1024
     other: str = ""
     """A second instruction, as often as the first."""
+
+    @property
+    def threads(self) -> int:
+        """Of a block."""
+        return block_of(SLUG, self.name)
 
 
 def first(t: npt.NDArray[np.int64], chain: int) -> Words:
@@ -167,7 +172,7 @@ def _expect_shfl(t: npt.NDArray[np.int64], rounds: int) -> Words:
 
 
 def _expect_lds(t: npt.NDArray[np.int64], rounds: int) -> Words:
-    block_thread, lane = t % 1024, t % 32
+    block_thread, lane = t % block_of(SLUG, "lds"), t % 32
     i = np.arange(TABLE)
     table = ((i // 32 * int(OPERANDS[13]) + 1) * 32 + i % 32) % TABLE * 4
     total = np.zeros(len(t), U32)
@@ -188,7 +193,6 @@ UNITS = (
         ROW * ROWS,
         "rows of big integers, .X with MOV between",
         _expect_wide_chain,
-        512,
     ),
     Unit(
         "imad",

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.gpu import cases, memory, units
@@ -38,6 +39,7 @@ def info(device: Device) -> dict[str, Any]:
         "memory_bytes": about.memory_bytes,
         "driver": nvml.driver() if nvml else None,
         "max_sm_mhz": nvml.max_sm_mhz() if nvml else None,
+        "memory_bytes_per_second": nvml.memory_bytes_per_second() if nvml else None,
     }
     if is_gpu(device):
         runtime = device.xp.cuda.runtime
@@ -79,7 +81,7 @@ def measure(
         "checked": checked,
         "kernel": rate(kernel, items),
         "sm_mhz": watch.mhz,
-        "need": {"unit": case.need.unit, "per_item": case.need.per_item, "what": case.need.what},
+        "need": asdict(case.need),
     }
     if work.end_to_end is not None:
         whole = seconds_per_call(

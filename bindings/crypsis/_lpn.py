@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -19,6 +20,7 @@ MAX_LOG_TABLE: int = _core.vole.MAX_LOG_TABLE
 MAX_EXPANDER_WEIGHT: int = _core.vole.MAX_EXPANDER_WEIGHT
 
 
+@follow_data("vole")
 def expand_noise(
     seeds: ByteArray,
     depth: int,
@@ -43,6 +45,7 @@ def expand_noise(
     return sums, totals
 
 
+@follow_data("vole")
 def reconstruct_noise(
     known: ByteArray,
     positions: npt.NDArray[np.uint64],
@@ -76,6 +79,7 @@ def reconstruct_noise(
     return leaves
 
 
+@follow_data("vole")
 def expand_correlated(
     seeds: ByteArray,
     delta: ByteArray,
@@ -113,6 +117,7 @@ def expand_correlated(
     return sums
 
 
+@follow_data("vole")
 def reconstruct_correlated(
     known: ByteArray,
     positions: npt.NDArray[np.uint64],
@@ -139,6 +144,7 @@ def reconstruct_correlated(
     return leaves
 
 
+@follow_data("vole")
 def place_noise(
     positions: npt.NDArray[np.uint64],
     values: ByteArray,
@@ -165,8 +171,9 @@ def place_noise(
     return out
 
 
+@follow_data("vole")
 def primal_encode(
-    seed: ByteArray,
+    seed: bytes | ByteArray,
     table: ByteArray,
     out: ByteArray,
     *,
@@ -177,10 +184,10 @@ def primal_encode(
 ) -> ByteArray:
     """out[i] ^= the xor of ten blocks of `table`: rows first_row + i of the public sparse matrix of `seed` [YWL+20].
 
-    seed: uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16], in and out.
-    first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out, packed. A
-    position is the low bits of a word of AES-128 in counter mode under the seed, without bias; the ten of a row are
-    independent. Constant-time in the blocks. Raises TypeError, ValueError, BackendUnavailable.
+    seed: 16 bytes or uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16],
+    in and out. first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out,
+    packed. A position is the low bits of a word of AES-128 in counter mode under the seed, without bias; the ten of a
+    row are independent. Constant-time in the blocks. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     table = _blocks("table", table)
@@ -198,7 +205,7 @@ def primal_encode(
 
 
 def primal_positions(
-    seed: ByteArray, n_rows: int, log_table: int, *, first_row: int = 0, backend: str | None = None
+    seed: bytes | ByteArray, n_rows: int, log_table: int, *, first_row: int = 0, backend: str | None = None
 ) -> npt.NDArray[np.uint32]:
     """The matrix of `primal_encode`: uint32[n_rows, PRIMAL_WEIGHT], row by row the positions of its ones."""
     n_rows = _arguments.integer("n_rows", n_rows, 0, 1 << 32)
@@ -210,8 +217,9 @@ def primal_positions(
     return positions
 
 
+@follow_data("vole")
 def expand_convolute(
-    seed: ByteArray,
+    seed: bytes | ByteArray,
     vector: ByteArray,
     out: ByteArray,
     *,
@@ -223,11 +231,11 @@ def expand_convolute(
 ) -> ByteArray:
     """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/LPN_NOTES.md defines it.
 
-    seed: uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
-    weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. field: 128, or 64: then a vector
-    and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single ones. second: (vector, out) of
-    as many rows, for the same code, in less time where a backend gains by it. Constant-time in the elements. The
-    convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
+    seed: 16 bytes or uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten by the
+    convoluted one. out: uint8[n, 16]. weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT.
+    field: 128, or 64: then a vector and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single
+    ones. second: (vector, out) of as many rows, for the same code, in less time where a backend gains by it.
+    Constant-time in the elements. The convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     if field not in (64, 128):
@@ -288,6 +296,8 @@ def _known(known: Any, n: int, depth: int) -> ByteArray:
 
 
 def _seed(seed: Any) -> ByteArray:
+    if isinstance(seed, bytes):
+        seed = np.frombuffer(seed, np.uint8)
     seed = _arguments.array("seed", seed)
     if seed.shape != (_BLOCK,):
         raise ValueError(f"seed has shape {seed.shape}: give uint8[{_BLOCK}]")

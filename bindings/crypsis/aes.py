@@ -17,8 +17,11 @@ Options that the batch functions share:
     backend   a name from `crypsis.backends.runnable("aes")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or
-value, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same bytes; so is `out`, a key may be one (it is copied to the
+host), and `backend` and `threads` do not count. `expand_key` and `Generator` are the host's.
+
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
+`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, or a function without a CUDA kernel.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import numpy.typing as npt
 
 from crypsis import _arguments, _core
 from crypsis._generator import Generator
+from crypsis.cuda._dispatch import follow_data
 
 __all__ = [
     "BLOCK_BYTES",
@@ -60,6 +64,7 @@ _MAX_BLOCKS = 2**48
 _MAX_COUNTER = 2**128 - 1
 
 
+@follow_data("aes")
 def expand_key(
     keys: bytes | Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -74,6 +79,7 @@ def expand_key(
     return result
 
 
+@follow_data("aes")
 def permute(
     blocks: Bytes,
     *,
@@ -90,6 +96,7 @@ def permute(
     return _map(_core.aes.permute, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def mmo(
     blocks: Bytes,
     *,
@@ -111,6 +118,7 @@ def mmo(
     return _map(_core.aes.mmo, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def tmmo(
     blocks: Bytes,
     tweak: int,
@@ -137,6 +145,7 @@ def tmmo(
     return _map(run, blocks, key, out, backend, threads)
 
 
+@follow_data("aes")
 def ctr_stream(
     key: bytes | Bytes,
     n_blocks: int,
@@ -161,6 +170,7 @@ def ctr_stream(
     return result
 
 
+@follow_data("aes")
 def ctr_xor(
     key: bytes | Bytes,
     data: Bytes,
@@ -185,6 +195,7 @@ def ctr_xor(
     return result
 
 
+@follow_data("aes")
 def ggm_level(
     parents: Bytes,
     *,

@@ -20,8 +20,11 @@ Options that the functions share:
     backend   a name from `crypsis.backends.runnable("bitmatrix")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or value,
-`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+On a GPU (`crypsis.cuda`) arrays are CuPy's, with the same bytes; so is `out`, and `backend` and `threads` do not count.
+`transpose`, `pack_bits`, `unpack_bits`, `gf128_multiply`, `gf64_multiply` and the inner products have kernels there.
+
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
+`crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, or a function without a CUDA kernel.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -42,6 +46,7 @@ GF2K_MODULI = (0b10, 0b111, 0b1011, 0b10011, 0b100101, 0b1000011, 0b10000011, 0b
 """The moduli of GF(2^k), k = 1 to 8, as integers: bit i is the coefficient of x^i."""
 
 
+@follow_data("bitmatrix")
 def transpose(
     bits: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -59,6 +64,7 @@ def transpose(
     return result
 
 
+@follow_data("bitmatrix")
 def pack_bits(values: Bytes, *, out: Bytes | None = None) -> Bytes:
     """Bits in bytes to packed bits along the last axis: `uint8[..., n]` of 0 and 1 -> `uint8[..., ceil(n / 8)]`.
 
@@ -78,6 +84,7 @@ def pack_bits(values: Bytes, *, out: Bytes | None = None) -> Bytes:
     return result
 
 
+@follow_data("bitmatrix")
 def unpack_bits(packed: Bytes, n_bits: int | None = None, *, out: Bytes | None = None) -> Bytes:
     """The inverse of `pack_bits`: `uint8[..., m]` -> `uint8[..., n_bits]` of 0 and 1.
 
@@ -98,6 +105,7 @@ def unpack_bits(packed: Bytes, n_bits: int | None = None, *, out: Bytes | None =
     return result
 
 
+@follow_data("bitmatrix")
 def gf128_multiply(
     a: Bytes,
     b: Bytes,
@@ -122,6 +130,7 @@ def gf128_multiply(
     return result
 
 
+@follow_data("bitmatrix")
 def gf64_multiply(
     elements: Bytes,
     pair: Bytes,
@@ -146,6 +155,7 @@ def gf64_multiply(
     return result
 
 
+@follow_data("bitmatrix")
 def gf128_inner_product(
     a: Bytes, b: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -158,6 +168,7 @@ def gf128_inner_product(
     return _inner_product(a, b, ELEMENT_BYTES, out, backend, threads)
 
 
+@follow_data("bitmatrix")
 def gf64_inner_product(
     a: Bytes, b: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -168,6 +179,7 @@ def gf64_inner_product(
     return _inner_product(a, b, 8, out, backend, threads)
 
 
+@follow_data("bitmatrix")
 def gf128_powers(
     x: Bytes, n: int, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -181,6 +193,7 @@ def gf128_powers(
     return result
 
 
+@follow_data("bitmatrix")
 def gf2k_multiply(
     a: Bytes,
     b: Bytes | int,
@@ -208,6 +221,7 @@ def gf2k_multiply(
     return result
 
 
+@follow_data("bitmatrix")
 def gf2k_multiply_sliced(
     a: Bytes,
     b: Bytes | int,
@@ -233,6 +247,7 @@ def gf2k_multiply_sliced(
     return result
 
 
+@follow_data("bitmatrix")
 def slice_elements(
     elements: Bytes, *, k: int, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -248,6 +263,7 @@ def slice_elements(
     return transpose(elements.reshape(-1, 1), backend=backend, threads=threads)[:k]
 
 
+@follow_data("bitmatrix")
 def unslice_elements(planes: Bytes, *, backend: str | None = None, threads: int | None = None) -> Bytes:
     """The inverse of `slice_elements`: `uint8[k, n / 8]`, k = 1 to 8 -> `uint8[n]`."""
     planes = _planes("planes", planes)
@@ -256,6 +272,7 @@ def unslice_elements(planes: Bytes, *, backend: str | None = None, threads: int 
     return transpose(eight, backend=backend, threads=threads).reshape(-1)
 
 
+@follow_data("bitmatrix")
 def pack_elements(
     elements: Bytes,
     *,
@@ -278,6 +295,7 @@ def pack_elements(
     return result
 
 
+@follow_data("bitmatrix")
 def unpack_elements(
     packed: Bytes,
     n: int,

@@ -2,9 +2,10 @@
 """Batched X25519, Elligator 2 and point checks on curve25519.
 
 A scalar, a field element and a point (its u coordinate) are each 32 bytes, little-endian; a batch is a
-C-contiguous `uint8[n, 32]` NumPy array. Everything but `check_points` is constant-time in the bytes it is
-given: no branch and no address depends on them (`tests/test_curve25519_constant_time.py`). Every backend
-returns the same bytes.
+C-contiguous `uint8[n, 32]` NumPy array, or CuPy array: then all arrays of the call are on that GPU, one scalar
+for all points too, and so is the result (`crypsis.cuda`). Everything but `check_points` is constant-time in the
+bytes it is given: no branch and no address depends on them (`tests/test_curve25519_constant_time.py`). Every
+backend returns the same bytes.
 
 Options that the batch functions share:
 
@@ -13,8 +14,9 @@ Options that the batch functions share:
     backend   a name from `crypsis.backends.runnable("curve25519")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or
-value, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run.
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value, or arrays on the host
+and on a GPU in one call, `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, and for
+`hash_to_curve` of what is on a GPU.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core, _messages, hashing
+from crypsis.cuda._dispatch import follow_data
 from crypsis.errors import InvalidPoint
 
 Bytes = npt.NDArray[np.uint8]
@@ -33,11 +36,13 @@ Bytes = npt.NDArray[np.uint8]
 N_BYTES = 32
 """Bytes of a scalar, a field element and a point."""
 
-_BASE_POINT = np.zeros(N_BYTES, dtype=np.uint8)
-_BASE_POINT[0] = 9
-_BASE_POINT.setflags(write=False)
+BASE_POINT = np.zeros(N_BYTES, dtype=np.uint8)
+BASE_POINT[0] = 9
+BASE_POINT.setflags(write=False)
+"""9, of which `scalar_mult_base` gives the multiples."""
 
 
+@follow_data("curve25519")
 def scalar_mult(
     scalars: Bytes,
     points: Bytes,
@@ -55,12 +60,7 @@ def scalar_mult(
     """
     points = _array("points", points)
     scalars = _array("scalars", scalars)
-    n = points.size // N_BYTES
-    if scalars.ndim == 2 and (points.ndim == 1 or len(scalars) != n):
-        raise ValueError(
-            f"scalars has shape {scalars.shape} for points of shape {points.shape}: "
-            "give uint8[32], or one row for each point"
-        )
+    check_scalars(scalars.shape, points.shape)
     result = _out(out, points.shape, same=("points", points), apart=("scalars", scalars))
     _core.curve25519.scalar_mult(
         scalars.reshape(-1, N_BYTES),
@@ -72,6 +72,7 @@ def scalar_mult(
     return result
 
 
+@follow_data("curve25519")
 def scalar_mult_base(
     scalars: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -80,11 +81,12 @@ def scalar_mult_base(
     Returns the shape of `scalars`; `out` must not overlap them.
     """
     scalars = _array("scalars", scalars)
-    points = np.broadcast_to(_BASE_POINT, scalars.shape).copy()
+    points = np.broadcast_to(BASE_POINT, scalars.shape).copy()
     result = _out(out, scalars.shape, apart=("scalars", scalars))
     return scalar_mult(scalars, points, out=result, backend=backend, threads=threads)
 
 
+@follow_data("curve25519")
 def map_to_curve(
     elements: Bytes, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -107,6 +109,7 @@ def map_to_curve(
     return result
 
 
+@follow_data("curve25519")
 def hash_to_curve(
     data: Any, dst: bytes, *, random_oracle: bool = True, threads: int | None = None
 ) -> tuple[Bytes, Bytes]:
@@ -130,6 +133,7 @@ def hash_to_curve(
     return u, v
 
 
+@follow_data("curve25519")
 def sha256_to_u(
     data: Any, *, out: Bytes | None = None, backend: str | None = None, threads: int | None = None
 ) -> Bytes:
@@ -142,6 +146,7 @@ def sha256_to_u(
     return hashing.sha256(data, out=out, backend=backend, threads=threads)
 
 
+@follow_data("curve25519")
 def check_points(points: Bytes) -> None:
     """Refuses what an honest peer never sends: `uint8[n, 32]` or `uint8[32]`, public data, not constant-time.
 
@@ -151,10 +156,7 @@ def check_points(points: Bytes) -> None:
     """
     found = _core.curve25519.check_points(_array("points", points).reshape(-1, N_BYTES))
     if found is not None:
-        row, reason = found
-        raise InvalidPoint(
-            f"point in row {row} is {reason}: the peer is faulty or malicious, end the exchange"
-        )
+        raise invalid_point(*found)
 
 
 def random_scalar() -> Bytes:
@@ -168,6 +170,19 @@ def random_scalar() -> Bytes:
                 "/dev/urandom gave fewer bytes than asked for; the system's random generator is broken"
             )
     return scalar
+
+
+def check_scalars(scalars: tuple[int, ...], points: tuple[int, ...]) -> None:
+    """Whether arrays of these shapes are one scalar, or one for each point. Of every device."""
+    if len(scalars) == 2 and (len(points) == 1 or scalars[0] != points[0]):
+        raise ValueError(
+            f"scalars has shape {scalars} for points of shape {points}: give uint8[32], or one row for each point"
+        )
+
+
+def invalid_point(row: int, reason: str) -> InvalidPoint:
+    """What `check_points` raises. Of every device."""
+    return InvalidPoint(f"point in row {row} is {reason}: the peer is faulty or malicious, end the exchange")
 
 
 def _array(name: str, value: Any) -> Bytes:

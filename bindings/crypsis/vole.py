@@ -6,7 +6,9 @@
 
 These are building blocks of protocols (`crypsis.mpc.ot`), not protocols: nothing here talks to a peer. A block is 16
 bytes, an array of blocks uint8[n, 16]. Every backend gives the same bytes, and everything is constant-time in what it
-is given.
+is given. Arrays on a CUDA device are worked on there (`crypsis.cuda.vole`) by all but `SmallField`, its columns, and
+what benchmarks and tests have (`measure_gather`, `primal_positions`). There a code's seed is best given as bytes: an
+array is copied to the host first.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from crypsis._lpn import primal_encode as primal_encode
 from crypsis._lpn import primal_positions as primal_positions
 from crypsis._lpn import reconstruct_correlated as reconstruct_correlated
 from crypsis._lpn import reconstruct_noise as reconstruct_noise
+from crypsis.cuda._dispatch import follow_data
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -35,6 +38,7 @@ MAX_TREE_DEPTH: int = _core.vole.MAX_TREE_DEPTH
 MAX_FIELD_BITS = 8
 
 
+@follow_data("vole")
 def expand_trees(
     seeds: ByteArray,
     depth: int,
@@ -66,6 +70,7 @@ def expand_trees(
     return leaves, sums
 
 
+@follow_data("vole")
 def reconstruct_trees(
     known: ByteArray,
     positions: npt.NDArray[np.uint64],
@@ -266,6 +271,7 @@ def hash_columns(
     return out
 
 
+@follow_data("vole")
 def random_keys(
     rows: ByteArray,
     *,

@@ -7,7 +7,7 @@
 
 #if LOG_N <= 13
 
-extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     forward(u64* out, const u64* in, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, limbs);
@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   store_row(out, x, at);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     inverse(u64* out, const u64* in, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, limbs);
@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
 
 #else
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     forward_columns(u64* out, const u64* in, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const ColumnPlace at = column_place(shared, n, limbs);
@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   forward_column<1>(x, at, out, primes[at.place.limb]);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     forward_rows(u64* values, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, limbs);
@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   store_row(values, x, at);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     inverse_rows(u64* out, const u64* in, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const RowPlace at = row_place(shared, n, limbs);
@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   for (int e = 0; e < kE; ++e) out[at.first() + Row::step<0, kFirstCount>(e)] = x[e];
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     inverse_columns(u64* values, const Prime* __restrict__ primes, u64 n, u32 limbs) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
   const ColumnPlace at = column_place(shared, n, limbs);

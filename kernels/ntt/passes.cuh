@@ -9,8 +9,15 @@
 
 #include "ntt/lines.cuh"
 
+// THREADS: of a block, 128, 256 or 512. BLOCKS: of a multiprocessor, what bounds the registers. tuning.json has both.
 #ifndef LOG_N
 #define LOG_N 13
+#endif
+#ifndef THREADS
+#define THREADS (LOG_N == 13 ? 512 : 256)
+#endif
+#ifndef BLOCKS
+#define BLOCKS (512 / THREADS)
 #endif
 
 constexpr int kLogN = LOG_N;
@@ -19,9 +26,9 @@ constexpr int kLogOnePass = 13;
 constexpr bool kOnePass = kLogN <= kLogOnePass;
 constexpr int kLogE = log_elements(kLogN);
 constexpr int kE = 1 << kLogE;
-constexpr int kLogTile = 12;
 
-constexpr u32 kThreads = kN / kE > 256 && kOnePass ? kN / kE : 256;
+constexpr u32 kThreads = THREADS;
+constexpr int kLogTile = kLogE + (kThreads == 512 ? 9 : kThreads == 256 ? 8 : 7);
 constexpr u32 kLines = kOnePass ? kThreads / (kN / kE) : 1;
 
 constexpr int kLogRows = kOnePass ? 0 : (kLogN + 1) / 2;
@@ -30,6 +37,8 @@ constexpr u32 kColumns = 1u << kLogColumns;
 constexpr u32 kBlocks = kOnePass ? 1 : kN >> kLogTile;
 
 static_assert(kLogN >= 2 && kLogN <= 16, "N goes from 4 to 65536");
+static_assert(kThreads == 128 || kThreads == 256 || kThreads == 512, "blocks are that large");
+static_assert(!kOnePass || kThreads * kE >= kN, "a block has whole transforms");
 
 // Which transform of a batch uint64[n, limbs, N] a thread works on. Threads behind the last one work on transform 0 and
 // store nothing, so that barriers have all threads.

@@ -94,7 +94,7 @@ __device__ __forceinline__ void store_quotient(u64* out, const u64* dividend, co
 
 #if LOG_N <= 13
 
-extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     decompose(u64* out, const u64* __restrict__ c, Digits digits, const Factor* __restrict__ factors,
               const Prime* __restrict__ primes, u64 n, Decomposition job) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
@@ -109,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   store_digit(out, c, x, to, digit_place(to.place, job), job);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 512 / kThreads)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     divide(u64* out, const u64* __restrict__ dividend, const u64* __restrict__ add, Digits digits,
            const Factor* __restrict__ factors, const Quotient* __restrict__ quotients,
            const Prime* __restrict__ primes, u64 n, Division job) {
@@ -130,7 +130,7 @@ __device__ __forceinline__ u32 column_step(int e) {
   return ColumnPlace::step<0, kColumnCount>(e);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     decompose_columns(u64* __restrict__ out, Digits digits, const Factor* __restrict__ factors,
                       const Prime* __restrict__ primes, u64 n, Decomposition job) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
@@ -144,7 +144,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   forward_column<2>(x, at, out, prime);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     decompose_rows(u64* out, const u64* __restrict__ c, const Prime* __restrict__ primes, u64 n,
                    Decomposition job) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
@@ -159,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   store_digit(out, c, x, at, digit, job);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     divide_columns(u64* __restrict__ out, Digits digits, const Factor* __restrict__ factors,
                    const Prime* __restrict__ primes, u64 n, u32 targets) {
   CRYPSIS_DYNAMIC_SHARED(u64, shared);
@@ -170,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   forward_column<2>(x, at, out, prime);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2)
+extern "C" __global__ void __launch_bounds__(kThreads, BLOCKS)
     divide_rows(u64* out, const u64* __restrict__ dividend, const u64* __restrict__ add,
                 const Quotient* __restrict__ quotients, const Prime* __restrict__ primes, u64 n,
                 Division job) {

@@ -124,6 +124,9 @@ def psi_run(
     null_policy: Annotated[str | None, option("--null-policy", "NULL keys: ignore or error.")] = None,
     batch_size: Annotated[int | None, option("--batch-size", "Keys a message.")] = None,
     threads: Annotated[int | None, option("--threads", "Threads for the kernels.")] = None,
+    device: Annotated[
+        str | None, option("--device", "Where keys are worked on: cpu, auto, cuda:0 or cuda:0,cuda:1.")
+    ] = None,
     patience: Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")] = None,
     max_output_rows: Annotated[
         int | None, option("--max-output-rows", "Refuse a join with more rows.")
@@ -207,6 +210,8 @@ def summary(report: RunReport, report_path: str | None) -> list[str]:
         f"peer           {report.peer}: {outcome.n_peer_unique:,} {peers}",
         f"protocol       {report.options.protocol} ({report.why})",
     ]
+    if report.devices.asked != "cpu":
+        lines.append(f"device         {report.devices} ({report.devices.why})")
     if outcome.n_matched is None:
         lines.append("intersection   not for this party (sender without broadcast)")
     else:

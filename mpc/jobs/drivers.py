@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from crypsis.errors import BackendUnavailable, ConfigError, DataError, ProtocolAbort
@@ -42,8 +42,9 @@ def can_be_mended(error: BaseException) -> bool:
 class Pair:
     """This party's half of a worker pair."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, own: int = 0) -> None:
         self.task = task
+        self.own = own  # which of the driver's `by_worker` it has
         self.thread: threading.Thread | None = None
         self.last = False  # it gets no more bins
         self.ended = False  # the worker has returned, or its session was ended by the peer
@@ -75,8 +76,10 @@ class Driver(abc.ABC):
         on_complete: OnComplete,
         progress: Progress,
         ahead: int,
+        by_worker: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.ahead = ahead
+        self.by_worker = list(by_worker) or [{}]
         self.hub, self.bins = hub, bins
         self.todo = set(bins)
         self.work, self.spec, self.executor = work, spec, executor
@@ -153,8 +156,12 @@ class Driver(abc.ABC):
 
     def start(self, number: int) -> None:
         """This party's worker on session `number`."""
-        task = Task(number, self.work, self.spec, lambda *done: self.events.put(("done", *done)))
-        pair = self.pairs[number] = Pair(task)
+        # The one that fewest of those at work have.
+        held = Counter(pair.own for pair in self.pairs.values())
+        own = min(range(len(self.by_worker)), key=lambda i: held[i])
+        spec = self.spec | self.by_worker[own]
+        task = Task(number, self.work, spec, lambda *done: self.events.put(("done", *done)))
+        pair = self.pairs[number] = Pair(task, own)
         pair.thread = threading.Thread(
             target=self._serve, args=(task,), name=f"crypsis worker {number}", daemon=True
         )

@@ -9,7 +9,7 @@ pair, or to a fresh one with a session number of its own. control.py has the mes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crypsis.errors import ConfigError
@@ -32,6 +32,7 @@ def run_bins(
     n_workers: int = 1,
     ahead: int = 2,
     progress: Progress | None = None,
+    by_worker: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Run the bins `todo` (distinct numbers, the same at both parties; the leader's order counts).
 
@@ -47,6 +48,8 @@ def run_bins(
                  bins may still be ending beside them
     ahead        bins that a pair has at one time: the one it works on, and those that it may begin early. The
                  leader's number holds
+    by_worker    what a worker gets beside `spec`: those at work at one time have different ones, in turn, as long as
+                 there are enough
     progress     called with ("bins", bins complete, bins in all)
 
     Callbacks run in the calling thread. Returns when all bins are complete at both parties. On any exception
@@ -57,7 +60,8 @@ def run_bins(
     again cannot help (ConfigError, DataError, BackendUnavailable, ProtocolAbort).
     """
     bins = list(todo)
-    _check(bins, spec, n_workers, ahead)
+    for given in (spec, *by_worker):
+        _check(bins, given, n_workers, ahead)
     own_executor = executor is None
     if executor is None:
         executor = InlineExecutor() if n_workers == 1 else ProcessExecutor()
@@ -72,6 +76,7 @@ def run_bins(
         on_complete=on_complete or _ignore,
         progress=progress or _ignore_progress,
         ahead=ahead,
+        by_worker=by_worker,
     )
     try:
         driver.run(n_workers, leads)

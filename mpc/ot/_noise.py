@@ -48,6 +48,7 @@ import numpy.typing as npt
 from crypsis import aes, bitmatrix, vole
 from crypsis.errors import ProtocolAbort
 from crypsis.mpc.ot.correlation import BLOCK_BYTES, MALICIOUS, SEMI_HONEST, Bytes
+from crypsis.mpc.place import HOST, Place
 from crypsis.mpc.transport import Channel
 
 CHECK_OTS = 128
@@ -62,13 +63,22 @@ _UNITS64: Bytes = np.ascontiguousarray(_UNITS[:64, :8])
 
 
 class Wire:
-    """The messages of one session: their lengths are checked, and each round has its own header and tweaks."""
+    """The messages of one session: their lengths are checked, and each round has its own header and tweaks.
+
+    place: where the leaves of VOLE's trees are; those of `ferret`, and all else, are on the host."""
 
     def __init__(
-        self, channel: Channel, stream: int, session: bytes, *, checked: bool, threads: int | None
+        self,
+        channel: Channel,
+        stream: int,
+        session: bytes,
+        *,
+        checked: bool,
+        threads: int | None,
+        place: Place = HOST,
     ) -> None:
         self.channel, self.stream, self.session = channel, stream, session
-        self.checked, self.threads = checked, threads
+        self.checked, self.threads, self.place = checked, threads, place
         self.n_rounds = 0
         self._tweak = (
             int.from_bytes(hashlib.sha256(b"crypsis/ot/noise/tweak/v1" + session).digest()[:8], "big") << 64
@@ -149,12 +159,16 @@ def send_noise(
     header = wire.next_round()
     seeds = np.frombuffer(bytearray(secrets.token_bytes(n_trees * BLOCK_BYTES)), np.uint8)
     seeds = seeds.reshape(-1, BLOCK_BYTES)
+    place = wire.place
     if gamma is None:
         sums = vole.expand_correlated(seeds, delta, depth, leaves, threads=wire.threads)
         sums ^= q.reshape(sums.shape)
         wire.send(header, sums)
     else:
-        sums, totals = vole.expand_noise(seeds, depth, leaves, threads=wire.threads)
+        roots = place.secret_from_host(seeds)
+        both = vole.expand_noise(roots, depth, leaves, threads=wire.threads)
+        sums, totals = map(place.secret_to_host, both)
+        place.forget(roots, *both)
         first = wire.tweaks(len(q))
         for side, key in enumerate((q, q ^ delta)):
             sums[:, :, side] ^= aes.tmmo(key, first, threads=wire.threads).reshape(n_trees, depth, -1)
@@ -183,7 +197,7 @@ def receive_noise(
     uint8[n, 16], or None for ferret. check: (a, its 128 OTs): uint8[16], uint8[128, 16]; nothing where it is not
     checked.
     """
-    n_trees = len(t) // depth
+    n_trees, place = len(t) // depth, wire.place
     header = wire.next_round()
     size = round_bytes(n_trees, depth, correlated=noise is None, checked=False)[0]
     message = wire.receive("the trees of a round", size)
@@ -204,7 +218,10 @@ def receive_noise(
         known = aes.tmmo(t, wire.tweaks(len(t)), threads=wire.threads)
         known ^= pairs[:, 0] ^ (mask & (pairs[:, 0] ^ pairs[:, 1]))
         known = known.reshape(n_trees, depth, BLOCK_BYTES)
-        vole.reconstruct_noise(known, places, totals ^ noise[1], depth, leaves, threads=wire.threads)
+        nodes, where = place.secret_from_host(known), place.secret_from_host(places)
+        corrections = place.secret_from_host(totals ^ noise[1])
+        vole.reconstruct_noise(nodes, where, corrections, depth, leaves, threads=wire.threads)
+        place.forget(nodes, where, corrections)
     known.fill(0)
     if wire.checked:
         a, t_check = check
@@ -229,7 +246,10 @@ def _hash_leaves(wire: Wire, challenge: Bytes, leaves: Bytes, depth: int) -> Byt
     trees = leaves.reshape(-1, 1 << depth, BLOCK_BYTES)
     chi, rho = _weights(challenge, len(trees))
     powers = bitmatrix.gf128_powers(chi, 1 << depth)
-    rows = bitmatrix.gf128_inner_product(trees, powers, threads=wire.threads)
+    place = wire.place
+    rows = place.secret_to_host(
+        bitmatrix.gf128_inner_product(trees, place.from_host(powers), threads=wire.threads)
+    )
     return bitmatrix.gf128_inner_product(rows, rho)
 
 

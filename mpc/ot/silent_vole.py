@@ -76,6 +76,7 @@ from crypsis.mpc.ot.correlation import (
     check_items,
     check_session,
 )
+from crypsis.mpc.place import HOST, Place
 from crypsis.mpc.transport import Channel
 
 ASSUMES = (
@@ -173,6 +174,7 @@ class _SilentVole(CotSource):
         security: str | None,
         stream: int,
         threads: int | None,
+        place: Place,
     ) -> None:
         session = check_session(session)
         if not isinstance(parameters, DualParameters):
@@ -185,7 +187,9 @@ class _SilentVole(CotSource):
         if field != 128:
             text += b"field %d " % field
         self.session = hashlib.sha256(text + base.session + session).digest()
-        self._wire = Wire(channel, stream, self.session, checked=self.security == MALICIOUS, threads=threads)
+        self.place = place
+        checked = self.security == MALICIOUS
+        self._wire = Wire(channel, stream, self.session, checked=checked, threads=threads, place=place)
         self._n_base = parameters.n_base(self.security)
         self._n_tree_ots = parameters.n_trees * parameters.depth
         self._pool = np.empty((ROUNDS_A_REFILL * self._n_base, BLOCK_BYTES), np.uint8)
@@ -195,7 +199,8 @@ class _SilentVole(CotSource):
     def _memory(self, *widths: int) -> tuple[list[Bytes], list[Bytes]]:
         """Vectors of N elements and of n, of so many bytes an element."""
         n, at = 1 << self.parameters.log_outputs, 0
-        self._raw = aligned_empty(3 * n * sum(widths))
+        n_bytes = 3 * n * sum(widths)
+        self._raw = aligned_empty(n_bytes) if self.place is HOST else self.place.empty(n_bytes)
         pieces = []
         for rows in (2 * n, n):
             for width in widths:
@@ -207,7 +212,7 @@ class _SilentVole(CotSource):
         number = self._wire.n_rounds.to_bytes(8, "little")
         seed = hashlib.sha256(b"crypsis/ot/silent_vole/code/v1" + self.session + number).digest()
         vole.expand_convolute(
-            np.frombuffer(seed, np.uint8)[:BLOCK_BYTES],
+            self.place.from_host(np.frombuffer(seed, np.uint8)[:BLOCK_BYTES]),
             noise[0],
             outputs[0],
             weight=self.parameters.weight,
@@ -232,7 +237,7 @@ class _SilentVole(CotSource):
         return slice(begin, begin + n)
 
     def _wipe(self) -> None:
-        self._raw.fill(0)
+        self.place.wipe(self._raw)
         self._pool.fill(0)
 
 
@@ -241,8 +246,9 @@ class SilentVoleSender(_SilentVole):
 
     channel, stream: where the rounds run. base: a `CotSender` whose peer is the base of the other party; nothing else
     may use it meanwhile. session: 1 to 255 bytes, the same at both parties and new each time. security: by default the
-    base's. field: 128, or 64 with security="semi-honest" (the module says what that is). Nothing is sent before the
-    first `blocks`. Raises ValueError, TypeError.
+    base's. field: 128, or 64 with security="semi-honest" (the module says what that is). place: where the VOLEs are
+    made and stay; on a GPU, call `blocks` inside a stage of it. Nothing is sent before the first `blocks`. Raises
+    ValueError, TypeError.
     """
 
     def __init__(
@@ -256,9 +262,10 @@ class SilentVoleSender(_SilentVole):
         security: str | None = None,
         stream: int = 0,
         threads: int | None = None,
+        place: Place = HOST,
     ) -> None:
         parameters = DualParameters() if parameters is None else parameters
-        super().__init__(channel, base, session, parameters, field, security, stream, threads)
+        super().__init__(channel, base, session, parameters, field, security, stream, threads, place)
         self._base = base
         self.delta = base.delta.copy()
         (self._noise,), (self._v,) = self._memory(BLOCK_BYTES)
@@ -289,7 +296,7 @@ class SilentVoleSender(_SilentVole):
         if self._gamma is None:
             self._gamma = self._pack(_collect(self._base.blocks(self.field * n_trees)))
         else:
-            self._gamma[:] = self._v[:n_trees]
+            self._gamma[:] = self.place.secret_to_host(self._v[:n_trees])
         if not self._pooled:
             self._pool[:] = _collect(self._base.blocks(len(self._pool)))
             self._pooled = len(self._pool)
@@ -327,9 +334,10 @@ class SilentVoleReceiver(_SilentVole):
         security: str | None = None,
         stream: int = 0,
         threads: int | None = None,
+        place: Place = HOST,
     ) -> None:
         parameters = DualParameters() if parameters is None else parameters
-        super().__init__(channel, base, session, parameters, field, security, stream, threads)
+        super().__init__(channel, base, session, parameters, field, security, stream, threads, place)
         self._base = base
         (self._noise, self._e), (self._w, self._u) = self._memory(BLOCK_BYTES, self.field // 8)
         self._pool_bits = np.empty(len(self._pool), np.uint8)
@@ -358,8 +366,8 @@ class SilentVoleReceiver(_SilentVole):
             bits, t = _collect_chosen(self._base.blocks(self.field * n_trees))
             self._known = np.packbits(bits, bitorder="little").reshape(n_trees, -1), self._pack(t)
         else:
-            self._known[0][:] = self._u[:n_trees]
-            self._known[1][:] = self._w[:n_trees]
+            self._known[0][:] = self.place.secret_to_host(self._u[:n_trees])
+            self._known[1][:] = self.place.secret_to_host(self._w[:n_trees])
         if not self._pooled:
             self._pool_bits[:], self._pool[:] = _collect_chosen(self._base.blocks(len(self._pool)))
             self._pooled = len(self._pool)
@@ -375,7 +383,10 @@ class SilentVoleReceiver(_SilentVole):
             self.parameters.depth,
             self._noise,
         )
-        vole.place_noise(places, self._known[0], self.parameters.depth, self._e, threads=self._wire.threads)
+        where = self.place.secret_from_host(places)
+        values = self.place.secret_from_host(self._known[0])
+        vole.place_noise(where, values, self.parameters.depth, self._e, threads=self._wire.threads)
+        self.place.forget(where, values)
         self._encode([self._noise, self._e], [self._w, self._u])
         self._left = usable_outputs(self.parameters)
 

@@ -32,6 +32,7 @@ from crypsis.mpc.data import count_pairs, pair_rows, write_index
 from crypsis.mpc.data.joins import Side
 from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
 from crypsis.mpc.jobs.workdir import write_durably
+from crypsis.mpc.place import Place, place_named
 from crypsis.mpc.psi.conveyor import Conveyor
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
@@ -62,6 +63,8 @@ class BinJob:
     chunk_records: int
     max_output_rows: int
     threads: int | None
+    device: str = "cpu"
+    sharing: int = 1
 
     def as_spec(self) -> dict[str, Any]:
         """As values that JSON has."""
@@ -89,6 +92,7 @@ class _Loaded:
 
     keys: KeyBins
     groups: partition.Groups | None
+    place: Place
 
 
 def work(
@@ -96,6 +100,7 @@ def work(
 ) -> None:
     """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
     job = BinJob.of(spec)
+    place = place_named(job.device, job.sharing)
     session = open_session(
         channel,
         job.role,
@@ -103,6 +108,7 @@ def work(
         session=bytes.fromhex(job.job_id),
         broadcast=job.broadcast,
         threads=job.threads,
+        place=place,
     )
     crew = session.crew()
     loaded: Conveyor[tuple[int, _Loaded]] = crew.conveyor(1)
@@ -110,7 +116,7 @@ def work(
 
     def load() -> None:
         for bin in bins:
-            loaded.put((bin, _load(job, bin)))
+            loaded.put((bin, _load(job, place, bin)))
         loaded.finish()
 
     def keys() -> Iterator[tuple[int, KeyBins]]:
@@ -126,24 +132,31 @@ def work(
     try:
         with closing(session.run(keys(), crew=crew, before_keys=count)) as matches:
             for bin, matched in matches:
-                done(bin, _record(job, channel, bin, held.pop(bin), matched))
+                result = _record(job, channel, bin, held.pop(bin), matched)
+                done(bin, result | {"device": place.name})
     except BaseException as error:
         if crew.error is not None and crew.error is not error and not isinstance(crew.error, GeneratorExit):
             raise crew.error from error
         raise
 
 
-def _load(job: BinJob, bin: int) -> _Loaded:
+def _load(job: BinJob, place: Place, bin: int) -> _Loaded:
+    """Keys go where they are worked on, their rows stay on the host."""
     spill = job.spills[bin]
     if spill.n_records <= job.chunk_records:
-        groups = partition.group(read_bin(spill), job.layout.inner, threads=job.threads)
-        return _Loaded(KeyBins(groups.keys, groups.starts), groups)
+        records = read_bin(spill)
+        with place.stage("load"):
+            made = partition.group(place.from_host(records), job.layout.inner, threads=job.threads)
+            groups = partition.Groups(made.keys, *map(place.to_host, made[1:]))
+        return _Loaded(KeyBins(groups.keys, groups.starts), groups, place)
     if job.aligned:
         raise DataError(
             f"{spill.path}: a bin of {spill.n_records} rows, most of them duplicates, does not fit the memory; raise "
             "`memory`, or switch alignment off"
         )
-    return _load_distinct(job, spill)
+    keys = _load_distinct(job, spill)
+    with place.stage("load"):
+        return _Loaded(KeyBins(place.from_host(keys.keys), keys.starts), None, place)
 
 
 def count_attempt(work_dir: str, bin: int) -> None:
@@ -159,8 +172,9 @@ def count_attempt(work_dir: str, bin: int) -> None:
     write_durably(path, bytes(n_before + 1))
 
 
-def _load_distinct(job: BinJob, spill: SpillFile) -> _Loaded:
-    """Of a bin with very many duplicates only the distinct keys, which its bound limits; rows are read again later."""
+def _load_distinct(job: BinJob, spill: SpillFile) -> KeyBins:
+    """Of a bin with very many duplicates only the distinct keys, which its bound limits; rows are read again later. On
+    the host, where such a bin may take as long as it takes."""
     distinct = np.empty((0, RECORD_BYTES), np.uint8)
     groups = None
     for records in iter_bin(spill, job.chunk_records):
@@ -170,7 +184,7 @@ def _load_distinct(job: BinJob, spill: SpillFile) -> _Loaded:
         raise DataError(
             f"{spill.path}: empty where {spill.n_records} rows were recorded; remove the work directory"
         )
-    return _Loaded(KeyBins(groups.keys, groups.starts), None)
+    return KeyBins(groups.keys, groups.starts)
 
 
 def _record(
@@ -183,7 +197,9 @@ def _record(
     groups = loaded.groups
     rows: Iterable[npt.NDArray[Any]]
     if groups is None:
-        rows = _rows_again(job, job.spills[bin], loaded, matched)
+        with loaded.place.stage("record"):
+            distinct = loaded.place.to_host(loaded.keys.keys)
+        rows = _rows_again(job, job.spills[bin], KeyBins(distinct, loaded.keys.starts), matched)
     elif job.aligned:
         rows = _aligned_rows(job, channel, groups, matched)
     else:
@@ -204,14 +220,14 @@ def _rows_of(groups: partition.Groups, matched: Index) -> npt.NDArray[np.uint32]
 
 
 def _rows_again(
-    job: BinJob, spill: SpillFile, loaded: _Loaded, matched: Index
+    job: BinJob, spill: SpillFile, distinct: KeyBins, matched: Index
 ) -> Iterator[npt.NDArray[np.uint32]]:
     """As `_rows_of` for a bin whose rows do not fit: reads it once more, a chunk at a time."""
     inner = job.layout.inner
-    wanted = np.zeros(len(loaded.keys.keys), np.bool_)
+    wanted = np.zeros(len(distinct.keys), np.bool_)
     wanted[matched] = True
-    starts = np.concatenate([[0], np.cumsum(wanted)])[loaded.keys.starts.astype(np.int64)].astype(np.uint64)
-    keys, _ = partition.sort_tags(loaded.keys.keys[wanted], starts, threads=job.threads)
+    starts = np.concatenate([[0], np.cumsum(wanted)])[distinct.starts.astype(np.int64)].astype(np.uint64)
+    keys, _ = partition.sort_tags(distinct.keys[wanted], starts, threads=job.threads)
     for records in iter_bin(spill, job.chunk_records):
         groups = partition.group(records, inner, threads=job.threads)
         found, _ = partition.match(groups.keys, groups.starts, keys, starts, threads=job.threads)

@@ -28,6 +28,7 @@ from crypsis.mpc.jobs.config import (
     parse,
     schema_of,
 )
+from crypsis.mpc.psi.devices import parse_devices
 from crypsis.mpc.psi.layout import OUTER_ROWS
 from crypsis.mpc.psi.memory import MIN_BYTES, Budget
 from crypsis.mpc.psi.options import Join, Protocol, PsiOptions, Role, Security, Setting
@@ -93,6 +94,10 @@ class JobConfig(PartyConfig):
     max_output_rows: Annotated[int, Field(ge=1, le=1 << 40)] | None = Field(
         None, description="refuse a join that duplicates blow up beyond this"
     )
+    device: _Text = Field(
+        "cpu",
+        description="where keys are worked on: cpu, auto, or GPUs, such as cuda:0 or cuda:0,cuda:1; each party's own",
+    )
     memory: _Text = Field(
         "2GiB",
         description=f"memory that the job may take, at least {MIN_BYTES // _MIB}MiB; ECDH-PSI holds its keys beyond",
@@ -125,6 +130,12 @@ class JobConfig(PartyConfig):
             )
         return value
 
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        parse_devices(value)
+        return value
+
     @field_validator("bandwidth")
     @classmethod
     def _bandwidth(cls, value: str | None) -> str | None:
@@ -141,6 +152,21 @@ class JobConfig(PartyConfig):
             raise ValueError(
                 f"memory_mib is {self.memory_mib}, and {self.memory} of memory leave {left // _MIB} for it: raise "
                 "memory, or lower memory_mib"
+            )
+        n_devices = len(parse_devices(self.device))
+        if n_devices > 1 and self.protocol == "ecdh":
+            raise ValueError(
+                f"device is {self.device}: protocol ecdh works on one GPU; name one, or use protocol vole"
+            )
+        if n_devices > self.workers:
+            raise ValueError(
+                f"device is {self.device}, and workers is {self.workers}: a worker works on one GPU; set workers to "
+                f"{n_devices} or more at both parties, or name fewer GPUs"
+            )
+        if self.executor == "ray" and self.device != "cpu":
+            raise ValueError(
+                f"device is {self.device}, and executor is ray: GPUs are those of this machine; set executor to local, "
+                "or device to cpu"
             )
         if self.ray_address is not None and self.executor != "ray":
             raise ValueError(
@@ -218,6 +244,7 @@ class JobConfig(PartyConfig):
             null_policy=self.null_policy,
             batch_size=self.batch_size,
             threads=self.threads,
+            device=self.device,
             max_output_rows=self.max_output_rows,
         )
 

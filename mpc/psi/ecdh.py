@@ -31,20 +31,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from crypsis import curve25519, hashing
-from crypsis.errors import InvalidPoint, ProtocolAbort
+from crypsis.errors import DeviceMemoryError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.data import KeyTable
-from crypsis.mpc.psi.matching import Positions, TagSet, match, tag_bytes
+from crypsis.mpc.place import HOST, OnDevice, Place
+from crypsis.mpc.psi.matching import PlacedTags, Positions, Tags, TagSet, tag_bytes
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.transport import Channel
 
 POINTS, TAGS, RESULT = 1, 2, 3  # streams
 POINT_BYTES = 32
+DEVICE_POINTS = 1 << 18
+"""Points that a GPU works on at a time, of several messages: fewer do not fill it."""
+
 _POSITIONS_PER_MESSAGE = 1 << 19
 _POINT_DOMAIN = b"crypsis/psi/ecdh/point/v1"
 
@@ -69,15 +74,18 @@ class Matched:
 
 
 def hash_to_points(digests: ByteRows, options: PsiOptions) -> ByteRows:
-    """uint8[n, 16] key digests to uint8[n, 32] u coordinates; not yet multiplied by the cofactor."""
+    """uint8[n, 16] key digests to uint8[n, 32] u coordinates, where the digests are; not yet multiplied by the
+    cofactor."""
     elements = hashing.digest(options.hash, digests, domain=_POINT_DOMAIN, threads=options.threads)
     return curve25519.map_to_curve(elements, out=elements, threads=options.threads)
 
 
-def check_kernels(options: PsiOptions) -> None:
+def check_kernels(options: PsiOptions, place: Place = HOST) -> None:
     """Runs the protocol's kernels on one item; raises BackendUnavailable now for what would stop the job later."""
-    points = hash_to_points(np.zeros((1, 16), np.uint8), options)
-    curve25519.scalar_mult(curve25519.random_scalar(), points, threads=options.threads)
+    with place.stage("check"):
+        points = hash_to_points(place.from_host(np.zeros((1, 16), np.uint8)), options)
+        scalar = place.from_host(curve25519.random_scalar())
+        curve25519.scalar_mult(scalar, points, threads=options.threads)
 
 
 def secret_permutation(n_items: int) -> npt.NDArray[np.uint32]:
@@ -93,16 +101,25 @@ class EcdhPsi:
     """One party of one exchange. `run` works both directions in threads and returns the matched own keys."""
 
     def __init__(
-        self, channel: Channel, options: PsiOptions, n_peer: int, progress: Progress | None = None
+        self,
+        channel: Channel,
+        options: PsiOptions,
+        n_peer: int,
+        progress: Progress | None = None,
+        place: Place = HOST,
     ) -> None:
         self._channel = channel
         self._options = options
         self._n_peer = n_peer
         self._progress = progress or (lambda phase, done, total: None)
+        self._place = place
         self._scalar = curve25519.random_scalar()
+        with place.stage("own"):
+            self._placed_scalar = place.secret_from_host(self._scalar)
         # One kernel call at a time with all of the job's threads: `threads` bounds the cores used, while the
-        # other worker moves bytes.
-        self._compute = threading.Lock()
+        # other worker moves bytes. A GPU sees to that itself.
+        self._compute = threading.Lock() if place is HOST else nullcontext()
+        self._least = 1 if place is HOST else DEVICE_POINTS
 
     def run(self, keys: KeyTable) -> Matched:
         """Uses up `keys.digests`: they are freed as soon as all have been sent, because the tags need the room.
@@ -116,18 +133,20 @@ class EcdhPsi:
                 own_tags, peer_tags = self._tag_sets(keys.n_unique, width)
                 self._in_parallel(
                     lambda: self._send_own(keys, order),
-                    lambda: self._encrypt_peer(lambda points: peer_tags.append(points)),
+                    lambda: self._encrypt_peer(lambda points, sizes: peer_tags.append(points)),
                     lambda: self._receive_tags(own_tags),
                 )
                 self._progress("match", 0, 0)
-                own, peer = match(own_tags, peer_tags)
+                with self._place.stage("match"):
+                    own, peer = own_tags.match(peer_tags)
                 self._progress("match", 1, 1)
                 if self._options.broadcast:
                     self._send_positions(peer)
                 return Matched(order[own])
 
-            def reply(points: ByteRows) -> None:
-                self._channel.send(TAGS, np.ascontiguousarray(points[:, :width]).data.cast("B"))
+            def reply(points: ByteRows, sizes: list[int]) -> None:
+                for tags in _split(self._place.to_host(points[:, :width].copy()), sizes):
+                    self._channel.send(TAGS, tags.data.cast("B"))
 
             self._in_parallel(lambda: self._send_own(keys, order), lambda: self._encrypt_peer(reply))
             if not self._options.broadcast:
@@ -135,8 +154,11 @@ class EcdhPsi:
             return Matched(order[self._receive_positions(keys.n_unique)])
         finally:
             self._scalar.fill(0)
+            self._place.wipe(self._placed_scalar)
 
-    def _tag_sets(self, n_own: int, width: int) -> tuple[TagSet, TagSet]:
+    def _tag_sets(self, n_own: int, width: int) -> tuple[Tags, Tags]:
+        if isinstance(self._place, OnDevice):
+            return _placed_tags(self._place, n_own, self._n_peer, width)
         try:
             return TagSet(n_own, width), TagSet(self._n_peer, width)
         except MemoryError as error:
@@ -162,30 +184,47 @@ class EcdhPsi:
                     raise error
 
     def _multiply(self, points: ByteRows) -> ByteRows:
-        with self._compute:
-            return curve25519.scalar_mult(self._scalar, points, threads=self._options.threads)
+        return curve25519.scalar_mult(self._placed_scalar, points, threads=self._options.threads)
 
     def _send_own(self, keys: KeyTable, order: npt.NDArray[np.uint32]) -> None:
-        for begin in range(0, len(order), self._options.batch_size):
-            batch = keys.digests[order[begin : begin + self._options.batch_size]]
-            with self._compute:
-                points = hash_to_points(batch, self._options)
-            self._channel.send(POINTS, self._multiply(points).data.cast("B"))
-            self._progress("encrypt own", begin + len(batch), len(order))
+        size, n = self._options.batch_size, len(order)
+        block = max(self._least // size, 1) * size
+        for begin in range(0, n, block):
+            digests = keys.digests[order[begin : begin + block]]
+            with self._place.stage("own"), self._compute:
+                there = self._place.from_host(digests)
+                points = self._place.to_host(self._multiply(hash_to_points(there, self._options)))
+            for at in range(0, len(points), size):
+                batch = points[at : at + size]
+                self._channel.send(POINTS, batch.data.cast("B"))
+                self._progress("encrypt own", begin + at + len(batch), n)
         keys.release_digests()
 
-    def _encrypt_peer(self, deliver: Callable[[ByteRows], None]) -> None:
-        for points, done in self._batches(POINTS, POINT_BYTES, self._n_peer):
-            try:
-                curve25519.check_points(points)
-            except InvalidPoint as error:
-                raise InvalidPoint(f"{self._channel.peer} sent a bad point: {error}; ended") from error
-            deliver(self._multiply(points))
+    def _encrypt_peer(self, deliver: Callable[[ByteRows, list[int]], None]) -> None:
+        """deliver: takes points of the place, and how many of them came in each message."""
+        messages: list[ByteRows] = []
+        for rows, done in self._batches(POINTS, POINT_BYTES, self._n_peer):
+            messages.append(rows)
+            sizes = [len(message) for message in messages]
+            if sum(sizes) < self._least and done < self._n_peer:
+                continue
+            points = messages[0] if len(messages) == 1 else np.concatenate(messages)
+            messages = []
+            with self._place.stage("peer"):
+                there = self._place.from_host(points)
+                try:
+                    curve25519.check_points(there)
+                except InvalidPoint as error:
+                    raise InvalidPoint(f"{self._channel.peer} sent a bad point: {error}; ended") from error
+                with self._compute:
+                    encrypted = self._multiply(there)
+                deliver(encrypted, sizes)
             self._progress("encrypt peer", done, self._n_peer)
 
-    def _receive_tags(self, tags: TagSet) -> None:
+    def _receive_tags(self, tags: Tags) -> None:
         for rows, _done in self._batches(TAGS, tags.width, len(tags)):
-            tags.append(rows)
+            with self._place.stage("tags"):
+                tags.append(self._place.from_host(rows))
 
     def _batches(self, stream: int, width: int, n_items: int) -> Iterator[tuple[ByteRows, int]]:
         """Rows uint8[k, width] off a stream until n_items have come, with the count so far; lengths
@@ -222,3 +261,22 @@ class EcdhPsi:
                 f"{self._channel.peer} sent positions that are not ascending within the set; ended"
             )
         return positions
+
+
+def _placed_tags(place: OnDevice, n_own: int, n_peer: int, width: int) -> tuple[PlacedTags, PlacedTags]:
+    needed, free = PlacedTags.MATCH_BYTES * (n_own + n_peer), place.free_bytes()
+    if needed > free:
+        raise DeviceMemoryError(
+            f"{place.name} has {free:,} bytes free: to match {n_own:,} own keys and {n_peer:,} of the peer needs "
+            f"{needed:,} there"
+        )
+    with place.stage("match"):
+        return PlacedTags(place, n_own, width), PlacedTags(place, n_peer, width)
+
+
+def _split(rows: ByteRows, sizes: list[int]) -> Iterator[ByteRows]:
+    """Rows as many messages had them."""
+    begin = 0
+    for size in sizes:
+        yield rows[begin : begin + size]
+        begin += size

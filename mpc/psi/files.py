@@ -13,11 +13,11 @@ import logging
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError
+from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError, DeviceError
 from crypsis.mpc.data import OutputInfo, Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
@@ -35,10 +35,12 @@ from crypsis.mpc.jobs.identity import Identity, InputFile
 from crypsis.mpc.jobs.ledger import Ledger
 from crypsis.mpc.jobs.ray_executor import RayExecutor
 from crypsis.mpc.jobs.workdir import WorkDir
+from crypsis.mpc.place import place_named
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import agree
 from crypsis.mpc.psi.choose import choose, expected_rows
 from crypsis.mpc.psi.config import JobConfig
+from crypsis.mpc.psi.devices import Devices, find_devices, lost
 from crypsis.mpc.psi.job import PsiOutcome, run
 from crypsis.mpc.psi.memory import release
 from crypsis.mpc.psi.options import Progress, PsiOptions
@@ -66,6 +68,7 @@ class _Run:
     phases: Phases
     progress: Progress | None
     options: PsiOptions
+    devices: Devices
     why: str = ""
     outcome: PsiOutcome = field(default_factory=PsiOutcome)
     spilled: SpilledJob | None = None
@@ -88,13 +91,17 @@ def run_job(
     phases = Phases(progress)
     with ExitStack() as stack:
         with phases.phase("check input and output"):
-            _check_kernels(config)
+            devices = find_devices(config.device, 1 if config.protocol == "ecdh" else config.workers)
+            if progress is not None:
+                progress(f"device {devices}: {devices.why}", 1, 1)
+            _log.info("device %s: %s", devices, devices.why)
+            _check_kernels(config, devices)
             work = _work_directory(config)
             if work is not None:
                 stack.callback(work.close)
             source = _open_input(config, work, progress)
             record = input_record(source)
-            this = _Run(config, source, record, phases, progress, config.options())
+            this = _Run(config, source, record, phases, progress, config.options(), devices)
             if work is not None:
                 this.spilled = _open_job(this, work)
                 stack.callback(this.spilled.close)
@@ -102,6 +109,7 @@ def run_job(
             certain = config.protocol == "vole" or config.security == "malicious"
             _check_space(this, expected_rows(source), vole=certain)
         stats = _finish_alone(this) if _peer_is_done(this) else _run_with_peer(this, stack)
+    spilled = this.spilled if this.options.protocol == "vole" else None
     report = RunReport(
         party=config.party,
         peer=config.peer,
@@ -116,9 +124,9 @@ def run_job(
         started=started,
         finished=datetime.now(UTC),
         seconds=_in_order(phases.seconds, this.outcome.seconds),
-        bins=this.spilled.as_report()
-        if this.options.protocol == "vole" and this.spilled is not None
-        else None,
+        devices=this.devices,
+        bins=spilled.as_report() if spilled is not None else None,
+        bins_by_device=dict(spilled.bins_by_device) if spilled is not None else None,
     )
     if config.report_path is not None:
         try:
@@ -162,7 +170,7 @@ def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
         if protocol == "vole":
             _exchange_spilled(this, hub, channel, n_rows, stack)
         else:
-            this.outcome = run(this.source, channel, this.options, progress=this.progress)
+            _run_in_memory(this, channel)
         _write(this, channel)
         if protocol != "vole" and job is not None and not job.stage:
             job.destroy()  # it held the result of the query only
@@ -172,6 +180,18 @@ def _run_with_peer(this: _Run, stack: ExitStack) -> ChannelStats:
     stats = hub.stats
     close_in_order(hub)
     return stats
+
+
+def _run_in_memory(this: _Run, channel: Channel) -> None:
+    this.devices = this.devices.first("protocol ecdh works on one")
+    options = replace(this.options, device=this.devices.used[0])
+    try:
+        this.outcome = run(this.source, channel, options, progress=this.progress)
+    except DeviceError as error:
+        raise lost(
+            error,
+            "protocol ecdh keeps nothing: the same command with `--device cpu` does the job on the host",
+        ) from error
 
 
 def _peer_is_done(this: _Run) -> bool:
@@ -256,6 +276,7 @@ def _open_job(this: _Run, work: WorkDir) -> SpilledJob:
         bin_rows=config.bin_rows,
         budget=config.budget(),
         progress=this.progress,
+        devices=this.devices,
     )
     job.open()
     job.find_output(config.output.path if config.output is not None else None)
@@ -286,7 +307,14 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
         job.agree_sizes(channel)
         release()
     with phases.phase("exchange"), _executor(config) as executor:
-        job.exchange(hub, executor, config.workers)
+        try:
+            job.exchange(hub, executor, config.workers)
+        except DeviceError as error:
+            raise lost(
+                error,
+                f"what is finished is kept in {config.work_path}: the same command with `--device cpu` goes on from "
+                "there",
+            ) from error
         release()
 
 
@@ -370,12 +398,13 @@ def _in_order(around: dict[str, float], protocol: dict[str, float]) -> dict[str,
     return before | protocol | {name: value for name, value in around.items() if name not in before}
 
 
-def _check_kernels(config: JobConfig) -> None:
+def _check_kernels(config: JobConfig, devices: Devices) -> None:
     try:
-        if config.protocol != "vole":
-            ecdh.check_kernels(config.options())
-        if config.protocol != "ecdh":
-            vole.check_kernels(config.options("vole"))
+        for place in map(place_named, devices.used):
+            if config.protocol != "vole":
+                ecdh.check_kernels(config.options(), place)
+            if config.protocol != "ecdh":
+                vole.check_kernels(config.options("vole"), place)
     except ValueError as error:  # CRYPSIS_NUM_THREADS
         raise ConfigError(str(error)) from error
 

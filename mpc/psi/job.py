@@ -29,8 +29,10 @@ from crypsis.mpc.data import (
     unmatched_rows,
 )
 from crypsis.mpc.data.gather import output_schema
+from crypsis.mpc.place import place_named
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import MAX_ROWS, agree
+from crypsis.mpc.psi.devices import find_devices
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
@@ -145,8 +147,9 @@ def _exchange(
 ) -> Positions | None:
     """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the
     digests."""
+    place = place_named(find_devices(options.device).used[0])
     if options.protocol == "ecdh":
-        return ecdh.EcdhPsi(channel, options, n_peer, progress).run(keys).own
+        return ecdh.EcdhPsi(channel, options, n_peer, progress, place).run(keys).own
     is_receiver = options.role == "receiver"
     layout = Layout(
         n_receiver=keys.n_unique if is_receiver else n_peer,
@@ -162,6 +165,7 @@ def _exchange(
         broadcast=options.broadcast,
         threads=options.threads,
         progress=progress,
+        place=place,
     )
     keys.release_digests()
     return matched

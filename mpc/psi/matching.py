@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from crypsis.errors import ProtocolAbort
+from crypsis import partition
+from crypsis.errors import CorruptData, ProtocolAbort
+from crypsis.mpc.place import Place
 
 STATISTICAL_SECURITY = 40
 MIN_TAG_BYTES = 8
@@ -17,6 +20,8 @@ MAX_TAG_BYTES = 16
 # Items a range when two tag sets are matched: the sort works on pieces that stay in cache, and its temporaries stay
 # small beside the 12 bytes a tag (2 more a tag say in which range it is).
 _RANGE_ITEMS = 1 << 20
+
+_BIN_ITEMS = 48_000  # of the larger set on a GPU, on average
 
 
 def tag_bytes(n_own: int, n_peer: int) -> int:
@@ -33,6 +38,20 @@ def tag_bytes(n_own: int, n_peer: int) -> int:
 
 
 Positions = npt.NDArray[np.uint32]  # an exchange has fewer than 2^32 items
+
+
+class Tags(Protocol):
+    """A set of tags at some place, filled piece by piece."""
+
+    width: int
+
+    def __len__(self) -> int: ...
+
+    def append(self, rows: Any) -> None:
+        """Adds rows uint8[k, >= width] of the place; bytes beyond the width are dropped."""
+
+    def match(self, peer: Any) -> tuple[Positions, Positions]:
+        """As the function `match`, with a set of the same kind."""
 
 
 class TagSet:
@@ -64,6 +83,10 @@ class TagSet:
         self.rest[begin:end] = rest.view(self.rest.dtype)[:, 0]
         self.filled = end
 
+    def match(self, peer: TagSet) -> tuple[Positions, Positions]:
+        """As the function `match`."""
+        return match(self, peer)
+
     def ranges(self, n_ranges: int) -> Iterator[Positions]:
         """Positions of the tags by ascending range of the leading word, `n_ranges` (a power of two) equal
         ranges."""
@@ -76,6 +99,51 @@ class TagSet:
             part[begin : begin + _RANGE_ITEMS] = self.head[begin : begin + _RANGE_ITEMS] >> shift
         for index in range(n_ranges):
             yield np.flatnonzero(part == index).astype(np.uint32)
+
+
+class PlacedTags:
+    """n tags of `width` bytes (8..16) on a GPU, where they are sorted and matched bin by bin: `crypsis.partition`."""
+
+    ITEM_BYTES = 16
+    MATCH_BYTES = 96
+    """A tag, and what is made of it when two sets are matched: by bin, in order, and which it was."""
+
+    def __init__(self, place: Place, n_items: int, width: int) -> None:
+        if not MIN_TAG_BYTES <= width <= MAX_TAG_BYTES:
+            raise ValueError(f"width is {width}: tags have {MIN_TAG_BYTES} to {MAX_TAG_BYTES} bytes")
+        self.width = width
+        self.filled = 0
+        self._place = place
+        self._rows = place.empty((n_items, self.ITEM_BYTES))
+        self._rows.fill(0)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def append(self, rows: Any) -> None:
+        """Adds rows uint8[k, >= width] of the place; bytes beyond the width are dropped."""
+        begin, end = self.filled, self.filled + len(rows)
+        if end > len(self):
+            raise ProtocolAbort(f"the peer sent more than the {len(self)} items it announced; ended")
+        self._rows[begin:end, : self.width] = rows[:, : self.width]
+        self.filled = end
+
+    def match(self, peer: PlacedTags) -> tuple[Positions, Positions]:
+        """As the function `match`; call it in a stage of the place."""
+        place = self._place
+        n_bins = max(-(-max(len(self), len(peer)) // _BIN_ITEMS), 1)
+        own, theirs = partition.by_bin(self._rows, n_bins), partition.by_bin(peer._rows, n_bins)
+        ascending = partition.sort_tags(theirs.keys, theirs.starts)
+        try:
+            found = partition.match(own.keys, own.starts, ascending.tags, theirs.starts)
+        except CorruptData as error:
+            raise ProtocolAbort(
+                f"tags hold the same item twice; the peer does not follow the protocol; ended ({error})"
+            ) from error
+        i = own.order[found.own_index]
+        j = theirs.order[ascending.order[found.peer_index]]
+        order = place.xp.argsort(j)
+        return place.to_host(i[order]), place.to_host(j[order])
 
 
 def _sorted_range(

@@ -29,7 +29,7 @@ from crypsis.mpc.jobs.relay import RELAY_BYTES
 from crypsis.mpc.jobs.workdir import size_text
 from crypsis.mpc.ot.silent_vole import ROUNDS_A_REFILL
 from crypsis.mpc.psi.layout import MAX_ROWS, Layout
-from crypsis.mpc.psi.vole.session import AHEAD, BLOCK_BYTES, WAITING_KEYS
+from crypsis.mpc.psi.vole.room import AHEAD, BLOCK_BYTES, WAITING_KEYS
 from crypsis.mpc.transport.channel import DEFAULT_WINDOW_BYTES
 
 _MIB: Final = 1 << 20

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from crypsis.errors import ConfigError
 from crypsis.mpc.data import KeySpec
+from crypsis.mpc.psi.devices import parse_devices
 
 Role = Literal["receiver", "sender"]
 Join = Literal["inner", "left", "right", "full", "difference"]
@@ -36,6 +37,7 @@ class PsiOptions:
     file order and the peer's multiplicities stay hidden.
     `job`: a public name both sides agree on; it separates the key digests of different jobs.
     `security`, `setting`: of protocol vole; ecdh is semi-honest and has one setting.
+    `device`: where this party works, the host or a GPU; see `crypsis.mpc.psi.devices`.
     """
 
     role: Role
@@ -52,6 +54,7 @@ class PsiOptions:
     null_policy: NullPolicy = "ignore"
     batch_size: int = 16384
     threads: int | None = None
+    device: str = "cpu"
     max_output_rows: int | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class PsiOptions:
         for name in ("broadcast", "align"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: use True or False")
+        parse_devices(self.device)
         self._check_keys()
         _check_whole("batch_size", self.batch_size, 1 << 17)  # 32 bytes an item, 4 MiB a message
         if self.threads is not None:

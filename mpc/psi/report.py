@@ -20,6 +20,7 @@ from crypsis import backends
 from crypsis.errors import DataError
 from crypsis.mpc.data.sinks import OutputFile
 from crypsis.mpc.psi import ecdh, vole
+from crypsis.mpc.psi.devices import Devices
 from crypsis.mpc.psi.job import PsiOutcome
 from crypsis.mpc.psi.options import PsiOptions
 from crypsis.mpc.transport import ChannelStats
@@ -67,6 +68,8 @@ class RunReport:
     seconds: dict[str, float]
     why: str = ""
     bins: dict[str, Any] | None = None
+    bins_by_device: dict[str, int] | None = None
+    devices: Devices = field(default_factory=lambda: Devices("cpu"))
     peak_memory: int = field(default_factory=lambda: peak_memory_bytes())
 
     @property
@@ -95,6 +98,7 @@ class RunReport:
                 "leaks": list(_module(self.options).LEAKS) + _join_leaks(self.options),
             },
             "bins": self.bins,
+            "device": self.devices.as_report() | {"bins": self.bins_by_device},
             "public_configuration": public,
             "public_configuration_sha256": public_digest(public),
             "own_configuration": {

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,8 +38,10 @@ from crypsis.mpc.jobs.identity import Identity
 from crypsis.mpc.jobs.ledger import Ledger, Result, Spill
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.jobs.workdir import WorkDir, verify_file
+from crypsis.mpc.place import place_named
 from crypsis.mpc.psi.agree import MAX_ROWS
 from crypsis.mpc.psi.bins import RESULT_PREFIX, BinJob, work
+from crypsis.mpc.psi.devices import Devices
 from crypsis.mpc.psi.job import PsiOutcome, job_salt
 from crypsis.mpc.psi.job_name import agree_name, check_digests, is_hex
 from crypsis.mpc.psi.layout import MAX_OUTER, Layout, outer_bins
@@ -47,6 +50,7 @@ from crypsis.mpc.psi.memory import Budget
 from crypsis.mpc.psi.options import Progress, PsiOptions
 from crypsis.mpc.psi.report import FileRecord
 from crypsis.mpc.psi.space import spilled_bytes
+from crypsis.mpc.psi.vole.room import steps_at_a_time
 from crypsis.mpc.transport import Channel, Hub
 from crypsis.mpc.transport.agreement import count_field, recv_json, send_json
 
@@ -72,6 +76,8 @@ class SpilledJob:
     layout: Layout | None = None
     finished_before: int = 0
     peer_rows: int = 0
+    devices: Devices = field(default_factory=lambda: Devices("cpu"))
+    bins_by_device: Counter[str] = field(default_factory=Counter)
     in_place: bool = False
 
     # -- before the peer is met
@@ -268,6 +274,7 @@ class SpilledJob:
             if bin in reported:  # its pair was lost before the peer had it, and another has done it again
                 ledger.redo(bin)
             reported.add(bin)
+            self.bins_by_device[result["device"]] += 1
             ledger.finish(
                 Result(
                     bin=bin,
@@ -298,6 +305,7 @@ class SpilledJob:
                 on_done=on_done,
                 on_complete=on_complete,
                 n_workers=n_workers,
+                by_worker=self.devices.by_worker(n_workers),
             )
         if self.stage == "partitioned":  # a run after the last bin finds a later one
             ledger.advance("exchanged")
@@ -454,6 +462,8 @@ class SpilledJob:
         options = self.options
         layout = Layout(most, most, self._ledger().fact("n_outer"), options.security, options.setting)
         self.budget.check(layout, min(n_rows, MAX_OWN_ROWS), writes=options.has_output)
+        for given in self.devices.by_worker(self.budget.workers):
+            steps_at_a_time(place_named(given["device"], given["sharing"]), layout, self.budget.threads)
 
     def max_output_rows(self) -> int:
         """Of the whole job, and so of a bin."""

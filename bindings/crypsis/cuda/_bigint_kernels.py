@@ -6,12 +6,10 @@ Arrays are the device's, `uint64[n, limbs]` as on the CPU. Nothing here checks a
 
 from __future__ import annotations
 
-import json
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +18,7 @@ from crypsis._bigint.modulus import Modulus, from_ints
 from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._errors import NO_ERROR, ErrorCode, decode, exception
-from crypsis.cuda._source import kernels_root
+from crypsis.cuda._tuning import launch_shape
 
 SLUG = "bigint"
 SCRATCH_BYTES = 1 << 30
@@ -94,20 +92,14 @@ class Shape(NamedTuple):
         }
 
 
-@cache
-def _tuning() -> dict[str, Any]:
-    tuning: dict[str, Any] = json.loads((kernels_root() / SLUG / "tuning.json").read_text(encoding="utf-8"))
-    return tuning
-
-
 def shape_of(limbs: int) -> Shape:
-    """The launch shape of numbers of `limbs` 64-bit limbs, by kernels/bigint/tuning.json."""
-    entry = _tuning()["default"] | _tuning()["limbs"].get(str(2 * limbs), {})
-    most = int(entry["limbs_per_thread"])
+    """The launch shape of numbers of `limbs` 64-bit limbs, by kernels/bigint/tuning.json, where a size is its bits."""
+    tuned = launch_shape(SLUG, size=64 * limbs)
+    most = tuned["limbs_per_thread"]
     threads_per_number = 1
     while threads_per_number < 32 and 2 * limbs > most * threads_per_number:
         threads_per_number *= 2
-    return Shape(2 * limbs, threads_per_number, int(entry["threads"]), int(entry["blocks"]))
+    return Shape(2 * limbs, threads_per_number, tuned["block"], tuned["blocks"])
 
 
 class Kernels:

@@ -7,7 +7,7 @@ Tables are made on the device, once for each prime and degree that some living `
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis.cuda._device import Device
+from crypsis.cuda._tuning import block_of, launch_shape
 from crypsis.ntt import Basis
 
 SLUG = "ntt"
 POINTWISE = "ntt/pointwise.cu"
-BLOCK = 256
 WORD = 1 << 64
 DIGIT_BOUND = 1 << 59
 """Digits of kernels/rns are smaller; a multiple of the prime from here on makes them positive."""
@@ -30,26 +30,27 @@ MAX_ELEMENTS = 16
 """Of a thread: E of kernels/ntt/tables.cuh."""
 LOG_ONE_PASS = 13
 """Up to which a transform is one block's: kLogOnePass of kernels/ntt/passes.cuh."""
-TILE = 4096
-"""Elements of a block of a transform of two passes."""
 
 
 class Shape:
-    """Launch shapes of the transforms of one degree: the constants of kernels/ntt/passes.cuh."""
+    """Launch shapes of the transforms of one degree in kernels/ntt or, of `slug`, kernels/rns: the constants of
+    kernels/ntt/passes.cuh."""
 
-    def __init__(self, log_n: int) -> None:
+    def __init__(self, log_n: int, slug: str = SLUG) -> None:
         n = 1 << log_n
         of_line = n // min(n, MAX_ELEMENTS)
-        self.defines = {"LOG_N": log_n}
+        tuned = launch_shape(slug, size=log_n)
+        self.threads = tuned["block"]
+        self.defines = {"LOG_N": log_n, "THREADS": self.threads, "BLOCKS": tuned["blocks"]}
         self.one_pass = log_n <= LOG_ONE_PASS
-        self.threads = max(BLOCK, of_line) if self.one_pass else BLOCK
         self._lines = self.threads // of_line
+        tile = MAX_ELEMENTS * self.threads  # elements of a block of two passes
         columns = n if self.one_pass else n >> ((log_n + 1) // 2)
-        rows = self._lines if self.one_pass else TILE // columns
+        rows = self._lines if self.one_pass else tile // columns
         self.row_bytes = 8 * rows * (columns + columns // 16)
         """Dynamic shared memory where lines are rows: padded."""
-        self.column_bytes = 8 * TILE
-        self._blocks = 1 if self.one_pass else n // TILE
+        self.column_bytes = 8 * tile
+        self._blocks = 1 if self.one_pass else n // tile
 
     def grid(self, transforms: int) -> int:
         """Blocks for so many transforms."""
@@ -75,12 +76,13 @@ class _PrimeTables:
         offset = -(-DIGIT_BOUND // prime) * prime
         words += [address, address + 16 * n, offset, *factors([degree, last], [prime] * 2).reshape(-1)]
         self.words = np.array(words, np.uint64)
+        block = block_of(SLUG, "build_tables")
         steps = [pow(r, 1 << k, prime) for r in (root, inverse_root) for k in range(N_POWERS)]
         device.launch(
             SLUG,
             "build_tables",
-            grid=-(-2 * n // BLOCK),
-            block=BLOCK,
+            grid=-(-2 * n // block),
+            block=block,
             args=[
                 self.table,
                 device.from_host(factors(steps, [prime] * len(steps))),
@@ -115,11 +117,11 @@ class Tables:
         *,
         columns: bool = False,
         source: str | None = None,
-        defines: Mapping[str, int | str] | None = None,
+        shape: Shape | None = None,
     ) -> None:
         """A kernel of transforms, of kernels/ntt by default; nothing for none."""
         if transforms:
-            shape = self.shape
+            shape = shape or self.shape
             self.device.launch(
                 SLUG,
                 kernel,
@@ -127,14 +129,15 @@ class Tables:
                 block=shape.threads,
                 args=args,
                 shared_bytes=shape.column_bytes if columns else shape.row_bytes,
-                defines=shape.defines if defines is None else shape.defines | dict(defines),
+                defines=shape.defines,
                 source=source,
             )
 
-    def elementwise(self, kernel: str, n: int, args: Sequence[object], *, source: str = POINTWISE) -> None:
-        """A kernel with a thread for each of n elements; nothing for none."""
+    def elementwise(self, kernel: str, n: int, args: Sequence[object]) -> None:
+        """A kernel of kernels/ntt/pointwise.cu with a thread for each of n elements; nothing for none."""
         if n:
-            self.device.launch(SLUG, kernel, grid=-(-n // BLOCK), block=BLOCK, args=args, source=source)
+            block = block_of(SLUG, kernel)
+            self.device.launch(SLUG, kernel, grid=-(-n // block), block=block, args=args, source=POINTWISE)
 
     def forward(self, values: Any, out: Any) -> None:
         """uint64[n, limbs, N] to the transform; `out` may be `values`."""

@@ -14,11 +14,10 @@ import numpy as np
 from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._errors import NO_ERROR, ErrorCode
+from crypsis.cuda._tuning import block_of
 from crypsis.hashing import ALGORITHMS, checked_options
 
 SLUG = "hashing"
-BLOCK = 128
-TREE_BLOCK = 32
 BLAKE3_CHUNK_BYTES = 1024
 MAX_FIXED_WIDTH = 64
 FIXED_WIDTH_FROM = 1 << 16
@@ -122,15 +121,18 @@ def _launch(
     defines: dict[str, int],
 ) -> None:
     n, width = int(job["n"]), 0 if offsets is not None else longest
-    kernel, block, shared = "digest_messages", BLOCK, 0
+    kernel, shared = "digest_messages", 0
     args = [out, rows, offsets, np.uint64(width), start, job]
     if defines["ALGORITHM"] == ALGORITHMS.index("blake3") and longest > BLAKE3_CHUNK_BYTES:
-        kernel, block = "digest_tree", TREE_BLOCK
+        kernel = "digest_tree"
         chunks = -(-longest // BLAKE3_CHUNK_BYTES)
-        shared = chunks.bit_length() * 8 * 4 * block  # a chaining value for each subtree that waits
+        shared = (
+            chunks.bit_length() * 8 * 4 * block_of(SLUG, kernel)
+        )  # a chaining value for each subtree that waits
     elif n >= FIXED_WIDTH_FROM and _has_own_kernel(width) and device.address(rows) % 16 == 0:
         kernel, args = "digest_width", [out, rows, start, job]
         defines = defines | {"WIDTH": width}
+    block = block_of(SLUG, kernel)
     device.launch(
         SLUG, kernel, grid=-(-n // block), block=block, shared_bytes=shared, args=args, defines=defines
     )
@@ -187,7 +189,7 @@ def _int64(xp: Any, offsets: Any) -> Any:
 
 def _longest(device: Device, offsets: Any, n_data: int, convert: int) -> int:
     """Bytes of the longest message. Raises ValueError where offsets decrease or leave the data."""
-    longest = 0
+    longest, block = 0, block_of(SLUG, "check_offsets")
 
     def work(part: slice) -> None:
         nonlocal longest
@@ -197,8 +199,8 @@ def _longest(device: Device, offsets: Any, n_data: int, convert: int) -> int:
         device.launch(
             SLUG,
             "check_offsets",
-            grid=-(-n // BLOCK),
-            block=BLOCK,
+            grid=-(-n // block),
+            block=block,
             args=[words, ends, np.uint64(n), np.uint64(n_data)],
             defines={"ALGORITHM": 0},
         )

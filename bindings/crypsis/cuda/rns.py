@@ -12,6 +12,7 @@ digits is handed back unwiped; it is this process's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from crypsis._bigint import arrays as check
 from crypsis._chain import check_level
 from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
-from crypsis.cuda._ntt_tables import BLOCK, Tables
+from crypsis.cuda._ntt_tables import Shape, Tables
 from crypsis.cuda._rns_tables import ChainTables, Division, Radix, chain_tables
+from crypsis.cuda._tuning import block_of
 from crypsis.rns import Chain
 
 SLUG = "rns"
@@ -268,12 +270,19 @@ def _digits(tables: ChainTables, radix: Radix, words: Any) -> Any:
 def _transform(
     tables: Tables, kernel: str, transforms: int, args: Sequence[object], *, columns: bool = False
 ) -> None:
-    tables.launch(kernel, transforms, args, columns=columns, source=TRANSFORMS)
+    shape = _shape(tables.log_n)
+    tables.launch(kernel, transforms, args, columns=columns, source=TRANSFORMS, shape=shape)
+
+
+@cache
+def _shape(log_n: int) -> Shape:
+    return Shape(log_n, SLUG)
 
 
 def _elementwise(tables: ChainTables, kernel: str, n: int, args: Sequence[object]) -> None:
     if n:
-        tables.device.launch(SLUG, kernel, grid=-(-n // BLOCK), block=BLOCK, args=args, source=STEPS)
+        block = block_of(SLUG, kernel)
+        tables.device.launch(SLUG, kernel, grid=-(-n // block), block=block, args=args, source=STEPS)
 
 
 def _permuted(tables: ChainTables, values: Any, galois: int) -> Any:

@@ -48,12 +48,13 @@ from __future__ import annotations
 import numpy as np
 
 from crypsis import aes, bitmatrix, okvs, partition
+from crypsis.mpc.place import HOST, Place
 from crypsis.mpc.psi.layout import SEED_BYTES, Layout
 from crypsis.mpc.psi.options import Progress, PsiOptions, Role
 from crypsis.mpc.psi.vole.receiver import Receiver
+from crypsis.mpc.psi.vole.room import BLOCK_BYTES
 from crypsis.mpc.psi.vole.sender import Sender
 from crypsis.mpc.psi.vole.session import (
-    BLOCK_BYTES,
     COMMITMENTS,
     RESULT,
     TABLE,
@@ -108,16 +109,17 @@ def open_session(
     session: bytes = b"",
     broadcast: bool = False,
     threads: int | None = None,
+    place: Place = HOST,
 ) -> Session:
     """One party's session on a channel, of which streams 1 to 4 and 6 are used: `run` takes outer bins and gives what
     matched.
 
     session: public bytes, the same at both parties; fresh randomness of both is added. threads: those of the process
-    if None. Both parties give the same outer bins in the same order. Raises ConfigError where the peer's layout is
-    another.
+    if None. place: where the keys of the bins are, and all that is made of them. Both parties give the same outer bins
+    in the same order. Raises ConfigError where the peer's layout is another, DeviceMemoryError.
     """
     kind = Receiver if role == "receiver" else Sender
-    return kind(channel, layout, session=session, broadcast=broadcast, threads=threads)
+    return kind(channel, layout, session=session, broadcast=broadcast, threads=threads, place=place)
 
 
 def intersect_digests(
@@ -129,25 +131,31 @@ def intersect_digests(
     broadcast: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    place: Place = HOST,
 ) -> Index | None:
     """Which rows of `digests`, uint8[n, 16] and distinct, the peer has too: indices in an order that both parties
-    share; None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged.
+    share; None for a sender without broadcast. In memory, one outer bin. progress: told of keys exchanged. place: where
+    the work is done; digests and result are on the host.
 
     Whoever can put rows in a party's data before the exchange cannot fill a bin with them: bins go by the digests
     as AES under a key of both parties' fresh randomness permutes them."""
-    session = open_session(channel, role, layout, broadcast=broadcast, threads=threads)
-    keyed = aes.permute(digests, key=session.derive(b"bins"), threads=threads)
-    keys, order, starts = partition.by_bin(keyed, layout.inner, threads=threads)
-    del keyed
-    ((_, matched),) = session.run([(0, KeyBins(keys, starts))], progress)
+    session = open_session(channel, role, layout, broadcast=broadcast, threads=threads, place=place)
+    with place.stage("load"):
+        keyed = aes.permute(place.from_host(digests), key=session.derive(b"bins"), threads=threads)
+        binned = partition.by_bin(keyed, layout.inner, threads=threads)
+        bins = KeyBins(binned.keys, place.to_host(binned.starts))
+        order = place.to_host(binned.order)
+    del keyed, binned
+    ((_, matched),) = session.run([(0, bins)], progress)
     return None if matched is None else order[matched]
 
 
-def check_kernels(options: PsiOptions) -> None:
+def check_kernels(options: PsiOptions, place: Place = HOST) -> None:
     """Runs the protocol's kernels on one item; raises BackendUnavailable now for what would stop the job later."""
-    keys = np.zeros((1, BLOCK_BYTES), np.uint8)
-    layout = Layout(1, 1, security=options.security)
-    grouped, _, starts = partition.by_bin(keys, 1, threads=options.threads)
-    values = bitmatrix.gf128_multiply(keys, keys[0], threads=options.threads)
-    values = np.ascontiguousarray(aes.mmo(values, threads=options.threads)[:, : layout.field // 8])
-    okvs.encode(grouped, starts, values, layout.table, seed=bytes(SEED_BYTES), threads=options.threads)
+    with place.stage("check"):
+        keys = place.from_host(np.zeros((1, BLOCK_BYTES), np.uint8))
+        layout = Layout(1, 1, security=options.security)
+        grouped, _, starts = partition.by_bin(keys, 1, threads=options.threads)
+        values = bitmatrix.gf128_multiply(keys, keys[0], threads=options.threads)
+        values = aes.mmo(values, threads=options.threads)[:, : layout.field // 8].copy()
+        okvs.encode(grouped, starts, values, layout.table, seed=bytes(SEED_BYTES), threads=options.threads)

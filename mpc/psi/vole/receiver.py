@@ -16,9 +16,8 @@ from crypsis.mpc.ot.softspoken import SoftSpokenReceiver
 from crypsis.mpc.psi.conveyor import Conveyor, Crew
 from crypsis.mpc.psi.layout import COMMITMENT_BYTES, NONCE_BYTES, PROOF_BYTES, SEED_BYTES
 from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.vole.room import AHEAD, BLOCK_BYTES
 from crypsis.mpc.psi.vole.session import (
-    AHEAD,
-    BLOCK_BYTES,
     COMMITMENTS,
     RESULT,
     TABLE,
@@ -75,13 +74,14 @@ class Receiver(Session):
         with self.voles(SoftSpokenReceiver, SilentVoleReceiver) as source:
             for number, n in enumerate(wanted):
                 slot = number % (AHEAD + 2)
-                u = self.memory(f"u {slot}", n, self.layout.field // 8)
-                w = self.memory(f"w {slot}", n, BLOCK_BYTES)
-                done = 0
-                for more_u, more_w in source.blocks(n):
-                    end = done + len(more_w)
-                    u[done:end], w[done:end] = more_u, more_w
-                    done = end
+                with self.place.stage("vole"):
+                    u = self.memory(f"u {slot}", n, self.layout.field // 8)
+                    w = self.memory(f"w {slot}", n, BLOCK_BYTES)
+                    done = 0
+                    for more_u, more_w in source.blocks(n):
+                        end = done + len(more_w)
+                        u[done:end], w[done:end] = more_u, more_w
+                        done = end
                 voles.put((u, w))
 
     def _encode(
@@ -98,32 +98,35 @@ class Receiver(Session):
             self.channel.send(TABLE, seed + b"".join(nonce for _, nonce in promised))
             for step in steps:
                 u, w = voles.get()
-                sent.put(self._encode_step(step, seed, u, w, promised[step.first : step.last]))
+                with self.place.stage("encode"):
+                    one = self._encode_step(step, seed, u, w, promised[step.first : step.last])
+                sent.put(one)
         wanted.finish()
         sent.finish()
 
     def _encode_step(
         self, step: Step, seed: bytes, u: Bytes, w: Bytes, promised: list[tuple[bytes, bytes]]
     ) -> _Sent:
-        parameters, keys = self.layout.table, step.keys
+        parameters, keys, xp = self.layout.table, step.keys, self.place.xp
+        starts = self.place.from_host(step.starts)
         shape = (len(step), parameters.columns, parameters.value_bytes)
         table = okvs.encode(
             keys,
-            step.starts,
+            starts,
             self.values(keys),
             parameters,
             seed=seed,
             out=self.memory("table", *shape),
             threads=self.threads,
         )
-        np.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
+        xp.bitwise_xor(table.view("u8"), u.reshape(shape).view("u8"), out=table.view("u8"))
         if step.first == 0:
             self.before_keys(step.outer)
         for part in table:
             self.send(TABLE, part)
         decoded = okvs.decode(
             keys,
-            step.starts,
+            starts,
             w.reshape(*shape[:2], BLOCK_BYTES),
             parameters,
             seed=seed,
@@ -140,7 +143,7 @@ class Receiver(Session):
 
     def _match(self, sent: _Sent) -> Index:
         """Own keys of a step that matched, counted from its first, in the order of the peer's tags."""
-        layout, step, own = self.layout, sent.step, sent.own
+        layout, step = self.layout, sent.step
         messages = [self.message(TAGS, "tags", layout.tags_bytes) for _ in range(len(step))]
         if self.malicious:
             masks = []
@@ -152,28 +155,52 @@ class Receiver(Session):
                     )
                 masks.append(xor(opening, nonce))
             messages = [message[NONCE_BYTES:] for message in messages]
-            hashed = self.hash_tags(step.keys, own, masks, step.starts)
-            own, proofs = np.ascontiguousarray(hashed[:, : layout.tag_bytes]), hashed[:, layout.tag_bytes :]
+        else:
+            masks = []
         peer = messages[0] if len(messages) == 1 else np.concatenate(messages)
-        bound = layout.sender_bound
-        peer_starts = np.arange(len(messages) + 1, dtype=np.uint64) * np.uint64(bound)
+        with self.place.stage("match"):
+            index, places, proofs = self._compare(step, sent.own, masks, peer)
+        self._tell_result(len(step), places, proofs)
+        return index
+
+    def _compare(
+        self, step: Step, own: Bytes, masks: list[bytes], peer: Bytes
+    ) -> tuple[Index, Index, Bytes | None]:
+        """(Own keys, their places among the peer's tags, malicious and with broadcast the proofs of them)."""
+        layout, place = self.layout, self.place
+        all_proofs = None
+        if self.malicious:
+            hashed = self.hash_tags(step.keys, own, masks, step.starts)
+            own = hashed[:, : layout.tag_bytes].copy()
+            all_proofs = hashed[:, layout.tag_bytes :] if self.broadcast else None
+        peer_starts = np.arange(len(step) + 1, dtype=np.uint64) * np.uint64(layout.sender_bound)
         try:
             index, places = partition.match(
-                own, step.starts, peer.reshape(-1, layout.tag_bytes), peer_starts, threads=self.threads
+                own,
+                place.from_host(step.starts),
+                place.from_host(peer.reshape(-1, layout.tag_bytes)),
+                place.from_host(peer_starts),
+                threads=self.threads,
             )
         except CorruptData as error:
             raise ProtocolAbort(
                 f"{self.channel.peer} sent tags that are not in order: {error}; ended"
             ) from error
-        if self.broadcast and self.malicious:
-            random = secrets.token_bytes(len(messages) * layout.result_bytes)
+        proofs = None if all_proofs is None else place.to_host(all_proofs[index])
+        return place.to_host(index), place.to_host(places), proofs
+
+    def _tell_result(self, n_bins: int, places: Index, proofs: Bytes | None) -> None:
+        """With broadcast: which tags matched, a message an inner bin."""
+        layout, bound = self.layout, self.layout.sender_bound
+        if proofs is not None:
+            random = secrets.token_bytes(n_bins * layout.result_bytes)
             results = np.frombuffer(random, np.uint8).reshape(-1, PROOF_BYTES).copy()
-            results[places] = proofs[index]
-            for part in results.reshape(len(messages), bound, PROOF_BYTES):
+            results[places] = proofs
+            for part in results.reshape(n_bins, bound, PROOF_BYTES):
                 self.channel.send(RESULT, part.data)
         elif self.broadcast:
-            bits = np.zeros(len(messages) * bound, np.uint8)
+            bits = np.zeros(n_bins * bound, np.uint8)
             bits[places] = 1
-            for part in bits.reshape(len(messages), bound):
-                self.send(RESULT, np.packbits(part, bitorder="little"))
-        return index
+            for part in bits.reshape(n_bins, bound):
+                packed = np.packbits(part, bitorder="little")
+                self.channel.send(RESULT, packed.data if packed.size else b"")

@@ -17,21 +17,14 @@ import numpy.typing as npt
 
 from crypsis import aes, bitmatrix, hashing
 from crypsis.errors import ConfigError, DataError, ProtocolAbort
+from crypsis.mpc.place import HOST, Memory, Place
 from crypsis.mpc.psi.conveyor import Crew
 from crypsis.mpc.psi.layout import HELLO_BYTES, OT_K, PROOF_BYTES, Layout
 from crypsis.mpc.psi.options import Progress
+from crypsis.mpc.psi.vole.room import BLOCK_BYTES, MAX_WIDTH, WAITING_KEYS, steps_at_a_time
 from crypsis.mpc.transport import Channel
 
 VOLE, TABLE, TAGS, RESULT, COMMITMENTS = 1, 2, 3, 4, 6  # streams
-BLOCK_BYTES = 16
-AHEAD = 3
-"""Steps that a thread may be ahead of the one that takes up its results."""
-
-WAITING_KEYS = 1 << 20
-"""Own keys that may wait for the peer's answer, with the bins that they are of: more than fill a stream's window."""
-
-_MAX_WIDTH = 256
-
 VERSION = b"crypsis/psi/vole/v1"
 
 Bytes = npt.NDArray[np.uint8]
@@ -49,7 +42,9 @@ S = TypeVar("S", bound=_Closes)
 
 @dataclass(frozen=True, eq=False)
 class KeyBins:
-    """Distinct keys of one outer bin, uint8[n, 16], those of inner bin i at starts[i]:starts[i + 1]."""
+    """Distinct keys of one outer bin, uint8[n, 16], those of inner bin i at starts[i]:starts[i + 1].
+
+    The keys are at the session's place, the starts on the host."""
 
     keys: Bytes
     starts: Starts
@@ -62,7 +57,7 @@ Matches = Generator[tuple[int, Index | None], None, None]
 @dataclass(frozen=True, eq=False)
 class Step:
     """Inner bins [first, last) of an outer bin, worked on together, one a thread: its keys begin at `begin`, and those
-    of bin first + i at starts[i]. Both parties have the same steps."""
+    of bin first + i at starts[i], on the host. Both parties have the same steps."""
 
     outer: int
     first: int
@@ -76,26 +71,6 @@ class Step:
         return self.last - self.first
 
 
-class Memory:
-    """Arrays by name that are used again: first touch of fresh memory costs more than what is done with it."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, Bytes] = {}
-
-    def __call__(self, name: str, *shape: int) -> Bytes:
-        """uint8[shape], with anything in it; the same memory for the same name."""
-        size = int(np.prod(shape))
-        made = self._made.get(name)
-        if made is None or len(made) < size:
-            made = self._made[name] = np.empty(size + size // 16, np.uint8)
-        return made[:size].reshape(shape)
-
-    def wipe(self) -> None:
-        """Overwrites all of it: VOLEs, and what was decoded with them."""
-        for made in self._made.values():
-            made.fill(0)
-
-
 class Session(abc.ABC):
     """One party's session; see `open_session`."""
 
@@ -104,14 +79,23 @@ class Session(abc.ABC):
     keys_bound: int
 
     def __init__(
-        self, channel: Channel, layout: Layout, *, session: bytes, broadcast: bool, threads: int | None
+        self,
+        channel: Channel,
+        layout: Layout,
+        *,
+        session: bytes,
+        broadcast: bool,
+        threads: int | None,
+        place: Place = HOST,
     ) -> None:
         self.channel = channel
         self.layout = layout
         self.broadcast = broadcast
         self.threads = threads or own_threads()
         self.malicious = layout.security == "malicious"
-        self.memory = Memory()
+        self.place = place
+        self.own_width = steps_at_a_time(place, layout, self.threads)
+        self.memory = Memory(place)
         self.before_keys: Callable[[int], None] = lambda outer: None
         self.session, self.width = self._greet(session)
         # Public AES keys; any two will do. What is worked out for one session's is of no use in another [GKWY20].
@@ -120,15 +104,15 @@ class Session(abc.ABC):
     def _greet(self, session: bytes) -> tuple[bytes, int]:
         """(Hash of both parties' random contributions, inner bins of a step), where they mean the same layout.
 
-        Steps are as wide as the party with fewer threads has them. With steps of its own a wide party would wait for
-        more VOLEs or tables than a narrow one makes before it waits for an answer.
+        Steps are as wide as the party with fewer threads (or less memory on its GPU) has them. With steps of its own a
+        wide party would wait for more VOLEs or tables than a narrow one makes before it waits for an answer.
         """
         layout = self.layout
         values = [getattr(layout, field.name) for field in fields(layout)]
         derived = [layout.inner, layout.table_bytes, layout.tags_bytes, layout.field, self.broadcast]
         text = repr((VERSION, values, derived)).encode()
         own = secrets.token_bytes(32)
-        width = min(self.threads, _MAX_WIDTH)
+        width = self.own_width
         self.channel.send(self.sends, hashlib.sha256(text).digest() + own + width.to_bytes(2, "little"))
         peer = bytes(self.channel.recv(self.receives))
         if len(peer) != HELLO_BYTES or peer[:32] != hashlib.sha256(text).digest():
@@ -137,7 +121,7 @@ class Session(abc.ABC):
                 "parties the same options and the same version"
             )
         theirs, peer_width = peer[32:64], int.from_bytes(peer[64:], "little")
-        if not 1 <= peer_width <= _MAX_WIDTH:
+        if not 1 <= peer_width <= MAX_WIDTH:
             raise ProtocolAbort(f"{self.channel.peer} takes {peer_width} bins at a time; ended")
         parts = (own, theirs) if self.sends == TABLE else (theirs, own)
         return hashlib.sha256(VERSION + b"".join(parts) + session).digest(), min(width, peer_width)
@@ -237,11 +221,12 @@ class Session(abc.ABC):
                 out=self.memory("hashed", len(keys), BLOCK_BYTES),
                 threads=self.threads,
             )
-            return np.ascontiguousarray(hashed[:, :width])
+            return hashed[:, :width].copy()
         for i, mask in enumerate(masks):
-            decoded[int(starts[i]) : int(starts[i + 1])] ^= np.frombuffer(mask, np.uint8)
+            part = decoded[int(starts[i]) : int(starts[i + 1])]
+            part ^= self.place.from_host(np.frombuffer(mask, np.uint8))
         return hashing.blake3(
-            np.concatenate([decoded, keys], axis=1),
+            self.place.xp.concatenate([decoded, keys], axis=1),
             digest_size=width + PROOF_BYTES,
             domain=b"crypsis/psi/vole/tag/v1",
             threads=self.threads,
@@ -254,13 +239,17 @@ class Session(abc.ABC):
         with closing(
             base(self.channel, session=b"ots" + self.session, k=OT_K, security=self.layout.security, **common)
         ) as ots:
-            options = {"parameters": self.layout.parameters, "field": self.layout.field} | common
+            options = {
+                "parameters": self.layout.parameters,
+                "field": self.layout.field,
+                "place": self.place,
+            } | common
             with closing(source(self.channel, ots, session=b"vole" + self.session, **options)) as made:
                 yield made
 
     def _cut(self, name: str, rows: Bytes, width: int) -> Bytes:
-        out = self.memory(name, len(rows), width)
-        np.copyto(out.view("u8"), rows.view("u8")[:, : width // 8])
+        out: Bytes = self.memory(name, len(rows), width)
+        out.view("u8")[...] = rows.view("u8")[:, : width // 8]
         return out
 
     def add_times_delta(self, sums: Bytes, elements: Bytes, delta: Bytes) -> None:
@@ -269,8 +258,8 @@ class Session(abc.ABC):
         multiply(elements, delta, add=sums, out=sums, threads=self.threads)
 
     def send(self, stream: int, rows: Bytes) -> None:
-        """Sends an array's bytes; an empty one too, of which there is no view."""
-        self.channel.send(stream, rows.data if rows.size else b"")
+        """Sends the bytes of an array of the session's place; an empty one too, of which there is no view."""
+        self.channel.send(stream, self.place.to_host(rows).data if rows.size else b"")
 
     def message(self, stream: int, what: str, size: int) -> Bytes:
         """The next message of a stream. Raises ProtocolAbort unless it has `size` bytes."""
