@@ -62,6 +62,7 @@ __device__ const u8 kAesSbox[256] = {
 
 // Word 32 x + b of `shared` becomes T[x], for each bank b. By all threads of the block; the caller synchronises.
 __device__ __forceinline__ void aes_load_table(u32* shared) {
+#pragma unroll 4  // loads of several entries at a time
   for (u32 i = threadIdx.x; i < kAesTableWords; i += blockDim.x) {
     const u32 s = kAesSbox[i / kAesBanks];
     const u32 twice = (s << 1) ^ (0x11b * (s >> 7));

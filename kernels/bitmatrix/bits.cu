@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bits of a matrix on a device: csrc/bitmatrix/bitmatrix.h's transpose, and bits in bytes. Least significant bit of a byte
-// first.
+// Bits of a matrix on a device: csrc/bitmatrix/bitmatrix.h's transpose, and bits in bytes. The least significant bit
+// of a byte comes first.
 //
 // transpose, transpose_wide, transpose_tall    a tile of 256 x 256, 128 x 256 or 256 x 128 bits (rows x columns) a warp
-// transpose_any                                a tile of 32 x 32 bits a warp, where rows are not whole pieces of 16 bytes
+// transpose_any                                a tile of 32 x 32 bits a warp, for rows of no whole pieces of 16 bytes
 // pack_bits, unpack_bits                       a packed byte a thread and turn
 // check_padding                                that the bits after the last of each row are zero
 //
-// Arrays begin at any byte but for the first three. Blocks of 256 threads, one-dimensional grids of any size. Time depends on sizes alone.
+// Arrays begin at any byte but for the first three. Blocks of 256 threads, one-dimensional grids of any size. Time
+// depends on sizes alone.
 #include "common/arith.cuh"
 #include "common/bytes.cuh"
 #include "common/errors.cuh"
@@ -22,8 +23,8 @@ __device__ __forceinline__ u64 n_threads() {
   return static_cast<u64>(gridDim.x) * blockDim.x;
 }
 
-// Word of lane i, bit j, to word of lane j, bit i. Five rounds, one for each bit of i and j: the half of a word that does
-// not belong here is the other lane's, and one comes back for it.
+// Word of lane i, bit j, to word of lane j, bit i. Five rounds, one for each bit of i and j: the half of a word that
+// does not belong here is the other lane's, and one comes back for it.
 struct Transposer {
   u32 pick16, pick8;  // of our bytes 0 to 3 and the other lane's, 4 to 7
   u32 kept[3];        // for distances 4, 2, 1: our bits that stay
@@ -93,8 +94,8 @@ __device__ __forceinline__ void store_pieces(u8* to, const u32* w, const Matrix&
 }
 
 // Tiles of 128 kRows x 128 kColumns bits. Lane i takes rows 32 g + i of a tile, 16 kColumns bytes of each, and gives
-// columns 32 b + i, 16 kRows bytes of each: with 2 those are whole sectors of memory. Whole blocks take turns, so that every
-// warp is at the shuffles; one behind the last tile loads and stores nothing.
+// columns 32 b + i, 16 kRows bytes of each: with 2 those are whole sectors of memory. Whole blocks take turns, so that
+// every warp is at the shuffles; one behind the last tile loads and stores nothing.
 template <u32 kRows, u32 kColumns>
 __device__ __forceinline__ void transpose_tiles(u8* out, const u8* in, const Matrix& from, const Matrix& to) {
   constexpr u32 kGroups = 4 * kRows, kWords = 4 * kColumns;
@@ -163,7 +164,8 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 
-// Eight bits in bytes, four in each word, to a byte: the product puts bit 8 i at 28 + i, other bits below or out of the word.
+// Eight bits in bytes, four in each word, to a byte: the product puts bit 8 i at 28 + i, others below or out of the
+// word.
 __device__ __forceinline__ u32 packed(u32 low, u32 high) {
   return ((low & 0x01010101u) * 0x10204080u) >> 28 | ((high & 0x01010101u) * 0x10204080u) >> 28 << 4;
 }
@@ -173,7 +175,7 @@ __device__ __forceinline__ u32 unpacked(u32 bits) {
   return (bits * 0x00204081u) & 0x01010101u;
 }
 
-// Which byte of rows of `width` packed bytes a thread is at; it goes on in steps of the whole grid, and divides but once.
+// Which byte of rows of `width` packed bytes a thread is at; it goes on in steps of the whole grid, and divides once.
 struct Walk {
   u64 width, row, column;
   u64 row_step, column_step;

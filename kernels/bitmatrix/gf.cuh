@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1) and GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), for the kernels
-// of any slug. Elements are little-endian words: bit i of word w is the coefficient of x^(32 w + i). `Block` is any
-// structure of four words w[4] (AesBlock), `Half` one of two.
+// GF(2^128) = GF(2)[x] / (x^128 + x^7 + x^2 + x + 1) and GF(2^64) = GF(2)[x] / (x^64 + x^4 + x^3 + x + 1), for the
+// kernels of any slug. Elements are little-endian words: bit i of word w is the coefficient of x^(32 w + i). `Block` is
+// any structure of four words w[4] (AesBlock), `Half` one of two.
 //
 //   c = gf128_multiply(a, b);
 //   f = gf128_factor(b); c = gf128_multiply(gf128_factor(a), f);       // the same b many times
@@ -30,8 +30,8 @@ __device__ __forceinline__ u64 gf_choose(u64 mask, u64 if_one, u64 if_zero) {
 }
 
 // The product of two polynomials of 32 bits. Of parts i and j it has sums of up to 8 bits at every fourth place, whose
-// lowest bits are sums over GF(2); nothing reaches the next place that is read, as 8 < 16. Two may be added, not xored, where
-// one's places are four bits higher: a place then gets 8 + 7 = 15 bits at most.
+// lowest bits are sums over GF(2); nothing reaches the next place that is read, as 8 < 16. Two may be added, not xored,
+// where one's places are four bits higher: a place then gets 8 + 7 = 15 bits at most.
 __device__ __forceinline__ u64 gf_carryless(const GfParts& a, const GfParts& b) {
   const u32 *x = a.part, *y = b.part;
   const u64 c0 = mad_wide(x[0], y[0], mul_wide(x[1], y[3])) ^ mul_wide(x[2], y[2]) ^ mul_wide(x[3], y[1]);
