@@ -195,10 +195,9 @@ def test_every_number_of_warps(
     shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     """Whichever warp of a block inverts; blocks of one warp invert for themselves."""
-    shapes = {"threads": threads, "blocks": 1}
-    monkeypatch.setattr(
-        cuda_curve25519, "launch_shapes", lambda slug: dict.fromkeys(("scalar_mult", "map_to_curve"), shapes)
-    )
+    kernels = ("scalar_mult", "map_to_curve", "check_points")
+    shapes = {kernel: {"threads": threads, "blocks": 1} for kernel in kernels}
+    monkeypatch.setattr(cuda_curve25519, "launch_shapes", lambda slug: shapes)
     n = 6 * threads - 5
     scalars, points = random_rows(15, n), random_rows(16, n)
     found = on_device(shim_device, curve25519.scalar_mult, scalars, points)
@@ -237,7 +236,7 @@ def test_in_place_at_every_alignment(shim_device: ShimDevice, offset: int) -> No
 
 
 def test_low_order_points_give_zero_and_spoil_no_neighbour(shim_device: ShimDevice) -> None:
-    scalar, n = random_rows(19, 1)[0], 3 * BLOCK + 7
+    scalar, n = random_rows(19, 1)[0], 2 * BLOCK + 7
     good = random_rows(20, n)
     wanted = curve25519.scalar_mult(scalar, good)
     for bad in (
@@ -425,14 +424,15 @@ def test_no_byte_outside_the_arrays_is_touched() -> None:
 # Launch shapes
 
 
-def test_declared_instances_are_the_launch_shapes() -> None:
-    shapes = launch_shapes("curve25519")
+def test_the_declared_instance_is_what_is_launched(shim_device: ShimDevice) -> None:
     declared = json.loads((KERNELS / "instances.json").read_text())
-    source = "curve25519/curve25519.cu"
-    for shape in shapes.values():
-        defines = {"THREADS": shape["threads"], "BLOCKS": shape["blocks"]}
-        assert {"source": source, "defines": defines} in declared.values()
-        assert shape["threads"] % 32 == 0
+    wanted = {"source": "curve25519/curve25519.cu", "defines": cuda_curve25519.defines()}
+    assert list(declared.values()) == [wanted]
+    points = shim_device.from_host(random_rows(23, 3))
+    curve25519.scalar_mult(points, points.copy())
+    curve25519.check_points(curve25519.map_to_curve(points))
+    assert [dict(launch.defines) for launch in shim_device.launches] == [wanted["defines"]] * 3
+    assert all(shape["threads"] % 32 == 0 for shape in launch_shapes("curve25519").values())
 
 
 # On a GPU

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // X25519, Elligator 2 and the check of points, one point a thread. The contract is that of
-// csrc/curve25519/impl.h: same bytes. Launch scalar_mult and map_to_curve with whole warps, at most THREADS
-// threads, and 64 bytes of shared memory for each.
+// csrc/curve25519/impl.h: same bytes. Macros NAME_THREADS and NAME_BLOCKS of each kernel: threads a block at
+// most, and blocks that a multiprocessor is to hold. scalar_mult and map_to_curve take whole warps, and 64
+// bytes of shared memory a thread.
 //
 // scalar_mult    constant-time in scalars and points
 // map_to_curve   constant-time in the elements
@@ -58,7 +59,7 @@ __device__ __forceinline__ Point ladder(const u8* scalar, const Fe& u) {
 
 // out[i] = X25519(scalars[i], points[i]), rows of 32 bytes; a stride of 0 repeats one row. Any bytes; out may
 // be points.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+extern "C" __global__ void __launch_bounds__(SCALAR_MULT_THREADS, SCALAR_MULT_BLOCKS)
     scalar_mult(u8* out, const u8* scalars, u64 scalar_stride, const u8* points, u64 point_stride, u64 n) {
   CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const u64 t = thread_index(), row = t < n ? t : n - 1;  // threads behind the end take part in the inversion
@@ -70,16 +71,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 // out[i] = the u coordinate of Elligator 2 of elements[i] [RFC 9380, 6.7.1], rows of 32 bytes; out may be
 // elements. With d = 1 + 2 r^2, which is never 0, u is -J / d or -J (d - 1) / d, and the character of -J d
 // (d^2 - J^2 (d - 1)) says which: see csrc/curve25519/portable.cpp.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+extern "C" __global__ void __launch_bounds__(MAP_TO_CURVE_THREADS, MAP_TO_CURVE_BLOCKS)
     map_to_curve(u8* out, const u8* elements, u64 n) {
   CRYPSIS_DYNAMIC_SHARED(u32, shared);
   const u64 t = thread_index(), row = t < n ? t : n - 1;
-  const Fe r2 = square(load_element(elements + 32 * row)), w = add(r2, r2), d = add(w, small_element(1));
-  const Fe jjw = mul_small(mul_small(w, kJ), kJ);
+  const Columns own{shared};  // keeps w during the power, which needs the registers
+  const Fe r2 = square(load_element(elements + 32 * row));
+  Fe w = add(r2, r2);
+  own.store(threadIdx.x, w);
+  const Fe d = add(w, small_element(1)), jjw = mul_small(mul_small(w, kJ), kJ);
   const Fe minus_g = mul(mul_small(d, kJ), sub(square(d), jjw));  // -1 is a square
   const u32 no_square = is_zero(add(power(minus_g, kCharacter), small_element(1)));
-  const Fe numerator = select(no_square, w, small_element(1));
-  const Fe u = divide(shared, sub(small_element(0), mul_small(numerator, kJ)), d);
+  w = own.load(fresh(threadIdx.x));
+  const Fe minus_u = mul_small(select(no_square, w, small_element(1)), kJ);
+  const Fe u = divide(shared, sub(small_element(0), minus_u), add(w, small_element(1)));
   if (t < n) store_element(out + 32 * t, u);
 }
 
@@ -94,7 +99,8 @@ __constant__ const u32 kLowOrder[5][8] = {
 
 // Raises for the first row that is not below p with the top bit clear (kErrorOutOfRange) or is of low order
 // (kErrorInvalidPoint).
-extern "C" __global__ void __launch_bounds__(THREADS) check_points(u64* error, const u8* points, u64 n) {
+extern "C" __global__ void __launch_bounds__(CHECK_POINTS_THREADS, CHECK_POINTS_BLOCKS)
+    check_points(u64* error, const u8* points, u64 n) {
   const u64 t = thread_index();
   if (t >= n) return;
   const Fe x = load_row(points + 32 * t);

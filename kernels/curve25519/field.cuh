@@ -58,7 +58,7 @@ __device__ __forceinline__ Fe mul_small(const Fe& a, u32 c) {
   return mad_small(small_element(0).v, a.v, c);
 }
 
-// 2^256 = 38.
+// The 16 limbs of a product: 2^256 = 38.
 __device__ __forceinline__ Fe reduce(const u32* product) {
   return mad_small(product, product + 8, 38);
 }
@@ -155,43 +155,26 @@ struct Turn {
   u8 squarings, keep;
   Factor factor;
 };
-constexpr u32 kTurns = 13;
-__constant__ const Turn kPowerTurns[2][kTurns] = {
-    {{1, 0, kBefore},  // a^(2^2 - 1)
-     {2, 0, kBefore},  // 2^4 - 1
-     {1, 0, kBase},    // 2^5 - 1
-     {5, 0, kBefore},
-     {10, 1, kBefore},  // 2^20 - 1; kept: 2^10 - 1
-     {20, 0, kBefore},
-     {10, 0, kKept},    // 2^50 - 1
-     {50, 1, kBefore},  // 2^100 - 1; kept: 2^50 - 1
-     {100, 0, kBefore},
-     {50, 0, kKept},  // 2^250 - 1
-     {2, 0, kBase},
-     {2, 0, kBase},
-     {1, 0, kBase}},
-    {{1, 0, kBefore},
-     {2, 0, kBefore},
-     {1, 0, kBase},
-     {5, 0, kBefore},
-     {10, 1, kBefore},
-     {20, 0, kBefore},
-     {10, 0, kKept},
-     {50, 1, kBefore},
-     {100, 0, kBefore},
-     {50, 0, kKept},
-     {2, 0, kBase},
-     {1, 0, kBase},
-     {1, 0, kNothing}},
-};
+constexpr u32 kCommonTurns = 10, kLastTurns = 3;
+__constant__ const Turn kPowerTurns[kCommonTurns + 2 * kLastTurns] = {
+    {1, 0, kBefore},                                     // a^(2^2 - 1)
+    {2, 0, kBefore},                                     // 2^4 - 1
+    {1, 0, kBase},                                       // 2^5 - 1
+    {5, 0, kBefore},   {10, 1, kBefore},                 // 2^20 - 1; kept: 2^10 - 1
+    {20, 0, kBefore},  {10, 0, kKept},                   // 2^50 - 1
+    {50, 1, kBefore},                                    // 2^100 - 1; kept: 2^50 - 1
+    {100, 0, kBefore}, {50, 0, kKept},                   // 2^250 - 1
+    {2, 0, kBase},                                       // kInverse
+    {2, 0, kBase},     {1, 0, kBase},    {2, 0, kBase},  // kCharacter
+    {1, 0, kBase},     {1, 0, kNothing}};
 
 // a^(p - 2) with 254 squarings and 13 products, a^((p - 1) / 2) with 253 and 12. One squaring and one product
 // in two loops: short code, at the price of two products more than unrolled chains have.
 __device__ __forceinline__ Fe power(const Fe& a, Power which) {
   Fe x = a, kept = a;
 #pragma unroll 1
-  for (u32 t = 0; t < kTurns; ++t) {
-    const Turn turn = kPowerTurns[which][t];
+  for (u32 t = 0; t < kCommonTurns + kLastTurns; ++t) {
+    const Turn turn = kPowerTurns[t < kCommonTurns ? t : t + kLastTurns * which];
     Fe factor = a;
     if (turn.keep != 0) kept = x;
     if (turn.factor == kBefore) factor = x;

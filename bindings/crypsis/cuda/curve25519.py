@@ -68,6 +68,15 @@ def check_points(device: Device, points: Any) -> None:
     device.check(word, _refused)
 
 
+def defines() -> dict[str, int | str]:
+    """The macros of the kernels' module: every kernel's launch shape."""
+    return {
+        f"{kernel}_{name}".upper(): figure
+        for kernel, shape in launch_shapes(SLUG).items()
+        for name, figure in shape.items()
+    }
+
+
 def _refused(code: ErrorCode, row: int) -> InvalidPoint:
     return host.invalid_point(row, NOT_CANONICAL if code is ErrorCode.OUT_OF_RANGE else LOW_ORDER)
 
@@ -81,9 +90,8 @@ def _launch(device: Device, kernel: str, args: list[Any], rows: Any) -> None:
     n = rows.size // N_BYTES
     if n == 0:
         return
-    shape = launch_shapes(SLUG)[kernel]
     warps = -(-n // (WARP * device.n_multiprocessors))
-    threads = min(shape["threads"], WARP * warps)
+    threads = min(launch_shapes(SLUG)[kernel]["threads"], WARP * warps)
     device.launch(
         SLUG,
         kernel,
@@ -91,7 +99,7 @@ def _launch(device: Device, kernel: str, args: list[Any], rows: Any) -> None:
         block=threads,
         shared_bytes=0 if kernel == "check_points" else SHARED_BYTES * threads,
         args=[*args, np.uint64(n)],
-        defines={"THREADS": shape["threads"], "BLOCKS": shape["blocks"]},
+        defines=defines(),
     )
 
 
