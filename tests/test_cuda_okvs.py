@@ -28,7 +28,7 @@ every_field = pytest.mark.parametrize("field", [64, 128])
 
 @contextmanager
 def shapes(monkeypatch: pytest.MonkeyPatch, **changed: int) -> Iterator[None]:
-    """Other launch shapes: peel=32 is its block, bins=2 the bins of a launch, keys=1 those of a thread."""
+    """Other launch shapes: peel=32 is its block, keys=1 the keys of a thread."""
     given = _tuning.launch_shapes("okvs")
     few: dict[str, Mapping[str, int]] = {
         name: dict(shape) | {k: v for k, v in changed.items() if k in shape} for name, shape in given.items()
@@ -116,7 +116,7 @@ def test_no_bins_and_no_keys(shim_device: ShimDevice) -> None:
 
 
 def test_a_bin_of_real_size(shim_device: ShimDevice) -> None:
-    """50,000 keys: some 113 steps of 512 columns."""
+    """50,000 keys: some 60 steps of 1,024 columns."""
     assert both(shim_device, okvs.parameters(50_000, 1 << 14), (50_000, 3), fill=True) == 0
 
 
@@ -129,15 +129,16 @@ def test_all_keys_and_all_columns(shim_device: ShimDevice) -> None:
     assert check(shim_device, full, many, bins(okvs.MAX_ITEMS), values, None) == 0  # fails on both
 
 
-@pytest.mark.parametrize(("peel", "keys"), [(32, 1), (64, 3), (1024, 8)])
+@pytest.mark.parametrize(("peel", "keys", "together"), [(32, 1, 2), (64, 3, 1), (1024, 8, 6)])
 def test_launch_shapes_change_nothing(
-    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch, peel: int, keys: int
+    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch, peel: int, keys: int, together: int
 ) -> None:
     chosen = okvs.parameters(2500, 4)
-    with shapes(monkeypatch, peel=peel, keys=keys, bins=1):
+    state_bytes = together * 12 * chosen.sparse if together > 1 else 1
+    with shapes(monkeypatch, peel=peel, keys=keys, state_bytes=state_bytes):
         both(shim_device, chosen, (2500, 3, 0, 1, 257, 1030), fill=True)
     grids = [launch.grid[0] for launch in shim_device.launches if launch.kernel == "peel"]
-    assert grids == [2, 2, 2]
+    assert grids == [together] * (6 // together)
     (parts,) = {launch.grid[0] // 6 for launch in shim_device.launches if launch.kernel == "decode"}
     assert parts == {1: 10, 3: 4, 8: 2}[keys]
 

@@ -4,9 +4,10 @@
 // add_rows   state += each key's row; job.parts blocks a bin, threads take keys in steps
 // peel       one block a bin, of whole warps, up to 1,024 threads
 //
-// A bin's arrays stand side by side with those of the launch's other bins: state u64[bins][sparse], zero before add_rows;
-// order u32[bins][sparse]; queue u16[bins][sparse]; records u64[bins][longest]; steps u16[bins][longest + 1]. `counts` is
-// u32[][2] by number of the bin: its records, fewer than its keys where a core is left, and the steps that took them.
+// A bin's arrays stand side by side with those of the launch's other bins: state u64[bins][sparse], zero before
+// add_rows; order u32[bins][sparse]; queue u16[bins][sparse]; records u64[bins][longest]; steps u16[bins][longest + 1].
+// `counts` is u32[][2] by number of the bin: its records, fewer than its keys where a core is left, and the steps that
+// took them.
 // The host has checked `starts`. Addresses and branches depend on the keys.
 #include "common/types.cuh"
 #include "okvs/hash.cuh"

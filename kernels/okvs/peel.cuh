@@ -14,16 +14,18 @@ constexpr u32 kMaxWarps = 32;
 __device__ __forceinline__ u32 flags_before(bool first, bool second, u32* counts, u32& total) {
   const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, below = (1u << lane) - 1;
   const u32 firsts = __ballot_sync(kFullWarp, first), seconds = __ballot_sync(kFullWarp, second);
-  if (lane == 0) counts[warp] = static_cast<u32>(__popc(firsts) + __popc(seconds));
+  const u32 own = static_cast<u32>(__popc(firsts) + __popc(seconds));
+  if (lane == 0) counts[warp] = own;
   __syncthreads();
-  u32 before = static_cast<u32>(__popc(firsts & below) + __popc(seconds & below));
-  total = 0;
-  for (u32 w = 0; w < blockDim.x / 32; ++w) {
-    const u32 count = counts[w];
-    if (w < warp) before += count;
-    total += count;
+  u32 sum = lane < blockDim.x / 32 ? counts[lane] : 0;  // lane w: of warps 0 to w
+#pragma unroll
+  for (u32 distance = 1; distance < 32; distance *= 2) {
+    const u32 below_it = __shfl_up_sync(kFullWarp, sum, distance);
+    if (lane >= distance) sum += below_it;
   }
-  return before;
+  total = __shfl_sync(kFullWarp, sum, 31);
+  const u32 before = __shfl_sync(kFullWarp, sum, static_cast<int>(warp)) - own;
+  return before + static_cast<u32>(__popc(firsts & below) + __popc(seconds & below));
 }
 
 // One bin's arrays in global memory. Other threads change them between barriers: no __ldg, no const __restrict__.

@@ -5,8 +5,8 @@
 //   bits 16 to 63:  the sum modulo 2^48 of what the column's rows say: the next column in the row's cycle of three
 //                   (lowest 16 bits), the one after, the row's id
 //
-// csrc/okvs/solve.cpp has an xor in the upper bits' place. A sum does the same, one atomic instead of two: the count never
-// carries, and with one row left the word *is* that row, whatever was added and taken away before.
+// csrc/okvs/solve.cpp has an xor in the upper bits' place. A sum does the same, one atomic instead of two: the count
+// never carries, and with one row left the word *is* that row, whatever was added and taken away before.
 #pragma once
 
 #include "common/types.cuh"

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables and values of the bins, -DFIELD=128 or 64 and -DLANES=1, or 2 elements of GF(2^64) side by side (decode alone).
+// Tables and values of the bins, -DFIELD=128 or 64 and -DLANES=1, or 2 elements of GF(2^64) side by side (decode
+// alone).
 //
 // decode       out[i] = the value of key i; job.parts blocks a bin, threads take keys in steps
 // add_dense    rest[i] = values[i] less the dense columns' part; the same
 // substitute   one block a bin, of as many threads as `peel` had: the sparse columns that have a row
 //
-// table: [bins][sparse + dense] elements, the launch's first bin is job.first; starts by number of the bin; values, keys and
-// out by number of the key, rest from key job.keys on; records and steps as okvs.cu leaves them. Elements at any
+// table: [bins][sparse + dense] elements, the launch's first bin is job.first; starts by number of the bin; values, keys
+// and out by number of the key, rest from key job.keys on; records and steps as okvs.cu leaves them. Elements at any
 // address. The host has checked `starts`. Addresses depend on the keys.
 #include "bitmatrix/gf.cuh"
+#include "common/bytes.cuh"
 #include "common/types.cuh"
 #include "okvs/hash.cuh"
 #include "okvs/rows.cuh"
@@ -34,35 +36,13 @@ __device__ __forceinline__ Element operator^(Element a, const Element& b) {
 
 // Element `index` of an array; bytes where that is at no multiple of its size.
 __device__ __forceinline__ Element load(const u8* from, u64 index) {
-  const u8* const at = from + kBytes * index;
-  Element x = {};
-#if FIELD * LANES == 128
-  const AesBlock block = aes_load(at);
-#pragma unroll
-  for (u32 j = 0; j < kWords; ++j) x.w[j] = block.w[j];
-#else
-  if (reinterpret_cast<u64>(at) % kBytes == 0) {
-    const uint2 both = *reinterpret_cast<const uint2*>(at);
-    return {{both.x, both.y}};
-  }
-#pragma unroll
-  for (u32 i = 0; i < kBytes; ++i) x.w[i / 4] |= static_cast<u32>(at[i]) << (8 * (i % 4));
-#endif
+  Element x;
+  load_words<kWords>(x.w, from + kBytes * index);
   return x;
 }
 
 __device__ __forceinline__ void store(u8* to, u64 index, const Element& x) {
-  u8* const at = to + kBytes * index;
-#if FIELD * LANES == 128
-  aes_store(at, {{x.w[0], x.w[1], x.w[2], x.w[3]}});
-#else
-  if (reinterpret_cast<u64>(at) % kBytes == 0) {
-    *reinterpret_cast<uint2*>(at) = make_uint2(x.w[0], x.w[1]);
-    return;
-  }
-#pragma unroll
-  for (u32 i = 0; i < kBytes; ++i) at[i] = static_cast<u8>(x.w[i / 4] >> (8 * (i % 4)));
-#endif
+  store_words<kWords>(to + kBytes * index, x.w);
 }
 
 // x r, lane by lane.
@@ -81,8 +61,8 @@ __device__ __forceinline__ Element times(const Element& x, const AesBlock& r) {
 #endif
 }
 
-// The sum of a bin's dense columns times r, r^2, ...: Horner's rule. Rolled and with a new r each turn, so that a product's
-// factors take no registers beyond it.
+// The sum of a bin's dense columns times r, r^2, ...: Horner's rule. Rolled and with a new r each turn, so that a
+// product's factors take no registers beyond it.
 __device__ __forceinline__ Element dense_part(const u8* own, AesBlock r, const Job& job) {
   Element sum = {};
 #pragma unroll 1
@@ -105,11 +85,12 @@ extern "C" __global__ void __launch_bounds__(256)
   aes_load_table(lookups);
   __syncthreads();
   const u8* const columns = table + bin * (job.sparse + job.dense) * kBytes;
-  for (u64 i = begin + threadIdx.x; i < own.n; i += static_cast<u64>(job.parts) * blockDim.x) {
-    const AesBlock key = aes_load(keys + 16 * (own.first + i));
+  const u64 end = own.first + own.n;
+  for (u64 i = own.first + begin + threadIdx.x; i < end; i += static_cast<u64>(job.parts) * blockDim.x) {
+    const AesBlock key = aes_load(keys + 16 * i);
     const Columns at = columns_of(hash_of(lookups, columns_key, key), job.sparse);
     const Element sparse = load(columns, at.a) ^ load(columns, at.b) ^ load(columns, at.c);
-    store(out, own.first + i, sparse ^ dense_part(columns, hash_of(lookups, element_key, key), job));
+    store(out, i, sparse ^ dense_part(columns, hash_of(lookups, element_key, key), job));
   }
 }
 
@@ -126,16 +107,16 @@ extern "C" __global__ void __launch_bounds__(256)
   aes_load_table(lookups);
   __syncthreads();
   const u8* const columns = table + bin * (job.sparse + job.dense) * kBytes;
-  for (u64 i = begin + threadIdx.x; i < own.n; i += static_cast<u64>(job.parts) * blockDim.x) {
-    const u64 at = own.first + i;
-    const AesBlock r = hash_of(lookups, element_key, aes_load(keys + 16 * at));
-    store(rest, at - job.keys, load(values, at) ^ dense_part(columns, r, job));
+  const u64 end = own.first + own.n;
+  for (u64 i = own.first + begin + threadIdx.x; i < end; i += static_cast<u64>(job.parts) * blockDim.x) {
+    const AesBlock r = hash_of(lookups, element_key, aes_load(keys + 16 * i));
+    store(rest, i - job.keys, load(values, i) ^ dense_part(columns, r, job));
   }
 }
 
-// Steps backwards, a row a thread: its other two columns were taken later, or by no row at all. What a step reads of records
-// and values is fetched one and two steps ahead, so that a step waits for the table alone. Of a bin with a core the
-// host makes the table afterwards.
+// Steps backwards, a row a thread: its other two columns were taken later, or by no row at all. What a step reads of
+// records and values is fetched one and two steps ahead, so that a step waits for the table alone. Of a bin with a core
+// the host makes the table afterwards.
 extern "C" __global__ void __launch_bounds__(1024)
     substitute(u8* table, const u8* __restrict__ values, const u64* __restrict__ starts,
                const u64* __restrict__ records, const u16* __restrict__ steps, const u32* __restrict__ counts,

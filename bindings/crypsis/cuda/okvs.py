@@ -29,6 +29,8 @@ from crypsis.errors import EncodeFailure
 SLUG = "okvs"
 VALUES = "okvs/values.cu"
 MAX_LAUNCH_BINS = 1 << 20
+_STATE_BYTES = 8 + 4
+"""Of a sparse column, which peeling reads and changes at random: its word, and when it came to have one row."""
 
 _JOB = np.dtype(
     [
@@ -142,7 +144,7 @@ class _Encode:
         device, n_bins = self.device, len(self.ends) - 1
         self.starts = device.from_host(self.ends)
         self.counts = device.empty((n_bins, 2), np.uint32)
-        most = launch_shapes(SLUG)["peel"]["bins"] * device.n_multiprocessors
+        most = launch_shapes(SLUG)["peel"]["state_bytes"] // (_STATE_BYTES * self.parameters.sparse)
         sizes = np.diff(self.ends)
         in_blocks(
             device,
@@ -150,7 +152,7 @@ class _Encode:
             self._bin_bytes(int(sizes.max())),
             self._encode_bins,
             what="tables of bins",
-            most=min(most, MAX_LAUNCH_BINS),
+            most=max(1, min(most, MAX_LAUNCH_BINS)),
         )
         peeled = device.to_host(self.counts)[:, 0]
         for number in np.flatnonzero(peeled != sizes):
@@ -158,7 +160,7 @@ class _Encode:
 
     def _bin_bytes(self, longest: int) -> int:
         rest = 0 if self.fill is None else self.parameters.value_bytes * longest
-        return 14 * self.parameters.sparse + 8 * longest + 2 * (longest + 1) + rest
+        return (_STATE_BYTES + 2) * self.parameters.sparse + 8 * longest + 2 * (longest + 1) + rest
 
     def _encode_bins(self, part: slice) -> None:
         n, sparse = part.stop - part.start, self.parameters.sparse
