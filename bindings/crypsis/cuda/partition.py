@@ -5,7 +5,7 @@ All arrays are the device's, the bins' limits too: `starts` is copied to the hos
 `match` wait for the device, and so does `group`, which must know how many keys there are. `by_bin` and `records` queue
 their work and return. Memory meanwhile: some 48 bytes a row in `group`, as many for the bins at a time in `sort_tags`
 and `match`, which take fewer bins at a time where it is short; in `by_bin` and `records` counters, up to 3 bytes a row,
-and above 2,048 bins 20 more.
+and above 2,048 bins 20 more. Where memory runs out `out` is as it was, but that of `sort_tags` has the bins before.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from crypsis.partition import (
     peer_fault,
 )
 
+Wanted = dict[str, tuple[tuple[int, ...], type[np.generic]]]
+"""Shapes and types of a function's results, by name."""
+
 ROW_BYTES = 16
 SORT_BYTES = 48
 """What sorting takes of memory for a row, counters included."""
@@ -44,7 +47,7 @@ def by_bin(device: Device, keys: Any, n_bins: int, *, out: tuple[Any, Any] | Non
     keys = _rows(device, "keys", keys)
     n_bins = _n_bins(n_bins)
     n = len(keys)
-    wanted = {"keys": ((n, ROW_BYTES), np.uint8), "order": ((n,), np.uint32)}
+    wanted: Wanted = {"keys": ((n, ROW_BYTES), np.uint8), "order": ((n,), np.uint32)}
     result, order = _outputs(device, out, wanted, {"keys": keys})
     starts = _distribute(device, keys, n_bins, result, digests=False, index=order)
     return Binned(result, order, starts)
@@ -158,7 +161,7 @@ def sort_tags(device: Device, tags: Any, starts: Any, *, out: tuple[Any, Any] | 
     """`crypsis.partition.sort_tags` on `device`. Raises as it does; DeviceMemoryError where a bin does not fit."""
     tags = _tags(device, "tags", tags)
     limits = _starts(device, "starts", starts, len(tags))
-    wanted = {"tags": (tags.shape, np.uint8), "order": ((len(tags),), np.uint32)}
+    wanted: Wanted = {"tags": (tags.shape, np.uint8), "order": ((len(tags),), np.uint32)}
     result, order = _outputs(device, out, wanted, {"tags": tags, "starts": starts})
     width = tags.shape[1]
 
@@ -356,7 +359,7 @@ def _capacity(device: Device, out: Groups, n: int) -> int:
 def _outputs(
     device: Device,
     out: Any,
-    wanted: dict[str, tuple[tuple[int, ...], type[np.generic]]],
+    wanted: Wanted,
     inputs: dict[str, Any],
 ) -> list[Any]:
     """Arrays of the shapes and types wanted: those of `out`, checked, or new ones."""
@@ -379,8 +382,8 @@ def _outputs(
 
 
 def _as_words(device: Device, rows: Any, *, fresh: bool = False) -> Any:
-    """uint8[n, 16] as uint64[n, 2] at a multiple of 16 bytes: `rows` itself where it can be, else other memory, with its
-    bytes, or with `fresh` for `_write_back`."""
+    """uint8[n, 16] as uint64[n, 2] at a multiple of 16 bytes: `rows` itself where it can be, else other memory, with
+    its bytes, or with `fresh` for `_write_back`."""
     if device.address(rows) % ROW_BYTES == 0:
         return rows.view(np.uint64)
     words = device.empty((len(rows), 2), np.uint64)
