@@ -184,10 +184,10 @@ def primal_encode(
 ) -> ByteArray:
     """out[i] ^= the xor of ten blocks of `table`: rows first_row + i of the public sparse matrix of `seed` [YWL+20].
 
-    seed: 16 bytes or uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16], in and out.
-    first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out, packed. A
-    position is the low bits of a word of AES-128 in counter mode under the seed, without bias; the ten of a row are
-    independent. Constant-time in the blocks. Raises TypeError, ValueError, BackendUnavailable.
+    seed: 16 bytes or uint8[16], public. table: uint8[k, 16], k a power of two up to 2^MAX_LOG_TABLE. out: uint8[n, 16],
+    in and out. first_row: a multiple of four. bits: uint8[ceil(n / 8)], or None: gets the lowest bit of each out,
+    packed. A position is the low bits of a word of AES-128 in counter mode under the seed, without bias; the ten of a
+    row are independent. Constant-time in the blocks. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     table = _blocks("table", table)
@@ -231,11 +231,11 @@ def expand_convolute(
 ) -> ByteArray:
     """out = B A2 A1 vector, the public expand-convolute code of `seed` [RRT23]; csrc/vole/LPN_NOTES.md defines it.
 
-    seed: 16 bytes or uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten. out: uint8[n, 16].
-    weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT. field: 128, or 64: then a vector
-    and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single ones. second: (vector, out) of
-    as many rows, for the same code, in less time where a backend gains by it. Constant-time in the elements. The
-    convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
+    seed: 16 bytes or uint8[16], public. vector: uint8[N, 16], N a power of two from 2^MIN_LOG_CODE, overwritten by the
+    convoluted one. out: uint8[n, 16]. weight: elements of the convoluted vector in an output, 1 to MAX_EXPANDER_WEIGHT.
+    field: 128, or 64: then a vector and its out are pairs of elements of GF(2^64), or have 8 bytes a row and are single
+    ones. second: (vector, out) of as many rows, for the same code, in less time where a backend gains by it.
+    Constant-time in the elements. The convolution runs on one thread. Raises TypeError, ValueError, BackendUnavailable.
     """
     seed = _seed(seed)
     if field not in (64, 128):

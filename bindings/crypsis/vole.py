@@ -6,8 +6,9 @@
 
 These are building blocks of protocols (`crypsis.mpc.ot`), not protocols: nothing here talks to a peer. A block is 16
 bytes, an array of blocks uint8[n, 16]. Every backend gives the same bytes, and everything is constant-time in what it
-is given. Arrays on a CUDA device are worked on there (`crypsis.cuda.vole`) by all but `SmallField`, its columns, and what
-benchmarks and tests have (`measure_gather`, `primal_positions`).
+is given. Arrays on a CUDA device are worked on there (`crypsis.cuda.vole`) by all but `SmallField`, its columns, and
+what benchmarks and tests have (`measure_gather`, `primal_positions`). There a code's seed is best given as bytes: an
+array is copied to the host first.
 """
 
 from __future__ import annotations

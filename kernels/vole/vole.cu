@@ -55,10 +55,6 @@ struct Levels {
     const uint4 four = *reinterpret_cast<const uint4*>(node(level, i));
     return {{four.x, four.y, four.z, four.w}};
   }
-  // Nodes are secret: nothing of them stays in shared memory. The caller has synchronised.
-  __device__ __forceinline__ void wipe() const {
-    for (u32 i = threadIdx.x; i < 4u << levels; i += kTreeThreads) shared[i] = 0;
-  }
 };
 
 template <bool kHalf>
@@ -93,7 +89,6 @@ __device__ __forceinline__ void grow_tree(u8* out, u32* sums, const u8* seeds, c
     add_up(share, 1u << level, memory);
     if (threadIdx.x < kWords) own_sums[level * kWords + threadIdx.x] = memory.total[threadIdx.x];
   }
-  levels.wipe();
 }
 
 template <bool kHalf>
@@ -130,7 +125,6 @@ __device__ __forceinline__ void puncture_tree(u8* out, u32* sums, const u8* know
   } else if (threadIdx.x < kSumWords) {
     sums[(tree * shape.depth + shape.levels - 1) * kSumWords + threadIdx.x] = memory.total[threadIdx.x];
   }
-  levels.wipe();
 }
 
 // The children of level shape.levels - 1, `per_block` nodes of one tree a block. `sums` were zero.

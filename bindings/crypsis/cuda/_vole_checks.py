@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +15,34 @@ from crypsis import aes as aes_host
 from crypsis.cuda._device import Device
 
 BLOCK = 16
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def copies_wiped(*names: str) -> Callable[[F], F]:
+    """Decorator: of those arguments a copy is made where they are not C-contiguous, and overwritten in the end."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(device: Device, *args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(device, *args, **kwargs)
+            copies: list[Any] = []
+            try:
+                for name in names:
+                    value: Any = bound.arguments.get(name)
+                    if device.owns(value) and not value.flags.c_contiguous:
+                        copies.append(device.xp.ascontiguousarray(value))
+                        bound.arguments[name] = copies[-1]
+                return function(*bound.args, **bound.kwargs)
+            finally:
+                for copy in copies:
+                    copy.fill(0)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 def array(device: Device, name: str, value: Any, dtype: Any = np.uint8) -> Any:
@@ -28,12 +59,12 @@ def array(device: Device, name: str, value: Any, dtype: Any = np.uint8) -> Any:
 
 
 def rows(device: Device, name: str, value: Any, tail: tuple[int, ...], n: int | None = None) -> Any:
-    """uint8[n, *tail], C-contiguous."""
+    """uint8[n, *tail]."""
     value = array(device, name, value)
     if value.ndim != 1 + len(tail) or value.shape[1:] != tail or (n is not None and len(value) != n):
         wanted = ", ".join(["n" if n is None else str(n), *map(str, tail)])
         raise ValueError(f"{name} has shape {value.shape}: give uint8[{wanted}]")
-    return device.xp.ascontiguousarray(value)
+    return value
 
 
 def written(device: Device, name: str, value: Any, shape: tuple[int, ...]) -> Any:
@@ -61,7 +92,7 @@ def positions(device: Device, value: Any, depth: int, n: int | None = None) -> A
         raise ValueError(
             f"positions has a value of 2^{depth} or above: a tree of depth {depth} has no such leaf"
         )
-    return device.xp.ascontiguousarray(value)
+    return value
 
 
 def apart(device: Device, **arrays: Any) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The LPN encoders of `crypsis.vole` on a device: kernels/vole/lpn.cu. Called by way of `crypsis.vole`.
 
-A code's seed is public. It is 16 bytes, or an array of the device, which is copied to the host first: the call then waits
-for the device. Vectors are secrets: what a convolution keeps of one beside it is overwritten.
+A code's seed is public. It is 16 bytes, or an array of the device, which is copied to the host first: the call then
+waits for the device. Vectors are secrets: what a convolution keeps of one beside it is overwritten.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ BLOCK = check.BLOCK
 GROUP_PLACES, MATRIX_WORDS = 25, 56
 """As in kernels/vole/convolution.cuh."""
 
+AES_TABLE_BYTES = 4 * 256 * 32
 ROWS = 256
 """Rows of a tile of `gather_rows`."""
 
@@ -44,6 +45,7 @@ _GATHER_JOB = np.dtype(
 )
 
 
+@check.copies_wiped("positions", "values")
 def place_noise(device: Device, positions: Any, values: Any, depth: int, out: Any) -> Any:
     """out, uint8[n * 2^depth, 16]: zero but for values[i] at positions[i] of piece i of 2^depth blocks."""
     depth = _arguments.integer("depth", depth, 1, _core.vole.MAX_TREE_DEPTH)
@@ -60,6 +62,7 @@ def place_noise(device: Device, positions: Any, values: Any, depth: int, out: An
     return out
 
 
+@check.copies_wiped("table")
 def primal_encode(
     device: Device, seed: Any, table: Any, out: Any, *, first_row: int = 0, bits: Any = None
 ) -> Any:
@@ -162,10 +165,12 @@ def _convolute(device: Device, keys: list[bytes], vectors: list[Any], widths: li
                 if n_chunks > 1:
                     units = -(-GROUP_PLACES // (block // field)) if n_chunks > 2 else 0
                     grid2 = (n_chunks - 1, n_vectors + units)
-                    _launch(device, "convolute", grid2, block, [*args, transitions, columns[number], chunks(1)])
+                    _launch(
+                        device, "convolute", grid2, block, [*args, transitions, columns[number], chunks(1)]
+                    )
                 if n_chunks > 2:
                     rest = [transitions, np.uint32(n_chunks), np.uint32(field)]
-                    _launch(device, "pass_carries", n_vectors, block, [*own, *counts, *rest])
+                    _launch(device, "pass_carries", n_vectors, 4 * field, [*own, *counts, *rest])
                 grid2 = (n_chunks, n_vectors)
                 _launch(device, "convolute", grid2, block, [*args, None, columns[number], chunks(0)])
                 ends = [*(carry[number, n_chunks] for carry in carries), None][:2]
@@ -192,7 +197,7 @@ def _gather(device: Device, job: Any, outs: list[Any], tables: list[Any], bits: 
         return
     shape = launch_shapes(SLUG)["gather_rows"]
     grid = min(-(-n_rows // ROWS), shape["blocks"] * device.n_multiprocessors)
-    shared = ROWS * int(job["weight"]) * int(job["word_bytes"])
+    shared = AES_TABLE_BYTES + ROWS * int(job["weight"]) * int(job["word_bytes"])
     _launch(device, "gather_rows", grid, ROWS, [*outs, *tables, bits, job[()]], shared_bytes=shared)
 
 

@@ -5,8 +5,8 @@ Functions take the device first and then what those of `crypsis.vole` take, and 
 DeviceMemoryError where arrays do not fit. Arrays are the device's, the same bytes as on the CPU. Small-field VOLE, its
 columns and their hash have no kernels: they are set-up, some 128 positions at a time.
 
-Trees down to 2^10 leaves (kernels/vole/tuning.json) grow in one launch, a block of threads each; a level more is a launch
-more, and then half as much memory as the leaves have, overwritten behind it. Constant-time as on the CPU. Where
+Trees down to 2^10 leaves (kernels/vole/tuning.json) grow in one launch, a block of threads each; a level more is a
+launch more, and then half as much memory as the leaves have, overwritten behind it. Constant-time as on the CPU. Where
 positions are given the call waits for the device, to check them before anything is written.
 """
 
@@ -50,6 +50,7 @@ _HASH_JOB = np.dtype(
 )
 
 
+@check.copies_wiped("seeds")
 def expand_trees(
     device: Device, seeds: Any, depth: int, *, leaves: Any = None, sums: Any = None
 ) -> tuple[Any, Any]:
@@ -66,9 +67,11 @@ def expand_trees(
     if sums is None:
         return leaves, made
     sums[...] = made
+    made.fill(0)
     return leaves, sums
 
 
+@check.copies_wiped("known", "positions")
 def reconstruct_trees(device: Device, known: Any, positions: Any, depth: int, *, leaves: Any = None) -> Any:
     """Leaves uint8[n, 2^depth, 16] of punctured trees; the leaf at positions[i] of tree i is zero."""
     depth = _depth(depth)
@@ -81,6 +84,7 @@ def reconstruct_trees(device: Device, known: Any, positions: Any, depth: int, *,
     return leaves
 
 
+@check.copies_wiped("seeds")
 def expand_noise(device: Device, seeds: Any, depth: int, leaves: Any) -> tuple[Any, Any]:
     """Trees as `expand_trees` grows them, to `leaves`, uint8[n * 2^depth, 16]; returns (sums, totals)."""
     depth = _depth(depth)
@@ -94,6 +98,7 @@ def expand_noise(device: Device, seeds: Any, depth: int, leaves: Any) -> tuple[A
     return sums, totals
 
 
+@check.copies_wiped("known", "positions", "corrections")
 def reconstruct_noise(
     device: Device, known: Any, positions: Any, corrections: Any, depth: int, leaves: Any
 ) -> Any:
@@ -109,6 +114,7 @@ def reconstruct_noise(
     return leaves
 
 
+@check.copies_wiped("seeds", "delta")
 def expand_correlated(device: Device, seeds: Any, delta: Any, depth: int, leaves: Any) -> Any:
     """Correlated GGM trees to `leaves`, uint8[n * 2^depth, 16]; returns sums, uint8[n, depth, 16]."""
     depth = _depth(depth)
@@ -119,10 +125,10 @@ def expand_correlated(device: Device, seeds: Any, delta: Any, depth: int, leaves
     n = len(seeds)
     leaves = check.written(device, "leaves", leaves, (n << depth, BLOCK))
     check.apart(device, seeds=seeds, delta=delta, leaves=leaves)
-    delta = device.xp.ascontiguousarray(delta)
     return _grow(device, HALF, seeds, delta, depth, leaves).reshape(n, depth, BLOCK)
 
 
+@check.copies_wiped("known", "positions")
 def reconstruct_correlated(device: Device, known: Any, positions: Any, depth: int, leaves: Any) -> Any:
     """The leaves of `expand_correlated`, but at positions[i] of tree i the leaf ^ delta."""
     depth = _depth(depth)
@@ -135,6 +141,7 @@ def reconstruct_correlated(device: Device, known: Any, positions: Any, depth: in
     return leaves
 
 
+@check.copies_wiped("rows")
 def random_keys(
     device: Device, rows: Any, *, delta: bytes | None = None, tweak: int | None = None, out: Any = None
 ) -> Any:
@@ -211,8 +218,15 @@ class _Levels:
             self._launch(
                 f"{self.verb}_{self.kind}_level",
                 self.n_trees * -(-(1 << level) // per_block),
-                [self._memory(leaves, level + 1), self._memory(leaves, level), args[0], *inputs]
-                + [self.keys, self._shape(level + 1), np.uint32(per_block)],
+                [
+                    self._memory(leaves, level + 1),
+                    self._memory(leaves, level),
+                    args[0],
+                    *inputs,
+                    self.keys,
+                    self._shape(level + 1),
+                    np.uint32(per_block),
+                ],
             )
 
     def _memory(self, leaves: Any, level: int) -> Any:
@@ -240,6 +254,8 @@ def _in_trees(device: Device, n: int, depth: int, sums_bytes: int, work: Any) ->
 def _grow(device: Device, kind: str, seeds: Any, delta: Any, depth: int, leaves: Any) -> Any:
     """Trees to `leaves`; returns their sums, uint8[n, depth * sides * 16]."""
     n, words = len(seeds), 8 if kind == GGM else 4
+    if n == 0:
+        return device.empty((0, depth * words * 4), np.uint8)
     sums = device.xp.zeros((n, depth * words), np.uint32)
 
     def work(part: slice) -> None:
@@ -253,7 +269,11 @@ def _grow(device: Device, kind: str, seeds: Any, delta: Any, depth: int, leaves:
         finally:
             levels.wipe()
 
-    _in_trees(device, n, depth, 0, work)
+    try:
+        _in_trees(device, n, depth, 0, work)
+    except BaseException:
+        sums.fill(0)
+        raise
     return sums.view(np.uint8)
 
 
@@ -278,19 +298,20 @@ def _puncture(
         sums = device.empty((n, depth * 8), np.uint32)
         try:
             sums.fill(0)
-            rest = [own_corrections] if kind == GGM else []
-            kinds = [np.uint32(gap)] if kind == GGM else []
             inputs = [own_known, own_positions]
-            levels.run(own, [sums, *inputs, *rest], kinds, inputs)
+            if kind == GGM:
+                levels.run(own, [sums, *inputs, own_corrections], [np.uint32(gap)], inputs)
+            else:
+                levels.run(own, [sums, *inputs], [], inputs)
             if levels.first < depth:
                 n_leaves = n << depth
+                sizes = [np.uint64(n_leaves), np.uint32(depth), np.uint32(gap)]
                 device.launch(
                     SLUG,
                     "fill_gaps",
                     grid=-(-n_leaves // levels.tuned["block"]),
                     block=levels.tuned["block"],
-                    args=[own, sums, *inputs, own_corrections]
-                    + [np.uint64(n_leaves), np.uint32(depth), np.uint32(gap)],
+                    args=[own, sums, *inputs, own_corrections, *sizes],
                 )
         finally:
             levels.wipe()
