@@ -214,46 +214,88 @@ extern "C" __global__ void __launch_bounds__(128)
   }
 }
 
+constexpr u32 kPlanes = 128;
+
+// The plane of a product below X^field, from those of one that is not reduced yet: sums[0, 2 field - 1). X^field is
+// X^7 + X^2 + X + 1, or X^4 + X^3 + X + 1 for 64.
+__device__ __forceinline__ u32 reduced_plane(const u32* sums, u32 bit, u32 field) {
+  const u32 taps[3] = {1, field == 128 ? 2u : 3u, field == 128 ? 7u : 4u};
+  // High plane u of the product, and what the highest ones put there once more.
+  const auto high = [&](u32 u) {
+    u32 plane = sums[field + u];
+#pragma unroll
+    for (u32 t = 1; t < 3; ++t) {
+      const u32 from = 2 * field + u - taps[t];
+      if (u < taps[t] && from < 2 * field - 1) plane ^= sums[from];
+    }
+    return plane;
+  };
+  u32 plane = sums[bit] ^ high(bit);
+#pragma unroll
+  for (u32 t = 0; t < 3; ++t) {
+    if (bit >= taps[t]) plane ^= high(bit - taps[t]);
+  }
+  return plane;
+}
+
 // The carries into chunks 2 to n_chunks - 1, which were those out of a chunk alone: each gets what its chunk makes of the
-// carry before, the sum of X^b M_b carry over the planes b of the field, by Horner. A block a vector.
-extern "C" __global__ void __launch_bounds__(128)
+// carry before, the sum of X^b M_b carry over the planes b of the field. A block of 4 field threads a vector: a warp
+// multiplies 32 planes of the carry by the matrices of 32 planes, by Horner: its sums move up a lane a step, over 64.
+extern "C" __global__ void __launch_bounds__(512)
     pass_carries(u32* first_carries, u32* second_carries, u32 first_planes, u32 second_planes,
                  const uint4* __restrict__ transitions, u32 n_chunks, u32 field) {
-  __shared__ uint4 matrices[128 * kSideWords / 4];
-  __shared__ u32 exchange[2][kConvoluteThreads];
-  const u32 plane = threadIdx.x, n_planes = blockIdx.x == 0 ? first_planes : second_planes;
-  const bool active = plane < n_planes;
-  u32* const carries = (blockIdx.x == 0 ? first_carries : second_carries) + (active ? plane : 0);
-  const TimesX times_x(plane, field);
+  __shared__ uint4 matrices[kPlanes * kSideWords / 4];
+  __shared__ u32
+      sums[2 * kPlanes];  // of each half where there are two: 2 field planes, the highest always zero
+  __shared__ u32 carry[kPlanes];
+  const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const u32 n_planes = blockIdx.x == 0 ? first_planes : second_planes;
+  u32* const carries = blockIdx.x == 0 ? first_carries : second_carries;
+  const u32 plane = warp % 4 * 32 + lane,
+            bits = warp / 4 * 32;  // of the carry, and the matrices' planes from `bits` on
+  u32* const own_sums = sums + plane / field * 2 * field + plane % field / 32 * 32 + bits;
+  const bool keeps = threadIdx.x < n_planes;  // the carry's plane of that number
   const u32 n_quads = field * kSideWords / 4;
-  u32 carry = active ? carries[n_planes] : 0;
+  if (threadIdx.x < kPlanes) carry[threadIdx.x] = keeps ? carries[n_planes + threadIdx.x] : 0;
 #pragma unroll 1
   for (u32 chunk = 1; chunk + 1 < n_chunks; ++chunk) {
-    // Those of the chunk before were read before the last barrier, its last sums are in exchange[0].
-    for (u32 i = threadIdx.x; i < n_quads; i += kConvoluteThreads) {
+    for (u32 i = threadIdx.x; i < n_quads; i += blockDim.x) {
       matrices[i] = transitions[static_cast<u64>(chunk) * n_quads + i];
     }
+    if (threadIdx.x < 2 * kPlanes) sums[threadIdx.x] = 0;
     __syncthreads();
-    u32 masks[kGroupPlaces], sum = 0;
+    u32 masks[kGroupPlaces], low = 0, high = 0;
 #pragma unroll
-    for (u32 s = 0; s < kGroupPlaces; ++s) masks[s] = spread(carry, s);
+    for (u32 s = 0; s < kGroupPlaces; ++s) masks[s] = spread(carry[plane], s);
 #pragma unroll 1
-    for (u32 b = field; b-- > 0;) {
-      u32* const others = exchange[b & 1];
-      others[plane] = sum;
+    for (u32 k = 32; k-- > 0;) {
       u32 product[2] = {};
 #pragma unroll
       for (u32 q = 0; q < kSideWords / 4; ++q) {
-        const uint4 m = matrices[b * (kSideWords / 4) + q];
+        const uint4 m = matrices[(bits + k) * (kSideWords / 4) + q];
         const u32 of_m[4] = {m.x, m.y, m.z, m.w};
 #pragma unroll
         for (u32 j = 0; j < 4 && 4 * q + j < kGroupPlaces; ++j) product[j & 1] ^= masks[4 * q + j] & of_m[j];
       }
-      __syncthreads();
-      sum = product[0] ^ product[1] ^ others[times_x.below] ^ (others[times_x.top] & times_x.reduced);
+      low = __shfl_sync(kFullWarp, low, (lane + 31) % 32);
+      high = __shfl_sync(kFullWarp, high, (lane + 31) % 32);
+      if (lane == 0) {  // the highest of 64 is zero still
+        high = low;
+        low = 0;
+      }
+      low ^= product[0] ^ product[1];
     }
-    carry = sum ^ (active ? carries[(chunk + 1) * n_planes] : 0);
-    if (active) carries[(chunk + 1) * n_planes] = carry;
+    atomicXor(own_sums + lane, low);
+    atomicXor(own_sums + 32 + lane, high);
+    __syncthreads();
+    if (keeps) {
+      const u32 half = threadIdx.x / field;
+      const u32 next = reduced_plane(sums + half * 2 * field, threadIdx.x % field, field) ^
+                       carries[(chunk + 1) * n_planes + threadIdx.x];
+      carries[(chunk + 1) * n_planes + threadIdx.x] = next;
+      carry[threadIdx.x] = next;
+    }
+    __syncthreads();
   }
 }
 

@@ -170,7 +170,7 @@ def _convolute(device: Device, keys: list[bytes], vectors: list[Any], widths: li
                     )
                 if n_chunks > 2:
                     rest = [transitions, np.uint32(n_chunks), np.uint32(field)]
-                    _launch(device, "pass_carries", n_vectors, block, [*own, *counts, *rest])
+                    _launch(device, "pass_carries", n_vectors, 4 * field, [*own, *counts, *rest])
                 grid2 = (n_chunks, n_vectors)
                 _launch(device, "convolute", grid2, block, [*args, None, columns[number], chunks(0)])
                 ends = [*(carry[number, n_chunks] for carry in carries), None][:2]
