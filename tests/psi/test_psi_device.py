@@ -93,14 +93,13 @@ def test_field_of_128_bits_when_semi_honest(monkeypatch: pytest.MonkeyPatch) -> 
             check(Layout(300, 280, inner_keys=200), places, broadcast=True, n_common=100)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "security", "places"),
     [
         ("fast", "semi-honest", (GPU, CPU)),
         ("fast", "malicious", (CPU, GPU)),
-        ("low-communication", "semi-honest", (CPU, GPU)),
-        ("low-communication", "malicious", (GPU, CPU)),
+        pytest.param("low-communication", "semi-honest", (CPU, GPU), marks=pytest.mark.slow),
+        pytest.param("low-communication", "malicious", (GPU, CPU), marks=pytest.mark.slow),
     ],
 )
 def test_rounds_of_real_size(
