@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch shapes: kernels/<slug>/tuning.json, so that a measurement on a GPU changes a number and its provenance, no code.
+"""Launch shapes: kernels/<slug>/tuning.json. A measurement on a GPU changes a number and its provenance, no code.
 
     {"kernels": {"permute": {"block": 256, "blocks": 4, "provenance": "counted: 40 registers, ..."}}}
 
