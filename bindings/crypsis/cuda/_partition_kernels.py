@@ -25,8 +25,8 @@ WARP_ITEMS = 256
 """Rows of a warp where heads or matches are put together, as in kernels/partition/partition.cu."""
 
 SHORT_SEGMENT = 0.68
-"""Of a sorting tile: what segments hold on average before they are sorted. Of 2,048 that is 1,392, and even data fill
-the tile with a probability below 1e-60 (17 standard deviations)."""
+"""Of a sorting tile: what segments hold on average before they are sorted. Of 2,048 that is 1,392, and even data
+overfill the tile with a probability below 1e-50 (17 standard deviations)."""
 
 COUNTERS_PER_ROW = 8
 """At most so many counters does a level have for each row, however many and short the segments are."""
