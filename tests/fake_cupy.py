@@ -113,6 +113,8 @@ class FakeCupy:
     nvrtc_missing: bool = False
     compile_error: str = ""
     launch_error: str = ""
+    declared_shared_bytes: int = 0
+    """Of every kernel, in its source."""
     compiled: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
     launched: list[dict[str, Any]] = field(default_factory=list)
     limits: dict[int, int] = field(default_factory=dict)
@@ -154,6 +156,7 @@ class FakeCupy:
 
             def __init__(self, name: str) -> None:
                 self.name = name
+                self.shared_size_bytes = fake.declared_shared_bytes
 
             def __call__(
                 self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int

@@ -157,6 +157,15 @@ def launch(device: cuda.Device, **changes: Any) -> None:
     device.launch("hashing", changes.pop("kernel", "start_messages"), **(given | changes))
 
 
+def test_shared_memory_that_a_kernel_declares_counts_too(install: Install) -> None:
+    fake = FakeCupy(gpus=[GPU()], declared_shared_bytes=32 * 1024)
+    install(fake)
+    device = cuda.get_device("cuda")
+    for size in (0, 16 * 1024, 20 * 1024):
+        launch(device, shared_bytes=size, defines={"SIZE": size})
+    assert [made["asked"] for made in fake.launched] == [0, 0, 20 * 1024]
+
+
 def test_a_launch(install: Install) -> None:
     fake = FakeCupy(gpus=[GPU(), GPU()])
     install(fake)

@@ -346,7 +346,7 @@ def test_certificate_of_another_authority(scene: Scene) -> None:
     other = make_development_certificates(scene.folder / "other", ["telco"])["telco"]
     tls = {"ca": str(other.ca), "certificate": str(other.certificate), "key": str(other.key)}
     scene.config("telco", tls=tls)
-    scene.config("bank", patience=4)
+    scene.config("bank", patience=8)
     bank, telco = scene.run()
     assert "certificate" in telco.error(5)
     assert "telco" in bank.error(5)
@@ -356,8 +356,8 @@ def test_certificate_of_another_authority(scene: Scene) -> None:
 def test_a_peer_under_another_name(scene: Scene) -> None:
     make_development_certificates(scene.folder / "certs", ["bank", "telco", "mallory"], overwrite=True)
     mallory = {"ca": "certs/ca.crt", "certificate": "certs/mallory.crt", "key": "certs/mallory.key"}
-    scene.config("telco", party="mallory", tls=mallory, patience=4)
-    scene.config("bank", patience=4)
+    scene.config("telco", party="mallory", tls=mallory, patience=8)
+    scene.config("bank", patience=8)
     bank, telco = scene.run()
     assert bank.code == telco.code == 5
     assert "certificate does not name party 'telco'" in telco.error(5)

@@ -155,7 +155,7 @@ def test_a_killed_party_leaves_no_output(scene: QueryScene, victim: str) -> None
         scene.folder / "list.parquet",
     )
     for party in PARTIES:
-        scene.config(party, prefix_bits=0, patience=2)
+        scene.config(party, prefix_bits=0, patience=8)
     processes = {party: scene.start(party, verbose=True) for party in PARTIES}
     stderr = processes[victim].stderr
     assert stderr is not None

@@ -143,7 +143,7 @@ def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
     prepare(scene, 30_000)
     with DroppingProxy(scene.port) as proxy:
         scene.config(
-            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=3, connect=f"127.0.0.1:{proxy.port}"
+            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=8, connect=f"127.0.0.1:{proxy.port}"
         )
         parties = {party: scene.start(party) for party in PARTIES}
         deadline = time.monotonic() + 60

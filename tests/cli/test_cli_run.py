@@ -161,8 +161,8 @@ def stopped_in_the_middle(
     scene.table("bank", 0, 40_000)
     scene.table("telco", 20_000, 40_000)
     with DroppingProxy(scene.port) as proxy:
-        scene.config("bank", batch_size=200, patience=2)
-        scene.config("telco", batch_size=200, patience=2, connect=f"127.0.0.1:{proxy.port}")
+        scene.config("bank", batch_size=200, patience=8)
+        scene.config("telco", batch_size=200, patience=8, connect=f"127.0.0.1:{proxy.port}")
         # The portable backend takes seconds for this job: it is certainly in the middle.
         parties = {p: scene.start(p, CRYPSIS_BACKEND="portable") for p in ("bank", "telco")}
         deadline = time.monotonic() + 60

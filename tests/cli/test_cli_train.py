@@ -22,9 +22,16 @@ def training(tmp_path: Path) -> Training:
 
 def test_train_kill_resume(tmp_path: Path) -> None:
     training = Training(tmp_path, aligned=True)
-    brief = {"C": 0.1, "max_epochs": 5, "batch_size": 16, "tol": None, "sigmoid": "linear"}
+    brief = {
+        "C": 0.1,
+        "max_epochs": 5,
+        "batch_size": 16,
+        "learning_rate": 0.3,
+        "tol": None,
+        "sigmoid": "linear",
+    }
     for party in PARTIES:
-        training.config(party, "logistic-regression", parameters=brief, patience=4)
+        training.config(party, "logistic-regression", parameters=brief, patience=8)
     training.kill_after(2, "telco")
     bank, telco = training.run()
     succeeded(bank, telco)
@@ -34,7 +41,7 @@ def test_train_kill_resume(tmp_path: Path) -> None:
     assert all(training.is_done(party) for party in PARTIES)
     assert "evaluation     AUC 0." in bank.stdout
     assert "resumed        after step" in telco.stdout
-    assert training.report("bank")["metrics"]["auc"] > 0.8
+    assert training.report("bank")["metrics"]["auc"] > 0.85
 
 
 def test_the_peer_has_other_parameters(training: Training) -> None:

@@ -327,3 +327,26 @@ def test_a_bad_point_from_the_peer() -> None:
         with pytest.raises(InvalidPoint, match="telco sent a bad point: point in row 0"):
             futures[0].result(WAIT_S)
         assert futures[1].exception(WAIT_S) is not None
+
+
+def test_tables_in_memory_say_what_auto_came_to() -> None:
+    tables = both_tables(300, 100)
+    told: list[str] = []
+    with shims(GPU) as (device,):
+        futures = both(
+            lambda c: intersect(
+                tables[0],
+                "id",
+                c,
+                role="receiver",
+                protocol="vole",
+                device="auto",
+                progress=lambda phase, done, total: told.append(phase),
+            ),
+            lambda c: intersect(tables[1], "id", c, role="sender", protocol="vole"),
+        )
+        table = futures[0].result().table
+        assert table is not None
+        assert table.num_rows == 200
+        assert device.launches
+    assert "device cuda:0 (CPU shim): 1 GPU can be used" in told

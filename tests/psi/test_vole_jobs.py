@@ -244,6 +244,9 @@ def test_another_file_at_the_output_s_place(
     """Both had staged, one was killed before it put its output in place; then somebody put a file of theirs there."""
     output = {"path": "bank.out.parquet", "overwrite": overwrite}
     scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, output=output)
+    scene.config(
+        "telco", protocol="vole", bin_rows=BIN_ROWS, patience=3
+    )  # it waits for a bank that has refused
     real = SpilledJob.written
 
     def killed(job: SpilledJob) -> None:
@@ -271,13 +274,16 @@ def test_another_file_at_the_output_s_place(
 
 
 def kept_at_the_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished job of which the bank was killed before it could remove its work directory."""
+    """A finished job of which the bank was killed before it could remove its work directory, and the telco was not."""
     real = SpilledJob.destroy
+    telco_has_ended = threading.Event()
 
     def killed(job: SpilledJob) -> None:
         if job.options.role == "receiver":
+            assert telco_has_ended.wait(WAIT_S)
             raise KeyboardInterrupt
         real(job)
+        telco_has_ended.set()
 
     with monkeypatch.context() as patched:
         patched.setattr(SpilledJob, "destroy", killed)
@@ -334,8 +340,15 @@ def test_an_output_that_was_taken_elsewhere_is_made_again(
     assert bank["bins"]["finished_before"] == 0
 
 
-@pytest.mark.parametrize("role", ["receiver", "sender"])
-@pytest.mark.parametrize("step", ["complete", "note_peer_done"])
+@pytest.mark.parametrize(
+    ("step", "role"),
+    [
+        ("complete", "receiver"),
+        pytest.param("complete", "sender", marks=pytest.mark.slow),
+        pytest.param("note_peer_done", "receiver", marks=pytest.mark.slow),
+        ("note_peer_done", "sender"),
+    ],
+)
 def test_a_party_that_does_not_know_of_its_peer_s_end(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str, role: str
 ) -> None:

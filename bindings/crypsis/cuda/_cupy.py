@@ -348,7 +348,8 @@ class CupyDevice(Device):
             function, checked = self._modules.prepare(source, kernel, args, defines, self.owns)
             values = tuple(map(self._by_value, checked))
             try:
-                if shared_bytes > STATIC_SHARED_BYTES:
+                # What a kernel declares in its source counts too, where it takes dynamic memory beside it.
+                if shared_bytes and shared_bytes + function.shared_size_bytes > STATIC_SHARED_BYTES:
                     function.max_dynamic_shared_size_bytes = shared_bytes
                 function(grid, block, values, shared_mem=shared_bytes)
             except self._cupy.cuda.driver.CUDADriverError as error:
