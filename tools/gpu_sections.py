@@ -25,7 +25,7 @@ MOST_AT_A_TIME = 8
 WORKER = [sys.executable, "-m", "benchmarks.gpu.worker"]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-m", "gpu"]
 
-# Name and group of every case in the order in which they are measured; tests/test_gpu_check.py holds it to benchmarks/gpu/cases.
+# Name and group of every case in the order in which they are measured; tests/test_gpu_check.py holds it to the cases.
 # Here, because this runs before anything is built.
 CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("powm", ("bigint/powm/2048",)),
