@@ -218,6 +218,16 @@ def test_steps_shrink_where_memory_is_short() -> None:
         assert room.steps_at_a_time(place_named(GPU), layout, 2) == 2 * room.HOST_SHARE
 
 
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+def test_an_exchange_in_the_memory_of_one_bin_at_a_time(security: Any) -> None:
+    layout = Layout(3000, 2800, security=security, inner_keys=500)
+    with shims(GPU) as (device,):
+        device.limit_bytes = room.device_bytes(layout, 1, 3000)
+        assert room.steps_at_a_time(place_named(GPU), layout, 2) == 1
+        for places in ((GPU, CPU), (CPU, GPU)):
+            check(layout, places, broadcast=True, n_common=1000)
+
+
 def test_a_device_that_is_too_small_is_told_before_anything_is_sent() -> None:
     receiver, sender = keys_of(300, 300, 100)
     with shims(GPU, memory_bytes=1 << 20):
