@@ -93,6 +93,7 @@ LONG = (
     "test_vole_lpn.py",
     "test_data_postgres_errors.py",
     "test_tenseal_vectors.py",
+    "test_psi_device.py",
     "test_paillier_wire.py",
     "test_ledger.py",
     "test_partition.py",

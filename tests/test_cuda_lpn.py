@@ -100,6 +100,16 @@ def test_chunks_of_any_size(
         compare(shim_device, log_code, 30, 7, pair, field)
 
 
+@pytest.mark.parametrize(("field", "width", "log_code"), [(128, 16, 14), (64, 16, 13)])
+def test_chunks_that_fill_the_field(
+    shim_device: ShimDevice, chunk_groups: Callable[[int], None], field: int, width: int, log_code: int
+) -> None:
+    """Through 1.5 field groups a carry is multiplied by powers of X up to the field's: the transitions are dense."""
+    chunk_groups(3 * field // 2)
+    compare(shim_device, log_code, 30, 7, [elements(1 << log_code, width)], field)
+    assert "pass_carries" in {launch.kernel for launch in shim_device.launches}
+
+
 def test_chunks_as_tuned() -> None:
     """A round of 2^16 runs in 15 chunks, a small code in one."""
     assert -(-5243 // _vole_lpn._chunk_groups(5243)) == 15

@@ -188,6 +188,45 @@ def test_multiply_add(shim_device: ShimDevice) -> None:
     assert (found.get() == ntt.multiply_add(a, b, c, basis)).all()
 
 
+@pytest.mark.parametrize("lead", [(), (1,), (0,), (3,), (2, 5)])
+def test_tensor(shim_device: ShimDevice, lead: tuple[int, ...]) -> None:
+    """What lies around the result stays, and both operands may be one."""
+    basis = basis_of(3)
+    x, y = residues(basis, *lead, 2), residues(basis, *lead, 2, seed=1)
+    there = [shim_device.from_host(a) for a in (x, y)]
+    shape = (*lead, 3, len(basis), basis.n)
+    size = int(np.prod(shape))
+    memory = shim_device.xp.full(size + 2, 7, np.uint64)
+    found = ntt.tensor(*there, basis, out=memory[1 : size + 1].reshape(shape))
+    assert (found.get() == ntt.tensor(x, y, basis)).all()
+    assert (memory.get()[[0, -1]] == 7).all()
+    assert (ntt.tensor(there[0], there[0], basis).get() == ntt.tensor(x, x, basis)).all()
+
+
+def test_tensor_of_the_largest_residues(shim_device: ShimDevice) -> None:
+    basis = basis_of(5)
+    largest = np.broadcast_to(
+        np.array(basis.primes, np.uint64)[:, None] - np.uint64(1), (2, len(basis), 32)
+    ).copy()
+    there = shim_device.from_host(largest)
+    assert (ntt.tensor(there, there, basis).get() == ntt.tensor(largest, largest, basis)).all()
+
+
+def test_tensor_refuses_what_the_cpu_refuses(shim_device: ShimDevice) -> None:
+    basis = basis_of(3)
+    x = residues(basis, 4, 2)
+    there = shim_device.from_host(x)
+    for a, b in ((x[0, 0], x[0, 0]), (x[:, :1].copy(), x[:, :1].copy()), (x, x[:2])):
+        with pytest.raises(ValueError, match="x and y have shapes") as on_host:
+            ntt.tensor(a, b, basis)
+        with pytest.raises(ValueError, match="x and y have shapes") as found:
+            ntt.tensor(shim_device.from_host(a), shim_device.from_host(b), basis)
+        assert str(found.value) == str(on_host.value)
+    memory = shim_device.xp.zeros((4, 3, len(basis), basis.n), np.uint64)
+    with pytest.raises(ValueError, match="overlap"):
+        ntt.tensor(memory.reshape(-1)[: x.size].reshape(x.shape), there, basis, out=memory)
+
+
 def test_negate_and_scale(shim_device: ShimDevice) -> None:
     basis = basis_of(3)
     a = residues(basis, 5)
@@ -286,6 +325,7 @@ for order in ("forward", "reversed"):
                 function(there, moved[0].copy(), basis)
             ntt.multiply_add(there, moved, there, basis)
             ntt.negate(there, basis)
+            ntt.tensor(*(v[: n // 2 * 2].reshape(n // 2, 2, 2, basis.n) for v in (there, moved)), basis)
             ntt.scale(there, -3, basis)
             for ntt_domain in (True, False):
                 ntt.automorphism(there, 5, basis, ntt_domain=ntt_domain)
@@ -321,6 +361,9 @@ def test_gpu_elementwise(gpu_device: Device, log_n: int) -> None:
         assert (gpu_device.to_host(function(x, y, basis)) == function(a, b, basis)).all()
     found = ntt.multiply_add(x, y, z, basis)
     assert (gpu_device.to_host(found) == ntt.multiply_add(a, b, c, basis)).all()
+    pairs = [np.stack([v, v[::-1]], axis=1) for v in (a, a[::-1])]
+    found = ntt.tensor(*(gpu_device.from_host(v) for v in pairs), basis)
+    assert (gpu_device.to_host(found) == ntt.tensor(*pairs, basis)).all()
     for ntt_domain in (True, False):
         moved = ntt.automorphism(x, 5, basis, ntt_domain=ntt_domain)
         assert (gpu_device.to_host(moved) == ntt.automorphism(a, 5, basis, ntt_domain=ntt_domain)).all()

@@ -109,6 +109,18 @@ def test_the_plan_has_every_case_once_and_files_that_are_there() -> None:
     assert sorted(order, key=names.index) == order
 
 
+def test_sanitizers_see_every_small_case_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    last = [section for section in sections("measure")[-1] if section.name.startswith("sanitizer")]
+    for tool in ("memcheck", "racecheck", "synccheck"):
+        commands = [section.command for section in last if tool in section.command]
+        assert [name for command in commands for name in command[command.index("warm") + 1 :]] == list(
+            SANITIZED
+        )
+    assert all(section.environment == {"CRYPSIS_GPU_CHECK_POOL": "0"} for section in last)
+    assert len({section.name for section in last}) == len(last)
+
+
 def test_gpu_tests_need_no_package_that_a_gpu_machine_may_lack() -> None:
     files = [str(path) for path in marked_tests()]
     code = (

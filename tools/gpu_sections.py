@@ -25,7 +25,7 @@ MOST_AT_A_TIME = 8
 WORKER = [sys.executable, "-m", "benchmarks.gpu.worker"]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", "-m", "gpu"]
 
-# Name and group of every case in the order in which they are measured; tests/test_gpu_check.py holds it to cases.py.
+# Name and group of every case in the order in which they are measured; tests/test_gpu_check.py holds it to the cases.
 # Here, because this runs before anything is built.
 CASE_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("powm", ("bigint/powm/2048",)),
@@ -75,6 +75,9 @@ SANITIZED = (
     "partition/group",
     "partition/match",
 )
+
+AT_A_TIME = 6
+"""Cases of one process under a sanitizer, which makes them slow."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +221,17 @@ def sections(part: str) -> list[list[Section]]:
     last = [Section(f"gpu tests {p.stem}", [*PYTEST, str(p)], limit=240, least=30) for p in marked_tests()]
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer is not None:
-        command = ["--error-exitcode", "9", "--target-processes", "all", *WORKER, "warm", *SANITIZED]
+        flags = ["--error-exitcode", "9", "--target-processes", "all", *WORKER, "warm"]
         without_pool = {"CRYPSIS_GPU_CHECK_POOL": "0"}
         last += [
-            Section(f"sanitizer {tool}", [sanitizer, "--tool", tool, *command], 200, 40, without_pool)
+            Section(
+                f"sanitizer {tool} {first // AT_A_TIME}",
+                [sanitizer, "--tool", tool, *flags, *SANITIZED[first : first + AT_A_TIME]],
+                limit=200,
+                least=40,
+                environment=without_pool,
+            )
             for tool in ("memcheck", "racecheck", "synccheck")
+            for first in range(0, len(SANITIZED), AT_A_TIME)
         ]
     return [*steps, last]  # nothing is timed any more: side by side

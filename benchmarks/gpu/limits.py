@@ -238,6 +238,8 @@ def sort_tags() -> Need:
 
 def match() -> Need:
     """Of an own and a peer tag."""
-    what = "own tags as for sort_tags and compared with their neighbours; peer tags searched among them; pairs"
+    what = (
+        "own tags as for sort_tags and compared with their neighbours; peer tags searched among them; pairs"
+    )
     own = TAG_BYTES + 16 + _LEVEL + 20 + 20 + 20 + 16
     return Need("bytes", 0, what, own + TAG_BYTES + 20 + 4 + 4 + 4 + 8)

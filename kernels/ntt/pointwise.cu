@@ -88,6 +88,24 @@ extern "C" __global__ void __launch_bounds__(256)
   out[t] = reduce_wide(sum, prime);
 }
 
+// Pairs x, y of polynomials to (x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1): [pairs, 2, limbs, N] to [pairs, 3, limbs, N], a
+// thread an element of a pair. y may be x; out is memory of its own.
+extern "C" __global__ void __launch_bounds__(256)
+    tensor(u64* __restrict__ out, const u64* x, const u64* y, const Prime* __restrict__ primes, u64 n,
+           u32 limbs, u32 log_n) {
+  CRYPSIS_ELEMENT;
+  const u64 half = static_cast<u64>(limbs) << log_n;
+  const u64 within = t - at.polynomial * half, from = 2 * at.polynomial * half + within;
+  const u64 x0 = x[from], x1 = x[from + half], y0 = y[from], y1 = y[from + half];
+  u64* const to = out + 3 * at.polynomial * half + within;
+  Wide crossed{0, 0};
+  add_product(crossed, x0, y1);
+  add_product(crossed, x1, y0);
+  to[0] = multiply_residues(x0, y0, prime);
+  to[half] = reduce_wide(crossed, prime);
+  to[2 * half] = multiply_residues(x1, y1, prime);
+}
+
 extern "C" __global__ void __launch_bounds__(256)
     negate(u64* out, const u64* a, const Prime* __restrict__ primes, u64 n, u32 limbs, u32 log_n) {
   CRYPSIS_ELEMENT;

@@ -32,7 +32,7 @@ from crypsis.mpc.data.gather import output_schema
 from crypsis.mpc.place import place_named
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import MAX_ROWS, agree
-from crypsis.mpc.psi.devices import find_devices
+from crypsis.mpc.psi.devices import AUTO, find_devices
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.matching import Positions
 from crypsis.mpc.psi.options import Progress, PsiOptions
@@ -147,7 +147,11 @@ def _exchange(
 ) -> Positions | None:
     """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the
     digests."""
-    place = place_named(find_devices(options.device).used[0])
+    devices = find_devices(options.device)
+    _log.info("device %s: %s", devices, devices.why)
+    if devices.asked == AUTO and progress is not None:
+        progress(f"device {devices}: {devices.why}", 1, 1)
+    place = place_named(devices.used[0])
     if options.protocol == "ecdh":
         return ecdh.EcdhPsi(channel, options, n_peer, progress, place).run(keys).own
     is_receiver = options.role == "receiver"

@@ -93,14 +93,13 @@ def test_field_of_128_bits_when_semi_honest(monkeypatch: pytest.MonkeyPatch) -> 
             check(Layout(300, 280, inner_keys=200), places, broadcast=True, n_common=100)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "security", "places"),
     [
         ("fast", "semi-honest", (GPU, CPU)),
         ("fast", "malicious", (CPU, GPU)),
-        ("low-communication", "semi-honest", (CPU, GPU)),
-        ("low-communication", "malicious", (GPU, CPU)),
+        pytest.param("low-communication", "semi-honest", (CPU, GPU), marks=pytest.mark.slow),
+        pytest.param("low-communication", "malicious", (GPU, CPU), marks=pytest.mark.slow),
     ],
 )
 def test_rounds_of_real_size(
@@ -219,6 +218,16 @@ def test_steps_shrink_where_memory_is_short() -> None:
         assert room.steps_at_a_time(place_named(GPU), layout, 2) == 2 * room.HOST_SHARE
 
 
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+def test_an_exchange_in_the_memory_of_one_bin_at_a_time(security: Any) -> None:
+    layout = Layout(3000, 2800, security=security, inner_keys=500)
+    with shims(GPU) as (device,):
+        device.limit_bytes = room.device_bytes(layout, 1, 3000)
+        assert room.steps_at_a_time(place_named(GPU), layout, 2) == 1
+        for places in ((GPU, CPU), (CPU, GPU)):
+            check(layout, places, broadcast=True, n_common=1000)
+
+
 def test_a_device_that_is_too_small_is_told_before_anything_is_sent() -> None:
     receiver, sender = keys_of(300, 300, 100)
     with shims(GPU, memory_bytes=1 << 20):
@@ -328,3 +337,26 @@ def test_a_bad_point_from_the_peer() -> None:
         with pytest.raises(InvalidPoint, match="telco sent a bad point: point in row 0"):
             futures[0].result(WAIT_S)
         assert futures[1].exception(WAIT_S) is not None
+
+
+def test_tables_in_memory_say_what_auto_came_to() -> None:
+    tables = both_tables(300, 100)
+    told: list[str] = []
+    with shims(GPU) as (device,):
+        futures = both(
+            lambda c: intersect(
+                tables[0],
+                "id",
+                c,
+                role="receiver",
+                protocol="vole",
+                device="auto",
+                progress=lambda phase, done, total: told.append(phase),
+            ),
+            lambda c: intersect(tables[1], "id", c, role="sender", protocol="vole"),
+        )
+        table = futures[0].result().table
+        assert table is not None
+        assert table.num_rows == 200
+        assert device.launches
+    assert "device cuda:0 (CPU shim): 1 GPU can be used" in told

@@ -25,7 +25,7 @@ from crypsis.mpc.cli.psi_run import summary
 from crypsis.mpc.jobs.executors import InlineExecutor
 from crypsis.mpc.psi import files
 from crypsis.mpc.psi.config import load_config
-from crypsis.mpc.psi.devices import find_devices, parse_devices
+from crypsis.mpc.psi.devices import Devices, find_devices, parse_devices
 from crypsis.mpc.psi.files import run_job
 from crypsis.mpc.psi.options import PsiOptions
 from cuda_on_cpu.device import ShimDevice
@@ -196,6 +196,17 @@ def test_what_does_not_go_together(scene: Scene, fields: dict[str, Any], word: s
 def test_more_devices_than_workers_in_memory() -> None:
     with shims("cuda:0", "cuda:1"), pytest.raises(ConfigError, match="workers is 1"):
         find_devices("cuda:0,cuda:1")
+
+
+def test_what_each_worker_is_told() -> None:
+    two = Devices("cuda:0,cuda:1", ("cuda:0", "cuda:1"), ("A", "B"))
+    assert two.by_worker(2) == [{"device": "cuda:0", "sharing": 1}, {"device": "cuda:1", "sharing": 1}]
+    assert [given["sharing"] for given in two.by_worker(3)] == [2, 2]
+    assert Devices("cpu").by_worker(1) == [{"device": "cpu", "sharing": 1}]
+    one = two.first("protocol ecdh works on one")
+    assert (str(two), str(one)) == ("cuda:0 (A), cuda:1 (B)", "cuda:0 (A)")
+    assert one.why == "named in the configuration; protocol ecdh works on one"
+    assert one.first("again") is one
 
 
 @pytest.mark.parametrize(

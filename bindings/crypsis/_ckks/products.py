@@ -160,8 +160,8 @@ def _rows(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[int]:
 
 def _tensor(x: Residues, y: Residues, out: Residues, basis: ntt.Basis) -> None:
     """(x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1) of rows: `uint64[rows, 2, limbs, N]` to `uint64[rows, 3, limbs, N]`."""
-    if type(out) is np.ndarray and out.flags.c_contiguous:
-        ntt.tensor(x, y, basis, out=out)
+    if out.flags.c_contiguous:
+        ntt.tensor(contiguous(x), contiguous(y), basis, out=out)
         return
     x0, x1, y0, y1 = (contiguous(half) for half in (x[:, 0], x[:, 1], y[:, 0], y[:, 1]))
     _put(out[:, 0], ntt.multiply, x0, y0, basis)

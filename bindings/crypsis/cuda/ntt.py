@@ -67,6 +67,20 @@ def multiply_add(device: Device, a: Any, b: Any, c: Any, basis: Basis, *, out: A
     return _pointwise(device, "multiply_add", a, (("b", b), ("c", c)), basis, out)
 
 
+def tensor(device: Device, x: Any, y: Any, basis: Basis, *, out: Any = None) -> Any:
+    """(x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1), in one pass over memory."""
+    tables = tables_of(device, basis_of(basis))
+    x, y = words(device, "x", x, basis), words(device, "y", y, basis)
+    if x.ndim < 3 or x.shape[-3] != 2 or x.shape != y.shape:
+        raise ValueError(
+            f"x and y have shapes {x.shape} and {y.shape}: give both uint64[..., 2, {len(basis)}, {basis.n}]"
+        )
+    result = output(device, out, (*x.shape[:-3], 3, *x.shape[-2:]), apart=(x, y))
+    n = x.size // 2
+    tables.elementwise("tensor", n, [result, x, y, *_sizes(tables, n)])
+    return result
+
+
 def scale(device: Device, a: Any, constants: int | Sequence[int], basis: Basis, *, out: Any = None) -> Any:
     """a times integers, taken mod each prime."""
     tables, a = tables_of(device, basis_of(basis)), words(device, "a", a, basis)
