@@ -171,9 +171,11 @@ def test_every_batch_size(shim_device: ShimDevice, n: int) -> None:
 
 
 def test_one_scalar_for_all(shim_device: ShimDevice) -> None:
+    """Also for 32 points: as many as a scalar has bytes."""
     scalar, points = random_rows(12, 1)[0], random_rows(13, 77)
-    found = on_device(shim_device, curve25519.scalar_mult, scalar, points)
-    assert (found == curve25519.scalar_mult(np.tile(scalar, (77, 1)), points)).all()
+    for n in (1, 32, 77):
+        found = on_device(shim_device, curve25519.scalar_mult, scalar, points[:n])
+        assert (found == curve25519.scalar_mult(np.tile(scalar, (n, 1)), points[:n])).all()
     found = on_device(shim_device, curve25519.scalar_mult, np.tile(scalar, (77, 1)), points)
     assert (found == curve25519.scalar_mult(scalar, points)).all()
 
@@ -399,7 +401,7 @@ from cuda_on_cpu.device import ShimDevice
 
 rng = np.random.default_rng(1)
 with registered(ShimDevice("reversed", sanitize=True)) as device:
-    for n, start in ((1, 0), (33, 0), (70, 3)):
+    for n, start in ((1, 0), (33, 8), (70, 3)):
         flat = rng.integers(0, 256, (3, 32 * n + start), np.uint8)
         flat[1, start : start + 32] = 0
         scalars, points, out = (device.from_host(row)[start:].reshape(n, 32) for row in flat)

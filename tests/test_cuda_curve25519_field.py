@@ -8,15 +8,19 @@ from collections.abc import Callable
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from crypsis.cuda import curve25519 as cuda_curve25519
 from cuda_on_cpu.launcher import ShimLauncher
 from cuda_on_cpu.ptx import Kernel, compile_ptx
+from cuda_on_cpu.ptx_flow import depends_on_data
 from reference import curve25519 as reference
 
 KERNELS = Path(__file__).parent / "cuda_on_cpu" / "field25519_kernels.cu"
+SOURCE = Path("curve25519/curve25519.cu")
 P, TOP = reference.P, 2**256
 
 # Around the multiples of p and of 2^255, where sums wrap once, twice or not; and limbs of zeros and ones.
@@ -122,6 +126,37 @@ def test_powers() -> None:
         assert found == [pow(x, P - 2, P), pow(x, (P - 1) // 2, P)], hex(x)
 
 
+def check_quotients(launch: Callable[[int, int, list[np.ndarray]], None], threads: int) -> None:
+    """Every form of 0 and any numbers below 2^256; of what is secret nothing stays in shared memory."""
+    blocks, random = 3, np.random.default_rng(5)
+    x, z = ([int.from_bytes(random.bytes(32), "little") for _ in range(blocks * threads)] for _ in range(2))
+    z[: len(EDGES)] = EDGES
+    z[threads : threads + 3] = [0, P, 2 * P]
+    z[-1] = 2 * P
+    x[1::7] = [P] * len(x[1::7])
+    out, left = np.zeros((len(x), 8), np.uint32), np.ones((len(x), 16), np.uint32)
+    launch(blocks, threads, [out, left, rows(x), rows(z)])
+    wanted = [a * pow(b, P - 2, P) % P for a, b in zip(x, z, strict=True)]
+    assert [value % P for value in integers(out)] == wanted
+    assert not left.any()
+
+
+@pytest.mark.parametrize("order", ["forward", "reversed"])
+@pytest.mark.parametrize("threads", [32, 96])
+def test_quotients_leave_nothing_behind(order: Literal["forward", "reversed"], threads: int) -> None:
+    launcher = ShimLauncher(order=order)
+    check_quotients(lambda n, t, args: launcher.launch(KERNELS, "quotients", n, t, 64 * t, args, {}), threads)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc of CUDA 13.0")
+def test_no_branch_and_no_address_depends_on_data() -> None:
+    """Scalars, points and elements are data; `check_points`, which is for public ones, shows that the check finds."""
+    text = compile_ptx(SOURCE, cuda_curve25519.defines())
+    assert depends_on_data(Kernel(text, "scalar_mult")) == []
+    assert depends_on_data(Kernel(text, "map_to_curve")) == []
+    assert depends_on_data(Kernel(text, "check_points")) != []
+
+
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc of CUDA 13.0")
 def test_ptx_as_on_the_shim() -> None:
     a, b = operands(6)
@@ -145,3 +180,12 @@ def test_gpu_field() -> None:
     pairs = list(product(EDGES, EDGES))
     check(run, [a for a, _ in pairs], [b for _, b in pairs])
     check(run, *operands(20_000))
+
+    def launch(blocks: int, threads: int, arrays: list[np.ndarray]) -> None:
+        held = [cupy.asarray(array) for array in arrays]
+        module.get_function("quotients")((blocks,), (threads,), tuple(held), shared_mem=64 * threads)
+        for array, result in zip(arrays, held, strict=True):
+            array[...] = result.get()
+
+    for threads in (32, 96, 256):
+        check_quotients(launch, threads)

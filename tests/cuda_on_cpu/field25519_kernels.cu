@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of curve25519/field.cuh on numbers of all 256 bits, a case a thread: points of the curve do
+// The functions of curve25519/field.cuh and batch.cuh on numbers of all 256 bits, a case a thread: points of the curve do
 // not reach the rare carries. tests/test_cuda_curve25519_field.py runs them on the shim, as PTX and on a
 // device.
+#include "curve25519/batch.cuh"
 #include "curve25519/field.cuh"
 
 // A row of eight limbs.
@@ -38,4 +39,17 @@ extern "C" __global__ void powers(u32* __restrict__ out, const u32* __restrict__
   if (t >= n) return;
   set_row(out, 2 * t, power(row_of(a, t), kInverse));
   set_row(out, 2 * t + 1, power(row_of(a, t), kCharacter));
+}
+
+// Whole blocks; x, z: u32[threads, 8]; out: u32[threads, 8]: x / z; left: u32[threads, kSharedWords]: shared memory
+// behind the division
+extern "C" __global__ void quotients(u32* __restrict__ out, u32* __restrict__ left, const u32* __restrict__ x,
+                                     const u32* __restrict__ z) {
+  CRYPSIS_DYNAMIC_SHARED(u32, shared);
+  const u32 t = blockIdx.x * blockDim.x + threadIdx.x;
+  set_row(out, t, divide(shared, row_of(x, t), row_of(z, t)));
+  __syncthreads();
+  for (u32 i = threadIdx.x; i < kSharedWords * blockDim.x; i += blockDim.x) {
+    left[kSharedWords * blockDim.x * blockIdx.x + i] = shared[i];
+  }
 }

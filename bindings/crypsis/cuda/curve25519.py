@@ -3,8 +3,9 @@
 
 Functions take the device first and then what those of `crypsis.curve25519` take, the scalars on the device too,
 and return and raise what those do; DeviceMemoryError where the result does not fit. Only `check_points` waits for
-the device. Constant-time as on the CPU; what is made of a scalar leaves registers and shared memory, which is
-overwritten, as the result only. `hash_to_curve` has no kernel.
+the device, and `sha256_to_u` of (offsets, bytes). Constant-time as on the CPU; what is made of a scalar leaves
+registers and shared memory, which is overwritten, as the result only. The scalars themselves stay where the caller
+put them. `hash_to_curve` has no kernel.
 """
 
 from __future__ import annotations
