@@ -198,12 +198,12 @@ def test_overlaps_are_found_by_address(shim_device: ShimDevice, monkeypatch: pyt
     with pytest.raises(ValueError, match="out overlaps blocks at another offset"):
         aes.mmo(memory[:4], out=memory[1:5])
     flat = memory.reshape(-1)
-    for key in (flat[63:79], flat[79:63:-1], flat[49:81:2]):
+    for key in (flat[49:65], flat[79:95], flat[94:78:-1], flat[34:66:2], flat[49:81:2]):
         with pytest.raises(ValueError, match="out overlaps key"):
             aes.permute(memory[:1], key=key, out=memory[4:5])
     assert (memory.get() == before).all()
-    aes.permute(memory[:1], key=memory[5], out=memory[4:5])
-    aes.permute(memory[:1], key=memory[3], out=memory[4:5])
+    for key in (memory[3], memory[5], flat[95:79:-1], flat[33:64:2]):
+        aes.permute(memory[:1], key=key, out=memory[4:5])
     aes.ctr_xor(KEY, flat[:64], out=flat[64:])
 
 
