@@ -10,6 +10,9 @@ times powers of an element r of the key. Decoding is linear: decode(a ^ b) = dec
 whose tables are independent and stay in a core's cache. csrc/okvs/NOTES.md has the exact definition and the probability
 of failure. Every backend gives the same bytes.
 
+Arrays may be on a GPU (`crypsis.cuda`), all of a call on the same one, `starts` too; so is the result then. Bins of
+which peeling leaves rows, one in 30,000, are encoded on the host all the same: `crypsis.cuda.okvs.host_bins()` counts.
+
 Not constant-time: addresses and branches depend on the keys. Give keyed digests of one's own items; keep them local.
 """
 
@@ -23,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _core
+from crypsis.cuda._dispatch import follow_data
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
@@ -115,6 +119,7 @@ def insecure_parameters(n_items: int, sparse: int, dense: int, *, field: int = 1
     return InsecureParameters(n_items, 1, 1, field, sparse, dense)
 
 
+@follow_data("okvs")
 def encode(
     keys: ByteArray,
     starts: npt.NDArray[np.uint64],
@@ -151,6 +156,7 @@ def encode(
     return out
 
 
+@follow_data("okvs")
 def decode(
     keys: ByteArray,
     starts: npt.NDArray[np.uint64],
