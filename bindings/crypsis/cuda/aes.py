@@ -3,8 +3,9 @@
 
 Functions take the device first and then what those of `crypsis.aes` take, and return and raise what those do;
 DeviceMemoryError where the result does not fit. Blocks are arrays of the device; a key is 16 bytes, or uint8[16] of the
-device too, which is then copied to the host: `expand_key` is the host's. Round keys are taken for secrets but for
-`ggm_level`, whose two keys everybody knows: the launch waits for their copy, and they are overwritten behind it.
+device too, which is then copied to the host: `expand_key` is the host's. Round keys are taken for secrets: the launch
+waits for their copy, and they are overwritten behind it. But not for those of HASH_KEY, the default, whose copy nothing
+waits for, nor of `ggm_level`, whose two keys everybody knows.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def _launch(device: Device, kernel: str, out: Any, data: Any, key: Any, n: int, 
     words = _round_keys(device, key)
     keys = None
     try:
-        keys = device.from_host_secret(words)
+        public = key is host.HASH_KEY  # not ==, which takes a secret key's time
+        keys = device.from_host(words) if public else device.from_host_secret(words)
         job = np.array((n, first % 2**64, first >> 64), _JOB)[()]
         n_blocks = -(-n // host.BLOCK_BYTES) if kernel == "ctr" else n
         _run(device, kernel, n_blocks, [out, data, keys, job])
