@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crypsis import aes
+from crypsis.cuda import Device
 from crypsis.cuda._registry import registered
 from crypsis.errors import BackendUnavailable, DeviceError, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
@@ -221,3 +222,22 @@ def test_where_arrays_and_functions_are(shim_device: ShimDevice) -> None:
     with pytest.raises(BackendUnavailable, match=r"crypsis\.aes\.expand_key has no CUDA kernel"):
         aes.expand_key(there)
     assert (aes.mmo(there, backend="cuda", threads=2).get() == aes.mmo(x)).all()
+
+
+@pytest.mark.gpu
+def test_gpu_overlaps_of_slices_from_elsewhere(gpu_device: Device) -> None:
+    """As another library gives them: each an allocation of its own for CuPy."""
+    xp, memory = gpu_device.xp, gpu_device.from_host(blocks(8))
+
+    def given(a: Any) -> Any:
+        unowned = xp.cuda.UnownedMemory(a.data.ptr, a.nbytes, memory)
+        return xp.ndarray(a.shape, a.dtype, xp.cuda.MemoryPointer(unowned, 0))
+
+    with pytest.raises(ValueError, match="out overlaps blocks at another offset"):
+        aes.mmo(given(memory[:4]), out=given(memory[1:5]))
+    with pytest.raises(ValueError, match="out overlaps parents"):
+        aes.ggm_level(given(memory[3:5]), out=given(memory[4:]))
+    assert (gpu_device.to_host(memory) == blocks(8)).all()
+    same = given(memory[:4])
+    assert aes.mmo(given(memory[:4]), out=same) is same
+    assert (gpu_device.to_host(memory)[:4] == aes.mmo(blocks(8)[:4])).all()
