@@ -13,9 +13,7 @@ import pytest
 
 from crypsis import aes
 from crypsis.cuda import Device
-from crypsis.cuda._registry import registered
 from crypsis.cuda._tuning import launch_shapes
-from crypsis.errors import BackendUnavailable, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
 from cuda_on_cpu.launcher import ShimLauncher, run_sanitized
 from properties import HealthCheck, given, settings, st
@@ -108,6 +106,29 @@ def test_a_lane_reads_its_own_bank_and_no_other(order: Any) -> None:
         assert out.tobytes() == reference.encrypt(KEY, x.tobytes())
 
 
+ANOTHER = """
+#include "aes/block.cuh"
+extern "C" __global__ void other_box(u8* out, const u8* in, const u32* entries, const u32* round_keys) {
+  __shared__ u32 table[kAesTableWords];
+  for (u32 i = threadIdx.x; i < kAesTableWords; i += blockDim.x) table[i] = entries[i / kAesBanks];
+  __syncthreads();
+  aes_store(out + 16 * threadIdx.x, aes_encrypt(table, round_keys, aes_load(in + 16 * threadIdx.x)));
+}
+"""
+
+
+def test_every_round_looks_up_in_the_table_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the table of another S-box the cipher has that one in all rounds, the last one too."""
+    box = np.random.default_rng(11).permutation(256).tolist()
+    entries = [reference.multiply(2, y) * 0x01000001 ^ y * 0x01010100 for y in box]
+    x, out, round_keys = blocks(40), np.zeros((40, 16), np.uint8), aes.expand_key(KEY).reshape(-1).view("<u4")
+    ShimLauncher().launch(ANOTHER, "other_box", 1, 40, 0, [out, x, np.array(entries, np.uint32), round_keys])
+    expanded = reference.expand(KEY)
+    monkeypatch.setattr(reference, "expand_cached", lambda key: expanded)
+    monkeypatch.setattr(reference, "substitute", box.__getitem__)
+    assert [row.tobytes() for row in out] == [reference.encrypt(KEY, row.tobytes()) for row in x]
+
+
 def test_every_byte_in_every_place(shim_device: ShimDevice) -> None:
     rows = np.zeros((256 * 16, 16), np.uint8)
     for place in range(16):
@@ -148,6 +169,17 @@ def test_levels_of_a_tree(shim_device: ShimDevice) -> None:
     wanted = aes.ggm_level(x, keys=keys)
     assert (aes.ggm_level(shim_device.from_host(x), keys=keys).get() == wanted).all()
     assert (aes.ggm_level(shim_device.from_host(x), keys=both).get() == wanted).all()
+
+
+def test_keys_of_any_strides(shim_device: ShimDevice) -> None:
+    """As on the CPU: a key that is no row."""
+    x, square = blocks(3), blocks(16, 1)
+    there, keys = shim_device.from_host(x), shim_device.from_host(square)
+    for of in (lambda k: k[:, 3], lambda k: k[2, ::-1], lambda k: k[::-1, 15]):
+        assert (aes.tmmo(there, 5, key=of(keys)).get() == aes.tmmo(x, 5, key=of(square))).all()
+        two = aes.ggm_level(there, keys=(of(keys), keys[0])).get()
+        assert (two == aes.ggm_level(x, keys=(of(square), square[0]))).all()
+    assert (keys.get() == square).all()
 
 
 @pytest.mark.parametrize("first", COUNTERS)
@@ -217,143 +249,7 @@ def test_random_batches(shim_device: ShimDevice, key: bytes, n: int, first: int,
     assert (aes.ctr_xor(key, there, counter=first).get() == aes.ctr_xor(key, x, counter=first)).all()
 
 
-# Secrets and memory
-
-
-def test_nothing_of_a_key_stays(shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    shim_device.secrets = []
-    made = []
-    expand = aes.expand_key
-
-    def record(key: Any) -> np.ndarray:
-        made.append(expand(key))
-        return made[-1]
-
-    monkeypatch.setattr(aes, "expand_key", record)
-    for run in MAPS.values():
-        run(shim_device.from_host(blocks(3)))
-    aes.ctr_stream(shim_device.from_host(np.frombuffer(KEY, np.uint8)), 2)
-    assert len(shim_device.secrets) == len(made) == 5
-    assert not any(copy.get().any() for copy in shim_device.secrets)
-    assert not any(copy.any() for copy in made)
-
-
-def test_short_memory() -> None:
-    """In place, no memory is needed but for the round keys."""
-    x = blocks(100)
-    with registered(ShimDevice(memory_bytes=16 * 100 + 200)) as device:
-        there = device.from_host(x)
-        for run in (*MAPS.values(), aes.ggm_level):
-            with pytest.raises(DeviceMemoryError, match="cuda:0 is out of memory"):
-                run(there)
-        assert (there.get() == x).all()
-        assert not device.launches
-        for run in MAPS.values():
-            x = run(x)
-            run(there, out=there)
-        assert (there.get() == x).all()
-
-
-# Bad input: the CPU's exceptions and words
-
-
-def _refused(wanted: Function, found: Function, *, words: bool = True) -> None:
-    with pytest.raises((ValueError, TypeError)) as cpu:
-        wanted()
-    with pytest.raises(type(cpu.value)) as gpu:
-        found()
-    if words:
-        assert str(gpu.value) == str(cpu.value)
-
-
-@pytest.mark.parametrize(
-    "key", [b"short", b"", bytes(32), "0" * 16, None, np.zeros((1, 16), np.uint8), np.zeros(16, np.uint16)]
-)
-def test_keys_that_are_refused(shim_device: ShimDevice, key: Any) -> None:
-    x = blocks(2)
-    there, out = shim_device.from_host(x), shim_device.from_host(x)
-    bad = shim_device.from_host(key) if isinstance(key, np.ndarray) else key
-    words = isinstance(key, bytes) or getattr(key, "dtype", None) == np.uint8
-    for run in (
-        lambda x, key, out: aes.permute(x, key=key, out=out),
-        lambda x, key, out: aes.tmmo(x, 0, key=key, out=out),
-        lambda x, key, out: aes.ctr_stream(key, 2, out=out),
-        lambda x, key, out: aes.ctr_xor(key, x, out=out),
-        lambda x, key, out: aes.ggm_level(x[:1], keys=(KEY, key), out=out),
-    ):
-        _refused(lambda run=run: run(x, key, x.copy()), lambda run=run: run(there, bad, out), words=words)
-    assert (out.get() == x).all()
-
-
-def test_numbers_that_are_refused(shim_device: ShimDevice) -> None:
-    x = blocks(2)
-    there = shim_device.from_host(x)
-    for value in (-1, 2**128, 1.0, "0", True):
-        _refused(lambda v=value: aes.tmmo(x, v), lambda v=value: aes.tmmo(there, v))
-        _refused(
-            lambda v=value: aes.ctr_xor(KEY, x, counter=v), lambda v=value: aes.ctr_xor(KEY, there, counter=v)
-        )
-    for value in (-1, 2**48 + 1, 1.0):
-        _refused(lambda v=value: aes.ctr_stream(KEY, v), lambda v=value: aes.ctr_stream(KEY, v, out=there))
-    same = shim_device.from_host(np.frombuffer(KEY, np.uint8))
-    _refused(lambda: aes.ggm_level(x, keys=(KEY, KEY)), lambda: aes.ggm_level(there, keys=(KEY, same)))
-    _refused(
-        lambda: aes.ggm_level(x, keys=[KEY, KEY]),  # type: ignore[arg-type]
-        lambda: aes.ggm_level(there, keys=[KEY, KEY]),  # type: ignore[arg-type]
-    )
-
-
-def test_blocks_that_are_refused(shim_device: ShimDevice) -> None:
-    for shape in ((2, 15), (16,), (2, 2, 16), (2, 17)):
-        bad = np.zeros(shape, np.uint8)
-        there = shim_device.from_host(bad)
-        for name in ("permute", "mmo", "tmmo"):
-            _refused(lambda n=name, b=bad: MAPS[n](b), lambda n=name, t=there: MAPS[n](t))
-        _refused(lambda b=bad: aes.ggm_level(b), lambda t=there: aes.ggm_level(t))
-    with pytest.raises(TypeError, match=r"blocks is an array of int8: give uint8\[n, 16\] on cuda:0"):
-        aes.mmo(shim_device.from_host(np.zeros((2, 16), np.int8)))
-    apart = shim_device.from_host(blocks(4))[::2]
-    for run in MAPS.values():
-        with pytest.raises(ValueError, match=r"is not C-contiguous: pass cupy.ascontiguousarray\("):
-            run(apart)
-
-
-def test_out_is_checked(shim_device: ShimDevice) -> None:
-    memory = shim_device.from_host(blocks(8))
-    before = memory.get()
-    for run in MAPS.values():
-        with pytest.raises(ValueError, match=r"out overlaps (blocks|data) at another offset"):
-            run(memory[:4], out=memory[1:5])
-        with pytest.raises(ValueError, match=r"out has shape \(3, 16\): the result has \(2, 16\)"):
-            run(memory[:2], out=memory[3:6])
-        with pytest.raises(ValueError, match="out is not C-contiguous"):
-            run(memory[:2], out=memory[4::2])
-        with pytest.raises(TypeError, match="out is an array of int8"):
-            run(memory[:2], out=shim_device.xp.zeros((2, 16), np.int8))
-    with pytest.raises(ValueError, match="out overlaps parents"):
-        aes.ggm_level(memory[:2], out=memory[:4])
-    with pytest.raises(ValueError, match="out overlaps key"):
-        aes.permute(memory[:1], key=memory[5], out=memory[5:6])
-    with pytest.raises(ValueError, match="out overlaps key"):
-        aes.ctr_stream(memory[0], 8, out=memory)
-    with pytest.raises(ValueError, match=r"out overlaps keys\[1\]"):
-        aes.ggm_level(memory[:1], keys=(KEY, memory[7]), out=memory[6:8])
-    assert (memory.get() == before).all()
-
-
-def test_where_arrays_and_functions_are(shim_device: ShimDevice) -> None:
-    x = blocks(2)
-    there = shim_device.from_host(x)
-    with pytest.raises(ValueError, match="mmo: blocks is on cuda:0 and out on the host"):
-        aes.mmo(there, out=x)
-    with pytest.raises(ValueError, match="permute: blocks is on cuda:0 and key on the host"):
-        aes.permute(there, key=np.zeros(16, np.uint8))
-    with pytest.raises(ValueError, match="backend is 'portable', and the arrays are on cuda:0"):
-        aes.mmo(there, backend="portable")
-    with pytest.raises(BackendUnavailable, match=r"crypsis\.aes\.expand_key has no CUDA kernel"):
-        aes.expand_key(there)
-    assert (aes.mmo(there, backend="cuda", threads=2).get() == aes.mmo(x)).all()
-
+# Memory outside the arrays
 
 SANITIZED = """
 import numpy as np

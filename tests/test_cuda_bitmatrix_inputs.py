@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""crypsis.bitmatrix on the shim device: bad input has the CPU's exceptions and words, and changes nothing."""
+"""crypsis.bitmatrix with arrays on the shim device: what it refuses, as the CPU does, and what it leaves alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from crypsis import bitmatrix
+from crypsis.cuda._errors import ErrorCode, decode
 from crypsis.errors import BackendUnavailable
 from cuda_on_cpu.device import ShimDevice
+from test_cuda_bitmatrix import Function, random
 
-Function = Callable[..., Any]
+# Bad input: the CPU's exceptions and words
 
 
 def _refused(device: ShimDevice, run: Function, *arrays: np.ndarray, **options: Any) -> None:
-    """`run` on the host and on the device, without and with an `out` that stays as it was."""
+    """The same error from `run` on the host and on the device."""
     with pytest.raises((ValueError, TypeError)) as cpu:
         run(*arrays, **options)
     with pytest.raises(type(cpu.value)) as gpu:
@@ -27,6 +28,27 @@ def _refused(device: ShimDevice, run: Function, *arrays: np.ndarray, **options: 
 
 def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.uint8)
+
+
+def test_a_value_above_one_is_seen_wherever_it_is_and_not_told(
+    shim_device: ShimDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    check = shim_device.check
+
+    def record(word: Any, what: Function) -> None:
+        told.append(decode(int(word.get()[0])))
+        check(word, what)
+
+    monkeypatch.setattr(shim_device, "check", record)
+    for place in range(11):
+        for value in (2, 128):
+            _refused(shim_device, bitmatrix.pack_bits, np.uint8([value * (i == place) for i in range(11)]))
+    rows = np.zeros((5000, 1), np.uint8)  # more than the grid has threads
+    rows[-1] = 2
+    _refused(shim_device, bitmatrix.pack_bits, rows)
+    _refused(shim_device, lambda x: bitmatrix.unpack_bits(x, 1), rows)
+    assert told == [(ErrorCode.OUT_OF_RANGE, 0)] * 24
 
 
 def test_what_the_cpu_refuses(shim_device: ShimDevice) -> None:
@@ -74,7 +96,7 @@ def test_out_stays_as_it_was(shim_device: ShimDevice) -> None:
 
 
 def test_arrays_are_checked(shim_device: ShimDevice) -> None:
-    memory = shim_device.from_host(np.random.default_rng(2026).integers(0, 256, (64, 16), np.uint8))
+    memory = shim_device.from_host(random(64, 16))
     before = memory.get()
     for run in (
         lambda: bitmatrix.transpose(memory[:8], out=memory[:16].reshape(128, 2)[:, :1]),

@@ -246,6 +246,7 @@ class Watched(ShimDevice):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.given: list[Array] = []
+        self.on_host: list[Array] = []
         self.refuse: int | None = None
 
     def empty(self, shape: Any, dtype: Any) -> Any:
@@ -258,9 +259,20 @@ class Watched(ShimDevice):
         self.given.append(array.memory)
         return array
 
+    def to_host_secret(self, a: Any) -> Array:
+        self.on_host.append(super().to_host_secret(a))
+        return self.on_host[-1]
 
-def test_scratch_is_overwritten() -> None:
-    """What follows from keys and values, also of a bin that has no table."""
+
+def test_scratch_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows from keys and values, also of a bin that has no table, and what the host had of it."""
+    encode, tables = okvs.encode, []
+
+    def record(*args: Any, **options: Any) -> Array:
+        tables.append(encode(*args, **options))
+        return tables[-1]
+
+    monkeypatch.setattr(okvs, "encode", record)
     for sizes, sparse, failing in (((20, 0, 22), 44, False), ((20, 40, 40), 30, True)):
         chosen = okvs.insecure_parameters(40, sparse, 1)
         with registered(Watched()) as device:
@@ -272,13 +284,16 @@ def test_scratch_is_overwritten() -> None:
             out = device.empty((3, chosen.columns, 16), np.uint8)
             if failing:
                 with pytest.raises(EncodeFailure):
-                    okvs.encode(*there, chosen, seed=SEED, fill=fill, out=out)
+                    encode(*there, chosen, seed=SEED, fill=fill, out=out)
             else:
-                okvs.encode(*there, chosen, seed=SEED, fill=fill, out=out)
+                encode(*there, chosen, seed=SEED, fill=fill, out=out)
             scratch = [array for array in device.given[1:] if array.shape != (3, 2)]
             assert len(scratch) == 6
             assert not any(array.any() for array in scratch)
             assert not any(array.get().any() for array in secrets)
+            assert len(device.on_host) == 6 * failing  # keys, values and fill of two bins with cores
+            assert not any(array.any() for array in (*device.on_host, *tables))
+    assert len(tables) == 1
 
 
 def test_short_memory_takes_fewer_bins_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

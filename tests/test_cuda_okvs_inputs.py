@@ -123,6 +123,13 @@ def test_arrays_of_the_device_alone(shim_device: ShimDevice) -> None:
         }
         with pytest.raises(ValueError, match=f"out overlaps {name}: give memory of its own"):
             okvs.encode(own["keys"], starts, own["values"], CHOSEN, seed=SEED, fill=own["fill"], out=memory)
+    words_in_out = memory.reshape(-1)[-24:].view(np.uint64)
+    words_in_out[:] = starts
+    with pytest.raises(ValueError, match="out overlaps starts"):
+        okvs.encode(keys, words_in_out, values, CHOSEN, seed=SEED, out=memory)
+    out = memory.reshape(-1)[-80:].reshape(5, 16)
+    with pytest.raises(ValueError, match="out overlaps starts"):
+        okvs.decode(keys, words_in_out, memory, CHOSEN, seed=SEED, out=out)
     with pytest.raises(ValueError, match="out overlaps table"):
         okvs.decode(keys, starts, memory, CHOSEN, seed=SEED, out=memory[1, :5])
 

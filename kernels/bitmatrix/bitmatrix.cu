@@ -2,10 +2,11 @@
 // Bit matrices and the fields of OT extension on a device: csrc/bitmatrix/bitmatrix.h's functions, same bytes.
 //
 // gf128_products, gf64_products              an element a thread and turn
-// gf128_inner_product, gf64_inner_product    a part of a row a warp and turn; sum_parts adds the parts of a row
+// gf128_inner_product, gf64_inner_product    a part of a row a warp and turn
+// sum_parts                                  the parts of a row together: eight bytes of the row a warp and turn
 //
-// Arrays begin at any byte. Blocks of 128 threads, one-dimensional grids of any size: threads and warps go through the
-// items in steps of the whole grid. Constant time in bits and elements.
+// Arrays begin at any byte, but for the parts that are added. Blocks of 128 threads, one-dimensional grids of any size:
+// threads and warps go through the items in steps of the whole grid. Constant time in bits and elements.
 #include "bitmatrix/gf.cuh"
 #include "common/bytes.cuh"
 #include "common/types.cuh"
@@ -29,6 +30,16 @@ template <u32 kWords>
 __device__ __forceinline__ void add(Element<kWords>& x, const Element<kWords>& y) {
 #pragma unroll
   for (u32 j = 0; j < kWords; ++j) x.w[j] ^= y.w[j];
+}
+
+// The sum of a warp's lanes, in all of them.
+template <u32 kWords>
+__device__ __forceinline__ void add_lanes(Element<kWords>& x) {
+#pragma unroll
+  for (u32 distance = kWarpLanes / 2; distance > 0; distance /= 2) {
+#pragma unroll
+    for (u32 j = 0; j < kWords; ++j) x.w[j] ^= __shfl_xor_sync(kFullWarp, x.w[j], static_cast<int>(distance));
+  }
 }
 
 __device__ __forceinline__ u64 thread_index() {
@@ -116,12 +127,7 @@ __device__ __forceinline__ void inner_product(u8* parts, const u8* a, const u8* 
       Field::accumulate(sum, element<kWords>(a, row * job.n + i), element<kWords>(b, i));
     }
     Element<kWords> c = Field::reduce(sum);  // linear: the lanes' sums may be reduced before they are added
-#pragma unroll
-    for (u32 distance = kWarpLanes / 2; distance > 0; distance /= 2) {
-#pragma unroll
-      for (u32 j = 0; j < kWords; ++j)
-        c.w[j] ^= __shfl_xor_sync(kFullWarp, c.w[j], static_cast<int>(distance));
-    }
+    add_lanes(c);
     if (lane == 0 && item < items) store_words<kWords>(parts + 4 * kWords * item, c.w);
   }
 }
@@ -137,14 +143,23 @@ extern "C" __global__ void __launch_bounds__(128)
   inner_product<Field64>(parts, a, b, job);
 }
 
-// out[r] = the sum of parts[r n_parts + p] over p, elements of `width` bytes, 8 or 16; a thread for 8 bytes of out.
+// out[r] = the sum of parts[r n_parts + p] over p, elements of `width` bytes, 8 or 16; a warp for 8 bytes of out, as one
+// row has thousands of parts. `parts` begins at a multiple of 8.
 extern "C" __global__ void __launch_bounds__(128)
     sum_parts(u8* __restrict__ out, const u8* __restrict__ parts, u64 rows, u64 n_parts, u32 width) {
-  const u64 halves = width / 8;
-  for (u64 i = thread_index(); i < rows * halves; i += n_threads()) {
-    const u64 row = i / halves, half = i % halves;
+  const u32 lane = threadIdx.x % kWarpLanes, warps = blockDim.x / kWarpLanes;
+  const u64 halves = width / 8, items = rows * halves;
+  for (u64 first = static_cast<u64>(blockIdx.x) * warps; first < items;
+       first += static_cast<u64>(gridDim.x) * warps) {
+    const u64 item = first + threadIdx.x / kWarpLanes, row = item / halves, half = item % halves;
+    const u64 end = item < items ? n_parts : 0;
     Element<2> sum = {};
-    for (u64 p = 0; p < n_parts; ++p) add(sum, element<2>(parts, (row * n_parts + p) * halves + half));
-    store_words<2>(out + 8 * i, sum.w);
+#pragma unroll 4
+    for (u64 p = lane; p < end; p += kWarpLanes) {
+      const uint2 part = reinterpret_cast<const uint2*>(parts)[(row * n_parts + p) * halves + half];
+      add(sum, {{part.x, part.y}});
+    }
+    add_lanes(sum);
+    if (lane == 0 && item < items) store_words<2>(out + 8 * item, sum.w);
   }
 }

@@ -11,8 +11,8 @@ from crypsis import _arguments
 from crypsis.cuda._device import Device
 
 
-def array(device: Device, name: str, value: Any, *, what: str = "uint8") -> Any:
-    """`value`, a C-contiguous uint8 array of the device; its shape is the caller's to check.
+def array(device: Device, name: str, value: Any, *, what: str = "uint8", strided: bool = False) -> Any:
+    """`value`, a C-contiguous uint8 array of the device, or any where `strided`; its shape is the caller's to check.
 
     Raises:
         TypeError: no array of the device, or of another type; `what` says what to give.
@@ -22,7 +22,7 @@ def array(device: Device, name: str, value: Any, *, what: str = "uint8") -> Any:
         raise TypeError(f"{name} is {_arguments.kind(value)}: give {what} on {device.name}")
     if value.dtype != np.uint8:
         raise TypeError(f"{name} is an array of {value.dtype}: give {what} on {device.name}")
-    if not value.flags.c_contiguous:
+    if not strided and not value.flags.c_contiguous:
         raise ValueError(f"{name} is not C-contiguous: pass cupy.ascontiguousarray({name})")
     return value
 
@@ -51,9 +51,29 @@ def output(
         raise ValueError("out is not C-contiguous: allocate it with cupy.empty")
     array(device, "out", out)
     for name, value in apart.items():
-        if device.xp.may_share_memory(out, value):
+        if overlap(device, out, value):
             raise ValueError(f"out overlaps {name}: give memory of its own")
     for name, value in (same or {}).items():
-        if device.address(out) != device.address(value) and device.xp.may_share_memory(out, value):
+        if device.address(out) != device.address(value) and overlap(device, out, value):
             raise ValueError(f"out overlaps {name} at another offset: pass the same array or a separate one")
     return out
+
+
+def overlap(device: Device, a: Any, b: Any) -> bool:
+    """Whether the bounds of two arrays of the device meet.
+
+    By addresses: CuPy's `may_share_memory` says no where they are of different allocations, and takes every array that
+    came from another library, a slice too, for an allocation.
+    """
+    (begin, end), (other_begin, other_end) = _bounds(device, a), _bounds(device, b)
+    return begin < other_end and other_begin < end
+
+
+def _bounds(device: Device, a: Any) -> tuple[int, int]:
+    if a.size == 0:
+        return 0, 0
+    begin = end = device.address(a)
+    for extent, stride in zip(a.shape, a.strides, strict=True):
+        reach = (extent - 1) * stride
+        begin, end = begin + min(reach, 0), end + max(reach, 0)
+    return begin, end + a.itemsize

@@ -3,8 +3,9 @@
 
 Functions take the device first and then what those of `crypsis.aes` take, and return and raise what those do;
 DeviceMemoryError where the result does not fit. Blocks are arrays of the device; a key is 16 bytes, or uint8[16] of the
-device too, which is then copied to the host: `expand_key` is the host's. Round keys are taken for secrets but for
-`ggm_level`, whose two keys everybody knows: the launch waits for their copy, and they are overwritten behind it.
+device too, which is then copied to the host: `expand_key` is the host's. Round keys are taken for secrets: the launch
+waits for their copy, and they are overwritten behind it. But not for those of HASH_KEY, the default, whose copy nothing
+waits for, nor of `ggm_level`, whose two keys everybody knows.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def ggm_level(
         raise TypeError(f"keys is {_arguments.kind(keys)}: give a tuple of two keys")
     for i, key in enumerate(keys):
         _check_key(device, f"keys[{i}]", key)
-    both = [_key_on_host(device, key) for key in keys]
+    both = [_round_keys(device, key) for key in keys]
     if (both[0] == both[1]).all():
         raise ValueError(
             "keys are equal: both children of a parent would be the same; give two different ones"
@@ -83,7 +84,7 @@ def ggm_level(
     apart = {"parents": parents} | _arrays(device, **{"keys[0]": keys[0], "keys[1]": keys[1]})
     result = _bytes.output(device, out, (2 * n, host.BLOCK_BYTES), apart=apart)
     if n:
-        sides = [np.array((_words(key),), _ROUND_KEYS)[()] for key in both]
+        sides = [np.array((words,), _ROUND_KEYS)[()] for words in both]
         _run(device, "ggm_level", n, [result, parents, *sides, np.uint64(n)])
     return result
 
@@ -101,10 +102,11 @@ def _launch(device: Device, kernel: str, out: Any, data: Any, key: Any, n: int, 
     """`n` counts blocks, bytes where the kernel is `ctr`."""
     if n == 0:
         return
-    words = _words(_key_on_host(device, key))
+    words = _round_keys(device, key)
     keys = None
     try:
-        keys = device.from_host_secret(words)
+        public = key is host.HASH_KEY  # not ==, which takes a secret key's time
+        keys = device.from_host(words) if public else device.from_host_secret(words)
         job = np.array((n, first % 2**64, first >> 64), _JOB)[()]
         n_blocks = -(-n // host.BLOCK_BYTES) if kernel == "ctr" else n
         _run(device, kernel, n_blocks, [out, data, keys, job])
@@ -120,18 +122,29 @@ def _run(device: Device, kernel: str, n: int, args: list[Any]) -> None:
     device.launch(SLUG, kernel, grid=min(most, -(-n // shape["block"])), block=shape["block"], args=args)
 
 
+def _round_keys(device: Device, key: Any) -> npt.NDArray[np.uint32]:
+    """The round keys of a key, as secret as it is. Copies of a device's key are overwritten."""
+    if not device.owns(key):
+        return _words(np.frombuffer(key, np.uint8))
+    row = key if key.flags.c_contiguous else device.xp.ascontiguousarray(key)
+    copy = None
+    try:
+        copy = device.to_host_secret(row)
+        return _words(copy)
+    finally:
+        if copy is not None:
+            copy.fill(0)
+        if row is not key:
+            row.fill(0)
+
+
 def _words(key: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    """The round keys of a key, as secret as it is."""
     return host.expand_key(key).reshape(-1).view("<u4")
-
-
-def _key_on_host(device: Device, key: Any) -> npt.NDArray[np.uint8]:
-    return device.to_host_secret(key) if device.owns(key) else np.frombuffer(key, np.uint8)
 
 
 def _check_key(device: Device, name: str, key: Any) -> None:
     if not isinstance(key, bytes):
-        _bytes.array(device, name, key, what="16 bytes, or uint8[16]")
+        _bytes.array(device, name, key, what="16 bytes, or uint8[16]", strided=True)
     shape = (len(key),) if isinstance(key, bytes) else key.shape
     if shape != (host.BLOCK_BYTES,):
         raise ValueError(f"{name} has shape {shape}: AES-128 takes 16 bytes or uint8[16]")

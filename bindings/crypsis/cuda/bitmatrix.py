@@ -152,7 +152,7 @@ def _inner_product(device: Device, kernel: str, a: Any, b: Any, width: int, out:
     try:
         _run(device, kernel, WARP * rows * n_parts, [parts, a, b, job])
         args = [result, parts, np.uint64(rows), np.uint64(n_parts), np.uint32(width)]
-        _run(device, "sum_parts", rows * width // 8, args)
+        _run(device, "sum_parts", WARP * rows * width // 8, args)
     finally:
         parts.fill(0)  # of a secret row, they tell more than its sum
     return result
