@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from crypsis.cuda._registry import registered
-from crypsis.errors import DeviceError, DeviceMemoryError, InvalidPoint, ProtocolAbort
+from crypsis.errors import BackendUnavailable, DeviceError, DeviceMemoryError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.place import HOST, place_named
 from crypsis.mpc.psi import intersect
 from crypsis.mpc.psi.ecdh import POINT_BYTES, POINTS
@@ -360,3 +360,11 @@ def test_tables_in_memory_say_what_auto_came_to() -> None:
         assert table.num_rows == 200
         assert device.launches
     assert "device cuda:0 (CPU shim): 1 GPU can be used" in told
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crypsis.cuda._cupy.why_not", lambda: "no NVIDIA driver: libcuda.so.1 is not there")
+    ends = recorded_pair()
+    with pytest.raises(BackendUnavailable, match="cuda:1: no NVIDIA driver"):
+        intersect(both_tables(5, 1)[0], "id", ends[0], role="receiver", device="cuda:1")
+    assert not ends[0].sent
