@@ -102,9 +102,9 @@ def run(
 ) -> PsiOutcome:
     """Runs the job against the peer on `channel`; own row ids refer to `source` in reading order.
 
-    Raises BackendUnavailable for a device that cannot be used, DataError for one's own input, ConfigError when the parties' configurations differ (both sides),
-    ChannelError and ProtocolAbort when the peer is lost or misbehaves. The channel is left open: see
-    `agree.confirm`.
+    Raises BackendUnavailable for a device that cannot be used, DataError for one's own input, ConfigError when the
+    parties' configurations differ (both sides), ChannelError and ProtocolAbort when the peer is lost or misbehaves,
+    DeviceError when the device is. The channel is left open: see `agree.confirm`.
     """
     devices = find_devices(options.device)
     _log.info("device %s: %s", devices, devices.why)
