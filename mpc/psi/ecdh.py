@@ -203,13 +203,14 @@ class EcdhPsi:
     def _encrypt_peer(self, deliver: Callable[[ByteRows, list[int]], None]) -> None:
         """deliver: takes points of the place, and how many of them came in each message."""
         messages: list[ByteRows] = []
+        delivered = 0
         for rows, done in self._batches(POINTS, POINT_BYTES, self._n_peer):
             messages.append(rows)
-            sizes = [len(message) for message in messages]
-            if sum(sizes) < self._least and done < self._n_peer:
+            if done - delivered < self._least and done < self._n_peer:
                 continue
             points = messages[0] if len(messages) == 1 else np.concatenate(messages)
-            messages = []
+            sizes = [len(message) for message in messages]
+            messages, delivered = [], done
             with self._place.stage("peer"):
                 there = self._place.from_host(points)
                 try:

@@ -29,7 +29,7 @@ from crypsis.mpc.data import (
     unmatched_rows,
 )
 from crypsis.mpc.data.gather import output_schema
-from crypsis.mpc.place import place_named
+from crypsis.mpc.place import Place, place_named
 from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import MAX_ROWS, agree
 from crypsis.mpc.psi.devices import AUTO, find_devices
@@ -102,10 +102,15 @@ def run(
 ) -> PsiOutcome:
     """Runs the job against the peer on `channel`; own row ids refer to `source` in reading order.
 
-    Raises DataError for one's own input, ConfigError when the parties' configurations differ (both sides),
-    ChannelError and ProtocolAbort when the peer is lost or misbehaves. The channel is left open: see
-    `agree.confirm`.
+    Raises BackendUnavailable for a device that cannot be used, DataError for one's own input, ConfigError when the
+    parties' configurations differ (both sides), ChannelError and ProtocolAbort when the peer is lost or misbehaves,
+    DeviceError when the device is. The channel is left open: see `agree.confirm`.
     """
+    devices = find_devices(options.device)
+    _log.info("device %s: %s", devices, devices.why)
+    if devices.asked == AUTO and progress is not None:
+        progress(f"device {devices}: {devices.why}", 1, 1)
+    place = place_named(devices.used[0])
     outcome = PsiOutcome()
     with outcome.phase("read and digest keys"):
         keys = digest_keys(
@@ -121,7 +126,7 @@ def run(
     with outcome.phase("agree", progress):
         outcome.n_peer_unique = agree(channel, options, keys.n_unique)
     with outcome.phase("exchange"):
-        matched = _exchange(keys, channel, options, outcome.n_peer_unique, progress)
+        matched = _exchange(keys, channel, options, outcome.n_peer_unique, progress, place)
     if matched is None:
         return outcome
     outcome.n_matched = len(matched)
@@ -143,15 +148,15 @@ def run(
 
 
 def _exchange(
-    keys: KeyTable, channel: Channel, options: PsiOptions, n_peer: int, progress: Progress | None
+    keys: KeyTable,
+    channel: Channel,
+    options: PsiOptions,
+    n_peer: int,
+    progress: Progress | None,
+    place: Place,
 ) -> Positions | None:
     """Own keys that the peer has too, in an order both share; None for a sender without broadcast. Uses up the
     digests."""
-    devices = find_devices(options.device)
-    _log.info("device %s: %s", devices, devices.why)
-    if devices.asked == AUTO and progress is not None:
-        progress(f"device {devices}: {devices.why}", 1, 1)
-    place = place_named(devices.used[0])
     if options.protocol == "ecdh":
         return ecdh.EcdhPsi(channel, options, n_peer, progress, place).run(keys).own
     is_receiver = options.role == "receiver"

@@ -11,18 +11,18 @@ import pyarrow as pa
 import pytest
 
 from crypsis.cuda._registry import registered
-from crypsis.errors import DeviceError, DeviceMemoryError, InvalidPoint, ProtocolAbort
+from crypsis.errors import BackendUnavailable, DeviceError, DeviceMemoryError, InvalidPoint, ProtocolAbort
 from crypsis.mpc.place import HOST, place_named
 from crypsis.mpc.psi import intersect
 from crypsis.mpc.psi.ecdh import POINT_BYTES, POINTS
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.matching import PlacedTags
-from crypsis.mpc.psi.vole import TAGS, intersect_digests, room
+from crypsis.mpc.psi.vole import TAGS, check_kernels, intersect_digests, room
 from cuda_on_cpu.device import ShimDevice
 
 from . import pair
 from .devices import CountingDevice, LostDevice, StagedDevice, exchange, keys_of, shims, small_voles
-from .pair import WAIT_S, both, recorded_pair, spawn
+from .pair import WAIT_S, both, options_for, recorded_pair, spawn
 
 CPU, GPU = "cpu", "cuda:0"
 
@@ -150,6 +150,17 @@ def test_a_stage_waits_for_its_work() -> None:
             place.from_host(np.zeros(4))
         with pytest.raises(AssertionError, match="ended before its work"), device.using(device.stream):
             place.from_host(np.zeros(4))
+
+
+@pytest.mark.parametrize("security", ["semi-honest", "malicious"])
+def test_kernels_are_compiled_before_the_peer_is_met(security: Any) -> None:
+    with shims(GPU) as (device,):
+        check_kernels(options_for("receiver", protocol="vole", security=security), place_named(GPU))
+        compiled = {(launch.kernel, launch.defines) for launch in device.launches}
+        layout = Layout(300, 250, security=security, inner_keys=200)
+        check(layout, (GPU, GPU), broadcast=True, n_common=90)
+        missing = {(launch.kernel, launch.defines) for launch in device.launches} - compiled
+        assert {kernel for kernel, _ in missing} <= {"permute"}  # of a module that others need too
 
 
 def swapped(stream: int, size: int) -> Any:
@@ -360,3 +371,11 @@ def test_tables_in_memory_say_what_auto_came_to() -> None:
         assert table.num_rows == 200
         assert device.launches
     assert "device cuda:0 (CPU shim): 1 GPU can be used" in told
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crypsis.cuda._cupy.why_not", lambda: "no NVIDIA driver: libcuda.so.1 is not there")
+    ends = recorded_pair()
+    with pytest.raises(BackendUnavailable, match="cuda:1: no NVIDIA driver"):
+        intersect(both_tables(5, 1)[0], "id", ends[0], role="receiver", device="cuda:1")
+    assert not ends[0].sent

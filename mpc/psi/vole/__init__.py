@@ -45,9 +45,12 @@ Cost      of R an encoding, a decoding, the VOLEs (1.3 a key) and a match; of S 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from crypsis import aes, bitmatrix, okvs, partition
+from crypsis import aes, bitmatrix, hashing, okvs, partition
+from crypsis import vole as vole_kernels
 from crypsis.mpc.place import HOST, Place
 from crypsis.mpc.psi.layout import SEED_BYTES, Layout
 from crypsis.mpc.psi.options import Progress, PsiOptions, Role
@@ -151,11 +154,47 @@ def intersect_digests(
 
 
 def check_kernels(options: PsiOptions, place: Place = HOST) -> None:
-    """Runs the protocol's kernels on one item; raises BackendUnavailable now for what would stop the job later."""
+    """Runs the protocol's kernels on a few items; raises BackendUnavailable now for what would stop the job later. On a
+    GPU they are compiled now, while no peer waits."""
+    layout, threads = Layout(1, 1, security=options.security), options.threads
     with place.stage("check"):
         keys = place.from_host(np.zeros((1, BLOCK_BYTES), np.uint8))
-        layout = Layout(1, 1, security=options.security)
-        grouped, _, starts = partition.by_bin(keys, 1, threads=options.threads)
-        values = bitmatrix.gf128_multiply(keys, keys[0], threads=options.threads)
-        values = aes.mmo(values, threads=options.threads)[:, : layout.field // 8].copy()
-        okvs.encode(grouped, starts, values, layout.table, seed=bytes(SEED_BYTES), threads=options.threads)
+        grouped, starts, _, _ = partition.group(keys, 1, threads=threads)
+        grouped, _, starts = partition.by_bin(grouped, 1, threads=threads)
+        values = bitmatrix.gf128_multiply(keys, keys[0], threads=threads)
+        if layout.field == 64:
+            values = bitmatrix.gf64_multiply(keys[:, :8].copy(), keys[0], threads=threads)
+        if options.security == "malicious":
+            values = hashing.blake3(values, digest_size=BLOCK_BYTES, domain=b"check", threads=threads)
+        values = aes.mmo(values, threads=threads)[:, : layout.field // 8].copy()
+        common: dict[str, Any] = {"seed": bytes(SEED_BYTES), "threads": threads}
+        table = okvs.encode(grouped, starts, values, layout.table, **common)
+        if layout.field == 64:  # of pairs
+            table = place.xp.concatenate([table, table], axis=2)
+        tags, _ = partition.sort_tags(okvs.decode(grouped, starts, table, layout.table, **common), starts)
+        partition.match(tags, starts, tags, starts, threads=threads)
+        _check_voles(place, layout, threads)
+
+
+def _check_voles(place: Place, layout: Layout, threads: int | None) -> None:
+    """Both parties' side of one tree, without the messages."""
+    depth, width = 7, layout.field // 8
+    leaves = place.empty((1 << depth, BLOCK_BYTES))
+    zero = place.from_host(np.zeros((1, BLOCK_BYTES), np.uint8))
+    sums, _ = vole_kernels.expand_noise(zero, depth, leaves, threads=threads)
+    where = place.from_host(np.zeros(1, np.uint64))
+    vole_kernels.reconstruct_noise(sums[:, :, 1].copy(), where, zero, depth, leaves, threads=threads)
+    noise = place.empty((1 << depth, width))
+    vole_kernels.place_noise(where, zero[:, :width].copy(), depth, noise, threads=threads)
+    second = noise, place.empty((1 << depth - 1, width))
+    vole_kernels.expand_convolute(
+        zero[0],
+        leaves,
+        place.empty((1 << depth - 1, BLOCK_BYTES)),
+        weight=layout.parameters.weight,
+        field=layout.field,
+        second=second,
+        threads=threads,
+    )
+    if layout.security == "malicious":
+        bitmatrix.gf128_inner_product(leaves.reshape(1, -1, BLOCK_BYTES), leaves, threads=threads)
