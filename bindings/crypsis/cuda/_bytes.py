@@ -51,29 +51,9 @@ def output(
         raise ValueError("out is not C-contiguous: allocate it with cupy.empty")
     array(device, "out", out)
     for name, value in apart.items():
-        if overlap(device, out, value):
+        if device.overlap(out, value):
             raise ValueError(f"out overlaps {name}: give memory of its own")
     for name, value in (same or {}).items():
-        if device.address(out) != device.address(value) and overlap(device, out, value):
+        if device.address(out) != device.address(value) and device.overlap(out, value):
             raise ValueError(f"out overlaps {name} at another offset: pass the same array or a separate one")
     return out
-
-
-def overlap(device: Device, a: Any, b: Any) -> bool:
-    """Whether the bounds of two arrays of the device meet.
-
-    By addresses: CuPy's `may_share_memory` says no where they are of different allocations, and takes every array that
-    came from another library, a slice too, for an allocation.
-    """
-    (begin, end), (other_begin, other_end) = _bounds(device, a), _bounds(device, b)
-    return begin < other_end and other_begin < end
-
-
-def _bounds(device: Device, a: Any) -> tuple[int, int]:
-    if a.size == 0:
-        return 0, 0
-    begin = end = device.address(a)
-    for extent, stride in zip(a.shape, a.strides, strict=True):
-        reach = (extent - 1) * stride
-        begin, end = begin + min(reach, 0), end + max(reach, 0)
-    return begin, end + a.itemsize

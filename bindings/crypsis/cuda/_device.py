@@ -65,6 +65,24 @@ class Device(ABC):
     def address(self, a: Any) -> int:
         """Where the first byte of the device's array `a` is, for alignment."""
 
+    def overlap(self, a: Any, b: Any) -> bool:
+        """Whether the bounds of two arrays of this device meet.
+
+        By addresses: CuPy's `may_share_memory` says no where they are of different allocations, and takes every array
+        that came from another library, a slice too, for an allocation.
+        """
+        (begin, end), (other_begin, other_end) = self._bounds(a), self._bounds(b)
+        return begin < other_end and other_begin < end
+
+    def _bounds(self, a: Any) -> tuple[int, int]:
+        if a.size == 0:
+            return 0, 0
+        begin = end = self.address(a)
+        for extent, stride in zip(a.shape, a.strides, strict=True):
+            reach = (extent - 1) * stride
+            begin, end = begin + min(reach, 0), end + max(reach, 0)
+        return begin, end + a.itemsize
+
     @abstractmethod
     def from_host(self, a: npt.NDArray[Any]) -> Any:
         """A C-contiguous copy of `a` on this device; `a` may be overwritten at once. Raises DeviceMemoryError where it

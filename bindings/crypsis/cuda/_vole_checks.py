@@ -100,7 +100,7 @@ def apart(device: Device, **arrays: Any) -> None:
     known: list[tuple[str, Any]] = []
     for name, value in arrays.items():
         for other, second in known:
-            if value.size and second.size and device.xp.may_share_memory(value, second):
+            if device.overlap(value, second):
                 raise ValueError(f"{name} overlaps {other}: give memory of its own")
         known.append((name, value))
 

@@ -136,9 +136,8 @@ def _output(
         raise ValueError(f"out has shape {out.shape}: the result has {shape}")
     if not out.flags.c_contiguous:
         raise ValueError("out is not C-contiguous: allocate it with cupy.empty")
-    overlaps = device.xp.may_share_memory
-    if same is not None and overlaps(out, same[1]) and device.address(out) != device.address(same[1]):
+    if same is not None and device.overlap(out, same[1]) and device.address(out) != device.address(same[1]):
         raise ValueError(f"out overlaps {same[0]} at another offset: pass the same array or a separate one")
-    if apart is not None and overlaps(out, apart[1]):
+    if apart is not None and device.overlap(out, apart[1]):
         raise ValueError(f"out overlaps {apart[0]}: pass a separate array")
     return out

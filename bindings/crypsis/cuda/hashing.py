@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from crypsis.cuda import _bytes
 from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._device import Device
 from crypsis.cuda._errors import NO_ERROR, ErrorCode
@@ -56,7 +55,7 @@ def digest(
     rows, offsets = _read(device, data)
     n = len(rows) if offsets is None else len(offsets) - 1
     result = device.empty((n, size), np.uint8) if out is None else _output(device, out, (n, size))
-    if any(_bytes.overlap(device, result, ours) for ours in (rows, offsets) if ours is not None):
+    if any(device.overlap(result, ours) for ours in (rows, offsets) if ours is not None):
         raise ValueError("out overlaps data: give memory of its own")
     if n == 0:
         return result

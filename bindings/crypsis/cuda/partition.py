@@ -375,7 +375,7 @@ def _outputs(
         if array.shape != shape:
             raise ValueError(f"{label} has shape {array.shape}: the result has {shape}")
         for other, memory in [*inputs.items(), *zip(wanted, results, strict=False)]:
-            if device.xp.may_share_memory(array, memory):
+            if device.overlap(array, memory):
                 raise ValueError(f"{name} of out overlaps {other}: give memory of its own")
         results.append(array)
     return results
