@@ -26,6 +26,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import docstrings
 import sequence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,6 +211,7 @@ def _rewritten(page: str, text: str, docs: Path) -> str:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _merge_packages()
+    config.markdown_extensions.append(docstrings.Prose())  # type: ignore[arg-type]
     _, navigation = api_pages()
     for entry in config.nav or []:
         if isinstance(entry, dict) and "API" in entry:
