@@ -57,7 +57,7 @@ typecheck:  ## mypy --strict on the package
 
 docs:  ## the site of the documents, in build/site; fails on a broken link
 	@$(SETUP) docs
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build
 	@echo "docs: build/site/index.html"
 
 performance:  ## docs/performance.md and the READMEs' tables, from benchmarks/results
