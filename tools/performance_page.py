@@ -49,6 +49,8 @@ SUITES = {
     "aes": "Kernel: aes",
     "bitmatrix": "Kernel: bitmatrix",
     "ntt": "Kernel: ntt",
+    "kernels": "Kernels (crypsis bench)",
+    "train": "Training (crypsis bench)",
 }
 HEADERS = {
     "en": "| what | Crypsis | peer | ratio | share of the limit | machine | row |",
@@ -87,9 +89,10 @@ class Row:
 
     @property
     def suite(self) -> str:
+        """As the row says, or else its file's name."""
         match = FILE.match(self.file)
         assert match is not None
-        return match["suite"]
+        return str(self.values.get("suite", match["suite"]))
 
     @property
     def machine(self) -> tuple[str, str, tuple[str, ...]]:
@@ -113,7 +116,7 @@ def load(root: Path = ROOT) -> list[Row]:
                 raise BadRow(f"{where}: not JSON: {error}") from None
             if not isinstance(values, dict):
                 raise BadRow(f"{where}: not an object")
-            version = values.get("schema_version", 1)
+            version = values.get("schema", 1)
             if version not in SCHEMA_VERSIONS:
                 raise BadRow(
                     f"{where}: schema version {version!r}; this tool knows {sorted(SCHEMA_VERSIONS)}"

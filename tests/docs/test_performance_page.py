@@ -89,7 +89,7 @@ def test_a_cpu_without_avx512_stands_beside_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({**ROW, "schema_version": 99}, "2030-01-02-hashing.jsonl:2: schema version 99"),
+        ({**ROW, "schema": 99}, "2030-01-02-hashing.jsonl:2: schema version 99"),
         ({k: v for k, v in ROW.items() if k != "commit"}, "jsonl:2: lacks commit"),
         ([1], "jsonl:2: not an object"),
     ],
@@ -102,6 +102,12 @@ def test_rows_that_cannot_be_shown_are_refused(row: Any, told: str, tmp_path: Pa
 def test_names_of_files_say_date_and_suite(tmp_path: Path) -> None:
     with pytest.raises(tool.BadRow, match=r"mine\.jsonl: the name"):
         tool.load(_checkout(tmp_path, ROW, name="mine.jsonl"))
+
+
+def test_rows_that_name_a_suite_stand_in_its_table(tmp_path: Path) -> None:
+    rows = tool.load(_checkout(tmp_path, ROW, {**ROW, "schema": 1, "suite": "paillier"}))
+    titles = [line for line in tool.page(rows).splitlines() if line.startswith("## ")]
+    assert titles == ["## Machines", "## Paillier and Okamoto-Uchiyama", "## Kernel: hashing"]
 
 
 def test_a_quote_takes_its_figures_from_its_row(tmp_path: Path) -> None:
