@@ -12,10 +12,10 @@ SETUP := $(PYTHON) tools/bootstrap.py --extras
 NATIVE = $(shell find csrc bindings kernels tests/native tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-slow lint gate format typecheck bench peers gpu-check wheel clean
+.PHONY: help build demo test test-slow lint gate format typecheck docs performance bench peers gpu-check wheel clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 	@echo "  variables: PYTHON=$(PYTHON) ROWS=$(ROWS) ONLY=$(ONLY) PROCESSES=$(PROCESSES)"
 
 build:  ## .venv with the package built into it (again, when sources changed)
@@ -32,13 +32,14 @@ test-slow:  ## the tests that take minutes
 	@$(SETUP) test
 	@$(VENV)/python -m pytest -m slow
 
-lint:  ## ruff, clang-format, mypy, layers: changes nothing
+lint:  ## ruff, clang-format, mypy, layers, figures of the documents: changes nothing
 	@$(SETUP) lint
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(VENV)/clang-format --dry-run -Werror $(NATIVE)
 	$(VENV)/python tools/typecheck.py
 	$(VENV)/python tools/check_layers.py
+	$(VENV)/python tools/performance_page.py --check
 
 gate:  ## CUDA kernels to machine code, compared with their tables of registers and spills (GATE=--all: unchanged ones too)
 	@$(SETUP) gate
@@ -53,6 +54,14 @@ format:  ## ruff and clang-format, in place
 typecheck:  ## mypy --strict on the package
 	@$(SETUP) lint
 	$(VENV)/python tools/typecheck.py
+
+docs:  ## the site of the documents, in build/site; fails on a broken link
+	@$(SETUP) docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build
+	@echo "docs: build/site/index.html"
+
+performance:  ## docs/performance.md and the READMEs' tables, from benchmarks/results
+	@$(PYTHON) tools/performance_page.py
 
 bench:  ## benchmarks, quick sizes (CRYPSIS_BENCH_SCALE=full for all; ONLY=path)
 	@$(SETUP) bench,test

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = ("README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
+# A page in Chinese and the one that it translates, whose blocks it has.
+TRANSLATED = {
+    ROOT / "README.zh.md": ROOT / "README.md",
+    **{page: ROOT / "docs" / page.name for page in sorted((ROOT / "docs" / "zh").glob("start-*.md"))},
+}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -43,7 +49,9 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of the page's headings, as the usual Markdown sites make them."""
+    """The anchors of the page's headings, as the usual Markdown sites make them; of other files their lines."""
+    if page.suffix != ".md":
+        return {f"L{number}" for number, _ in enumerate(page.read_text(encoding="utf-8").splitlines(), 1)}
     found = set()
     for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
         kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())

@@ -15,7 +15,7 @@ from crypsis import backends, errors
 from crypsis.mpc import cli
 from crypsis.mpc.cli.app import app
 
-from .pages import PAGES, ROOT, anchors, blocks, name_of, prose
+from .pages import PAGES, ROOT, TRANSLATED, anchors, blocks, name_of, prose
 
 GUIDE = ROOT / "docs" / "psi.md"
 
@@ -31,6 +31,30 @@ def test_relative_links_resolve(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
+
+
+_ALL_BLOCKS = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_pages_are_translated_both_readme_and_quick_starts() -> None:
+    english = {page.name for page in (ROOT / "docs").glob("start-*.md")}
+    assert len(english) == 3
+    assert {page.name for page in TRANSLATED} == english | {"README.zh.md"}
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=name_of)
+def test_blocks_of_a_translation_are_those_of_its_page(page: Path) -> None:
+    """All of them in order; the README's first four, and only those of its languages that are to be typed."""
+    told, meant = (_ALL_BLOCKS.findall(each.read_text(encoding="utf-8")) for each in (page, TRANSLATED[page]))
+    if page.name == "README.zh.md":
+        meant = [block for block in meant if not block.startswith("```\n")]  # the layers, drawn
+    assert told == meant
+    assert told
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=name_of)
+def test_a_translation_names_the_same_commands(page: Path) -> None:
+    assert set(_commands(page)) == set(_commands(TRANSLATED[page]))
 
 
 def _commands(page: Path) -> list[str]:

@@ -24,12 +24,12 @@ from crypsis.mpc.psi.config import parse_config
 from crypsis.mpc.transport.certs import make_development_certificates
 from crypsis.mpc.transport.ports import free_port
 
-from .pages import PAGES, ROOT, blocks, name_of
+from .pages import PAGES, ROOT, TRANSLATED, blocks, name_of
 
 GUIDE = ROOT / "docs" / "psi.md"
 LEARNING = ROOT / "docs" / "learning.md"
 REPORT = ROOT / "docs" / "psi-report.md"
-WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python") and page not in TRANSLATED]
 
 
 def _script(page: Path, port: int) -> str:

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site: diagrams are drawn, what cannot be drawn is refused; with mkdocs, broken links are found."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tools.docs_site import sequence
+
+from .pages import PAGES, ROOT, Block, blocks, name_of
+
+DIAGRAMS = [(page, block) for page in PAGES for block in blocks(page, "mermaid")]
+SHORT = "sequenceDiagram\nparticipant A as bank\nparticipant B\n"
+
+
+def _drawn(text: str) -> ElementTree.Element:
+    drawing = ElementTree.fromstring(sequence.svg(text))
+    svg = drawing.find("svg")
+    assert svg is not None
+    return svg
+
+
+def test_each_protocol_has_a_diagram() -> None:
+    have = {name_of(page) for page, _ in DIAGRAMS}
+    pages = ("psi-how", "vole-psi", "ot", "silent-ot", "learning-linear", "learning-boosting")
+    assert have == {f"docs/{page}.md" for page in pages}
+
+
+@pytest.mark.parametrize(("page", "block"), DIAGRAMS, ids=[f"{name_of(p)}:{b.line}" for p, b in DIAGRAMS])
+def test_diagrams_are_drawn_whole(page: Path, block: Block) -> None:
+    svg = _drawn(block.text)
+    arrows = [line for line in svg.iter("line") if "arrow" in line.get("class", "")]
+    assert len(arrows) == len(re.findall(r"->>", block.text))
+    told = {text.text for text in svg.iter("text")}
+    for words in re.findall(r"->>\w+: (.+)$", block.text, re.MULTILINE):
+        assert {part.strip() for part in words.split("<br/>")} <= told
+    _, _, width, height = map(float, svg.get("viewBox", "").split())
+    for text in svg.iter("text"):
+        half = 7 * len(text.text or "") / 2 if text.get("text-anchor") == "middle" else 0
+        assert float(text.get("x", "")) - half >= -30, text.text
+        assert float(text.get("x", "")) + half <= width + 30, text.text
+        assert float(text.get("y", "")) <= height
+
+
+def test_arrows_point_where_they_should() -> None:
+    svg = _drawn(SHORT + "A->>B: x < y & z\nB-->>A: back\nNote over A,B: both\nNote over B: one<br/>two\n")
+    right, left = (line for line in svg.iter("line") if "arrow" in line.get("class", ""))
+    assert float(right.get("x1", "")) < float(right.get("x2", ""))
+    assert float(left.get("x1", "")) > float(left.get("x2", ""))
+    assert "dashed" in left.get("class", "")
+    assert [t.text for t in svg.iter("text")] == ["bank", "B", "x < y & z", "back", "both", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("flowchart\n", "begins with 'sequenceDiagram'"),
+        ("sequenceDiagram\nparticipant A\n", "two at least"),
+        (SHORT + "A->>C: x\n", "'C' is no participant"),
+        (SHORT + "A->B: x\n", "cannot be drawn"),
+        (SHORT + "loop for ever\nA->>B: x\n", "'end' is missing"),
+        (SHORT + "end\n", "'end' without a frame"),
+        (SHORT + "A->>B: x; y\n", "has ';' or '#'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        sequence.svg(text)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    named = set(
+        re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    have = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {name for name in named if not name.startswith("repository/")} == have
+
+
+def _build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """As `make docs` does. Not `--quiet`: mkdocs then counts no warnings, and a broken link passes."""
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--config-file",
+        str(folder / "mkdocs.yml"),
+    ]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs mkdocs: make docs")
+def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
+    for name in ("docs", "mkdocs.yml", "tools", "bindings", "mpc", "benchmarks", "csrc", "kernels"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    for path in (*ROOT.glob("*.md"), ROOT / "LICENSE"):
+        shutil.copy(path, tmp_path)
+    done = _build(tmp_path)
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "build" / "site"
+    rows = (site / "repository/benchmarks/results/2026-11-22-curve25519.jsonl.html").read_text(
+        encoding="utf-8"
+    )
+    assert 'id="L1"' in rows
+    assert "scalar_mult" in (site / "api" / "curve25519.html").read_text(encoding="utf-8")
+    assert 'class="sequence"' in (site / "psi-how.html").read_text(encoding="utf-8")
+    outside = [
+        (page.name, found)
+        for page in site.rglob("*.html")
+        for found in re.findall(
+            r'<(?:script|link)[^>]*(?:src|href)="(https?:[^"]*)"', page.read_text(encoding="utf-8")
+        )
+    ]
+    assert outside == []  # a page fetches nothing from elsewhere
+
+    broken = (
+        "nowhere.md",
+        "psi.md#no-such-part",
+        "../csrc/nowhere/NOTES.md",
+        "../benchmarks/results/none.jsonl#L1",
+    )
+    with (tmp_path / "docs" / "ot.md").open("a", encoding="utf-8") as page:
+        page.write("".join(f"\n[x]({target})\n" for target in broken))
+    failed = _build(tmp_path)
+    assert failed.returncode != 0
+    assert [target for target in broken if target not in failed.stderr] == []
