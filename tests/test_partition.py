@@ -13,28 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypsis import backends, partition
+from partition_cases import as_list, as_starts, distinct_rows, from_hex, halves, random_rows
 from reference import partition as reference
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "partition.json").read_text())
 BACKENDS = backends.runnable("partition")
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 Array = np.ndarray
-
-
-def random_rows(seed: int, n: int, width: int = 16) -> Array:
-    return np.random.default_rng(seed).integers(0, 256, (n, width), dtype=np.uint8)
-
-
-def from_hex(text: str, width: int = 16) -> Array:
-    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, width).copy()
-
-
-def as_list(rows: Array) -> list[bytes]:
-    return [row.tobytes() for row in rows]
-
-
-def as_starts(starts: list[int]) -> Array:
-    return np.array(starts, np.uint64)
 
 
 def check_by_bin(keys: Array, n_bins: int, **options: object) -> None:
@@ -68,18 +53,6 @@ def check_match(
     found = partition.match(own, as_starts(own_starts), peer, as_starts(peer_starts), **options)
     pairs = list(zip(found.own_index.tolist(), found.peer_index.tolist(), strict=True))
     assert pairs == reference.match(as_list(own), own_starts, as_list(peer), peer_starts)
-
-
-def halves(n: int, n_bins: int, seed: int) -> list[int]:
-    """Uneven bins, some empty."""
-    cuts = np.random.default_rng(seed).integers(0, n + 1, n_bins - 1)
-    return [0, *sorted(cuts.tolist()), n]
-
-
-def distinct_rows(seed: int, n: int, width: int) -> Array:
-    rows = random_rows(seed, n, width)
-    rows[:, 3:8] = np.arange(n, dtype=">u8").view(np.uint8).reshape(n, 8)[:, 3:]
-    return rows
 
 
 # Known answers

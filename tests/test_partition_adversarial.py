@@ -9,101 +9,10 @@ import numpy as np
 import pytest
 
 from crypsis import backends, partition
-from test_partition import (
-    as_list,
-    as_starts,
-    check_by_bin,
-    check_group,
-    check_match,
-    check_records,
-    check_sort_tags,
-    random_rows,
-)
+from partition_cases import CASES, Array, as_list, as_starts, random_rows, with_rows
+from test_partition import check_by_bin, check_group, check_match, check_records, check_sort_tags
 
 every_backend = pytest.mark.parametrize("backend", backends.runnable("partition"))
-Array = np.ndarray
-N = 3000  # above the sizes from which a bucket is sorted by radix
-
-
-def with_rows(digests: Array, seed: int = 0) -> Array:
-    """Records with all row ids in mixed order."""
-    digests.view(np.uint32)[:, 3] = np.random.default_rng(seed).permutation(len(digests))
-    return digests
-
-
-def equal() -> Array:
-    return np.full((N, 16), 0xAB, np.uint8)
-
-
-def half_equal() -> Array:
-    rows = random_rows(1, N)
-    rows[::2] = rows[0]
-    return rows
-
-
-def equal_first_eight() -> Array:
-    rows = random_rows(2, N)
-    rows[:, :8] = 0xFF
-    return rows
-
-
-def equal_but_the_last() -> Array:
-    rows = np.full((N, 16), 0x5A, np.uint8)
-    rows[:, 11] = np.arange(N) % 251
-    rows[:, 15] = np.arange(N) % 7
-    return rows
-
-
-def two_ends() -> Array:
-    """The least and the greatest key, and their neighbours."""
-    rows = np.zeros((N, 16), np.uint8)
-    rows[1::2] = 255
-    rows[::5, 0] ^= 1
-    rows[::7, 7] ^= 1
-    rows[::11, 12] ^= 1
-    return rows
-
-
-def at_bin_limits() -> Array:
-    """le64 values on both sides of where inner bins begin, for 2 to 99 bins."""
-    values = []
-    for n_bins in range(2, 100):
-        for b in range(1, min(n_bins, 16)):
-            limit = -(-(b << 64) // n_bins)
-            values += [limit - 1, limit, limit + 1]
-    rows = random_rows(3, len(values))
-    rows.view(np.uint64)[:, 0] = np.array(values, np.uint64)
-    rows.view(np.uint32)[:, 3] = np.array([v >> 32 for v in values], np.uint32)
-    return rows
-
-
-def crowded() -> Array:
-    """Buckets of 20 to 40 that are alike in more and more bits."""
-    rows = random_rows(4, N)
-    for i in range(0, N - 40, 40):
-        rows[i : i + 20 + i // 40 % 20, : i // 40 % 13] = rows[i, : i // 40 % 13]
-    return rows
-
-
-def one_bit_apart() -> Array:
-    rows = np.zeros((128 * 20, 16), np.uint8)
-    rows[np.arange(len(rows)), np.arange(len(rows)) // 8 % 16] = 1 << (np.arange(len(rows)) % 8)
-    return rows
-
-
-CASES: dict[str, Callable[[], Array]] = {
-    f.__name__: f
-    for f in (
-        equal,
-        half_equal,
-        equal_first_eight,
-        equal_but_the_last,
-        two_ends,
-        at_bin_limits,
-        crowded,
-        one_bit_apart,
-    )
-}
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 

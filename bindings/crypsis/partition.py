@@ -15,14 +15,15 @@ Honest digests and tags are even over their range and take linear time; any othe
 addresses depend on the bytes: these functions are for data of the party that calls them, and for tags that both know.
 Results are the same bytes for every backend and number of threads.
 
-Arrays are C-contiguous NumPy arrays. Options that the functions share:
+Arrays are C-contiguous NumPy arrays, or all CuPy arrays of one GPU, where the results are then too; but for the memory
+that `group_buffers` gives, which `crypsis.cuda.partition.group_buffers` gives on a GPU. Options of the functions:
 
     out       arrays for the results; they must not overlap an input or each other. Fresh memory costs as much as the
               work does: give the same arrays again. Untouched when an error is raised.
     backend   a name from `crypsis.backends.runnable("partition")`; default: `CRYPSIS_BACKEND`, else the best
     threads   default: `CRYPSIS_NUM_THREADS`, else the CPUs this process may use
 
-Errors: `TypeError` for what is not such an array (one in a GPU's memory too), `ValueError` for a wrong shape or value,
+Errors: `TypeError` for what is not such an array, `ValueError` for a wrong shape or value,
 `crypsis.errors.BackendUnavailable` for a backend this CPU cannot run, `crypsis.errors.CorruptData` as `match` says.
 """
 
@@ -35,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crypsis import _arguments, _bin_bound, _core
+from crypsis.cuda._dispatch import follow_data
 from crypsis.errors import CorruptData
 
 Bytes = npt.NDArray[np.uint8]
@@ -117,6 +119,7 @@ def bin_bound(n_items: int, n_bins: int, *, statistical: int = 40) -> int:
 _cached_bound = lru_cache(maxsize=4096)(_bin_bound.bin_bound)
 
 
+@follow_data("partition")
 def by_bin(
     keys: Bytes,
     n_bins: int,
@@ -140,6 +143,7 @@ def by_bin(
     return Binned(result, order, starts)
 
 
+@follow_data("partition")
 def records(
     digests: Bytes,
     n_bins: int,
@@ -177,6 +181,7 @@ def records(
     return Records(result, starts)
 
 
+@follow_data("partition")
 def group(
     records: Bytes,
     n_bins: int,
@@ -222,6 +227,7 @@ def group_buffers(capacity: int) -> Groups:
     )
 
 
+@follow_data("partition")
 def sort_tags(
     tags: Bytes,
     starts: Starts,
@@ -245,6 +251,7 @@ def sort_tags(
     return SortedTags(result, order)
 
 
+@follow_data("partition")
 def match(
     own: Bytes,
     own_starts: Starts,
@@ -275,17 +282,43 @@ def match(
         own, own_starts, peer, peer_starts, own_index, peer_index, *_options(backend, threads)
     )
     if fault == 1:
-        at = first - int(peer_starts[b])
-        raise CorruptData(
-            f"peer tags {at} and {at + 1} of bin {b} are not strictly ascending: the peer did not sort its tags or "
-            "sent one twice; end the job"
-        )
+        raise peer_fault(b, first - int(peer_starts[b]))
     if fault == 2:
         start = int(own_starts[b])
-        raise CorruptData(
-            f"own tags {first - start} and {second - start} of bin {b} are equal: merge equal keys with group() first"
-        )
+        raise own_fault(b, first - start, second - start)
     return Matches(own_index[:k], peer_index[:k])
+
+
+def peer_fault(b: int, at: int) -> CorruptData:
+    """Of peer tag `at` of bin b and the next. For `crypsis.cuda.partition` too."""
+    return CorruptData(
+        f"peer tags {at} and {at + 1} of bin {b} are not strictly ascending: the peer did not sort its tags or "
+        "sent one twice; end the job"
+    )
+
+
+def own_fault(b: int, first: int, second: int) -> CorruptData:
+    """Of two own tags of bin b. For `crypsis.cuda.partition` too."""
+    return CorruptData(
+        f"own tags {first} and {second} of bin {b} are equal: merge equal keys with group() first"
+    )
+
+
+def equal_pair(tags: Bytes) -> tuple[int, int]:
+    """The two equal tags that `match` names of a bin that has some. For `crypsis.cuda.partition` too."""
+    limits, none = np.array([[0, len(tags)], [0, 0]], np.uint64), np.empty((0, tags.shape[1]), np.uint8)
+    unused = np.empty(0, np.uint32)
+    _, fault, _, first, second = _core.partition.match(
+        tags, limits[0], none, limits[1], unused, unused.copy(), *_options(None, 1)
+    )
+    if fault != 2:
+        raise RuntimeError("no two own tags are equal: the device's memory is damaged")
+    return first, second
+
+
+def check_starts(name: str, starts: Starts, n: int) -> Starts:
+    """Bin limits of n tags, as `match` checks them. For `crypsis.cuda.partition` too."""
+    return _starts(name, starts, n)
 
 
 def _array(name: str, value: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
