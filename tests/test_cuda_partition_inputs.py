@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from crypsis import partition
 from crypsis.cuda import partition as cuda_partition
+from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._registry import registered
 from crypsis.errors import CorruptData, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
@@ -188,6 +190,41 @@ def test_short_memory_takes_bins_a_few_at_a_time(shim_device: ShimDevice) -> Non
     shim_device.limit_bytes = None
     parts = [launch for launch in shim_device.launches if launch.kernel == "widen_tags"]
     assert len(parts) > 9
+
+
+@pytest.fixture
+def bin_by_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device with little memory."""
+    monkeypatch.setattr(cuda_partition, "in_blocks", partial(in_blocks, most=1))
+
+
+@pytest.mark.usefixtures("bin_by_bin")
+def test_merges_of_bins_behind_the_first(shim_device: ShimDevice) -> None:
+    """What says where a tag was counts from the first bin's start, however often tags are moved."""
+    sizes = (3, 2 * SORT_TILE + 1, 0, SORT_TILE + 7, 20)  # two merges, none, one, none
+    starts = limits(0, *np.cumsum(sizes))
+    tags = np.full((sum(sizes), 16), 9, np.uint8)
+    tags[:, 8:] = random_rows(11, len(tags), 8)
+    peer, _ = check(shim_device, "sort_tags", tags, starts)
+    check(shim_device, "match", tags, starts, peer, starts)
+    merges = [launch for launch in shim_device.launches if launch.kernel == "merge_tiles"]
+    assert len(merges) == 2 * 3
+
+
+@pytest.mark.usefixtures("bin_by_bin")
+def test_faults_of_bins_behind_the_first(shim_device: ShimDevice) -> None:
+    own, starts = numbered(400), limits(0, 100, 200, 200, 400)
+    twice, unordered = own.copy(), own.copy()
+    twice[399], unordered[350] = own[390], own[349]
+    for a, b, where in (
+        (twice, own, "own tags 190 and 199 of bin 3"),
+        (own, unordered, "peer tags 149 and 150 of bin 3"),
+        (twice, unordered, "own tags 190 and 199 of bin 3"),
+    ):
+        assert where in str(check_same_error(shim_device, "match", a, starts, b, starts))
+    twice[150] = twice[100]
+    error = check_same_error(shim_device, "match", twice, starts, unordered, starts)
+    assert "own tags 0 and 50 of bin 1" in str(error)
 
 
 class Short(ShimDevice):
