@@ -128,6 +128,17 @@ def test_equal_own_tags(shim_device: ShimDevice, n: int) -> None:
     check(shim_device, "match", both, limits(0, 2, n + 1), both, limits(0, 2, n + 1))
 
 
+def test_equal_own_tags_on_either_side_of_a_tile(shim_device: ShimDevice) -> None:
+    """And the last two of a bin, whatever order they come in."""
+    n, starts = 5000, limits(0, 100, 5000)
+    order = np.random.default_rng(5).permutation(n - 100) + 100
+    for at in (SORT_TILE - 1, SORT_TILE, 2 * SORT_TILE - 1, n - 102):
+        own = numbered(n)
+        own[100 + at + 1] = own[100 + at]
+        own[100:] = own[order]
+        check_same_error(shim_device, "match", own, starts, own[:0], limits(0, 0, 0))
+
+
 def test_the_first_bin_with_a_fault_is_named(shim_device: ShimDevice) -> None:
     """And of one bin with both, the own tags."""
     good = numbered(400)
