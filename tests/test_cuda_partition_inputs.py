@@ -80,6 +80,11 @@ def test_device_arrays_of_the_wrong_kind(shim_device: ShimDevice) -> None:
         partition.sort_tags(rows, [0, 4])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="keys is not C-contiguous"):
         partition.by_bin(rows[::2], 2)
+    with pytest.raises(ValueError, match=r"keys of out is not C-contiguous: allocate it with cupy\.empty"):
+        partition.by_bin(rows, 2, out=(device.xp.zeros((8, 16), np.uint8)[::2], order))
+    at_one = device.xp.zeros(17, np.uint8)[1:].view(np.uint32)
+    with pytest.raises(ValueError, match="order of out begins at no multiple of 4 bytes: allocate it"):
+        partition.by_bin(rows, 2, out=(device.xp.zeros((4, 16), np.uint8), at_one))
     with pytest.raises(ValueError, match="keys of out overlaps keys"):
         partition.by_bin(rows, 2, out=(rows, order))
     with pytest.raises(ValueError, match="tags is on cuda:0 and starts on the host"):
