@@ -124,6 +124,8 @@ def test_more_bins_than_one_level_has(shim_device: ShimDevice, n_bins: int) -> N
         digests = random_rows(n, n)
         check(shim_device, "by_bin", digests, n_bins)
         check(shim_device, "records", digests, n_bins, first_row=5)
+        ids = np.random.default_rng(n).integers(0, 2**32, n, np.uint32)
+        check(shim_device, "records", digests, n_bins, rows=ids)
 
 
 def test_as_many_bins_as_there_can_be() -> None:
@@ -305,6 +307,10 @@ from crypsis.errors import CorruptData
 from cuda_on_cpu.device import ShimDevice
 
 rng = np.random.default_rng(1)
+
+def one_bin(n):
+    return device.from_host(np.array([0, n], np.uint64))
+
 with registered(ShimDevice("reversed", sanitize=True)) as device:
     for n in (1, 33, 3073, 4500):
         rows = rng.integers(0, 256, (n, 16), np.uint8)
@@ -327,6 +333,12 @@ with registered(ShimDevice("reversed", sanitize=True)) as device:
                     partition.match(own, limits, own, limits)
                 except CorruptData:
                     pass
+        one = device.from_host(np.full((n + 1, width), 6, np.uint8))  # more pairs than there is room for
+        try:
+            partition.match(one[:1], one_bin(1), one, one_bin(n + 1))
+            raise AssertionError
+        except CorruptData:
+            pass
 print("clean")
 """
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from crypsis import partition
 from crypsis.cuda import partition as cuda_partition
+from crypsis.cuda._blocks import in_blocks
 from crypsis.cuda._registry import registered
 from crypsis.errors import CorruptData, DeviceMemoryError
 from cuda_on_cpu.device import ShimDevice
@@ -78,6 +80,11 @@ def test_device_arrays_of_the_wrong_kind(shim_device: ShimDevice) -> None:
         partition.sort_tags(rows, [0, 4])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="keys is not C-contiguous"):
         partition.by_bin(rows[::2], 2)
+    with pytest.raises(ValueError, match=r"keys of out is not C-contiguous: allocate it with cupy\.empty"):
+        partition.by_bin(rows, 2, out=(device.xp.zeros((8, 16), np.uint8)[::2], order))
+    at_one = device.xp.zeros(17, np.uint8)[1:].view(np.uint32)
+    with pytest.raises(ValueError, match="order of out begins at no multiple of 4 bytes: allocate it"):
+        partition.by_bin(rows, 2, out=(device.xp.zeros((4, 16), np.uint8), at_one))
     with pytest.raises(ValueError, match="keys of out overlaps keys"):
         partition.by_bin(rows, 2, out=(rows, order))
     with pytest.raises(ValueError, match="tags is on cuda:0 and starts on the host"):
@@ -124,6 +131,17 @@ def test_equal_own_tags(shim_device: ShimDevice, n: int) -> None:
         [numbered(n)[:2], numbered(n)[1:]]
     )  # nor one that ends a sorted bin and begins the next
     check(shim_device, "match", both, limits(0, 2, n + 1), both, limits(0, 2, n + 1))
+
+
+def test_equal_own_tags_on_either_side_of_a_tile(shim_device: ShimDevice) -> None:
+    """And the last two of a bin, whatever order they come in."""
+    n, starts = 5000, limits(0, 100, 5000)
+    order = np.random.default_rng(5).permutation(n - 100) + 100
+    for at in (SORT_TILE - 1, SORT_TILE, 2 * SORT_TILE - 1, n - 102):
+        own = numbered(n)
+        own[100 + at + 1] = own[100 + at]
+        own[100:] = own[order]
+        check_same_error(shim_device, "match", own, starts, own[:0], limits(0, 0, 0))
 
 
 def test_the_first_bin_with_a_fault_is_named(shim_device: ShimDevice) -> None:
@@ -188,6 +206,41 @@ def test_short_memory_takes_bins_a_few_at_a_time(shim_device: ShimDevice) -> Non
     shim_device.limit_bytes = None
     parts = [launch for launch in shim_device.launches if launch.kernel == "widen_tags"]
     assert len(parts) > 9
+
+
+@pytest.fixture
+def bin_by_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device with little memory."""
+    monkeypatch.setattr(cuda_partition, "in_blocks", partial(in_blocks, most=1))
+
+
+@pytest.mark.usefixtures("bin_by_bin")
+def test_merges_of_bins_behind_the_first(shim_device: ShimDevice) -> None:
+    """What says where a tag was counts from the first bin's start, however often tags are moved."""
+    sizes = (3, 2 * SORT_TILE + 1, 0, SORT_TILE + 7, 20)  # two merges, none, one, none
+    starts = limits(0, *np.cumsum(sizes))
+    tags = np.full((sum(sizes), 16), 9, np.uint8)
+    tags[:, 8:] = random_rows(11, len(tags), 8)
+    peer, _ = check(shim_device, "sort_tags", tags, starts)
+    check(shim_device, "match", tags, starts, peer, starts)
+    merges = [launch for launch in shim_device.launches if launch.kernel == "merge_tiles"]
+    assert len(merges) == 2 * 3
+
+
+@pytest.mark.usefixtures("bin_by_bin")
+def test_faults_of_bins_behind_the_first(shim_device: ShimDevice) -> None:
+    own, starts = numbered(400), limits(0, 100, 200, 200, 400)
+    twice, unordered = own.copy(), own.copy()
+    twice[399], unordered[350] = own[390], own[349]
+    for a, b, where in (
+        (twice, own, "own tags 190 and 199 of bin 3"),
+        (own, unordered, "peer tags 149 and 150 of bin 3"),
+        (twice, unordered, "own tags 190 and 199 of bin 3"),
+    ):
+        assert where in str(check_same_error(shim_device, "match", a, starts, b, starts))
+    twice[150] = twice[100]
+    error = check_same_error(shim_device, "match", twice, starts, unordered, starts)
+    assert "own tags 0 and 50 of bin 1" in str(error)
 
 
 class Short(ShimDevice):

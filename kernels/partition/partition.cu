@@ -94,7 +94,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 4)
   if (s > n_segments) return;
   const u64 n = s < n_segments ? starts[s + 1] - starts[s] : 0;
   tiles[s] = static_cast<u32>((n + tile_size - 1) / tile_size);
-  if (n > longest[0]) atomicMax(longest, n);  // an old value costs an atomic, no more
+  // Others raise it meanwhile, so it is read as volatile; an old value costs an atomic, no more.
+  if (n > *static_cast<const volatile u64*>(longest)) atomicMax(longest, n);
 }
 
 // tile_segment for `n_tiles` tiles, of which the last may not be.

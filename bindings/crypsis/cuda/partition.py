@@ -300,15 +300,17 @@ def _fault(
 # Arguments: the checks of the CPU, for this device's arrays
 
 
-def _array(device: Device, name: str, value: Any, dtype: type[np.generic]) -> Any:
+def _array(device: Device, name: str, value: Any, dtype: type[np.generic], *, out: bool = False) -> Any:
     wanted = np.dtype(dtype)
     if not device.owns(value) or value.dtype != wanted:
         kind = f"an array of {value.dtype}" if device.owns(value) else _arguments.kind(value)
         raise TypeError(f"{name} is {kind}: give an array of {wanted} on {device.name}")
-    if not value.flags.c_contiguous:
-        raise ValueError(f"{name} is not C-contiguous: pass cupy.ascontiguousarray({name})")
+    if not value.flags.c_contiguous:  # a copy of an output would be lost
+        advice = "allocate it with cupy.empty" if out else f"pass cupy.ascontiguousarray({name})"
+        raise ValueError(f"{name} is not C-contiguous: {advice}")
     if device.address(value) % wanted.itemsize and value.size:
-        raise ValueError(f"{name} begins at no multiple of {wanted.itemsize} bytes: pass a copy")
+        advice = "allocate it with cupy.empty" if out else "pass a copy"
+        raise ValueError(f"{name} begins at no multiple of {wanted.itemsize} bytes: {advice}")
     return value
 
 
@@ -371,7 +373,7 @@ def _outputs(
     results: list[Any] = []
     for (name, (shape, dtype)), given in zip(wanted.items(), out, strict=True):
         label = "out" if name == "out" else f"{name} of out"
-        array = _array(device, label, given, dtype)
+        array = _array(device, label, given, dtype, out=True)
         if array.shape != shape:
             raise ValueError(f"{label} has shape {array.shape}: the result has {shape}")
         for other, memory in [*inputs.items(), *zip(wanted, results, strict=False)]:
