@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -86,6 +86,12 @@ def test_any_rows(given: tuple[int, list[list[Row]]], block: int, order: str) ->
     """Rows given twice, columns that three rows share, bins of very different fill, empty ones."""
     sparse, bins = given
     check(DEVICES[order], bins, sparse, block)
+
+
+def test_all_three_rows_of_four_columns(shim_device: ShimDevice) -> None:
+    """13,824 matrices: every way in which columns come to one row and to none at once."""
+    any_row: list[Row] = list(permutations(range(4), 3))
+    check(shim_device, [list(rows) for rows in product(any_row, repeat=3)], 4, 32)
 
 
 @pytest.mark.parametrize("block", [32, 96, 512])
