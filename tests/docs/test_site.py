@@ -76,6 +76,24 @@ def test_what_cannot_be_drawn_is_refused(text: str, told: str) -> None:
         sequence.svg(text)
 
 
+def test_docstrings_are_taken_apart() -> None:
+    pytest.importorskip("markdown", reason="needs mkdocs: make docs")
+    from tools.docs_site.docstrings import spaced
+
+    told = [
+        "Takes one of",
+        "- a;",
+        "  more of a",
+        "- b.",
+        "",
+        "Assumes   this",
+        "          and that",
+        "Leaks  sizes",
+    ]
+    meant = ["Takes one of", "", *told[1:5], "**Assumes:** this", told[6], "", "**Leaks:** sizes"]
+    assert spaced(told) == meant
+
+
 def test_every_page_is_in_the_navigation() -> None:
     named = set(
         re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
