@@ -209,8 +209,12 @@ def _rewritten(page: str, text: str, docs: Path) -> str:
 # --- what mkdocs calls -----------------------------------------------------------------------------------------------
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_startup(command: str, dirty: bool) -> None:
+    """Before mkdocstrings looks for its paths, which it would forget if they were not there."""
     _merge_packages()
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.markdown_extensions.append(docstrings.Prose())  # type: ignore[arg-type]
     _, navigation = api_pages()
     for entry in config.nav or []:
