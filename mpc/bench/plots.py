@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from crypsis.mpc.bench.rows import scaled
 from crypsis.mpc.bench.scale import Fit
 from crypsis.mpc.learning.evaluation.plots import LIGHT, Plot, draw, short
 
@@ -47,7 +48,7 @@ def peers_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
         axes.set_yticks(places, [short(name, 54) for name in names], fontsize=7.5)
         axes.invert_yaxis()
         axes.set(
-            xlabel="times faster than the peer (1: as fast)",
+            xlabel="times faster than the peer",
             xlim=(min(0.5, min(values) / 1.3), max(2.0, max(values) * 2)),
         )
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
@@ -85,9 +86,7 @@ def limits_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
         axes.axvline(100, color=LIGHT["muted"], linestyle="--", linewidth=1.2)
         axes.set_yticks(places, names, fontsize=7.5)
         axes.invert_yaxis()
-        axes.set(
-            xlabel="per cent of the limit measured in the same run", xlim=(0, max(105.0, 1.1 * max(values)))
-        )
+        axes.set(xlabel="per cent of the limit", xlim=(0, max(105.0, 1.1 * max(values))))
         for place, value in zip(places, values, strict=True):
             axes.annotate(
                 f"{value:.3g}",
@@ -121,6 +120,9 @@ def rows_plot(rows: Sequence[Row], found: Fit | None) -> Plot:
             axes.plot(along, fitted, color=LIGHT["second"], linestyle="--", label="fixed + each x rows")
         axes.set_xscale("log")
         axes.set_yscale("log")
+        axes.set_xticks(x, [scaled(n) for n in x])
+        axes.set_yticks(y, [f"{value:.2g}" for value in y])
+        axes.minorticks_off()
         axes.set(xlabel="rows of each party", ylabel="seconds of the job")
         axes.legend(loc="upper left")
 

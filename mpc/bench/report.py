@@ -50,7 +50,7 @@ def render(rows: Sequence[Row]) -> str:
         anchor = f"suite-{i}"
         contents.append((anchor, name))
         made = _scaling(suites[name]) if name == "scale" else _suite(name, suites[name], machines)
-        sections.append(h.section(anchor, name, *made, _rows_table(name, suites[name], machines)))
+        sections.append(h.section(anchor, name, *made, *_tables(name, suites[name], machines)))
     contents.append(("machines", "machines"))
     sections.append(h.section("machines", "machines", _machines(shown, machines)))
     dates = sorted(str(row["date"]) for row in shown)
@@ -106,7 +106,7 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
         "a second",
         "spread",
         "times faster than",
-        "limit",
+        "of limit",
         "machine",
         "commit",
         "date",
@@ -118,16 +118,31 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
             f"{scaled(row['per_second'])} {row['unit']}",
             table.spread(row),
             table.ratios(row) or "no peer timed",
-            f"{row['limit']['percent']:.0f} % of {row['limit']['what']}"
-            if row.get("limit")
-            else "none stated",
+            f"{row['limit']['percent']:.0f} %" if row.get("limit") else "",
             str(machines.index(str(row["cpu"])) + 1),
             str(row["commit"]) + (" and changes" if row.get("dirty") else ""),
             str(row["date"])[:10],
         )
         for row in rows
     ]
-    return h.table(f"Rows of {name}", columns, lines, texts=(0, 4, 5, 7, 8))
+    return h.table(f"Rows of {name}", columns, lines, texts=(0, 4, 7))
+
+
+def _tables(name: str, rows: Sequence[Row], machines: Sequence[str]) -> list[h.Markup]:
+    """All rows, what the limits are that shares are of, and who was left out."""
+    made = [_rows_table(name, rows, machines)]
+    limits = [(row["name"], row["limit"]["what"]) for row in rows if row.get("limit")]
+    if limits:
+        made.append(h.table(f"Limits of {name}", ("case", "at most"), limits, texts=(0, 1)))
+    left_out = {
+        (str(peer), str(why))
+        for row in rows
+        if isinstance(row.get("skipped"), dict)
+        for peer, why in row["skipped"].items()
+    }
+    if left_out:
+        made.append(h.table(f"Peers left out of {name}", ("peer", "why"), sorted(left_out), texts=(0, 1)))
+    return made
 
 
 def _machines(rows: Sequence[Row], machines: Sequence[str]) -> h.Markup:
