@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crypsis.mpc.bench import plots, table
-from crypsis.mpc.bench.rows import scaled
-from crypsis.mpc.bench.scale import AXES, fit_of
+from crypsis.mpc.bench.rows import AXES, scaled
+from crypsis.mpc.bench.scale import fit_of
 from crypsis.mpc.learning.evaluation import report_html as h
 
 Row = Mapping[str, Any]
@@ -150,8 +150,12 @@ def _machines(rows: Sequence[Row], machines: Sequence[str]) -> h.Markup:
     for i, cpu in enumerate(machines, 1):
         of = [row for row in rows if row["cpu"] == cpu]
         last = of[-1]
-        versions = ", ".join(f"{name} {text}" for name, text in dict(last.get("versions", {})).items())
-        flags = " ".join(map(str, last.get("cpu_flags", ())))
+        told = last.get("versions")
+        versions = (
+            ", ".join(f"{name} {text}" for name, text in told.items()) if isinstance(told, dict) else ""
+        )
+        told = last.get("cpu_flags")
+        flags = " ".join(map(str, told)) if isinstance(told, list) else ""
         lines.append(
             (str(i), cpu, str(last.get("cpus", "not said")), flags or "none of those that matter", versions)
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import os
 import platform
 import ssl
@@ -33,6 +32,9 @@ _REQUIRED: dict[str, type | tuple[type, ...]] = {
     "commit": str,
     "cpu": str,
 }
+_MOST = 1e300  # of a figure that is read: what is made of it stays finite
+AXES = ("rows", "threads", "line")
+"""What `crypsis bench scale` varies: `extra.axis` of its rows."""
 _HOME = Path(__file__).resolve().parents[2]  # the checkout, where this file lies in one
 LIBRARIES = (
     "crypsis",
@@ -195,15 +197,23 @@ def _checked(path: Path, number: int, line: str) -> dict[str, Any]:
         if not isinstance(row.get(name), kind) or isinstance(row.get(name), bool):
             raise CorruptData(f"{where}: the row has no usable {name!r}")
     for name in ("items", "seconds_median", "per_second"):
-        if not (0 < row[name] < math.inf):
+        if not (0 < row[name] < _MOST):
             raise CorruptData(f"{where}: {name} is {row[name]}: it must be positive and finite")
-    if not (0 <= row["seconds_iqr"] < math.inf):
+    if not (0 <= row["seconds_iqr"] < _MOST):
         raise CorruptData(f"{where}: seconds_iqr is {row['seconds_iqr']}: it must be finite and not negative")
     for peer, told in row["peers"].items():
         ratio = told.get("ratio") if isinstance(told, dict) else None
-        if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not (0 < ratio < math.inf):
+        if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not (0 < ratio < _MOST):
             raise CorruptData(f"{where}: peer {peer!r} has no usable ratio")
     _check_limit(where, row.get("limit"))
+    extra = row.get("extra", {})
+    if not isinstance(extra, dict):
+        raise CorruptData(f"{where}: the row has no usable 'extra'")
+    if row.get("suite") == "scale" or "axis" in extra:
+        at = extra.get("at")
+        fits = isinstance(at, str) if extra.get("axis") == "line" else isinstance(at, int)
+        if extra.get("axis") not in AXES or not fits:
+            raise CorruptData(f"{where}: the row of a scaling has no usable 'axis' and 'at'")
     return row
 
 
@@ -211,7 +221,7 @@ def _check_limit(where: str, limit: Any) -> None:
     if limit is None:
         return
     percent = limit.get("percent") if isinstance(limit, dict) else None
-    usable = isinstance(percent, (int, float)) and not isinstance(percent, bool) and 0 <= percent < math.inf
+    usable = isinstance(percent, (int, float)) and not isinstance(percent, bool) and 0 <= percent < _MOST
     if not usable or not isinstance(limit.get("what"), str):
         raise CorruptData(f"{where}: the row has no usable 'limit'")
 

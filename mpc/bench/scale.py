@@ -19,12 +19,11 @@ from crypsis.errors import DataError
 from crypsis.mpc.bench import rows
 from crypsis.mpc.bench.jobs import job_files, run_job
 from crypsis.mpc.bench.psi_job import Link
-from crypsis.mpc.bench.rows import Measurement, Timing
+from crypsis.mpc.bench.rows import AXES, Measurement, Timing
 from crypsis.mpc.bench.suite import WrongAnswer
 
 LAN = "LAN (loopback, not shaped)"
 LINES = (Link("1 Gbit/s, 1 ms", 1000, 1), Link("100 Mbit/s, 10 ms", 100, 10))
-AXES = ("rows", "threads", "line")
 FIRST_ROWS = 10_000
 _BYTES_A_ROW = 2 * (64 + 64 + 64)  # of both parties: input, output, and what a job puts on disk meanwhile
 _MANY = 1_000_000  # from here on a job is run once

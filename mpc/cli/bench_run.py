@@ -188,8 +188,8 @@ def scale(
     if protocol not in ("vole", "ecdh"):
         raise ConfigError(f"--protocol is {protocol!r}: use vole or ecdh")
     for axis in axes or ():
-        if axis not in scaling.AXES:
-            raise ConfigError(f"--axis is {axis!r}: use {', '.join(scaling.AXES)}")
+        if axis not in rows.AXES:
+            raise ConfigError(f"--axis is {axis!r}: use {', '.join(rows.AXES)}")
     if out is not None:
         check_rows_file(out)
     found: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ def scale(
                 Path(name),
                 protocol=protocol,
                 max_rows=max_rows,
-                axes=axes or scaling.AXES,
+                axes=axes or rows.AXES,
                 most_threads=threads,
                 say=None if quiet else lambda step: print(f"measuring {step}", file=sys.stderr, flush=True),
                 keep=keep,
