@@ -62,7 +62,7 @@ def modules_of_bindings() -> list[str]:
 
 
 def modules_of_mpc() -> dict[str, list[str]]:
-    """Of each package below mpc/, but the command line and its benchmarks: what its page shows, itself or its modules."""
+    """Of each package below mpc/ but the command line and its benchmarks: what its page shows."""
     found = {}
     for path in sorted((ROOT / "mpc").rglob("__init__.py")):
         name = ".".join(["mpc", *path.parent.relative_to(ROOT / "mpc").parts])
