@@ -1,167 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one measurement is, and the JSON row that records it with everything needed to judge it."""
+"""The row of `crypsis bench` (crypsis.mpc.bench.rows), and where those of this checkout are kept."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import platform
-import ssl
-import statistics
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+from crypsis.mpc.bench.rows import FLAGS, Limit, Measurement, Rate, Timing, append, environment
+
+__all__ = [
+    "FLAGS",
+    "ROOT",
+    "Limit",
+    "Measurement",
+    "Rate",
+    "Timing",
+    "append",
+    "default_path",
+    "environment",
+]
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = (
-    "crypsis",
-    "numpy",
-    "pyarrow",
-    "cryptography",
-    "PyNaCl",
-    "blake3",
-    "grpcio",
-    "pytest-benchmark",
-    "phe",
-    "gmpy2",
-)
-# What decides which of our backends, or of a peer's, runs; the other hundred flags of a CPU do not.
-FLAGS = ("adx", "aes", "avx2", "avx512f", "avx512ifma", "bmi2", "gfni", "sha_ni", "vaes", "vpclmulqdq")
-
-
-@dataclass(frozen=True)
-class Limit:
-    """The most items per second that the hardware allows, and the sum that says so ("2 madd52 a cycle")."""
-
-    per_second: float
-    what: str
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What a peer returns when it times itself (`openssl speed`): items per second by its own clock."""
-
-    per_second: float
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds per call: one value a round."""
-
-    seconds: Sequence[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def iqr(self) -> float:
-        """Distance between the quartiles: one disturbed round cannot move it. 0 for a single round."""
-        if len(self.seconds) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return high - low
-
-    def as_row(self, items: int) -> dict[str, float]:
-        return {"seconds_median": self.median, "seconds_iqr": self.iqr, "per_second": items / self.median}
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Ours and its peers, timed in the same run, round by round."""
-
-    name: str
-    items: int
-    unit: str
-    ours: Timing
-    peers: dict[str, Timing]
-    limit: Limit | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def ratio(self, peer: str) -> float:
-        """How many times faster than `peer` we are: median over the rounds of (its time / our time)."""
-        pairs = zip(self.peers[peer].seconds, self.ours.seconds, strict=True)
-        return statistics.median(theirs / mine for theirs, mine in pairs)
-
-    def as_row(self) -> dict[str, Any]:
-        row: dict[str, Any] = {"name": self.name, "items": self.items, "unit": self.unit}
-        row |= {"rounds": len(self.ours.seconds)} | self.ours.as_row(self.items)
-        row["peers"] = {
-            peer: timing.as_row(self.items) | {"ratio": self.ratio(peer)}
-            for peer, timing in self.peers.items()
-        }
-        if self.limit is not None:
-            share = 100 * self.items / self.ours.median / self.limit.per_second
-            row["limit"] = {"per_second": self.limit.per_second, "what": self.limit.what, "percent": share}
-        return row | {"extra": self.extra}
-
-    def as_text(self) -> str:
-        """One line for a person."""
-        spread = 100 * self.ours.iqr / self.ours.median
-        text = f"{self.name}: {_scaled(self.items / self.ours.median)} {self.unit}/s (±{spread:.0f} %)"
-        text += "".join(f", {self.ratio(peer):.2f}x {peer}" for peer in self.peers)
-        if self.limit is not None:
-            text += f", {self.as_row()['limit']['percent']:.0f} % of {self.limit.what}"
-        return text
-
-
-def _scaled(value: float) -> str:
-    for factor, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= factor:
-            return f"{value / factor:.3g}{suffix}"
-    return f"{value:.3g}"
-
-
-def environment() -> dict[str, Any]:
-    """Commit, CPU and versions of this run. No host name, user or path: rows are published."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "--short=12", "HEAD") or "unknown",
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "cpu": _cpuinfo("model name") or platform.processor() or "unknown",
-        "cpu_flags": sorted(set((_cpuinfo("flags") or "").split()) & set(FLAGS)),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "openssl": ssl.OPENSSL_VERSION,
-        "versions": {name: version for name in LIBRARIES if (version := _version(name)) is not None},
-    }
 
 
 def default_path() -> Path:
     """benchmarks/results/<date>-<commit>.jsonl."""
     known = environment()
     return ROOT / "benchmarks" / "results" / f"{known['date'][:10]}-{known['commit']}.jsonl"
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Add `row` to the file, one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _git(*arguments: str) -> str:
-    """Output of a git command in the checkout; empty where there is none (a source archive)."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
-
-
-def _cpuinfo(key: str) -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next((line.split(":", 1)[1].strip() for line in lines if line.split(":")[0].strip() == key), None)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peer_process import PeerProcess
 from crypsis import ckks
+from crypsis.mpc.bench.peer_process import PeerProcess
 
 pytestmark = pytest.mark.usefixtures("one_core")
 RNG = np.random.default_rng(20261122)

@@ -22,7 +22,7 @@ import pytest
 
 from benchmarks import linear_party, rows
 from benchmarks.conftest import SCALE
-from benchmarks.shaped_link import ShapedLink
+from crypsis.mpc.bench.shaped_link import ShapedLink
 from crypsis.mpc.learning.linear.regression import FEATURE_BITS
 from crypsis.mpc.learning.linear.schedule import batch_order, batches
 from crypsis.mpc.learning.linear.sigmoid import POLYNOMIALS

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peer_process import PeerProcess
 from benchmarks.rows import Rate
 from crypsis import okamoto_uchiyama, paillier
+from crypsis.mpc.bench.peer_process import PeerProcess
 
 pytestmark = pytest.mark.usefixtures("one_core")
 RNG = np.random.default_rng(20261122)

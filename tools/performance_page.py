@@ -35,7 +35,7 @@ FILE = re.compile(r"^\d{4}-\d\d-\d\d-(?P<suite>[\w-]+)\.jsonl$")
 # The suites in the order of a reader's interest; one that is not here comes after these, under its own name.
 SUITES = {
     "vole-psi": "VOLE-PSI",
-    "psi": "ECDH-PSI",
+    "psi": "ECDH-PSI, and whole jobs",
     "linear-models": "Vertical linear models",
     "boosting": "Vertical gradient boosting",
     "paillier": "Paillier and Okamoto-Uchiyama",
@@ -205,6 +205,14 @@ def cpu_name(cpu: str) -> str:
     return re.sub(r"\s+", " ", cpu.replace("(R)", "").replace("(TM)", "")).strip()
 
 
+def machine_name(machine: tuple[str, str, tuple[str, ...]], language: str) -> str:
+    """Short: the processor, and what of AVX-512 it has."""
+    cpu, _, flags = machine
+    none = {"en": "no AVX-512", "zh": "无 AVX-512"}[language]
+    wide = "AVX-512 IFMA" if "avx512ifma" in flags else "AVX-512" if "avx512f" in flags else none
+    return f"{cpu_name(cpu).removesuffix(' Processor')}, {wide}"
+
+
 def machine_lines(rows: list[Row]) -> list[str]:
     lines = ["", "## Machines"]
     for (cpu, architecture, flags), number in machines_of(rows).items():
@@ -348,9 +356,11 @@ def quoted(quotes: list[dict[str, Any]], rows: list[Row], language: str) -> str:
             if part in ("crypsis", "ratio", "share") and typed:
                 raise BadRow(f"{QUOTED}: {where}: a figure in {part!r} is typed by hand: {template}")
             cells.append(_fill(template, names, where))
-        used = sorted({numbers[row.machine] for row in names.values()})
+        used = sorted({(numbers[row.machine], row.machine) for row in names.values()})
         changed = {"en": "changed", "zh": "有未提交改动"}[language]
-        cells.append(", ".join(f"[{number}]({PAGE.as_posix()}#machine-{number})" for number in used))
+        cells.append(
+            "; ".join(f"[{machine_name(m, language)}]({PAGE.as_posix()}#machine-{n})" for n, m in used)
+        )
         cells.append(
             ", ".join(
                 row.link(f"`{row.values['commit'][:7]}`") + (f" *{changed}*" if row.values["dirty"] else "")

@@ -2,7 +2,7 @@
 """What every peer that times itself shares: answers operations, a line each, over standard input and output.
 
 Runs in the peer's own virtual environment, so it imports the standard library only. The other end is
-`benchmarks.peer_process`.
+`crypsis.mpc.bench.peer_process`.
 """
 
 from __future__ import annotations

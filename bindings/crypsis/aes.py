@@ -45,6 +45,7 @@ __all__ = [
     "ctr_xor",
     "expand_key",
     "ggm_level",
+    "measure_rounds",
     "mmo",
     "permute",
     "tmmo",
@@ -223,6 +224,13 @@ def ggm_level(
     result = _out(out, (2 * len(parents), BLOCK_BYTES))
     _core.aes.ggm_level(both, parents, result, *_options(backend, threads))
     return result
+
+
+def measure_rounds(repeats: int, *, backend: str | None = None) -> int:
+    """For benchmarks: encrypts blocks that stay in registers `repeats` times over, and does nothing else; returns how
+    many blocks that were."""
+    repeats = _arguments.integer("repeats", repeats, 1, 1 << 32)
+    return _core.aes.measure_rounds(_arguments.backend(backend), repeats)
 
 
 def _map(run: Any, blocks: Any, key: Any, out: Any, backend: Any, threads: Any) -> Bytes:

@@ -1,16 +1,151 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`crypsis bench calibrate`: what this machine can do, for `crypsis plan`."""
+"""`crypsis bench`: what this machine can do, measured; and `calibrate`, the constants of `crypsis plan`."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from crypsis.mpc.cli.psi_run import option
 
-bench = typer.Typer(help="What this machine can do.", no_args_is_help=True)
+bench = typer.Typer(
+    help="What this machine can do. Without a command, and with --quick or --peers, all suites are run."
+)
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Small sizes and few rounds: two minutes for all suites.")
+]
+WithPeers = Annotated[
+    bool,
+    typer.Option("--peers", help="Time other projects' packages in the same run, those that are installed."),
+]
+PeerSeconds = Annotated[
+    float,
+    typer.Option("--peer-seconds", min=0.1, help="A peer that takes longer over an operation is left out."),
+]
+Out = Annotated[Path | None, option("--out", "File that each row is appended to as it comes, as JSON lines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+PEER_SECONDS = 60.0
+
+
+@bench.callback(invoke_without_command=True)
+def everything(
+    context: typer.Context,
+    quick: Quick = False,
+    peers: WithPeers = False,
+    peer_seconds: PeerSeconds = PEER_SECONDS,
+    out: Out = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What this machine can do. Without a command, and with --quick or --peers, all suites are run."""
+    given = quick or peers or out is not None or json_output or quiet or peer_seconds != PEER_SECONDS
+    if context.invoked_subcommand is not None:
+        if given:
+            raise typer.BadParameter(
+                f"flags stand behind the command: crypsis bench {context.invoked_subcommand} ..."
+            )
+        return
+    if not given:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+    run([], quick, peers, peer_seconds, out, json_output, quiet)
+
+
+@bench.command("list")
+def list_suites(json_output: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Suites and their cases."""
+    from crypsis.mpc.cli import bench_run
+
+    bench_run.list_suites(json_output=json_output)
+
+
+@bench.command("run")
+def run(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(help="kernels, paillier, ckks, ot, psi, train. Default: all.", show_default=False),
+    ] = None,
+    quick: Quick = False,
+    peers: WithPeers = False,
+    peer_seconds: PeerSeconds = PEER_SECONDS,
+    out: Out = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure on one core: answers are checked first; then peers and ours are timed alternately.
+
+    Ctrl-C keeps the rows that are there.
+    """
+    from crypsis.mpc.cli import bench_run
+
+    bench_run.run_suites(
+        suites or [],
+        quick=quick,
+        peers=peers,
+        peer_seconds=peer_seconds,
+        out=out,
+        json_output=json_output,
+        quiet=quiet,
+    )
+
+
+@bench.command("compare")
+def compare(
+    before: Annotated[Path, typer.Argument(help="Rows of the one commit.", metavar="A.jsonl")],
+    after: Annotated[Path, typer.Argument(help="Rows of the other.", metavar="B.jsonl")],
+    json_output: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What changed between two files of rows beyond the noise."""
+    from crypsis.mpc.cli import bench_run
+
+    bench_run.compare_files(before, after, json_output=json_output)
+
+
+@bench.command("report")
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Files of rows.", metavar="FILE...")],
+    out: Annotated[Path, typer.Option("--out", help="The HTML file.")],
+) -> None:
+    """One HTML page of rows: bars against peers, shares of limits, scaling. Needs matplotlib (crypsis[learning])."""
+    from crypsis.mpc.cli import bench_run
+
+    bench_run.write_report(files, out)
+
+
+@bench.command("scale")
+def scale(
+    what: Annotated[str, typer.Argument(help="psi: a whole job of two processes.", metavar="psi")],
+    protocol: Annotated[str, typer.Option(help="vole or ecdh.")] = "vole",
+    max_rows: Annotated[float, typer.Option(min=1000, max=1e8, help="The largest job, as in 1e8.")] = 1e6,
+    axis: Annotated[
+        list[str] | None, typer.Option("--axis", help="rows, threads or line; again for more. Default: all.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Most threads. Default: processors here.")
+    ] = None,
+    folder: Annotated[str | None, option("--folder", "A directory on a disk with room for the data.")] = None,
+    out: Out = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """How a job grows with rows, with threads, and on lines of 1 Gbit/s, 1 ms and 100 Mbit/s, 10 ms."""
+    from crypsis.mpc.cli import bench_run
+
+    bench_run.scale(
+        what,
+        protocol=protocol,
+        max_rows=int(max_rows),
+        axes=axis,
+        threads=threads,
+        folder=folder,
+        out=out,
+        json_output=json_output,
+        quiet=quiet,
+    )
 
 
 @bench.command("calibrate")

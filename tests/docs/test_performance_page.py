@@ -120,6 +120,7 @@ def test_a_quote_takes_its_figures_from_its_row(tmp_path: Path) -> None:
         "**2.00x**",
         "[counts](docs/10.md) 50 %, 9.00",
     ]
+    assert "[Some CPU, AVX-512](docs/performance.md#machine-1)" in table
     assert tool.quoted([QUOTE], rows, "zh").count("\n") == 1  # no words in Chinese: not in that table
 
 

@@ -76,6 +76,24 @@ def test_what_cannot_be_drawn_is_refused(text: str, told: str) -> None:
         sequence.svg(text)
 
 
+def test_docstrings_are_taken_apart() -> None:
+    pytest.importorskip("markdown", reason="needs mkdocs: make docs")
+    from tools.docs_site.docstrings import spaced
+
+    told = [
+        "Takes one of",
+        "- a;",
+        "  more of a",
+        "- b.",
+        "",
+        "Assumes   this",
+        "          and that",
+        "Leaks  sizes",
+    ]
+    meant = ["Takes one of", "", *told[1:5], "**Assumes:** this", told[6], "", "**Leaks:** sizes"]
+    assert spaced(told) == meant
+
+
 def test_every_page_is_in_the_navigation() -> None:
     named = set(
         re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
@@ -109,6 +127,8 @@ def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
             shutil.copy(source, tmp_path / name)
     for path in (*ROOT.glob("*.md"), ROOT / "LICENSE"):
         shutil.copy(path, tmp_path)
+    new = '"""Only in this checkout."""\n\n\ndef only_here() -> None:\n    """Not installed."""\n'
+    (tmp_path / "bindings" / "crypsis" / "novelty.py").write_text(new, encoding="utf-8")
     done = _build(tmp_path)
     assert done.returncode == 0, done.stderr
     site = tmp_path / "build" / "site"
@@ -116,6 +136,7 @@ def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
         encoding="utf-8"
     )
     assert 'id="L1"' in rows
+    assert "only_here" in (site / "api" / "novelty.html").read_text(encoding="utf-8")
     assert "scalar_mult" in (site / "api" / "curve25519.html").read_text(encoding="utf-8")
     assert 'class="sequence"' in (site / "psi-how.html").read_text(encoding="utf-8")
     outside = [

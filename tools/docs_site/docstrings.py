@@ -2,7 +2,8 @@
 """Our docstrings are plain text; what Markdown would run together is taken apart here.
 
 - A list may follow its sentence without an empty line between, as on GitHub.
-- Labels before aligned text, as protocols have them ("Leaks     the number of items"), begin paragraphs of their own.
+- Labels before aligned text, as protocols and parameters have them ("Leaks     the number of items", "C         the
+  strength of the penalty"), begin paragraphs of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from markdown import Extension, Markdown
 from markdown.preprocessors import Preprocessor
 
 _ITEM = re.compile(r" {0,3}[-*] \S")
-_LABEL = re.compile(r"([A-Z][A-Za-z, ]{2,12}?) {2,}(?=\S)")
+_LABEL = re.compile(r"([A-Za-z][\w, ]{0,70}?) {2,}(?=\S)")
 _AFTER_FENCES = 20  # superfences have put fenced blocks aside at 25
 
 

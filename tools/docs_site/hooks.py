@@ -62,11 +62,11 @@ def modules_of_bindings() -> list[str]:
 
 
 def modules_of_mpc() -> dict[str, list[str]]:
-    """Of each package below mpc/, but the command line: what its page shows, itself or its modules."""
+    """Of each package below mpc/ but the command line and its benchmarks: what its page shows."""
     found = {}
     for path in sorted((ROOT / "mpc").rglob("__init__.py")):
         name = ".".join(["mpc", *path.parent.relative_to(ROOT / "mpc").parts])
-        if path.parent == ROOT / "mpc" or name.startswith("mpc.cli") or "._" in name:
+        if path.parent == ROOT / "mpc" or name.startswith(("mpc.cli", "mpc.bench")) or "._" in name:
             continue
         modules = sorted(each.stem for each in path.parent.glob("*.py") if not each.stem.startswith("_"))
         found[name] = [name] if _has_all(path) else [name, *(f"{name}.{each}" for each in modules)]
@@ -209,8 +209,12 @@ def _rewritten(page: str, text: str, docs: Path) -> str:
 # --- what mkdocs calls -----------------------------------------------------------------------------------------------
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_startup(command: str, dirty: bool) -> None:
+    """Before mkdocstrings looks for its paths, which it would forget if they were not there."""
     _merge_packages()
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
     config.markdown_extensions.append(docstrings.Prose())  # type: ignore[arg-type]
     _, navigation = api_pages()
     for entry in config.nav or []:

@@ -100,7 +100,7 @@ def import_matplotlib() -> Any:
     return matplotlib
 
 
-def _draw(paint: Callable[[Any, Any], None], alternative: str, *, height: float = _SIZE[1]) -> Plot:
+def draw(paint: Callable[[Any, Any], None], alternative: str, *, height: float = _SIZE[1]) -> Plot:
     """A figure of one axes that `paint(axes, matplotlib)` fills. No global state of matplotlib is used or changed."""
     matplotlib = import_matplotlib()
     with matplotlib.rc_context():
@@ -150,7 +150,7 @@ def roc_plot(curve: RankCurve) -> Plot:
         axes.legend(loc="lower right")
         _unit_square(axes, matplotlib, "false positive rate", "true positive rate")
 
-    return _draw(paint, f"ROC curve: AUC {curve.auc:.4f}; chance would be 0.5 on the diagonal.")
+    return draw(paint, f"ROC curve: AUC {curve.auc:.4f}; chance would be 0.5 on the diagonal.")
 
 
 def ks_plot(curve: RankCurve, names: tuple[str, str]) -> Plot:
@@ -165,7 +165,7 @@ def ks_plot(curve: RankCurve, names: tuple[str, str]) -> Plot:
             (curve.false_positive_rate, names[0], "second", "--"),
         )
         for values, name, role, dashes in lines:
-            label = f"{_short(name)} found"
+            label = f"{short(name)} found"
             axes.plot(x[kept], values[kept], color=LIGHT[role], linestyle=dashes, label=label, clip_on=False)
         ends = sorted((curve.false_positive_rate[at], curve.true_positive_rate[at]))
         axes.plot([x[at], x[at]], ends, color=LIGHT["ink"], linewidth=1.4, marker="_", markersize=9)
@@ -175,7 +175,7 @@ def ks_plot(curve: RankCurve, names: tuple[str, str]) -> Plot:
         axes.legend(loc="lower right")
         _unit_square(axes, matplotlib, "share of rows, highest scores first", "share of the class")
 
-    return _draw(
+    return draw(
         paint,
         f"KS curve: the classes are furthest apart, {found.statistic:.4f}, at the highest-scored"
         f" {found.population_share:.1%} of rows (score {found.threshold:.4g} and above).",
@@ -206,10 +206,10 @@ def gain_plot(curve: RankCurve, names: tuple[str, str]) -> Plot:
         axes.plot([0, 1], [0, 1], color=LIGHT["muted"], linestyle="--", linewidth=1.2, label="chance")
         axes.legend(loc="lower right")
         _unit_square(
-            axes, matplotlib, "share of rows, highest scores first", f"share of all {_short(names[1])} found"
+            axes, matplotlib, "share of rows, highest scores first", f"share of all {short(names[1])} found"
         )
 
-    return _draw(
+    return draw(
         paint,
         f"Gain curve: the highest-scored 10% of rows hold {found[0.1]:.1%} of all {names[1]},"
         f" 30% hold {found[0.3]:.1%}.",
@@ -231,7 +231,7 @@ def lift_plot(buckets: Sequence[LiftBucket]) -> Plot:
             axes.set_xticks(x)
         axes.legend(loc="upper right")
 
-    return _draw(
+    return draw(
         paint,
         f"Lift: {buckets[0].lift:.2f} in the bucket of the highest scores, {buckets[-1].lift:.2f} in that of the"
         " lowest.",
@@ -257,7 +257,7 @@ def calibration_plot(calibration: Calibration) -> Plot:
         _per_cent(axes.yaxis, matplotlib)
         axes.legend(loc="upper left")
 
-    return _draw(
+    return draw(
         paint,
         f"Calibration: observed rate over predicted probability in {len(bins)} bins; expected calibration error"
         f" {calibration.expected_calibration_error:.4f}.",
@@ -280,12 +280,12 @@ def distribution_plot(
         for height, name, (role, dashes, hatch) in zip(heights, names, styles, strict=True):
             share = height / height.sum()
             axes.stairs(share, edges, color=LIGHT[role], alpha=0.22, fill=True, linewidth=0, hatch=hatch)
-            axes.stairs(share, edges, color=LIGHT[role], linestyle=dashes, linewidth=1.5, label=_short(name))
+            axes.stairs(share, edges, color=LIGHT[role], linestyle=dashes, linewidth=1.5, label=short(name))
         axes.set(xlabel="score", ylabel="share of the class", xlim=(edges[0], edges[-1]), ylim=(0, None))
         _per_cent(axes.yaxis, matplotlib)
         axes.legend(loc="best")
 
-    return _draw(
+    return draw(
         paint,
         f"Score distribution of both classes: the mean score is {means[0]:.4f} for {names[0]} and {means[1]:.4f} for"
         f" {names[1]}.",
@@ -318,7 +318,7 @@ def stability_plot(stability: Stability) -> Plot:
         axes.set_ylim(0, 1.2 * max(max(b.expected_share, b.actual_share) for b in stability.bins))
         axes.legend(loc="upper center", ncols=2)
 
-    return _draw(paint, f"Population stability: index {stability.index:.4f}, {stability.reading}.")
+    return draw(paint, f"Population stability: index {stability.index:.4f}, {stability.reading}.")
 
 
 def importance_plot(table: ImportanceTable) -> Plot:
@@ -328,17 +328,17 @@ def importance_plot(table: ImportanceTable) -> Plot:
     def paint(axes: Any, matplotlib: Any) -> None:
         y = np.arange(len(rows))
         axes.barh(y, [row.share for row in rows], color=LIGHT["first"], height=0.7)
-        axes.set_yticks(y, [_short(f"{row.owner}: {row.feature}", 26) for row in rows])
+        axes.set_yticks(y, [short(f"{row.owner}: {row.feature}", 26) for row in rows])
         axes.invert_yaxis()
         axes.set(xlabel=f"share of all importance ({table.method})")
         axes.grid(visible=False, axis="y")
         _per_cent(axes.xaxis, matplotlib)
 
     told = ", ".join(f"{row.feature} of {row.owner} {row.share:.1%}" for row in rows[:3])
-    return _draw(paint, f"Feature importance, the largest: {told}.", height=max(1.6, 0.7 + 0.27 * len(rows)))
+    return draw(paint, f"Feature importance, the largest: {told}.", height=max(1.6, 0.7 + 0.27 * len(rows)))
 
 
-def _short(text: str, limit: int = 24) -> str:
+def short(text: str, limit: int = 24) -> str:
     """A name that fits into a figure, with only what the font can draw."""
     plain = "".join(c if 32 <= ord(c) < 0x500 and c.isprintable() else "?" for c in text)
     return plain if len(plain) <= limit else f"{plain[: limit - 3]}..."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy that lets through so many bits a second in each direction: a line between two institutions."""
+"""A TCP proxy with so many bits a second and so long a way in each direction: a line between two institutions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import contextlib
 import socket
 import threading
 import time
+from queue import Queue
+from typing import Self
+
+_PIECE = 64 << 10
+_ON_THE_WAY = 1024  # pieces of a direction: 64 MiB, more than the line holds at 1 Gbit/s and 100 ms
 
 
 class TokenBucket:
@@ -27,10 +32,11 @@ class TokenBucket:
 
 
 class ShapedLink:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` at `megabits` a second in each direction."""
+    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` at `megabits` a second in each direction, every byte
+    `delay_ms` late: half of what a round trip takes."""
 
-    def __init__(self, target_port: int, *, megabits: float) -> None:
-        self._target, self._rate = target_port, megabits * 1e6 / 8
+    def __init__(self, target_port: int, *, megabits: float, delay_ms: float = 0.0) -> None:
+        self._target, self._rate, self._delay = target_port, megabits * 1e6 / 8, delay_ms / 1e3
         self.forwarded = [0, 0]
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -47,6 +53,8 @@ class ShapedLink:
             except OSError:
                 near.close()
                 continue
+            for end in (near, far):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._both_ways, args=(near, far), daemon=True).start()
 
     def _both_ways(self, near: socket.socket, far: socket.socket) -> None:
@@ -57,12 +65,31 @@ class ShapedLink:
             back.join()
 
     def _forward(self, way: int, source: socket.socket, sink: socket.socket) -> None:
-        bucket = TokenBucket(self._rate, 64 << 10)
+        bucket = TokenBucket(self._rate, _PIECE)
+        line: Queue[tuple[float, bytes]] = Queue(_ON_THE_WAY)
+        late = threading.Thread(target=self._deliver, args=(way, line, sink), daemon=True)
+        late.start()
         with contextlib.suppress(OSError):
-            while data := source.recv(64 << 10):
+            while data := source.recv(_PIECE):
                 bucket.take(len(data))
-                self.forwarded[way] += len(data)
+                line.put((time.perf_counter() + self._delay, data))
+        line.put((time.perf_counter() + self._delay, b""))
+        late.join()
+
+    def _deliver(self, way: int, line: Queue[tuple[float, bytes]], sink: socket.socket) -> None:
+        broken = False
+        while True:
+            at, data = line.get()
+            time.sleep(max(0.0, at - time.perf_counter()))
+            if not data:
+                break
+            if broken:  # what comes is taken, so that the reader does not wait for room
+                continue
+            try:
                 sink.sendall(data)
+                self.forwarded[way] += len(data)
+            except OSError:
+                broken = True
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
@@ -71,3 +98,9 @@ class ShapedLink:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

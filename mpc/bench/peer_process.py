@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A peer as a process of its own that times itself: it may need another Python, crash, or hang.
+
+It says {"ready": true, "versions": {...}} once, then answers each line (an operation) with {"per_second": rate} and,
+where its answer can be compared, {"answer": hex digest}; or with {"error": text}. benchmarks/peers/serve.py and
+crypsis.mpc.bench.runner are such processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crypsis.mpc.bench.rows import Rate
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout that this file is in, if it is in one: peers' environments and scripts lie there."""
+START_SECONDS = 60.0
+_LONGEST_LINE = 1 << 20
+
+
+class PeerFailed(RuntimeError):
+    """The peer crashed, hung or answered with an error; the text says which."""
+
+
+class PeerGone(PeerFailed):
+    """It crashed, hung, or says what is no answer: there is nothing left to ask."""
+
+
+def python_of(venv: str) -> Path:
+    """The interpreter of `.venv-<venv>`; it need not exist."""
+    return ROOT / f".venv-{venv}" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a peer says to an operation."""
+
+    rate: Rate
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class PeerCall:
+    """An operation of a peer, for `compare` of benchmarks/: times it once more, over there."""
+
+    process: Process
+    operation: str
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the peer's packages, as its environment has them."""
+        return self.process.versions
+
+    def __call__(self) -> Rate:
+        return self.process.ask(self.operation).rate
+
+
+class Process:
+    """The process. `limit_s`: how long it may be silent after an operation before it is ended."""
+
+    def __init__(self, name: str, command: Sequence[str], *, limit_s: float = 120.0) -> None:
+        self._name, self._limit_s, self._buffer = name, limit_s, b""
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is ours to hear; and what it starts goes with it
+        )
+        try:
+            versions = self._receive(max(limit_s, START_SECONDS) if limit_s >= 10 else limit_s)["versions"]
+            self.versions: dict[str, str] = {str(name): str(text) for name, text in versions.items()}
+        except (KeyError, AttributeError) as error:
+            self.kill()
+            raise PeerGone(f"{name} does not say its versions") from error
+        except BaseException:
+            self.kill()
+            raise
+
+    def peer(self, operation: str) -> PeerCall:
+        """What times `operation` once more, in the peer."""
+        return PeerCall(self, operation)
+
+    def ask(self, operation: str) -> Answer:
+        """Times `operation` once over there. PeerFailed for an error of that operation, PeerGone for the rest."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(operation.encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._gone("ended") from None
+        told = self._receive(self._limit_s)
+        rate, digest = told.get("per_second"), told.get("answer")
+        if not isinstance(rate, int | float) or not 0 < rate < math.inf or not isinstance(digest, str | None):
+            raise self._gone(f"says {str(told)[:100]!r}, which is no answer")
+        return Answer(Rate(float(rate)), digest)
+
+    def _receive(self, limit_s: float) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        end = time.monotonic() + limit_s
+        while b"\n" not in self._buffer:
+            if not select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise self._gone(f"hung: it said nothing for {limit_s:g} s")
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not data:
+                raise self._gone("ended")
+            self._buffer += data
+            if len(self._buffer) > _LONGEST_LINE:
+                raise self._gone("says too much in a line")
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise self._gone(f"says {line[:100]!r}, which is no answer")
+        if "error" in told:
+            raise PeerFailed(f"{self._name}: {told['error']}")
+        return told
+
+    def _gone(self, why: str) -> PeerGone:
+        if why == "ended":
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)
+            code = self._process.poll()
+            ends = "" if code is None else f" by signal {-code}" if code < 0 else f" with exit code {code}"
+            why = f"crashed: it ended{ends}"
+        self.kill()
+        return PeerGone(f"{self._name} {why}")
+
+    def kill(self) -> None:
+        """Ends the process and what it started, at once."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._drop()
+
+    def close(self) -> None:
+        """Lets the process end."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        self.kill()
+
+    def _drop(self) -> None:
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+
+class PeerProcess(Process):
+    """`benchmarks/peers/<script>` in `.venv-<venv>`; `peer(operation)` is a callable for `compare`."""
+
+    def __init__(self, venv: str, script: str, *arguments: str) -> None:
+        super().__init__(
+            script, [str(python_of(venv)), str(ROOT / "benchmarks" / "peers" / script), *arguments]
+        )
+
+    @classmethod
+    def where_installed(cls, venv: str, script: str, *arguments: str) -> PeerProcess | None:
+        """None where `make peers` has not made the environment."""
+        return cls(venv, script, *arguments) if python_of(venv).exists() else None

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training on vertically split columns: guest and host in one process on one core, keys of 2048 bits made before."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from crypsis.errors import BackendUnavailable
+from crypsis.mpc.bench.parties import Parties
+from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer
+from crypsis.mpc.learning import CipherOptions, Frame, Session
+
+SUITE = Suite("train", "guest and host in one process on one core; no peer can be installed")
+OPTIONS = CipherOptions(scheme="okamoto-uchiyama", key_bits=2048)
+
+
+def _data(n: int, columns: int) -> tuple[Any, Any]:
+    """float64[n, 2 columns], of which the host has the latter half, and a score that both halves matter to."""
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((n, 2 * columns))
+    return values, values.sum(axis=1) / np.sqrt(columns) + rng.standard_normal(n)
+
+
+def _parties(values: Any, labels: Any) -> Parties:
+    columns = values.shape[1] // 2
+    frames = {
+        "guest": Frame.from_numpy(np.ascontiguousarray(values[:, :columns]), labels),
+        "host": Frame.from_numpy(np.ascontiguousarray(values[:, columns:])),
+    }
+
+    def make(role: Any) -> Any:
+        return lambda channel: (role, frames[role], Session(role, channel, cipher=OPTIONS))
+
+    return Parties(make("guest"), make("host"), names=("guest", "host"))
+
+
+@SUITE.case("train/linear regression, 10 + 10 columns", unit="rows of an epoch")
+def linear(setting: Setting) -> Work:
+    from crypsis.mpc.learning.linear import LinearRegression
+
+    n, epochs = setting.size(100, 1_000, 4_000), setting.size(2, 3, 5)
+    values, labels = _data(n, setting.size(2, 10, 10))
+    parties = _parties(values, labels)
+
+    def fit(party: Any) -> Any:
+        role, frame, session = party
+        return LinearRegression(role=role, max_epochs=epochs, tol=None, batch_size=n).fit(
+            frame, session=session
+        )
+
+    def check(found: Any) -> None:
+        """The weights point where those of least squares do."""
+        weights = np.concatenate([model.coef_ for model in found])
+        due = np.linalg.lstsq(values - values.mean(axis=0), labels - labels.mean(), rcond=None)[0]
+        cosine = weights @ due / (np.linalg.norm(weights) * np.linalg.norm(due))
+        if not cosine > 0.9:
+            raise WrongAnswer(f"train: weights at a cosine of {cosine:.3f} with those of least squares")
+
+    return Work(
+        n * epochs,
+        lambda: parties.run(fit),
+        check,
+        extra={"threads": 1, "epochs": epochs, "rows": n, "key_bits": 2048, "scheme": OPTIONS.scheme},
+        close=parties.close,
+    )
+
+
+@SUITE.case("train/gradient boosting, 10 + 10 columns", unit="rows of a tree")
+def boosting(setting: Setting) -> Work:
+    if importlib.util.find_spec("numba") is None:
+        raise BackendUnavailable(
+            "boosting needs numba, which is not installed: pip install 'crypsis[learning]'"
+        )
+    from crypsis.mpc.learning.boosting import GradientBoostingClassifier
+    from crypsis.mpc.learning.evaluation.metrics import auc
+
+    n, trees = setting.size(200, 2_000, 10_000), setting.size(1, 1, 3)
+    values, score = _data(n, setting.size(2, 10, 10))
+    labels = (score > 0).astype(np.float64)
+    parties = _parties(values, labels)
+
+    def fit(party: Any) -> Any:
+        role, frame, session = party
+        model = GradientBoostingClassifier(role, n_estimators=trees, max_depth=3, max_bins=32)
+        return model.fit(frame, session=session)
+
+    def check(found: Any) -> None:
+        models = dict(zip(("guest", "host"), found, strict=True))
+
+        def score(party: Any) -> Any:
+            role, frame, session = party
+            return models[role].decision_function(frame, session=session)
+
+        area = auc(labels, parties.run(score)[0])
+        if not area > 0.6:
+            raise WrongAnswer(f"train: AUC of {area:.3f} on the training rows")
+
+    return Work(
+        n * trees,
+        lambda: parties.run(fit),
+        check,
+        extra={"threads": 1, "trees": trees, "depth": 3, "key_bits": 2048, "scheme": OPTIONS.scheme},
+        close=parties.close,
+    )

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `crypsis bench run`, `report`, `compare` and `scale` do once their flags are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crypsis.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from crypsis.mpc.bench.run import Outcome
+
+
+def check_rows_file(path: Path) -> None:
+    """The file takes rows: it is new or empty, or has rows of this schema. DataError before anything is measured."""
+    from crypsis.mpc.bench import rows
+
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+        if path.stat().st_size == 0:
+            return
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    rows.read(path)
+
+
+def run_suites(
+    names: Sequence[str],
+    *,
+    quick: bool,
+    peers: bool,
+    peer_seconds: float,
+    out: Path | None,
+    json_output: bool,
+    quiet: bool,
+) -> None:
+    """Measures and prints; a run that is interrupted prints what it has and goes on being interrupted."""
+    from crypsis.mpc.bench import suites
+    from crypsis.mpc.bench.peers import Peers
+    from crypsis.mpc.bench.run import Outcome, run
+    from crypsis.mpc.bench.suite import WrongAnswer
+    from crypsis.mpc.cli.progress import progress_bars
+
+    chosen = list(dict.fromkeys(names)) or list(suites.NAMES)
+    for name in chosen:
+        suites.load(name)
+    if out is not None:
+        check_rows_file(out)
+    scale = os.environ.get("CRYPSIS_BENCH_SIZES") or ("quick" if quick else "full")
+    if scale not in ("tiny", "quick", "full"):
+        raise ConfigError(f"CRYPSIS_BENCH_SIZES is {scale!r}: use tiny, quick or full")
+
+    def keep(row: dict[str, Any]) -> None:
+        if json_output:
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+
+    outcome = Outcome()
+    try:
+        with progress_bars("bench", enabled=not quiet) as progress:
+            run(
+                chosen,
+                scale=scale,
+                peers=Peers(enabled=peers, limit_s=peer_seconds),
+                out=out,
+                keep=keep,
+                say=None if progress is None else lambda case, done, total: progress(case, done, total),
+                outcome=outcome,
+            )
+    finally:
+        if not json_output and outcome.rows:
+            _print(outcome)
+        if out is not None:
+            print(f"{len(outcome.rows)} rows were added to {out}", file=sys.stderr)
+        for case, why in outcome.not_measured.items():
+            print(f"not measured: {case}: {why}", file=sys.stderr)
+        for peer, why in outcome.peers.items():
+            print(f"left out: {peer}: {why}", file=sys.stderr)
+    if outcome.wrong:
+        raise WrongAnswer("; ".join(outcome.wrong))
+
+
+def _print(outcome: Outcome) -> None:
+    from crypsis.mpc.bench import table
+
+    console = table.console()
+    console.print(table.results(outcome.rows))
+    last = outcome.rows[-1]
+    flags = " ".join(last["cpu_flags"])
+    console.print(f"{last['cpu']} ({flags}), {last['date']}, commit {last['commit']}", markup=False)
+    limits = last["extra"]["limits"]
+    units = {"multiply": "products of a lane", "aes": "AES blocks", "copy": "bytes copied"}
+    known = [f"{limits[name]:.3g} {units[name]}" for name in units if name in limits]
+    if known:
+        console.print(f"one core, a second: {', '.join(known)}", markup=False)
+    if "multiply" not in limits:
+        console.print("the rate of the multiplier needs numba: pip install 'crypsis[learning]'", markup=False)
+
+
+def list_suites(*, json_output: bool) -> None:
+    """Suites, their cases, and which of their peers are here."""
+    from crypsis.mpc.bench import suites
+
+    loaded = [suites.load(name) for name in suites.NAMES]
+    if json_output:
+        told = [{"suite": s.name, "what": s.what, "cases": [case.name for case in s.cases]} for s in loaded]
+        print(json.dumps(told, indent=2))
+        return
+    for suite in loaded:
+        print(f"{suite.name}: {suite.what}")
+        for case in suite.cases:
+            print(f"    {case.name}" + ("" if "quick" in case.scales else "    (not with --quick)"))
+
+
+def compare_files(before: Path, after: Path, *, json_output: bool) -> None:
+    """Prints what changed. DataError where no case is in both files."""
+    from crypsis.mpc.bench import rows, table
+    from crypsis.mpc.bench.compare import commits, compare
+
+    old, new = rows.read(before), rows.read(after)
+    found = compare(old, new)
+    if not found.changes:
+        raise DataError(f"{before} and {after} have no case in common")
+    if json_output:
+        told = {
+            "changes": [vars(one) | {"change": one.change, "verdict": one.verdict} for one in found.changes],
+            "only_before": found.only_before,
+            "only_after": found.only_after,
+            "remarks": found.remarks,
+        }
+        print(json.dumps(told, indent=2))
+        return
+    console = table.console()
+    console.print(table.changes(found.changes))
+    console.print(
+        f"A: {before.name}, commit {commits(old)}; B: {after.name}, commit {commits(new)}", markup=False
+    )
+    moved = [one for one in found.changes if one.verdict != "within the noise"]
+    console.print(f"{len(moved)} of {len(found.changes)} cases changed beyond the noise", markup=False)
+    for one in moved:
+        console.print(f"{one.verdict}: {one.name} ({100 * one.change:+.1f} %)", markup=False)
+    for names, letter in ((found.only_before, "A"), (found.only_after, "B")):
+        for name in names:
+            console.print(f"only in {letter}: {name}", markup=False)
+    for remark in found.remarks:
+        print(f"remark: {remark}", file=sys.stderr)
+
+
+def write_report(files: Sequence[Path], out: Path) -> None:
+    """Renders the rows of all files into one page."""
+    from crypsis.mpc.bench import rows
+    from crypsis.mpc.bench.report import render
+    from crypsis.mpc.jobs.workdir import write_durably
+
+    found = [row for path in files for row in rows.read(path)]
+    page = render(found)
+    try:
+        write_durably(os.path.abspath(out), page.encode())
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+    print(f"{out}: {len(found)} rows")
+
+
+def scale(
+    what: str,
+    *,
+    protocol: str,
+    max_rows: int,
+    axes: Sequence[str] | None,
+    threads: int | None,
+    folder: str | None,
+    out: Path | None,
+    json_output: bool,
+    quiet: bool,
+) -> None:
+    """Runs the jobs, prints a line of each as it ends, and the fit."""
+    from crypsis.mpc.bench import rows, table
+    from crypsis.mpc.bench import scale as scaling
+
+    if what != "psi":
+        raise ConfigError(f"{what!r} cannot be scaled: psi can")
+    if protocol not in ("vole", "ecdh"):
+        raise ConfigError(f"--protocol is {protocol!r}: use vole or ecdh")
+    for axis in axes or ():
+        if axis not in rows.AXES:
+            raise ConfigError(f"--axis is {axis!r}: use {', '.join(rows.AXES)}")
+    if out is not None:
+        check_rows_file(out)
+    found: list[dict[str, Any]] = []
+
+    def keep(row: dict[str, Any]) -> None:
+        found.append(row)
+        if out is not None:
+            rows.append(out, row)
+        if json_output:
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="crypsis-scale-", dir=folder) as name:
+            scaling.scale_psi(
+                Path(name),
+                protocol=protocol,
+                max_rows=max_rows,
+                axes=axes or rows.AXES,
+                most_threads=threads,
+                say=None if quiet else lambda step: print(f"measuring {step}", file=sys.stderr, flush=True),
+                keep=keep,
+            )
+    except OSError as error:
+        raise DataError(f"{error.filename or folder}: {error.strerror}; check --folder") from error
+    finally:
+        if found and not json_output:
+            console = table.console()
+            console.print(table.jobs(found))
+            fitted = scaling.fit_of(found)
+            if fitted is not None:
+                console.print(f"rows: {fitted.as_text()}", markup=False)
+        if out is not None:
+            print(f"{len(found)} rows were added to {out}", file=sys.stderr)
