@@ -59,6 +59,10 @@ class Place(ABC):
         """As `to_host`, leaving no copy on the way."""
 
     @abstractmethod
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        """`a`, of this place, to `out` on the host, leaving no copy on the way."""
+
+    @abstractmethod
     def forget(self, *copies: Any) -> None:
         """Overwrites what `secret_from_host` made; where that is the original, it is the caller's."""
 
@@ -97,6 +101,9 @@ class Host(Place):
     def secret_to_host(self, a: Any) -> npt.NDArray[Any]:
         host: npt.NDArray[Any] = a
         return host
+
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        out[...] = a
 
     def forget(self, *copies: Any) -> None:
         return
@@ -145,6 +152,11 @@ class OnDevice(Place):
         return self.device.to_host_secret(self.xp.ascontiguousarray(a))
 
     def forget(self, *copies: Any) -> None:
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        copy = self.secret_to_host(a)
+        out[...] = copy
+        copy.fill(0)
+
         for copy in copies:
             copy.fill(0)
 
