@@ -208,6 +208,8 @@ class Memory:
         size = int(np.prod(shape))
         made = self._made.get(name)
         if made is None or len(made) < size:
+            if made is not None:
+                made.fill(0)  # nobody wipes it later
             made = self._made[name] = self._place.empty(size + size // 16)
         return made[:size].reshape(shape)
 

@@ -15,7 +15,7 @@ import pytest
 from crypsis.cuda._registry import registered
 from crypsis.errors import BackendUnavailable, CrypsisError, DeviceError, DeviceMemoryError, ProtocolAbort
 from crypsis.mpc.data.spill import SpillFile
-from crypsis.mpc.place import HOST, place_named
+from crypsis.mpc.place import HOST, Memory, place_named
 from crypsis.mpc.psi import bins
 from crypsis.mpc.psi.devices import lost
 from crypsis.mpc.psi.layout import Layout
@@ -143,6 +143,18 @@ def test_no_secret_stays_on_the_way(places: tuple[str, str], security: Any) -> N
         assert not any(np.any(copy.get()) for copy in device.secrets)
         assert len(device.given) > 2
         assert all(host.tobytes() != was for was, host in device.given)
+
+
+@pytest.mark.parametrize("name", [CPU, GPU])
+def test_memory_that_grows_is_wiped(name: str) -> None:
+    with shims(GPU):
+        place = place_named(name)
+        memory = Memory(place)
+        with place.stage("one"):
+            before = memory("u", 4, 16)
+            before.fill(7)
+            memory("u", 40, 16)
+            assert not np.any(place.to_host(before))
 
 
 def test_a_copy_of_a_secret_leaves_none() -> None:
