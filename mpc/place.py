@@ -59,6 +59,10 @@ class Place(ABC):
         """As `to_host`, leaving no copy on the way."""
 
     @abstractmethod
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        """`a`, of this place, to `out` on the host, leaving no copy on the way."""
+
+    @abstractmethod
     def forget(self, *copies: Any) -> None:
         """Overwrites what `secret_from_host` made; where that is the original, it is the caller's."""
 
@@ -98,6 +102,9 @@ class Host(Place):
         host: npt.NDArray[Any] = a
         return host
 
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        out[...] = a
+
     def forget(self, *copies: Any) -> None:
         return
 
@@ -114,17 +121,18 @@ class OnDevice(Place):
 
     device: Device
 
-    def __init__(self, device: Device, sharing: int = 1) -> None:
+    def __init__(self, device: Device, room: int | None = None) -> None:
         self.device = device
-        self._sharing = sharing
+        self._room = room
         self.name = device.name
         self.xp = device.xp
         self._streams: dict[str, Any] = {}
         self._lock = threading.Lock()
 
     def free_bytes(self) -> int:
-        """Memory for this one of those that share the GPU, while the others have taken nothing yet."""
-        return self.device.free_bytes() // self._sharing
+        """Memory that arrays of this place may still take, as long as they have taken none of its room."""
+        free = self.device.free_bytes()
+        return free if self._room is None else min(free, self._room)
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.uint8) -> Any:
         return self.device.empty(shape, dtype)
@@ -143,6 +151,11 @@ class OnDevice(Place):
 
     def secret_to_host(self, a: Any) -> npt.NDArray[Any]:
         return self.device.to_host_secret(self.xp.ascontiguousarray(a))
+
+    def secret_into(self, out: npt.NDArray[Any], a: Any) -> None:
+        copy = self.secret_to_host(a)
+        out[...] = copy
+        copy.fill(0)
 
     def forget(self, *copies: Any) -> None:
         for copy in copies:
@@ -177,10 +190,10 @@ class OnDevice(Place):
 HOST = Host()
 
 
-def place_named(name: str, sharing: int = 1) -> Place:
-    """ "cpu", or "cuda:0" and so on; `sharing`: workers that will be on that GPU at one time. Raises BackendUnavailable
-    where there is no such device."""
-    return HOST if name == "cpu" else OnDevice(get_device(name), sharing)
+def place_named(name: str, room: int | None = None) -> Place:
+    """ "cpu", or "cuda:0" and so on; `room`: bytes of that GPU that are this place's, where others work on it too.
+    Raises BackendUnavailable where there is no such device."""
+    return HOST if name == "cpu" else OnDevice(get_device(name), room)
 
 
 class Memory:
@@ -195,6 +208,8 @@ class Memory:
         size = int(np.prod(shape))
         made = self._made.get(name)
         if made is None or len(made) < size:
+            if made is not None:
+                made.fill(0)  # nobody wipes it later
             made = self._made[name] = self._place.empty(size + size // 16)
         return made[:size].reshape(shape)
 

@@ -247,10 +247,12 @@ def _hash_leaves(wire: Wire, challenge: Bytes, leaves: Bytes, depth: int) -> Byt
     chi, rho = _weights(challenge, len(trees))
     powers = bitmatrix.gf128_powers(chi, 1 << depth)
     place = wire.place
-    rows = place.secret_to_host(
-        bitmatrix.gf128_inner_product(trees, place.from_host(powers), threads=wire.threads)
-    )
-    return bitmatrix.gf128_inner_product(rows, rho)
+    there = bitmatrix.gf128_inner_product(trees, place.from_host(powers), threads=wire.threads)
+    rows = place.secret_to_host(there)
+    place.forget(there)
+    total = bitmatrix.gf128_inner_product(rows, rho)
+    rows.fill(0)
+    return total
 
 
 def _weigh_places(challenge: Bytes, path: Bytes, beta: Bytes | None) -> Bytes:

@@ -296,7 +296,7 @@ class SilentVoleSender(_SilentVole):
         if self._gamma is None:
             self._gamma = self._pack(_collect(self._base.blocks(self.field * n_trees)))
         else:
-            self._gamma[:] = self.place.secret_to_host(self._v[:n_trees])
+            self.place.secret_into(self._gamma, self._v[:n_trees])
         if not self._pooled:
             self._pool[:] = _collect(self._base.blocks(len(self._pool)))
             self._pooled = len(self._pool)
@@ -366,8 +366,8 @@ class SilentVoleReceiver(_SilentVole):
             bits, t = _collect_chosen(self._base.blocks(self.field * n_trees))
             self._known = np.packbits(bits, bitorder="little").reshape(n_trees, -1), self._pack(t)
         else:
-            self._known[0][:] = self.place.secret_to_host(self._u[:n_trees])
-            self._known[1][:] = self.place.secret_to_host(self._w[:n_trees])
+            self.place.secret_into(self._known[0], self._u[:n_trees])
+            self.place.secret_into(self._known[1], self._w[:n_trees])
         if not self._pooled:
             self._pool_bits[:], self._pool[:] = _collect_chosen(self._base.blocks(len(self._pool)))
             self._pooled = len(self._pool)

@@ -32,11 +32,12 @@ from crypsis.mpc.data import count_pairs, pair_rows, write_index
 from crypsis.mpc.data.joins import Side
 from crypsis.mpc.data.spill import RECORD_BYTES, SpillFile, iter_bin, read_bin
 from crypsis.mpc.jobs.workdir import write_durably
-from crypsis.mpc.place import Place, place_named
+from crypsis.mpc.place import HOST, Place, place_named
 from crypsis.mpc.psi.conveyor import Conveyor
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.options import Role
 from crypsis.mpc.psi.vole import Index, KeyBins, open_session
+from crypsis.mpc.psi.vole.room import largest_bin
 from crypsis.mpc.transport import Channel
 
 COUNTS = 5  # stream: rows a matched key, uint32 in the agreed order
@@ -64,7 +65,7 @@ class BinJob:
     max_output_rows: int
     threads: int | None
     device: str = "cpu"
-    sharing: int = 1
+    room: int | None = None  # bytes of a GPU
 
     def as_spec(self) -> dict[str, Any]:
         """As values that JSON has."""
@@ -100,7 +101,7 @@ def work(
 ) -> None:
     """Exchanges the bins it is given, one after the other, and reports each when its result is on the disk."""
     job = BinJob.of(spec)
-    place = place_named(job.device, job.sharing)
+    place = place_named(job.device, job.room)
     session = open_session(
         channel,
         job.role,
@@ -141,14 +142,17 @@ def work(
 
 
 def _load(job: BinJob, place: Place, bin: int) -> _Loaded:
-    """Keys go where they are worked on, their rows stay on the host."""
+    """Keys go where they are worked on, their rows stay on the host. A bin that duplicates make larger than a session
+    reckons with is grouped on the host: only its distinct keys fit a GPU for certain."""
     spill = job.spills[bin]
     if spill.n_records <= job.chunk_records:
         records = read_bin(spill)
+        at = HOST if place is not HOST and spill.n_records > largest_bin(job.layout) else place
         with place.stage("load"):
-            made = partition.group(place.from_host(records), job.layout.inner, threads=job.threads)
-            groups = partition.Groups(made.keys, *map(place.to_host, made[1:]))
-        return _Loaded(KeyBins(groups.keys, groups.starts), groups, place)
+            made = partition.group(at.from_host(records), job.layout.inner, threads=job.threads)
+            groups = partition.Groups(made.keys, *map(at.to_host, made[1:]))
+            keys = groups.keys if at is place else place.from_host(groups.keys)
+        return _Loaded(KeyBins(keys, groups.starts), groups, place)
     if job.aligned:
         raise DataError(
             f"{spill.path}: a bin of {spill.n_records} rows, most of them duplicates, does not fit the memory; raise "

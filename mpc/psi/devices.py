@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crypsis import cuda
-from crypsis.errors import ConfigError, DeviceError, DeviceMemoryError
+from crypsis.errors import BackendUnavailable, ConfigError, DeviceError, DeviceMemoryError
 
 CPU, AUTO = "cpu", "auto"
 _GPU = re.compile(r"cuda(?::(0|[1-9]\d{0,3}))?")
@@ -60,9 +60,13 @@ class Devices:
         return replace(self, used=self.used[:1], models=self.models[:1], why=f"{self.why}; {why}")
 
     def by_worker(self, n_workers: int) -> list[dict[str, Any]]:
-        """What each of n_workers workers is told: its device, and how many there will be at it."""
+        """What each of n_workers workers is told: its device, and how many bytes of it are its own. Those that share a
+        GPU begin one after the other: what is free then is less by what the first have taken, and is not divided."""
         sharing = -(-n_workers // len(self.used))
-        return [{"device": name, "sharing": sharing} for name in self.used]
+        return [
+            {"device": name, "room": None if name == CPU else cuda.get_device(name).free_bytes() // sharing}
+            for name in self.used
+        ]
 
     def as_report(self) -> dict[str, Any]:
         """As JSON values."""
@@ -108,7 +112,8 @@ def _find_auto(n_workers: int) -> Devices:
     return Devices(AUTO, tuple(info.name for info in taken), tuple(info.model for info in taken), why)
 
 
-def lost(error: DeviceError, then: str) -> DeviceError:
-    """`error` of a device in the middle of a job, with how the job can go on."""
-    kind = DeviceMemoryError if isinstance(error, DeviceMemoryError) else DeviceError
-    return kind(f"{error}; {then}")
+def lost(error: BackendUnavailable, then: str) -> BackendUnavailable:
+    """`error` of a device in the middle of a job, with how the job can go on. Not only DeviceError: to a worker that is
+    started again, in a new process, the device is one that is not there."""
+    kinds = (DeviceMemoryError, DeviceError, BackendUnavailable)
+    return next(kind for kind in kinds if isinstance(error, kind))(f"{error}; {then}")

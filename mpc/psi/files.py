@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from crypsis.errors import ChannelError, ConfigError, CrypsisError, DataError, DeviceError
+from crypsis.errors import BackendUnavailable, ChannelError, ConfigError, CrypsisError, DataError, DeviceError
 from crypsis.mpc.data import OutputInfo, Source, check_output, write_output
 from crypsis.mpc.jobs.around import (
     Phases,
@@ -40,7 +40,7 @@ from crypsis.mpc.psi import ecdh, vole
 from crypsis.mpc.psi.agree import agree
 from crypsis.mpc.psi.choose import choose, expected_rows
 from crypsis.mpc.psi.config import JobConfig
-from crypsis.mpc.psi.devices import Devices, find_devices, lost
+from crypsis.mpc.psi.devices import CPU, Devices, find_devices, lost
 from crypsis.mpc.psi.job import PsiOutcome, run
 from crypsis.mpc.psi.memory import release
 from crypsis.mpc.psi.options import Progress, PsiOptions
@@ -92,7 +92,7 @@ def run_job(
     with ExitStack() as stack:
         with phases.phase("check input and output"):
             devices = find_devices(config.device, 1 if config.protocol == "ecdh" else config.workers)
-            if progress is not None:
+            if devices.asked != CPU and progress is not None:
                 progress(f"device {devices}: {devices.why}", 1, 1)
             _log.info("device %s: %s", devices, devices.why)
             _check_kernels(config, devices)
@@ -309,7 +309,9 @@ def _exchange_spilled(this: _Run, hub: Hub, channel: Channel, n_rows: int, stack
     with phases.phase("exchange"), _executor(config) as executor:
         try:
             job.exchange(hub, executor, config.workers)
-        except DeviceError as error:
+        except BackendUnavailable as error:
+            if not job.devices.models:
+                raise
             raise lost(
                 error,
                 f"what is finished is kept in {config.work_path}: the same command with `--device cpu` goes on from "

@@ -463,7 +463,7 @@ class SpilledJob:
         layout = Layout(most, most, self._ledger().fact("n_outer"), options.security, options.setting)
         self.budget.check(layout, min(n_rows, MAX_OWN_ROWS), writes=options.has_output)
         for given in self.devices.by_worker(self.budget.workers):
-            steps_at_a_time(place_named(given["device"], given["sharing"]), layout, self.budget.threads)
+            steps_at_a_time(place_named(given["device"], given["room"]), layout, self.budget.threads)
 
     def max_output_rows(self) -> int:
         """Of the whole job, and so of a bin."""

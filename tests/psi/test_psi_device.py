@@ -225,7 +225,11 @@ def test_steps_shrink_where_memory_is_short() -> None:
     with shims(GPU) as (device,):
         device.limit_bytes = 2 * room.device_bytes(layout, 13, 100_000)
         assert room.steps_at_a_time(place_named(GPU), layout, 16) == 25
-        assert room.steps_at_a_time(place_named(GPU, sharing=2), layout, 16) == 13
+        half = place_named(GPU, room=device.free_bytes() // 2)
+        assert room.steps_at_a_time(half, layout, 16) == 13
+        taken = device.empty(device.free_bytes() // 2, np.uint8)  # by the other worker
+        assert room.steps_at_a_time(half, layout, 16) == 13
+        del taken
         assert room.steps_at_a_time(place_named(GPU), layout, 2) == 2 * room.HOST_SHARE
 
 

@@ -200,9 +200,10 @@ def test_more_devices_than_workers_in_memory() -> None:
 
 def test_what_each_worker_is_told() -> None:
     two = Devices("cuda:0,cuda:1", ("cuda:0", "cuda:1"), ("A", "B"))
-    assert two.by_worker(2) == [{"device": "cuda:0", "sharing": 1}, {"device": "cuda:1", "sharing": 1}]
-    assert [given["sharing"] for given in two.by_worker(3)] == [2, 2]
-    assert Devices("cpu").by_worker(1) == [{"device": "cpu", "sharing": 1}]
+    with shims("cuda:0", memory_bytes=3000), shims("cuda:1", memory_bytes=1000):
+        assert two.by_worker(2) == [{"device": "cuda:0", "room": 3000}, {"device": "cuda:1", "room": 1000}]
+        assert [given["room"] for given in two.by_worker(3)] == [1500, 500]
+    assert Devices("cpu").by_worker(1) == [{"device": "cpu", "room": None}]
     one = two.first("protocol ecdh works on one")
     assert (str(two), str(one)) == ("cuda:0 (A), cuda:1 (B)", "cuda:0 (A)")
     assert one.why == "named in the configuration; protocol ecdh works on one"
@@ -259,6 +260,29 @@ def test_a_job_whose_device_is_lost_goes_on_with_the_cpu(scene: Scene, security:
     assert 2 <= report["bins"]["finished_before"] < N_BINS
     assert report["device"]["bins"] == {"cpu": N_BINS - report["bins"]["finished_before"]}
     assert telco.result().outcome.n_matched == N_COMMON
+
+
+def test_a_worker_that_finds_no_device_says_how_to_go_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is started again, in a new process, once the device is lost."""
+
+    def gone(name: str, room: int | None) -> Any:
+        raise BackendUnavailable(f"{name}: no CUDA device is visible")
+
+    monkeypatch.setattr("crypsis.mpc.psi.bins.place_named", gone)
+    configure(scene, "cuda:0")
+    told: list[str] = []
+    with shims("cuda:0"):
+        error = run(scene, lambda phase, done, total: told.append(phase))[0].exception()
+    assert type(error) is BackendUnavailable
+    assert "no CUDA device is visible; what is finished is kept in" in str(error)
+    assert "device cuda:0 (CPU shim): named in the configuration" in told
+    told.clear()
+    error = run(scene, lambda phase, done, total: told.append(phase), device="cpu")[0].exception()
+    assert "what is finished" not in str(error)
+    assert told
+    assert not any(phase.startswith("device") for phase in told)
 
 
 def test_a_device_that_is_too_small(scene: Scene) -> None:
