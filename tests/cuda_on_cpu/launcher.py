@@ -40,7 +40,6 @@ MAX_THREADS = 1024
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 TESTS = Path(__file__).resolve().parent.parent
-SUPPRESSIONS = Path(__file__).resolve().parent / "tsan_suppressions.txt"
 
 _lock = threading.Lock()  # the runtime has one current launch
 
@@ -112,7 +111,7 @@ def run_sanitized(
             raise RuntimeError(missing)
         options = {
             "LD_PRELOAD": _preload("libtsan.so", "libstdc++.so"),
-            "TSAN_OPTIONS": f"exitcode=66:history_size=4:report_signal_unsafe=0:suppressions={SUPPRESSIONS}",
+            "TSAN_OPTIONS": "exitcode=66:history_size=4:report_signal_unsafe=0",
             "OPENBLAS_NUM_THREADS": "1",
         }
     else:
@@ -124,7 +123,9 @@ def run_sanitized(
         }
     environment = os.environ | options
     environment["PYTHONMALLOC"] = "malloc"
-    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
     command = [*start, sys.executable, "-c", script, *arguments]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
@@ -161,7 +162,9 @@ class ShimLauncher:
             raise ValueError(f"order {order!r}: use 'forward' or 'reversed'")
         if sanitize and not sanitizer_loaded(sanitize):
             runtime = "TSan" if sanitize == "thread" else "ASan"
-            raise RuntimeError(f"sanitize={sanitize!r} needs {runtime} in the process: use run_sanitized(script)")
+            raise RuntimeError(
+                f"sanitize={sanitize!r} needs {runtime} in the process: use run_sanitized(script)"
+            )
         self.order = order
         self.sanitize = sanitize
         self._folder = default_cache() if cache_dir is None else Path(cache_dir)

@@ -108,6 +108,7 @@ const char* name_of(Collective kind) {
                 launch.name, blockIdx.x, blockIdx.y, blockIdx.z, thread.index.x, thread.index.y,
                 thread.index.z, what);
   failed = true;
+  tsan::thread_stops();
   host.resume(current->context, true);
   std::abort();
 }
@@ -243,6 +244,7 @@ Thread* next_after(const Thread& thread) {
 void stop_here(State state) {
   Thread& self = *current;
   self.state = state;
+  tsan::thread_stops();
   Thread* next = next_after(self);
   if (next == &self) return;
   ++switches;
@@ -258,7 +260,6 @@ void stop_here(State state) {
 void thread_main() {
   current->context.arrived();
   launch.call(launch.arguments);
-  tsan::thread_ends();
   stop_here(State::kDone);
   std::abort();
 }

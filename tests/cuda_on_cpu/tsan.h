@@ -58,7 +58,8 @@ class Meeting {
   char* place_;
 };
 
-inline void thread_ends() {
+// At each stop, which may be the last: an error leaves fibers where they are. Only launch_ends looks at it.
+inline void thread_stops() {
   __tsan_release(end_of_launch);
 }
 inline void launch_ends() {
@@ -96,7 +97,7 @@ inline void free_shared(unsigned char* memory, std::size_t bytes) {
 struct Meeting {
   Meeting(unsigned, unsigned) {}
 };
-inline void thread_ends() {}
+inline void thread_stops() {}
 inline void launch_ends() {}
 inline void block_begins(const unsigned char*, const unsigned char*) {}
 inline unsigned char* allocate_shared(std::size_t bytes) {
