@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 KEPT_SECONDS = 14 * 24 * 3600
 HERE = Path(__file__).resolve().parent
@@ -27,7 +28,8 @@ FLAGS = (
 )
 # A kernel file uses a part of what it includes; `#pragma unroll` is for the device.
 KERNEL_FLAGS = ("-Werror", "-Wno-unused-function", "-Wno-unused-variable", "-Wno-unknown-pragmas")
-VARIANTS = {
+Sanitize = Literal[False, True, "thread"]
+VARIANTS: Mapping[Sanitize, tuple[str, ...]] = {
     False: ("-O2", "-g1"),
     True: (
         "-O1",
@@ -36,6 +38,12 @@ VARIANTS = {
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
     ),
+    "thread": ("-O1", "-g", "-fno-omit-frame-pointer", "-DCUDA_ON_CPU_TSAN=1"),
+}
+# Of the kernels alone: the scheduler, which every fiber goes through, would order or accuse all of them.
+KERNEL_VARIANTS: Mapping[Sanitize, tuple[str, ...]] = {
+    **VARIANTS,
+    "thread": ("-fsanitize=thread", "--param=tsan-distinguish-volatile=1", *VARIANTS["thread"]),
 }
 # What shim.h makes of `extern "C" __global__ void __launch_bounds__(128, 4) name(`; the bounds may stand before void.
 _BOUNDS = r"(?:CUDA_ON_CPU_BOUNDS\(([^;{]*?)\)\s*)?"
@@ -65,7 +73,7 @@ def _compiler() -> tuple[str, str]:
 def _run(command: Sequence[str], text: str | None = None) -> str:
     environment = {
         name: value for name, value in os.environ.items() if name != "LD_PRELOAD"
-    }  # ASan is for us
+    }  # the sanitizer is for us
     done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if re.search(r"error:|undefined reference", line)]
@@ -80,10 +88,10 @@ def _key(*parts: object) -> str:
     return digest.hexdigest()[:24]
 
 
-def _runtime(folder: Path, sanitize: bool) -> Path:
+def _runtime(folder: Path, sanitize: Sanitize) -> Path:
     """The scheduler's object file, made once for a variant."""
     flags = (*FLAGS, "-Wconversion", "-Wno-sign-conversion", "-Werror", *VARIANTS[sanitize])
-    texts = [(HERE / name).read_text() for name in ("shim.h", "fiber.h", "runtime.cpp")]
+    texts = [(HERE / name).read_text() for name in ("shim.h", "fiber.h", "tsan.h", "runtime.cpp")]
     target = folder / f"runtime-{_key(_compiler(), flags, texts)}.o"
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -100,7 +108,7 @@ def _forget_old(folder: Path) -> None:
             kept.unlink(missing_ok=True)
 
 
-def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, folder: Path) -> Path:
+def library(text: str, defines: Mapping[str, int | str], *, sanitize: Sanitize, folder: Path) -> Path:
     """The shared library of a kernel text (includes inlined), compiled unless it is in `folder` already.
 
     Exports, for every `extern "C" __global__` function k: cuda_on_cpu_call_k, cuda_on_cpu_signature_k and
@@ -113,7 +121,7 @@ def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, fold
     if folder.stat().st_uid != os.getuid():
         raise CompileError(f"{folder} is another user's: set CRYPSIS_SHIM_CACHE to a folder of yours")
     macros = [f"-D{name}={value}" for name, value in sorted(defines.items())]
-    flags = (*FLAGS, *KERNEL_FLAGS, *VARIANTS[sanitize], *macros)
+    flags = (*FLAGS, *KERNEL_FLAGS, *KERNEL_VARIANTS[sanitize], *macros)
     runtime = _runtime(folder, sanitize)
     target = folder / f"kernel-{_key(_compiler(), flags, runtime.name, text)}.so"
     if target.exists():
@@ -133,9 +141,10 @@ def library(text: str, defines: Mapping[str, int | str], *, sanitize: bool, fold
         source.write_text(f'{body}#line 1 "exports"\n{exports}')
         _run([compiler, *flags, "-c", str(source), "-o", str(object_file)])
         # Its zero-initialised statics are the __shared__ variables: a section of their own can be poisoned.
-        _run(["objcopy", "--rename-section", ".bss=cuda_shared", str(object_file)])
+        section = ["--set-section-alignment", ".bss=4096"] if sanitize == "thread" else []  # see tsan.h
+        _run(["objcopy", *section, "--rename-section", ".bss=cuda_shared", str(object_file)])
         made = Path(scratch) / "kernel.so"
         linked = [str(object_file), str(runtime), "-o", str(made)]
-        _run([compiler, *VARIANTS[sanitize], "-shared", "-Wl,-Bsymbolic", "-Wl,-z,defs", *linked])
+        _run([compiler, *KERNEL_VARIANTS[sanitize], "-shared", "-Wl,-Bsymbolic", "-Wl,-z,defs", *linked])
         made.replace(target)
     return target

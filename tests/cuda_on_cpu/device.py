@@ -23,6 +23,7 @@ from crypsis.cuda._device import Device, DeviceInfo
 from crypsis.cuda._modules import source_text
 from crypsis.errors import BackendUnavailable, DeviceMemoryError
 from cuda_on_cpu.arrays import ShimArray, ShimNamespace
+from cuda_on_cpu.build import Sanitize
 from cuda_on_cpu.launcher import CompileError, ShimLauncher
 
 MEMORY_BYTES = 8 << 30
@@ -52,7 +53,7 @@ class ShimDevice(Device):
 
     Args:
         order: "reversed" runs blocks, warps and lanes last to first.
-        sanitize: with ASan and UBSan; only inside `run_sanitized`.
+        sanitize: with ASan and UBSan, or "thread": with TSan; only inside `run_sanitized`.
         name: what it is called, "cuda:0" say.
         memory_bytes: how much its arrays may take together.
     """
@@ -60,7 +61,7 @@ class ShimDevice(Device):
     def __init__(
         self,
         order: Literal["forward", "reversed"] = "forward",
-        sanitize: bool = False,
+        sanitize: Sanitize = False,
         *,
         name: str = "cuda:0",
         memory_bytes: int = MEMORY_BYTES,

@@ -27,6 +27,23 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+// -DCUDA_ON_CPU_TSAN: the kernels are compiled for ThreadSanitizer and every CUDA thread is a fiber of its own there.
+#if !defined(CUDA_ON_CPU_TSAN)
+#define CUDA_ON_CPU_TSAN 0
+#endif
+
+#if CUDA_ON_CPU_TSAN
+// [sanitizer/tsan_interface.h of LLVM; GCC's libtsan has them and installs no header]
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void* fiber);
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+void __tsan_acquire(void* address);
+void __tsan_release(void* address);
+}
+#endif
+
 namespace cuda_on_cpu {
 
 // ASan's red zones around locals make frames several times larger.
@@ -49,7 +66,13 @@ class Stack {
     }
     bottom_ = static_cast<char*>(memory) + page;
   }
-  Stack(const Stack&) = delete;  // lives in a pool until the process ends
+  Stack(const Stack&) = delete;  // lives in a pool until the process ends; with TSan until its block ends
+#if CUDA_ON_CPU_TSAN
+  ~Stack() {
+    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    munmap(bottom_ - page, kStackBytes + page);
+  }
+#endif
   Stack& operator=(const Stack&) = delete;
   char* bottom() const { return bottom_; }
   char* top() const { return bottom_ + kStackBytes; }
@@ -93,6 +116,9 @@ class Context {
   void start(const Stack& stack, void (*entry)()) {
     bottom_ = stack.bottom();
     size_ = kStackBytes;
+#if CUDA_ON_CPU_TSAN
+    fiber_ = __tsan_create_fiber(0);
+#endif
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(bottom_, size_);  // what an abandoned fiber left poisoned
     fake_stack_ = nullptr;
@@ -116,6 +142,11 @@ class Context {
   void resume(Context& from, [[maybe_unused]] bool last = false) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(last ? nullptr : &from.fake_stack_, bottom_, size_);
+#endif
+#if CUDA_ON_CPU_TSAN
+    if (from.fiber_ == nullptr) from.fiber_ = __tsan_get_current_fiber();  // the host's
+    constexpr unsigned kOrdersNothing = 1;
+    __tsan_switch_to_fiber(fiber_, kOrdersNothing);
 #endif
 #if CUDA_ON_CPU_ASSEMBLY
     cuda_on_cpu_switch(&from.saved_, saved_);
@@ -146,6 +177,11 @@ class Context {
 #endif
   }
 
+#if CUDA_ON_CPU_TSAN
+  // After the last resume of one that was started.
+  void forget() { __tsan_destroy_fiber(fiber_); }
+#endif
+
  private:
   char* bottom_ = nullptr;
   std::size_t size_ = 0;
@@ -157,6 +193,9 @@ class Context {
 #if defined(__SANITIZE_ADDRESS__)
   void* fake_stack_ = nullptr;
   Context* host_of_ = nullptr;
+#endif
+#if CUDA_ON_CPU_TSAN
+  void* fiber_ = nullptr;
 #endif
 };
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,9 +24,16 @@ from typing import Literal
 import numpy as np
 
 from crypsis.cuda._source import inline_includes, inline_text
-from cuda_on_cpu.build import CompileError, default_cache, library
+from cuda_on_cpu.build import CompileError, Sanitize, default_cache, library
 
-__all__ = ["CompileError", "LaunchError", "ShimLauncher", "run_sanitized", "sanitizer_loaded"]
+__all__ = [
+    "CompileError",
+    "LaunchError",
+    "ShimLauncher",
+    "run_sanitized",
+    "sanitizer_loaded",
+    "thread_sanitizer",
+]
 
 MAX_PARAMETERS = 64
 MAX_THREADS = 1024
@@ -45,29 +53,80 @@ def _load(path: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-def sanitizer_loaded() -> bool:
-    """Whether ASan's runtime is in this process, as `run_sanitized` starts it."""
-    return hasattr(ctypes.CDLL(None), "__asan_init")
+def sanitizer_loaded(sanitize: Sanitize = True) -> bool:
+    """Whether the runtime of ASan, or of TSan, is in this process, as `run_sanitized` starts it."""
+    return hasattr(ctypes.CDLL(None), "__tsan_create_fiber" if sanitize == "thread" else "__asan_init")
 
 
-def run_sanitized(script: str, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Runs a Python `script` in a child process that has ASan and UBSan loaded, with tests/ on its path.
-
-    `ShimLauncher(sanitize=True)` works only there. A finding ends the child: see its `returncode` and `stderr`.
-    """
+@cache
+def _preload(*names: str) -> str:
     compiler = os.environ.get("CXX", "g++")
     libraries = [
         subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
-        for name in ("libasan.so", "libstdc++.so")
+        for name in names
     ]
-    environment = os.environ | {
-        "LD_PRELOAD": " ".join(found.stdout.strip() for found in libraries),
-        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "PYTHONMALLOC": "malloc",
-        "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-    }
-    command = [sys.executable, "-c", script, *arguments]
+    return " ".join(found.stdout.strip() for found in libraries)
+
+
+@cache
+def thread_sanitizer() -> tuple[tuple[str, ...], str]:
+    """(what to start a process with TSan by, "") or ((), why there is none here).
+
+    TSan wants its memory where a kernel that spreads addresses widely may have put something: setarch -R helps.
+    """
+    probe = "import ctypes; ctypes.CDLL(None).__tsan_create_fiber"
+    said = "g++ has no libtsan.so"
+    if os.sep not in _preload("libtsan.so"):
+        return (), said
+    for start in ((), ("setarch", "-R")):
+        if start and shutil.which(start[0]) is None:
+            break
+        done = subprocess.run(
+            [*start, sys.executable, "-c", probe],
+            env=os.environ | {"LD_PRELOAD": _preload("libtsan.so")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return start, ""
+        said = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    return (), f"libtsan does not run, or has no fibers: {said}"
+
+
+def run_sanitized(
+    script: str, *arguments: str, sanitize: Literal[True, "thread"] = True, timeout: float = 120.0
+) -> subprocess.CompletedProcess[str]:
+    """Runs a Python `script` in a child process that has ASan and UBSan, or TSan, loaded, with tests/ on its path.
+
+    `ShimLauncher(sanitize=...)` works only there. A finding of ASan or UBSan ends the child; TSan goes on, and the
+    child ends with status 66: see its `returncode` and `stderr`.
+
+    Raises:
+        RuntimeError: there is no TSan here (`thread_sanitizer` says why).
+    """
+    if sanitize == "thread":
+        start, missing = thread_sanitizer()
+        if missing:
+            raise RuntimeError(missing)
+        options = {
+            "LD_PRELOAD": _preload("libtsan.so", "libstdc++.so"),
+            "TSAN_OPTIONS": "exitcode=66:history_size=4:report_signal_unsafe=0",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+    else:
+        start = ()
+        options = {
+            "LD_PRELOAD": _preload("libasan.so", "libstdc++.so"),
+            "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+        }
+    environment = os.environ | options
+    environment["PYTHONMALLOC"] = "malloc"
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
+    command = [*start, sys.executable, "-c", script, *arguments]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -84,11 +143,11 @@ class ShimLauncher:
     Args:
         order: "reversed" runs blocks, warps and lanes last to first. A result that differs between the orders
             means a race: a missing barrier, or blocks that depend on each other.
-        sanitize: with ASan and UBSan; only inside `run_sanitized`.
+        sanitize: with ASan and UBSan, or "thread": with TSan, which reports races; only inside `run_sanitized`.
         cache_dir: of compiled kernels; by default a folder in the temporary folder that outlives the process.
 
     Raises:
-        RuntimeError: `sanitize` in a process without ASan.
+        RuntimeError: `sanitize` in a process without that sanitizer.
         ValueError: an unknown order.
     """
 
@@ -96,13 +155,16 @@ class ShimLauncher:
         self,
         *,
         order: Literal["forward", "reversed"] = "forward",
-        sanitize: bool = False,
+        sanitize: Sanitize = False,
         cache_dir: Path | None = None,
     ) -> None:
         if order not in ("forward", "reversed"):
             raise ValueError(f"order {order!r}: use 'forward' or 'reversed'")
-        if sanitize and not sanitizer_loaded():
-            raise RuntimeError("sanitize=True needs ASan in the process: use run_sanitized(script)")
+        if sanitize and not sanitizer_loaded(sanitize):
+            runtime = "TSan" if sanitize == "thread" else "ASan"
+            raise RuntimeError(
+                f"sanitize={sanitize!r} needs {runtime} in the process: use run_sanitized(script)"
+            )
         self.order = order
         self.sanitize = sanitize
         self._folder = default_cache() if cache_dir is None else Path(cache_dir)

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "fiber.h"
+#include "tsan.h"
+// Behind the standard library, whose attributes its macros would break.
 #include "shim.h"
 
 uint3 threadIdx;
@@ -43,6 +45,8 @@ struct Thread {
   Site site;
   std::uint64_t value;
   std::uint64_t result;
+  unsigned n_warp_syncs;
+  unsigned n_block_syncs;
 };
 
 struct Warp {
@@ -104,6 +108,7 @@ const char* name_of(Collective kind) {
                 launch.name, blockIdx.x, blockIdx.y, blockIdx.z, thread.index.x, thread.index.y,
                 thread.index.z, what);
   failed = true;
+  tsan::thread_stops();
   host.resume(current->context, true);
   std::abort();
 }
@@ -239,6 +244,7 @@ Thread* next_after(const Thread& thread) {
 void stop_here(State state) {
   Thread& self = *current;
   self.state = state;
+  tsan::thread_stops();
   Thread* next = next_after(self);
   if (next == &self) return;
   ++switches;
@@ -297,6 +303,7 @@ void prepare_block() {
 }
 
 void run_block() {
+  tsan::block_begins(__start_cuda_shared, __stop_cuda_shared);
   prepare_block();
   poison(__start_cuda_shared, __stop_cuda_shared);
   current = &threads[0];
@@ -304,6 +311,10 @@ void run_block() {
   current->context.entered_from(host);
   ++switches;
   current->context.resume(host);
+#if CUDA_ON_CPU_TSAN
+  for (Thread& thread : threads) thread.context.forget();
+  stacks.clear();  // the next block's fibers would race with this one's for them
+#endif
 }
 
 }  // namespace
@@ -322,12 +333,18 @@ std::uint64_t warp_collective(Collective kind, unsigned mask, std::uint64_t valu
   self.operand = operand;
   self.width = width;
   self.site = site;
-  stop_here(State::kAtCollective);
+  if (kind == Collective::kSyncWarp) {
+    const tsan::Meeting meeting(self.warp, self.n_warp_syncs++);
+    stop_here(State::kAtCollective);
+  } else {
+    stop_here(State::kAtCollective);
+  }
   return self.result;
 }
 
 void block_barrier(Site site) {
   current->site = site;
+  const tsan::Meeting meeting(tsan::kBlock, current->n_block_syncs++);
   stop_here(State::kAtBarrier);
 }
 
@@ -368,12 +385,13 @@ extern "C" __attribute__((visibility("default"))) int cuda_on_cpu_launch(
     blockIdx = {static_cast<unsigned>(linear % grid[0]), static_cast<unsigned>(linear / grid[0] % grid[1]),
                 static_cast<unsigned>(linear / grid[0] / grid[1])};
     // Exactly the size asked for, so that ASan sees the first byte beyond it.
-    auto* memory = static_cast<unsigned char*>(std::malloc(shared_bytes));
+    auto* memory = tsan::allocate_shared(shared_bytes);
     poison(memory, memory + shared_bytes);
     dynamic_memory = memory;
     run_block();
-    std::free(memory);
+    tsan::free_shared(memory, shared_bytes);
   }
+  tsan::launch_ends();
   return failed ? 1 : 0;
 }
 

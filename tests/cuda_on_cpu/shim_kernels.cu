@@ -50,7 +50,7 @@ extern "C" __global__ void atomics(u32* narrow, u64* wide, u32* seen) {
   if (t == 3) atomicExch(&narrow[6], 77u);
   atomicAdd(&wide[0], 1ull << 40);
   atomicMax(&wide[1], static_cast<u64>(t) << 33);
-  u64 old = wide[2];
+  u64 old = *static_cast<volatile u64*>(&wide[2]);  // others change it meanwhile
   for (u64 assumed = ~old; assumed != old;) {
     assumed = old;
     old = atomicCAS(&wide[2], assumed, assumed + t);
