@@ -67,9 +67,16 @@ class PeerCall:
 
 
 class Process:
-    """The process. `limit_s`: how long it may be silent after an operation before it is ended."""
+    """The process. limit_s, start_s: how long it may be silent after an operation, and at first, before it is ended."""
 
-    def __init__(self, name: str, command: Sequence[str], *, limit_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        limit_s: float = 120.0,
+        start_s: float = START_SECONDS,
+    ) -> None:
         self._name, self._limit_s, self._buffer = name, limit_s, b""
         self._process = subprocess.Popen(
             list(command),
@@ -79,7 +86,7 @@ class Process:
             start_new_session=True,  # Ctrl-C is ours to hear; and what it starts goes with it
         )
         try:
-            versions = self._receive(max(limit_s, START_SECONDS) if limit_s >= 10 else limit_s)["versions"]
+            versions = self._receive(start_s)["versions"]
             self.versions: dict[str, str] = {str(name): str(text) for name, text in versions.items()}
         except (KeyError, AttributeError) as error:
             self.kill()

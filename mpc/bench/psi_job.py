@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from crypsis.mpc.transport.ports import free_port
 WAITING = "wait for the peer"
 PARTIES = ("alice", "bob")
 _SAMPLE_S = 1.0
+_POLL_S = 0.01
+_GRACE_S = 5.0
 
 
 class JobFailed(CrypsisError):
@@ -117,7 +120,7 @@ def run(alice: Path, bob: Path, out: Path, job: Job, *, link: Link | None = None
             processes.append(process)
         watch = Watch([process.pid for process in processes])
         stack.callback(watch.stop)
-        cpu_seconds += [_wait(process) for process in processes]
+        cpu_seconds += _wait(processes)
         wall_seconds = time.perf_counter() - start
         peak_tree = watch.stop()
     failed = []
@@ -148,11 +151,25 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Waits for the process; CPU seconds of it and of the children that it waited for."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
+def _wait(processes: list[subprocess.Popen[bytes]]) -> list[float]:
+    """Waits for all; CPU seconds of each and of the children that it waited for. Where one fails, the others have a
+    moment to say why they end: a party waits for minutes for a peer that will not come."""
+    used = dict.fromkeys(range(len(processes)), 0.0)
+    end = math.inf
+    while any(process.returncode is None for process in processes) and time.monotonic() < end:
+        for i, process in enumerate(processes):
+            if process.returncode is not None:
+                continue
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                used[i] = usage.ru_utime + usage.ru_stime
+                if process.returncode and end == math.inf:
+                    end = time.monotonic() + _GRACE_S
+        time.sleep(_POLL_S)
+    for process in processes:
+        _end(process)
+    return [used[i] for i in range(len(processes))]
 
 
 class Watch:

@@ -29,7 +29,8 @@ class FakePeers(Peers):
         def start(server: Server) -> Process:
             self.started.append(server.module)
             command = [sys.executable, str(FAKE), server.module]
-            self.processes.append(Process(server.name, command, limit_s=limit_s))
+            start_s = limit_s if "from the start" in server.module else 60.0
+            self.processes.append(Process(server.name, command, limit_s=limit_s, start_s=start_s))
             return self.processes[-1]
 
         super().__init__(start=start, limit_s=limit_s, **options)
@@ -88,3 +89,8 @@ def scaling(axis: str, at: int | str, n_rows: int, seconds: float) -> dict[str, 
         unit="rows",
         extra=extra,
     )
+
+
+def works_once(setting: Any) -> Work:
+    """Makes work that is nothing."""
+    return Work(1, lambda: 1, lambda found: None)

@@ -44,7 +44,7 @@ def test_a_peer_is_timed_and_named_with_its_version() -> None:
         ("infinite", 20, "which is no answer"),
         ("wrong", 20, "gives another answer than ours"),
         ("crashes later", 20, "crashed: it ended by signal 6"),
-        ("hangs later", 1.5, "hung: it said nothing for 1.5 s"),
+        ("hangs later", 1, "hung: it said nothing for 1 s"),
     ],
 )
 def test_a_peer_that_fails_is_left_out_with_the_reason(kind: str, limit_s: float, reason: str) -> None:
@@ -57,7 +57,7 @@ def test_a_peer_that_fails_is_left_out_with_the_reason(kind: str, limit_s: float
 
 
 def test_what_is_gone_is_not_started_again_and_leaves_no_process() -> None:
-    with FakePeers(0.5) as peers:
+    with FakePeers(1.0) as peers:
         for _ in "12":
             found, _ = measure("s", case(), work(fake("hangs later"), fake("good")), peers, TINY)
             assert "hung" in found.skipped["hangs later"]
