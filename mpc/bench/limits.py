@@ -4,7 +4,7 @@
 multiply   products a second of 64-bit lanes, from registers to registers: `vpmadd52` of 512 bits where the CPU has
            IFMA, else the 64 x 64 -> 128 bit product; compiled by numba (in `crypsis[learning]`), None without
 aes        AES-128 blocks a second from registers to registers
-copy       bytes a second read and written by a copy beyond the caches
+copy       bytes a second read and written by a copy: beyond the caches, or of as many bytes as a call works on
 reads      random reads of 16 bytes a second in a table of some size
 """
 
@@ -38,6 +38,19 @@ class Machine:
 
     def __init__(self, *, brief: bool = False) -> None:
         self._brief = brief
+
+    @functools.cache  # noqa: B019 - one machine a run
+    def copy_of(self, n_bytes: int) -> float:
+        """Bytes a second of a copy whose source and target are n_bytes together, and stay where they fit."""
+        source = np.ones(n_bytes // 16, np.uint64)
+        target = np.zeros_like(source)
+        repeats = 1 + (1 << (12 if self._brief else 24)) // n_bytes
+
+        def copies() -> None:
+            for _ in range(repeats):
+                np.copyto(target, source)
+
+        return _best(2 * source.nbytes * repeats, copies)
 
     @functools.cached_property
     def has_ifma(self) -> bool:
@@ -89,10 +102,10 @@ class Machine:
     def by_aes(self, blocks: float, what: str) -> Limit:
         return Limit(self.aes / blocks, f"AES: {what}, {blocks:.4g} blocks at {self.aes:.3g}/s")
 
-    def by_bytes(self, n_bytes: float, what: str) -> Limit:
-        return Limit(
-            self.copy / n_bytes, f"memory: {what}, {n_bytes:.4g} bytes at {self.copy / 1e9:.3g} GB/s"
-        )
+    def by_bytes(self, n_bytes: float, what: str, *, in_all: int | None = None) -> Limit:
+        """in_all: bytes that a call works on, where they may fit into a cache."""
+        rate = self.copy if in_all is None else self.copy_of(in_all)
+        return Limit(rate / n_bytes, f"memory: {what}, {n_bytes:.4g} bytes at {rate / 1e9:.3g} GB/s")
 
     def by_reads(self, reads: float, log_table: int, blocks: float, what: str) -> Limit:
         """Random reads and AES blocks, one after the other."""

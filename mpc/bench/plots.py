@@ -52,6 +52,7 @@ def peers_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
             xlim=(min(0.5, min(values) / 1.3), max(2.0, max(values) * 2)),
         )
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())  # the bars have their figures
         for place, value in zip(places, values, strict=True):
             at = max(value, 1.0)
             axes.annotate(

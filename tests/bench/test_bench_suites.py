@@ -106,6 +106,7 @@ def test_limits_are_measured_once_and_positive() -> None:
     assert machine.aes > 0
     assert machine.copy > 0
     assert machine.reads(10) > 0
+    assert machine.copy_of(1 << 10) > 0
     assert machine.aes == machine.aes
     assert set(machine.known()) == {"aes", "copy"}
     half, whole = machine.by_aes(2, "x"), machine.by_aes(1, "x")

@@ -48,6 +48,12 @@ def _transforms(setting: Setting, count: int) -> Limit | None:
     return setting.machine.by_products(products, products, f"{count} transforms, three products a butterfly")
 
 
+def _bytes(setting: Setting, polynomials: int, what: str) -> Limit:
+    """Items a second if an item were that many polynomials read or written and nothing else."""
+    n_bytes = polynomials * LIMBS * N * 8
+    return setting.machine.by_bytes(n_bytes, what, in_all=n_bytes)
+
+
 def _work(
     setting: Setting,
     operation: str,
@@ -89,7 +95,7 @@ def decrypt(setting: Setting) -> Work:
 @SUITE.case("ckks/add/8192", unit="additions")
 def add(setting: Setting) -> Work:
     scene = _scene(setting)
-    limit = setting.machine.by_bytes(3 * 2 * LIMBS * N * 8, "two ciphertexts read and one written")
+    limit = _bytes(setting, 6, "two ciphertexts read and one written")
     return _work(setting, "add", lambda: scene.cx + scene.cy, scene.x + scene.y, limit)
 
 
@@ -97,7 +103,7 @@ def add(setting: Setting) -> Work:
 def multiply_plain(setting: Setting) -> Work:
     scene = _scene(setting)
     plain = scene.public.encode(scene.y)
-    limit = setting.machine.by_bytes(5 * LIMBS * N * 8, "a ciphertext and a plaintext read, one written")
+    limit = _bytes(setting, 5, "a ciphertext and a plaintext read, one written")
     return _work(
         setting,
         "multiply_plain",

@@ -106,7 +106,7 @@ def transpose(setting: Setting) -> Work:
         n,
         lambda: bitmatrix.transpose(bits, out=out, threads=1),
         check,
-        limit=setting.machine.by_bytes(32, "each byte read once and written once"),
+        limit=setting.machine.by_bytes(32, "each byte read once and written once", in_all=32 * n),
         extra={"threads": 1},
     )
 
