@@ -243,6 +243,11 @@ HARMLESS = [
         "for (int e = 0; e < kE; ++e) x[e] = in[at.first() + Row::across(e)];",
         "out[at.first() + Row::step<0, kFirstCount>(e)] = reduce_fully<4>(x[e], prime.p);",
     },
+    # The same in place here: groups behind the last row read a row that its own group writes.
+    {
+        "if (TPI * kPart == kLimbs || limb < kLimbs) word = words[limb / 2];",
+        "words[limb / 2] = (static_cast<u64>(x[j + 1]) << 32) | x[j];",
+    },
 ]
 
 
