@@ -104,6 +104,12 @@ def test_names_of_files_say_date_and_suite(tmp_path: Path) -> None:
         tool.load(_checkout(tmp_path, ROW, name="mine.jsonl"))
 
 
+def test_rows_that_a_run_left_are_not_shown(tmp_path: Path) -> None:
+    checkout = _checkout(tmp_path, ROW)
+    (checkout / tool.RESULTS / "2030-01-02-0123456789ab.jsonl").write_text("half a ro")
+    assert len(tool.load(checkout)) == 1
+
+
 def test_rows_that_name_a_suite_stand_in_its_table(tmp_path: Path) -> None:
     rows = tool.load(_checkout(tmp_path, ROW, {**ROW, "schema": 1, "suite": "paillier"}))
     titles = [line for line in tool.page(rows).splitlines() if line.startswith("## ")]

@@ -19,6 +19,7 @@ from crypsis.mpc.transport.frames import MAX_SESSION, Kind, unpack
 
 from .conftest import spawn
 from .proxy import DroppingProxy
+from .test_transport_channel import wait_until
 from .test_transport_garbage import call, hello
 
 CERTS = dict[str, TlsFiles]
@@ -88,6 +89,8 @@ def test_sessions_do_not_mix_and_counters_add_up(hubs_of: HubFactory) -> None:
     for job in [spawn(one, number) for number in pairs]:
         job.result(30)
     assert alice.stats.messages_sent == bob.stats.messages_received == 8
+    # What acknowledges may still be under way, and what says goodbye may never be read.
+    wait_until(lambda: alice.stats.wire_bytes_received == bob.stats.wire_bytes_sent)
     assert alice.channel(3) is pairs[3][0]
     for channel in pairs[3]:
         spawn(channel.close)
@@ -96,7 +99,7 @@ def test_sessions_do_not_mix_and_counters_add_up(hubs_of: HubFactory) -> None:
         job.result(20)
     n_bytes = sum(2 * (300_000 - number % 100) for number in pairs)
     assert alice.stats.payload_bytes_sent == bob.stats.payload_bytes_received == n_bytes
-    assert alice.stats.wire_bytes_received == bob.stats.wire_bytes_sent
+    assert alice.stats.wire_bytes_received <= bob.stats.wire_bytes_sent
     assert alice.stats.unacknowledged_bytes == 0
     with pytest.raises(ChannelError, match="takes no session: it has closed"):
         alice.channel(9)
