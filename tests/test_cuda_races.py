@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from cuda_on_cpu.build import default_cache
 from cuda_on_cpu.launcher import run_sanitized, thread_sanitizer
 
 ROOT = Path(__file__).parent.parent / "kernels"
@@ -248,6 +250,7 @@ HARMLESS = [
         "if (TPI * kPart == kLimbs || limb < kLimbs) word = words[limb / 2];",
         "words[limb / 2] = (static_cast<u64>(x[j + 1]) << 32) | x[j];",
     },
+    {"load_row", "store_row"},  # the same, where no line is known
 ]
 
 
@@ -259,8 +262,17 @@ def reported(stderr: str) -> list[set[str]]:
         # The first frame of each access that is a kernel's: an atomic begins in shim.h.
         stacks = re.split(r"(?:read|write|Read|Write) of size", accesses)[1:]
         places = [re.search(r"#\d+ (.+) kernels/(\S+):(\d+) ", stack) for stack in stacks]
-        found.append({line_at(place[1], place[2], int(place[3])) for place in places if place is not None})
+        lines = {line_at(place[1], place[2], int(place[3])) for place in places if place is not None}
+        nameless = [re.search(r"#0 <null> <null> \((kernel-\w+\.so)\+(0x\w+)\)", stack) for stack in stacks]
+        found.append(lines | {function_at(place[1], int(place[2], 16) - 1) for place in nameless if place})
     return found
+
+
+def function_at(library: str, offset: int) -> str:
+    """The function at a place of a library that was loaded after TSan's first report: it gives no names for those."""
+    command = ["addr2line", "-f", "-C", "-e", str(default_cache() / library), hex(offset)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return told.splitlines()[0].replace("(anonymous namespace)::", "").split("(")[0]
 
 
 def line_at(function: str, file: str, number: int) -> str:
@@ -276,7 +288,6 @@ def test_kernels_have_no_races(slug: str) -> None:
     done = run_sanitized(with_device(BODIES[slug]), "forward", sanitize="thread", timeout=600)
     assert done.stdout == "clean\n", done.stderr[-6000:]
     reports = reported(done.stderr)
-    assert all(lines and any(lines <= allowed for allowed in HARMLESS) for lines in reports), done.stderr[
-        :6000
-    ]
+    unknown = [lines for lines in reports if not lines or not any(lines <= allowed for allowed in HARMLESS)]
+    assert not unknown, (unknown, done.stderr[:6000])
     assert done.returncode == (66 if reports else 0), done.stderr[:6000]
