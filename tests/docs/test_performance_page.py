@@ -106,7 +106,8 @@ def test_names_of_files_say_date_and_suite(tmp_path: Path) -> None:
 
 def test_rows_that_a_run_left_are_not_shown(tmp_path: Path) -> None:
     checkout = _checkout(tmp_path, ROW)
-    (checkout / tool.RESULTS / "2030-01-02-0123456789ab.jsonl").write_text("half a ro")
+    for run in ("0123456789ab", "release 0.1.0"):
+        (checkout / tool.RESULTS / f"2030-01-02-{run}.jsonl").write_text("half a ro")
     assert len(tool.load(checkout)) == 1
 
 
