@@ -24,7 +24,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path("benchmarks/results")
 _OF_A_RUN = re.compile(r"\d{4}-\d\d-\d\d-(?:[0-9a-f]{12,40}|release .*)\.jsonl")
-"""What `make bench` writes here, by commit or (without git) release, and git ignores: rows that are quoted are committed under the name of a subject."""
+"""What `make bench` writes here, by commit or (without git) release, and git ignores: rows that are quoted are
+committed under the name of a subject."""
 QUOTED = Path("benchmarks/quoted.toml")
 PAGE = Path("docs/performance.md")
 READMES = {"en": Path("README.md"), "zh": Path("README.zh.md")}
