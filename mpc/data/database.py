@@ -284,7 +284,7 @@ def _fetch(query: str, uri: DatabaseUri, spool: _Spool, progress: Progress | Non
         sink = pa.PythonFile(spool, mode="w")
         try:
             with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-                for batch in _received(reader, uri):
+                for batch in _received(reader, uri, lambda: _lost(connection, errors)):
                     writer.write_batch(spooled_batch(batch, schema))
                     n_rows += batch.num_rows
                     if progress is not None:
@@ -294,7 +294,9 @@ def _fetch(query: str, uri: DatabaseUri, spool: _Spool, progress: Progress | Non
     return types
 
 
-def _received(reader: pa.RecordBatchReader, uri: DatabaseUri) -> Iterator[pa.RecordBatch]:
+def _received(
+    reader: pa.RecordBatchReader, uri: DatabaseUri, lost: Callable[[], bool]
+) -> Iterator[pa.RecordBatch]:
     n_rows = 0
     while True:
         try:
@@ -303,7 +305,8 @@ def _received(reader: pa.RecordBatchReader, uri: DatabaseUri) -> Iterator[pa.Rec
             return
         except (OSError, pa.ArrowException) as error:
             told = _told(error, uri, values=False)
-            if "PGRES_FATAL_ERROR" in str(error):
+            # A server that ends a session may still say so, and libpq gives that out as it does an error of the query.
+            if "PGRES_FATAL_ERROR" in str(error) and not lost():
                 raise DataError(
                     f"the query failed at {uri.place} after {n_rows} rows: {told}; correct it"
                 ) from None
@@ -324,6 +327,15 @@ def _driver() -> tuple[Any, type[Exception]]:
             'a query as input needs ADBC\'s driver for PostgreSQL: pip install "crypsis[postgres]"'
         ) from error
     return adbc_driver_postgresql.dbapi, adbc_driver_manager.Error
+
+
+def _lost(connection: Any, errors: type[Exception]) -> bool:
+    """After an error: whether the session is over, and not the query alone."""
+    try:
+        connection.rollback()
+    except errors:
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -175,7 +175,8 @@ class Training:
         processes = self.begin(*PARTIES)
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline and min(max(self.states(v), default=-1) for v in victims) < step:
-            assert all(process.poll() is None for process in processes.values())
+            if any(process.poll() is not None for process in processes.values()):
+                raise AssertionError(f"over before step {step}: {self.end(processes)}")
             time.sleep(0.005)
         for victim in victims:
             processes[victim].kill()

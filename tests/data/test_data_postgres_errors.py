@@ -163,6 +163,33 @@ def test_a_connection_lost_in_the_middle(shop, tmp_path):
         assert int(text.split("lost after ")[1].split()[0]) > 0
 
 
+def test_a_session_that_the_server_ends_in_words(shop, tmp_path):
+    """A backend that waits, and does not stand in the middle of a message, still says why it ends."""
+    ended = threading.Event()
+
+    def end():
+        while not ended.is_set():
+            shop.run(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where state = 'active' and wait_event = 'PgSleep'"
+            )
+
+    killer = threading.Thread(target=end)
+    killer.start()
+    try:
+        text = fails(
+            "select i as id, pg_sleep(1)::text as t from generate_series(1, 100) i",
+            shop.uri,
+            tmp_path,
+            "was lost after",
+            "run the job again",
+        )
+    finally:
+        ended.set()
+        killer.join()
+    assert "terminating connection" in text
+
+
 def test_an_interrupted_query_leaves_nothing(shop, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
