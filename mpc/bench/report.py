@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crypsis.mpc.bench import plots, table
-from crypsis.mpc.bench.rows import AXES, scaled
+from crypsis.mpc.bench.rows import AXES, scaled, spread_as_text
 from crypsis.mpc.bench.scale import fit_of
 from crypsis.mpc.learning.evaluation import report_html as h
 
@@ -116,7 +116,7 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
             row["name"],
             f"{row['items']:,}",
             f"{scaled(row['per_second'])} {row['unit']}",
-            table.spread(row),
+            spread_as_text(row),
             table.ratios(row) or "no peer timed",
             f"{row['limit']['percent']:.0f} %" if row.get("limit") else "",
             str(machines.index(str(row["cpu"])) + 1),
