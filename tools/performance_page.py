@@ -36,6 +36,7 @@ from tools.performance_rows import (  # noqa: E402
     rate,
     scaled,
     seconds,
+    share,
     spread,
     times,
 )
@@ -72,7 +73,8 @@ with us in the same run, and a ratio above 1 means that Crypsis is faster. Compa
 
 - A **result** links its row: a line of JSON with the versions of all libraries, and more than fits here. All figures of
   a line of the table are of that row.
-- The **spread** is the distance between the quartiles, as a share of the median, and of how many rounds.
+- The **spread** is what another run may differ by, as a share, and of how many rounds: half the distance between the
+  quartiles, or what the median of any pass over the cases is off by, whichever is more. Older rows have the quartiles.
 - The **limit** column has the share of what the hardware could do at most, measured or counted as the note says.
 - **Machine** and **commit** link what is known of them. *changed* means that there were changes on top of the commit,
   *commit lost* that it was rewritten before it was merged: such figures wait to be measured again.
@@ -132,6 +134,10 @@ def _machine(row: Row, number: int) -> str:
     return link(words, f"{PAGE}#machine-{number}", PAGE) + (f" forced `{row.forced}`" if row.forced else "")
 
 
+def _beside(peer: Mapping[str, Any]) -> str:
+    return times(peer["ratio"]) + (f" {share(peer['ratio_spread'])}" if "ratio_spread" in peer else "")
+
+
 def suite_lines(
     title: str, rows: Sequence[Row], numbers: Mapping[Machine, int], lost: Sequence[str]
 ) -> list[str]:
@@ -149,18 +155,18 @@ def suite_lines(
     lines.append("|---|---|---|---|---|---|---|---|")
     for row in sorted(rows, key=lambda row: (first[row.values["name"]], row.values["items"])):
         values = row.values
-        peers = ", ".join(f"{cell(name)} {times(peer['ratio'])}" for name, peer in values["peers"].items())
-        share = ""
+        peers = ", ".join(f"{cell(name)} {_beside(peer)}" for name, peer in values["peers"].items())
+        part = ""
         if limit := values.get("limit"):
             note = limits.setdefault(limit["what"], len(limits) + 1)
-            share = f"{percent(limit['percent'])} ({note})"
+            part = f"{percent(limit['percent'])} ({note})"
         cells = [
             cell(values["name"]),
             scaled(values["items"]).strip(),
             link(f"{rate(row)}, {seconds(values['seconds_median'])}", row.place, PAGE),
-            spread(values["rounds"], values["seconds_iqr"], values["seconds_median"]),
+            spread(values),
             peers,
-            share,
+            part,
             _machine(row, numbers[row.machine]),
             commit_link(row, PAGE) + marks(row, lost),
         ]

@@ -47,16 +47,16 @@ class Fields:
     """A JSON object whose fields are attributes, so that a cell can say `a.extra.bytes_a_row`."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
+        self.values = values
 
     def __getattr__(self, name: str) -> Any:
         return self[name]
 
     def __getitem__(self, name: str) -> Any:
         try:
-            value = self._values[name]
+            value = self.values[name]
         except KeyError:
-            raise BadRow(f"no field {name!r} among {', '.join(self._values)}") from None
+            raise BadRow(f"no field {name!r} among {', '.join(self.values)}") from None
         return Fields(value) if isinstance(value, dict) else value
 
 
@@ -85,7 +85,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "times": times,
     "ratio": lambda row, peer: times(row.peers[peer].ratio),
     "percent": percent,
-    "spread": lambda row: spread(row.rounds, row.seconds_iqr, row.seconds_median),
+    "spread": lambda row: spread(row.values),
     "fixed": lambda value, digits: f"{value:.{digits}f}",
     "mb": lambda value: f"{value / 1e6:.0f} MB",
     "fastest": lambda row, *peers: times(min(row.peers[peer].ratio for peer in peers)),
