@@ -198,6 +198,7 @@ def environment() -> dict[str, Any]:
         "cpu": _cpuinfo("model name") or platform.processor() or "unknown",
         "cpus": len(os.sched_getaffinity(0)),
         "cpu_flags": sorted(set((_cpuinfo("flags") or "").split()) & set(FLAGS)),
+        "forced_backend": os.environ.get("CRYPSIS_BACKEND") or None,  # not what this CPU would choose
         "machine": platform.machine(),
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,

@@ -105,6 +105,17 @@ def test_the_environment_names_no_person_or_place() -> None:
     assert str(Path.home()) not in json.dumps(found)
 
 
+@pytest.mark.parametrize(("forced", "told"), [("avx2", "avx2"), ("", None), (None, None)])
+def test_the_environment_says_which_backend_was_forced(
+    forced: str | None, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of `avx2` on a CPU with AVX-512 is none of another CPU."""
+    monkeypatch.delenv("CRYPSIS_BACKEND", raising=False)
+    if forced is not None:
+        monkeypatch.setenv("CRYPSIS_BACKEND", forced)
+    assert rows.environment()["forced_backend"] == told
+
+
 def test_a_change_within_the_spread_is_none() -> None:
     (change,) = compare([row(per_second=100, iqr=0.06)], [row(per_second=109, iqr=0.05)]).changes
     assert change.verdict == "within the noise"
