@@ -91,6 +91,7 @@ def _remarks(old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> list
         ("processors", "cpu"),
         ("numbers of processors", "cpus"),
         ("backends' flags", "cpu_flags"),
+        ("forced backends", "forced_backend"),
     ):
         seen = [{str(row[name]) for row in side if name in row} for side in sides]
         if seen[0] and seen[1] and seen[0] != seen[1]:
