@@ -127,8 +127,9 @@ class Process:
             raise self._gone("ended") from None
         told = self._receive(self._limit_s)
         rate, digest = told.get("per_second"), told.get("answer")
-        usable = type(rate) in (int, float) and _RATES[0] < rate < _RATES[1]
-        if not usable or not isinstance(digest, str | None):
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            rate = 0
+        if not _RATES[0] < rate < _RATES[1] or not isinstance(digest, str | None):
             raise self._gone(f"says {str(told)[:100]!r}, which is no answer")
         return Answer(Rate(float(rate)), digest)
 

@@ -39,6 +39,11 @@ def share(row: Row) -> str:
     return "" if limit is None else f"{limit['percent']:.0f} % of {limit['what'].partition(':')[0]}"
 
 
+def plain(text: object) -> str:
+    """Of a file that others may have made: nothing that moves a terminal's cursor gets through."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def results(rows: Iterable[Row]) -> Any:
     """The table: a line a row, a rule between suites."""
     from rich.table import Table
@@ -78,7 +83,7 @@ def changes(found: Iterable[Change]) -> Any:
     table.add_column("")
     for one in found:
         cells = (
-            one.name,
+            plain(one.name),
             scaled(one.before),
             scaled(one.after),
             f"{100 * one.change:+.1f} %",
