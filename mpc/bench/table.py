@@ -50,11 +50,11 @@ def results(rows: Iterable[Row]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
-    table.add_column("a second", justify="right")
+    table.add_column("case", overflow="fold")
+    table.add_column("a second", justify="right", overflow="fold")
     table.add_column("spread", justify="right")
-    table.add_column("times faster than")
-    table.add_column("share of the limit")
+    table.add_column("times faster than", overflow="fold")
+    table.add_column("share of the limit", overflow="fold")
     before = None
     for row in rows:
         if before is not None and row.get("suite") != before:
@@ -77,7 +77,7 @@ def changes(found: Iterable[Change]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
+    table.add_column("case", overflow="fold")
     for name in ("A, a second", "B, a second", "change", "noise"):
         table.add_column(name, justify="right")
     table.add_column("")
@@ -100,7 +100,7 @@ def jobs(rows: Iterable[Row]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("varied")
+    table.add_column("varied", overflow="fold")
     for name in ("rows", "threads", "seconds", "spread", "rows a second", "bytes a row"):
         table.add_column(name, justify="right")
     for row in rows:
