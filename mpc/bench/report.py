@@ -49,12 +49,12 @@ def render(rows: Sequence[Row]) -> str:
     for i, name in enumerate(order):
         anchor = f"suite-{i}"
         contents.append((anchor, name))
-        made = _scaling(suites[name]) if name == "scale" else _suite(name, suites[name], machines)
+        made = _scaling(suites[name], machines) if name == "scale" else _suite(name, suites[name], machines)
         sections.append(h.section(anchor, name, *made, *_tables(name, suites[name], machines)))
     contents.append(("machines", "machines"))
     sections.append(h.section("machines", "machines", _machines(shown, machines)))
     dates = sorted(str(row["date"]) for row in shown)
-    facts = (f"{len(shown)} rows", f"{dates[0]} to {dates[-1]}", f"{len(machines)} machines")
+    facts = (_count(shown, "row"), f"{dates[0]} to {dates[-1]}", _count(machines, "machine"))
     head = h.Markup('<ul class="facts">' + "".join(f"<li>{h.text(fact)}</li>" for fact in facts) + "</ul>")
     foot = (
         "Ratios are of the same run, round by round; figures of different machines are not compared. Written by"
@@ -76,12 +76,27 @@ def _suite(name: str, rows: Sequence[Row], machines: Sequence[str]) -> list[h.Ma
     return [_figures(made)] if made else []
 
 
-def _scaling(rows: Sequence[Row]) -> list[h.Markup]:
-    """A group of figures for each protocol."""
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")
+
+
+def _extra(row: Row) -> Row:
+    found: Row = row.get("extra") or {}
+    return found
+
+
+def _scaling(rows: Sequence[Row], machines: Sequence[str]) -> list[h.Markup]:
+    """A group of figures for each protocol on each machine; of threads and lines, those of the largest jobs."""
     made = []
-    for protocol in dict.fromkeys(str(row["extra"].get("protocol", "")) for row in rows):
-        of = [row for row in rows if str(row["extra"].get("protocol", "")) == protocol]
-        by_axis = {axis: [row for row in of if row["extra"].get("axis") == axis] for axis in AXES}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        title = f"{_extra(row).get('protocol', '')}{plots.mark(row, machines)}"
+        groups.setdefault(title, []).append(row)
+    for protocol, of in groups.items():
+        by_axis = {axis: [row for row in of if _extra(row).get("axis") == axis] for axis in AXES}
+        for axis in ("threads", "line"):
+            most = max((row["items"] for row in by_axis[axis]), default=0)
+            by_axis[axis] = [row for row in by_axis[axis] if row["items"] == most]
         if by_axis["rows"]:
             found = fit_of(by_axis["rows"])
             caption = "One size: nothing to fit." if found is None else f"{found.as_text()}."

@@ -39,17 +39,22 @@ def share(row: Row) -> str:
     return "" if limit is None else f"{limit['percent']:.0f} % of {limit['what'].partition(':')[0]}"
 
 
+def plain(text: object) -> str:
+    """Of a file that others may have made: nothing that moves a terminal's cursor gets through."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def results(rows: Iterable[Row]) -> Any:
     """The table: a line a row, a rule between suites."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
-    table.add_column("a second", justify="right")
+    table.add_column("case", overflow="fold")
+    table.add_column("a second", justify="right", overflow="fold")
     table.add_column("spread", justify="right")
-    table.add_column("times faster than")
-    table.add_column("share of the limit")
+    table.add_column("times faster than", overflow="fold")
+    table.add_column("share of the limit", overflow="fold")
     before = None
     for row in rows:
         if before is not None and row.get("suite") != before:
@@ -72,13 +77,13 @@ def changes(found: Iterable[Change]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
+    table.add_column("case", overflow="fold")
     for name in ("A, a second", "B, a second", "change", "noise"):
         table.add_column(name, justify="right")
     table.add_column("")
     for one in found:
         cells = (
-            one.name,
+            plain(one.name),
             scaled(one.before),
             scaled(one.after),
             f"{100 * one.change:+.1f} %",
@@ -95,7 +100,7 @@ def jobs(rows: Iterable[Row]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("varied")
+    table.add_column("varied", overflow="fold")
     for name in ("rows", "threads", "seconds", "spread", "rows a second", "bytes a row"):
         table.add_column(name, justify="right")
     for row in rows:

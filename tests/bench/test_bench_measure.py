@@ -43,6 +43,14 @@ def test_a_peer_is_timed_and_named_with_its_version() -> None:
         ("endless", 20, "says too much in a line"),
         ("no rate", 20, "which is no answer"),
         ("infinite", 20, "which is no answer"),
+        ("vast", 20, "which is no answer"),
+        ("minute", 20, "which is no answer"),
+        ("true", 20, "which is no answer"),
+        ("no number", 20, "which is no answer"),
+        ("nested", 20, "which is no answer"),
+        ("twice", 20, "unasked"),
+        ("leaves a child", 20, "crashed: it ended with exit code 4"),
+        ("says why", 20, "crashed: it ended with exit code 1: fake.so: no such symbol"),
         ("wrong", 20, "gives another answer than ours"),
         ("crashes later", 20, "crashed: it ended by signal 6"),
         ("hangs later", 1, "hung: it said nothing for 1 s"),
@@ -55,6 +63,14 @@ def test_a_peer_that_fails_is_left_out_with_the_reason(kind: str, limit_s: float
     assert reason in found.skipped[kind]
     assert found.as_row()["skipped"] == found.skipped
     assert len(found.ours.seconds) == 2
+
+
+def test_what_a_peer_says_is_kept_in_one_short_line() -> None:
+    with FakePeers() as peers:
+        found, _ = measure("s", case(), work(fake("long error")), peers, TINY)
+    assert found.skipped["long error"].startswith("long error: one two [31m xxx")
+    assert len(found.skipped["long error"]) < 330
+    assert found.skipped["long error"].isprintable()
 
 
 def test_what_is_gone_is_not_started_again_and_leaves_no_process() -> None:

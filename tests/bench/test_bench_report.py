@@ -59,6 +59,18 @@ def test_the_newest_row_of_a_case_on_a_machine_is_shown() -> None:
     assert newest([new, old, other]) == [other, new]
 
 
+def test_scaling_of_two_machines_and_of_two_sizes_is_not_mixed() -> None:
+    made = [scaling("threads", n, 1_000, 1 / n) | {"name": f"threads {n}"} for n in (1, 2)]
+    made += [scaling("threads", n, 50, 1.0) | {"name": f"threads {n}"} for n in (1, 2)]
+    made += [scaling("rows", n, n, n / 1e4) for n in (10_000, 100_000)]
+    made += [one | {"cpu": "Other"} for one in made[4:]]
+    bare = row("scale/of another kind")
+    del bare["suite"], bare["extra"]
+    page = render([*made, bare])
+    assert "Rows a second over threads: 2.00 times as many with 2 as with 1." in page
+    assert page.count("<h3>vole [1]: rows</h3>") == page.count("<h3>vole [2]: rows</h3>") == 1
+
+
 def test_no_rows_and_no_matplotlib_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     from crypsis.errors import BackendUnavailable
 

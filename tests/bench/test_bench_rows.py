@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import statistics
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from crypsis.errors import CorruptData, DataError
-from crypsis.mpc.bench import rows
+from crypsis.mpc.bench import rows, table
 from crypsis.mpc.bench.compare import compare
 
 from .cases import row, scaling
@@ -185,6 +187,18 @@ def test_the_other_way_round_the_verdict_is_the_opposite(a: float, b: float, x: 
     one, two = row(per_second=a, iqr=x), row(per_second=b, iqr=y)
     (there,), (back,) = compare([one], [two]).changes, compare([two], [one]).changes
     assert back.verdict == opposite[there.verdict]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_loses_nothing_of_a_name(width: int) -> None:
+    names = ["paillier/encrypt, by the key's owner/2048", "bigint/powm/2048, one 1024-bit exponent"]
+    made = [row(name, unit="encryptions", peers={"cryptography": {"ratio": 7.5}}) for name in names]
+    for shown in (table.results(made), table.changes(compare(made, made).changes)):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(shown)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "\u2026" not in text
+        assert max(map(len, text.splitlines())) <= width
 
 
 def test_cases_of_one_side_and_other_machines_are_told() -> None:
