@@ -189,6 +189,12 @@ def spread_as_text(row: Mapping[str, Any]) -> str:
     return f"±{100 * spread(row):.1f} %"
 
 
+def machine_of(row: Mapping[str, Any]) -> str:
+    """The processor, and the backends that were forced on it: with another one it is no longer the same machine."""
+    forced = row.get("forced_backend")
+    return str(row["cpu"]) + (f" (forced: {forced})" if forced else "")
+
+
 def environment() -> dict[str, Any]:
     """Commit, CPU and versions of this run. No host name, user or path: rows are published."""
     return {
