@@ -264,7 +264,7 @@ def _inverses_of_few(rows: Limbs, modulus: Modulus, montgomery: bool) -> Limbs |
 
 
 def measure_products(repeats: int, *, backend: str | None = None) -> int:
-    """For benchmarks: products of words that stay in registers, `repeats` loops of them, and nothing else; returns how many
-    there were. Of 52-bit lanes, eight to an instruction (avx512), or of 64-bit words (portable)."""
+    """For benchmarks: products of words that stay in registers, `repeats` loops of them, and nothing else; returns how
+    many there were. Of 52-bit lanes, eight to an instruction (avx512), or of 64-bit words (portable)."""
     repeats = _arguments.integer("repeats", repeats, 1, 1 << 32)
     return _core.bigint.measure_products(_arguments.backend(backend), repeats)
