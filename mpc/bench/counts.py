@@ -88,15 +88,13 @@ def fixed_power(n_bits: int, exponent_bits: int, window: int = SCANNED_WINDOW) -
 
 # ntt. A butterfly's operations in vectors of 8 or 4, and a product by a known factor or by an unknown one modulo a
 # prime (csrc/ntt/NOTES.md, "Count"). With IFMA `vpmullq` counts as one, which it is on some CPUs, and three on others.
-# Bringing x back, permutations and last reductions are left out.
+# Bringing x back counts where every stage does it; permutations and last reductions are left out.
 
 
 def butterfly(prime_bits: int) -> Counts:
     """(x, y) -> (x + y w, x - y w)."""
-    small = prime_bits <= 50
-    return Counts(
-        avx512ifma=(5 if small else 9) / 8, avx512=16 / 8, avx2=(8 if small else 23) / 4, portable=3
-    )
+    ifma, avx2 = (5, 8) if prime_bits < 50 else (7, 9.5) if prime_bits == 50 else (9, 23)
+    return Counts(avx512ifma=ifma / 8, avx512=16 / 8, avx2=avx2 / 4, portable=3)
 
 
 KNOWN = Counts(avx512ifma=3 / 8, avx512=12 / 8, avx2=6 / 4, portable=3)

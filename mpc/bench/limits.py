@@ -62,8 +62,8 @@ UNITS = {
 
 def _best(items: float, call: Callable[[], object]) -> float:
     """Items a second of the fastest of a few calls, each so short (a millisecond) that some are not interrupted: what
-    the unit can do when nothing disturbs it. By the clock that cases are timed with: virtual machines were seen to count
-    too little processor time, which would make a rate that no unit has.
+    the unit can do when nothing disturbs it. By the clock that cases are timed with: virtual machines were seen to
+    count too little processor time, which would make a rate that no unit has.
     """
     found = 0.0
     for _ in range(_TRIES):
@@ -99,7 +99,9 @@ class Machine:
         return {(row.slug, row.variant): row.backend for row in backends.report() if row.chosen}
 
     def backend(self, slug: str, variant: str = "") -> str:
-        """The backend that calls without one get."""
+        """The backend that calls without one get. BackendUnavailable where CRYPSIS_BACKEND leaves none."""
+        if (slug, variant) not in self._chosen:
+            backends.check_forced()
         return self._chosen[slug, variant]
 
     def unit(self, unit: Unit) -> float:

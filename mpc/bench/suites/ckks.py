@@ -62,6 +62,12 @@ DIVIDE = 2 * (inverse(LOG_N, 60) + FORWARD + LIMBS * N * KNOWN)
 RESCALE = 2 * (inverse(LOG_N, 60) + inverse(LOG_N, 40) + forward(LOG_N, 60) + forward(LOG_N, 40))
 
 
+def decrypt_count(array: ckks.CkksArray) -> tuple[int, Counts]:
+    """(limbs that the values need, the product by the key and the transforms back of these)."""
+    limbs = array.parameters.decryption_level(array.level, array.scale) + 1
+    return limbs, inverse(LOG_N, 60) + (limbs - 1) * inverse(LOG_N, 40) + limbs * N * UNKNOWN
+
+
 def _by(setting: Setting, count: Counts, what: str) -> Limit | str:
     return setting.machine.by("ntt", count, what)
 
@@ -104,8 +110,7 @@ def encrypt(setting: Setting) -> Work:
 def decrypt(setting: Setting) -> Work:
     scene = _scene(setting)
     cx = scene.cx
-    limbs = cx.parameters.decryption_level(cx.level, cx.scale) + 1  # that the values need
-    count = inverse(LOG_N, 60) + (limbs - 1) * inverse(LOG_N, 40) + limbs * N * UNKNOWN
+    limbs, count = decrypt_count(cx)
     return Work(
         1,
         lambda: scene.secret.decrypt(cx),

@@ -56,7 +56,8 @@ BY_OWNER = 2 * (fixed_power(BITS, BITS // 2) + product(BITS)) + 4 * product(2 * 
 # limbs, raised to p - 1, and the logarithm and its share of m are three products.
 DECRYPT = product(2 * BITS) + 2 * (power(BITS, BITS // 2) + 5 * product(BITS))
 # H^r, G^(m + 2^24) G^(-2^24) for values of 21 bits, and the product of both.
-OU_ENCRYPT = fixed_power(BITS, 224) + fixed_power(BITS, 25) + 2 * product(BITS)
+OU_POWER = fixed_power(BITS, okamoto_uchiyama.short_exponent_bits(BITS))
+OU_ENCRYPT = OU_POWER + fixed_power(BITS, 25) + 2 * product(BITS)
 # c out of Montgomery form; modulo p^2, two thirds of the key's bits, two pieces by Horner's rule, c^t, and two products
 # for the logarithm.
 OU_BITS = 2 * okamoto_uchiyama.prime_bits(BITS)
