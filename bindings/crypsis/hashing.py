@@ -98,7 +98,8 @@ def measure_operations(algorithm: str, repeats: int, *, backend: str | None = No
     nothing else; returns how many there were. Additions of 32-bit words (portable), of eight (avx2) or sixteen (avx512)
     at once, and pairs of SHA-256's rounds (sha_ni)."""
     repeats = _arguments.integer("repeats", repeats, 1, 1 << 32)
-    return _core.hashing.measure_operations(algorithm, _arguments.backend(backend), repeats)
+    found: int = _core.hashing.measure_operations(algorithm, _arguments.backend(backend), repeats)
+    return found
 
 
 def checked_options(

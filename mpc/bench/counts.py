@@ -74,7 +74,7 @@ def power(n_bits: int, exponent_bits: int) -> Counts:
 
     def by(w: int) -> Counts:
         more = ceil(exponent_bits / w) - 1
-        half = 2**w / 2 - 1
+        half = (1 << w) // 2 - 1
         return (w * more + half) * squaring(n_bits) + (more + half) * product(n_bits)
 
     ways = [by(w) for w in range(1, 9)]
@@ -103,12 +103,12 @@ UNKNOWN = Counts(avx512ifma=4 / 8, avx512=12 / 8, avx2=6 / 4, portable=3)
 
 def forward(log_n: int, prime_bits: int) -> Counts:
     """A transform: log N stages of N / 2 butterflies."""
-    return log_n * 2**log_n / 2 * butterfly(prime_bits)
+    return log_n * (1 << log_n) / 2 * butterfly(prime_bits)
 
 
 def inverse(log_n: int, prime_bits: int) -> Counts:
     """The first stage has no products (two operations are left), and all numbers are multiplied at the end."""
-    n = 2**log_n
+    n = 1 << log_n
     return (log_n - 1) * n / 2 * butterfly(prime_bits) + n * KNOWN
 
 

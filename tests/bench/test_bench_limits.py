@@ -17,9 +17,10 @@ from crypsis.mpc.bench import counts
 from crypsis.mpc.bench.counts import Counts
 from crypsis.mpc.bench.limits import UNITS, Machine, least
 from crypsis.mpc.bench.rows import Limit
-from crypsis.mpc.bench.suite import Work
+from crypsis.mpc.bench.suite import Setting, Work
 from crypsis.mpc.bench.suites import ckks as ckks_suite
 from crypsis.mpc.bench.suites import paillier as paillier_suite
+from crypsis.mpc.bench.suites import train as train_suite
 
 ITEMS = 3
 VALUES = np.array([1, -(2**20), 2**20 - 1])
@@ -156,14 +157,20 @@ class Recorder:
     """Counts what calls of a scheme's arithmetic take while it is installed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, zero: Counts) -> None:
-        self.total, self._patch = zero, monkeypatch
+        self._counts, self._zero, self._patch = [zero], zero, monkeypatch
+
+    def taken(self) -> Counts:
+        """Since it was last asked."""
+        total = functools.reduce(Counts.__add__, self._counts)
+        self._counts[:] = [self._zero]
+        return total
 
     def on(self, owner: Any, name: str, count: Callable[..., Counts]) -> None:
         original = getattr(owner, name)
 
         @functools.wraps(original)
         def counted(*arguments: Any, **options: Any) -> Any:
-            self.total = self.total + count(*arguments, **options)
+            self._counts.append(count(*arguments, **options))
             return original(*arguments, **options)
 
         self._patch.setattr(owner, name, counted)
@@ -201,39 +208,64 @@ def near(found: Counts, wanted: Counts) -> None:
 
 
 def test_paillier_does_what_is_counted(recorded: Recorder) -> None:
-    key, zero = homomorphic_keys.paillier_2048(), recorded.total
+    key = homomorphic_keys.paillier_2048()
     for source, name, wanted in (
         (key.public_key, "encrypt", paillier_suite.BY_TABLES),
         (key.public_key, "encrypt_vartime", paillier_suite.BY_ADDRESS),
         (key, "encrypt", paillier_suite.BY_OWNER),
     ):
-        recorded.total = zero
         c = getattr(source, name)(VALUES)
-        near(recorded.total, ITEMS * wanted)
-    recorded.total = zero
+        near(recorded.taken(), ITEMS * wanted)
     assert (key.decrypt(c) == VALUES).all()
-    near(recorded.total, ITEMS * paillier_suite.DECRYPT)
-    recorded.total = zero
-    c + c
-    near(recorded.total, ITEMS * counts.product(4096))
-    recorded.total = zero
-    c * np.array([1, 2, 2**20 - 1])
-    near(recorded.total, ITEMS * counts.power(4096, 20))
+    near(recorded.taken(), ITEMS * paillier_suite.DECRYPT)
+    assert (c + c).size == ITEMS
+    near(recorded.taken(), ITEMS * counts.product(4096))
+    assert (c * np.array([1, 2, 2**20 - 1])).size == ITEMS
+    near(recorded.taken(), ITEMS * counts.power(4096, 20))
 
 
 def test_okamoto_uchiyama_does_what_is_counted(recorded: Recorder) -> None:
-    key, zero = homomorphic_keys.okamoto_uchiyama_2048(), recorded.total
+    key = homomorphic_keys.okamoto_uchiyama_2048()
     c = key.encrypt(VALUES)
-    near(recorded.total, ITEMS * paillier_suite.OU_ENCRYPT)
-    recorded.total = zero
+    near(recorded.taken(), ITEMS * paillier_suite.OU_ENCRYPT)
     assert (key.decrypt(c) == VALUES).all()
-    near(recorded.total, ITEMS * paillier_suite.OU_DECRYPT)
+    near(recorded.taken(), ITEMS * paillier_suite.OU_DECRYPT)
+
+
+def test_linear_training_does_what_is_counted_and_little_else(recorded: Recorder, machine: Machine) -> None:
+    recorded.on(  # by the bits of its look-ups, eight at a time: so many there are at least
+        bigint,
+        "multi_powm",
+        lambda rows, powers, modulus, exponent_bits=64, **_: (
+            powers.size * exponent_bits / 8 * counts.product(64 * modulus.limbs)
+        ),
+    )
+    taken, work = _trained(train_suite.linear, recorded, machine)
+    epochs = work.extra["epochs"]
+    counted = epochs * train_suite.linear_count(work.items // epochs, 2)
+    assert all(counted[backend] <= taken[backend] <= 1.1 * counted[backend] for backend in taken)
+
+
+def test_boosting_does_what_is_counted(recorded: Recorder, machine: Machine) -> None:
+    pytest.importorskip("numba", reason="boosting needs numba")
+    taken, work = _trained(train_suite.boosting, recorded, machine)
+    counted = work.items * train_suite.boosting_count(0)  # encryptions: sums are made elsewhere
+    assert all(counted[backend] <= taken[backend] for backend in taken)
+
+
+def _trained(make: Callable[[Setting], Work], recorded: Recorder, machine: Machine) -> tuple[Counts, Work]:
+    work = make(Setting("tiny", machine))
+    work.run()  # sets up
+    recorded.taken()
+    work.run()
+    taken = recorded.taken()
+    work.close()
+    return taken, work
 
 
 def test_ckks_does_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = ckks_suite.Scene()
-    zero = 0 * counts.UNKNOWN
-    recorder = Recorder(monkeypatch, zero)
+    recorder = Recorder(monkeypatch, 0 * counts.UNKNOWN)
 
     def polynomials(rows: Any, basis: ntt.Basis, of_prime: Callable[[int], Counts]) -> Counts:
         each = [of_prime(prime.bit_length()) for prime in basis.primes]
@@ -249,8 +281,7 @@ def test_ckks_does_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     recorder.on(ntt, "multiply_add", lambda a, b, c, basis, **_: a.size * counts.UNKNOWN)
     scene.public.encrypt(scene.x)
-    near(recorder.total, ckks_suite.ENCRYPT)
-    recorder.total = zero
+    near(recorder.taken(), ckks_suite.ENCRYPT)
     assert np.abs(scene.secret.decrypt(scene.cx) - scene.x).max() < 1e-4
-    near(recorder.total, ckks_suite.decrypt_count(scene.cx)[1])
+    near(recorder.taken(), ckks_suite.decrypt_count(scene.cx)[1])
     assert ckks.AGGREGATE.moduli_bits == (48,)  # one limb, as the federated sum is counted
