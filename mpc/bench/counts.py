@@ -39,6 +39,7 @@ SHA256 = Counts(
 BLAKE3 = Counts(
     avx512=(7 * 8 * 14 + 8 - 77) / 16, avx2=(7 * 8 * 18 + 8 - 77) / 8, portable=7 * 8 * (6 + 4) + 8
 )
+SM3 = Counts(avx512=(64 * 20 + 52 * 7 + 8) / 16)  # 16 lanes only
 
 # curve25519: the 251 steps of a ladder (953 vector operations for eight points, 190 products for one), without the
 # doublings and the inversion around them, 1 % more.

@@ -146,10 +146,12 @@ class Machine:
             lambda: vole.measure_gather(table, n),
         )
 
-    def by(self, slug: str, counts: Counts, what: str, *, variant: str = "") -> Limit | str:
-        """Items a second where each takes `counts` of what the slug's backend consists of; the reason for no limit
-        where that backend is not among the counts."""
-        backend = self.backend(slug, variant)
+    def by(
+        self, slug: str, counts: Counts, what: str, *, variant: str = "", backend: str | None = None
+    ) -> Limit | str:
+        """Items a second where each takes `counts` of what the backend (by default the chosen one) of the slug consists
+        of; the reason for no limit where that is not among the counts."""
+        backend = backend or self.backend(slug, variant)
         if backend not in counts:
             return f"the operations of {slug}'s backend {backend} are not counted"
         unit, count = UNITS[slug][backend], counts[backend]
