@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import ceil
 
+from crypsis import okamoto_uchiyama
+
 SCANNED_WINDOW = 7
 """Bits that one look-up takes at most where a table is read whole (csrc/bigint/dispatch.cpp)."""
 DIRECT_WINDOW = 10
@@ -85,6 +87,48 @@ def power(n_bits: int, exponent_bits: int) -> Counts:
 def fixed_power(n_bits: int, exponent_bits: int, window: int = SCANNED_WINDOW) -> Counts:
     """By tables of one base: a product a window after the first."""
     return (ceil(exponent_bits / window) - 1) * product(n_bits)
+
+
+# Paillier and Okamoto-Uchiyama, by the bits of the key (bindings/crypsis/_homomorphic).
+
+
+def encrypt_public(bits: int, window: int = SCANNED_WINDOW) -> Counts:
+    """hs^r modulo n^2 for r of half the key's bits, from tables; 1 + m n, a product; and the product of both."""
+    return fixed_power(2 * bits, bits // 2, window) + 2 * product(2 * bits)
+
+
+def encrypt_owner(bits: int) -> Counts:
+    """The power modulo p^2 and q^2, put together by a product there and one modulo n^2 each; then as above."""
+    return 2 * (fixed_power(bits, bits // 2) + product(bits)) + 4 * product(2 * bits)
+
+
+def decrypt_paillier(bits: int) -> Counts:
+    """c out of Montgomery form; modulo p^2 and q^2 it is reduced, raised to p - 1, and the logarithm and its share of m
+    are three products."""
+    return product(2 * bits) + 2 * (_reduce(2 * bits, bits) + power(bits, bits // 2) + 3 * product(bits))
+
+
+def short_power(bits: int) -> Counts:
+    """Okamoto-Uchiyama's blinding, H^r."""
+    return fixed_power(bits, okamoto_uchiyama.short_exponent_bits(bits))
+
+
+def encrypt_short(bits: int, message_bits: int) -> Counts:
+    """H^r, G^(m + 2^k) G^(-2^k) where messages have up to k bits, and the product of both."""
+    return short_power(bits) + fixed_power(bits, message_bits + 1) + 2 * product(bits)
+
+
+def decrypt_short(bits: int) -> Counts:
+    """c out of Montgomery form; modulo p^2, two thirds of the key's bits, it is reduced, raised to t, and the logarithm
+    is two products."""
+    square = 2 * okamoto_uchiyama.prime_bits(bits)
+    exponent_bits = okamoto_uchiyama.short_exponent_bits(bits)
+    return product(bits) + _reduce(bits, square) + power(square, exponent_bits) + 2 * product(square)
+
+
+def _reduce(bits: int, square_bits: int) -> Counts:
+    """By Horner's rule: a product for each piece of whole limbs below p^2 after the first."""
+    return (ceil(ceil(bits / 64) / ((square_bits - 1) // 64)) - 1) * product(square_bits)
 
 
 # ntt. A butterfly's operations in vectors of 8 or 4, and a product by a known factor or by an unknown one modulo a

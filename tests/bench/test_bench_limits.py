@@ -19,7 +19,6 @@ from crypsis.mpc.bench.limits import UNITS, Machine, least
 from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Work
 from crypsis.mpc.bench.suites import ckks as ckks_suite
-from crypsis.mpc.bench.suites import paillier as paillier_suite
 from crypsis.mpc.bench.suites import train as train_suite
 
 ITEMS = 3
@@ -210,14 +209,14 @@ def near(found: Counts, wanted: Counts) -> None:
 def test_paillier_does_what_is_counted(recorded: Recorder) -> None:
     key = homomorphic_keys.paillier_2048()
     for source, name, wanted in (
-        (key.public_key, "encrypt", paillier_suite.BY_TABLES),
-        (key.public_key, "encrypt_vartime", paillier_suite.BY_ADDRESS),
-        (key, "encrypt", paillier_suite.BY_OWNER),
+        (key.public_key, "encrypt", counts.encrypt_public(2048)),
+        (key.public_key, "encrypt_vartime", counts.encrypt_public(2048, counts.DIRECT_WINDOW)),
+        (key, "encrypt", counts.encrypt_owner(2048)),
     ):
         c = getattr(source, name)(VALUES)
         near(recorded.taken(), ITEMS * wanted)
     assert (key.decrypt(c) == VALUES).all()
-    near(recorded.taken(), ITEMS * paillier_suite.DECRYPT)
+    near(recorded.taken(), ITEMS * counts.decrypt_paillier(2048))
     assert (c + c).size == ITEMS
     near(recorded.taken(), ITEMS * counts.product(4096))
     assert (c * np.array([1, 2, 2**20 - 1])).size == ITEMS
@@ -227,9 +226,9 @@ def test_paillier_does_what_is_counted(recorded: Recorder) -> None:
 def test_okamoto_uchiyama_does_what_is_counted(recorded: Recorder) -> None:
     key = homomorphic_keys.okamoto_uchiyama_2048()
     c = key.encrypt(VALUES)
-    near(recorded.taken(), ITEMS * paillier_suite.OU_ENCRYPT)
+    near(recorded.taken(), ITEMS * counts.encrypt_short(2048, 24))
     assert (key.decrypt(c) == VALUES).all()
-    near(recorded.taken(), ITEMS * paillier_suite.OU_DECRYPT)
+    near(recorded.taken(), ITEMS * counts.decrypt_short(2048))
 
 
 def test_linear_training_does_what_is_counted_and_little_else(recorded: Recorder, machine: Machine) -> None:

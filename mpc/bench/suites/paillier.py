@@ -10,7 +10,7 @@ import numpy as np
 
 from crypsis import okamoto_uchiyama, paillier
 from crypsis.mpc.bench import counts
-from crypsis.mpc.bench.counts import Counts, fixed_power, power, product
+from crypsis.mpc.bench.counts import Counts
 from crypsis.mpc.bench.peers import Peer, Server
 from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, same
@@ -47,23 +47,6 @@ def _by(setting: Setting, count: Counts, what: str) -> Limit | str:
     return setting.machine.by("bigint", count, what)
 
 
-# hs^r for r of half the key's bits, from tables: by the owner modulo p^2 and q^2, put together by a product there and
-# one modulo n^2 each. Then 1 + m n, a product, and the product of both.
-BY_TABLES = fixed_power(2 * BITS, BITS // 2) + 2 * product(2 * BITS)
-BY_ADDRESS = fixed_power(2 * BITS, BITS // 2, counts.DIRECT_WINDOW) + 2 * product(2 * BITS)
-BY_OWNER = 2 * (fixed_power(BITS, BITS // 2) + product(BITS)) + 4 * product(2 * BITS)
-# c out of Montgomery form; modulo p^2 and q^2 it is reduced by Horner's rule, two products for three pieces of 31
-# limbs, raised to p - 1, and the logarithm and its share of m are three products.
-DECRYPT = product(2 * BITS) + 2 * (power(BITS, BITS // 2) + 5 * product(BITS))
-# H^r, G^(m + 2^24) G^(-2^24) for values of 21 bits, and the product of both.
-OU_POWER = fixed_power(BITS, okamoto_uchiyama.short_exponent_bits(BITS))
-OU_ENCRYPT = OU_POWER + fixed_power(BITS, 25) + 2 * product(BITS)
-# c out of Montgomery form; modulo p^2, two thirds of the key's bits, two pieces by Horner's rule, c^t, and two products
-# for the logarithm.
-OU_BITS = 2 * okamoto_uchiyama.prime_bits(BITS)
-OU_DECRYPT = product(BITS) + power(OU_BITS, 224) + 3 * product(OU_BITS)
-
-
 def _encrypt(
     setting: Setting, call: Callable[[Any], Any], count: Counts, what: str, *, constant_time: bool
 ) -> Work:
@@ -83,7 +66,7 @@ def encrypt_owner(setting: Setting) -> Work:
     return _encrypt(
         setting,
         _key(setting).encrypt,
-        BY_OWNER,
+        counts.encrypt_owner(BITS),
         "products of two powers from tables modulo p^2 and q^2",
         constant_time=True,
     )
@@ -94,7 +77,7 @@ def encrypt(setting: Setting) -> Work:
     return _encrypt(
         setting,
         _key(setting).public_key.encrypt,
-        BY_TABLES,
+        counts.encrypt_public(BITS),
         "products of a power from tables modulo n^2",
         constant_time=True,
     )
@@ -105,7 +88,7 @@ def encrypt_vartime(setting: Setting) -> Work:
     return _encrypt(
         setting,
         _key(setting).public_key.encrypt_vartime,
-        BY_ADDRESS,
+        counts.encrypt_public(BITS, counts.DIRECT_WINDOW),
         "products of a power from larger tables modulo n^2",
         constant_time=False,
     )
@@ -120,7 +103,7 @@ def decrypt(setting: Setting) -> Work:
         lambda: key.decrypt(c),
         lambda found: same("paillier/decrypt", found, values),
         _peers(setting, "decrypt", 16),
-        _by(setting, DECRYPT, "two powers of 1024 bits modulo p^2 and q^2"),
+        _by(setting, counts.decrypt_paillier(BITS), "two powers of 1024 bits modulo p^2 and q^2"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -134,7 +117,7 @@ def add(setting: Setting) -> Work:
         lambda: a + a,
         lambda found: same("paillier/add", key.decrypt(found[:50]), 2 * values[:50]),
         _peers(setting, "add", 200),
-        _by(setting, product(2 * BITS), "one Montgomery product modulo n^2"),
+        _by(setting, counts.product(2 * BITS), "one Montgomery product modulo n^2"),
         extra={"threads": 1},
     )
 
@@ -149,7 +132,7 @@ def multiply(setting: Setting) -> Work:
         lambda: c * factors,
         lambda found: same("paillier/multiply", key.decrypt(found[:50]), (values * factors)[:50]),
         _peers(setting, "multiply", 100),
-        _by(setting, power(2 * BITS, 20), "a power of 20 bits modulo n^2"),
+        _by(setting, counts.power(2 * BITS, 20), "a power of 20 bits modulo n^2"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -162,7 +145,7 @@ def ou_encrypt(setting: Setting) -> Work:
         lambda: key.encrypt(values),
         lambda found: same("okamoto-uchiyama/encrypt", key.decrypt(found), values),
         [Peer("HEU", HEU_OU, "encrypt")],
-        _by(setting, OU_ENCRYPT, "products of two powers from tables modulo n"),
+        _by(setting, counts.encrypt_short(BITS, 24), "products of two powers from tables modulo n"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -176,6 +159,6 @@ def ou_decrypt(setting: Setting) -> Work:
         lambda: key.decrypt(c),
         lambda found: same("okamoto-uchiyama/decrypt", found, values),
         [Peer("HEU", HEU_OU, "decrypt")],
-        _by(setting, OU_DECRYPT, "a power of 224 bits modulo p^2"),
+        _by(setting, counts.decrypt_short(BITS), "a power of 224 bits modulo p^2"),
         extra={"threads": 1, "constant_time": True},
     )

@@ -26,7 +26,10 @@ def _limit(setting: Setting, layout: Layout) -> Limit | str:
     """Of both parties: a VOLE for each column of the tables; a table is made once and read twice, by a hash of the key
     each time, and a tag is a hash."""
     voles = layout.n_bins * layout.table.columns / layout.n_receiver
-    what, machine = f"{voles:.2f} VOLEs an item, tables made once and read twice", setting.machine
+    what, machine = (
+        f"{voles:.2f} VOLEs an item, tables made once and read twice; base OTs not counted",
+        setting.machine,
+    )
     return least(
         machine.by_reads(counts.VOLE_READS * voles + 3 * counts.OKVS_READS, 17, what),
         machine.by_aes(counts.VOLE_BLOCKS * voles + 4, what),

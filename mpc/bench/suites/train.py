@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from crypsis.errors import BackendUnavailable
-from crypsis.mpc.bench.counts import Counts, fixed_power, product
+from crypsis.mpc.bench.counts import Counts, decrypt_short, encrypt_short, fixed_power, product, short_power
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer
-from crypsis.mpc.bench.suites.paillier import BITS, OU_DECRYPT, OU_POWER
 from crypsis.mpc.learning import CipherOptions, Frame, Session
 
 SUITE = Suite("train", "guest and host in one process on one core; no peer can be installed")
+BITS = 2048
 OPTIONS = CipherOptions(scheme="okamoto-uchiyama", key_bits=BITS)
 
 # Of linear regression, what each party does once a row or a column: encrypt its shares, of 128 bits; blind results
 # fully (1,494 bits), masked by plaintexts of 682; decrypt the other's.
-SHARE = OU_POWER + fixed_power(BITS, 129) + 2 * product(BITS)
-RESULT = fixed_power(BITS, 1494) + fixed_power(BITS, 682) + 3 * product(BITS) + OU_DECRYPT
+SHARE = encrypt_short(BITS, 128)
+RESULT = fixed_power(BITS, 1494) + fixed_power(BITS, 682) + 3 * product(BITS) + decrypt_short(BITS)
 SLOTS = 3
 """Results of rows to a ciphertext."""
 ENTRY_PRODUCTS = 12 / 8
@@ -37,7 +37,7 @@ def linear_count(n: int, columns: int) -> Counts:
 def boosting_count(columns: int) -> Counts:
     """Products of a row in a tree: its blinding at the guest, which goes to its gradients in two more, and the sums of
     the root at the host, of two columns at a time."""
-    return OU_POWER + (2 + columns / 2) * product(BITS)
+    return short_power(BITS) + (2 + columns / 2) * product(BITS)
 
 
 def _data(n: int, columns: int) -> tuple[Any, Any]:
