@@ -6,6 +6,7 @@ units, `limits.UNITS`.
 
 from __future__ import annotations
 
+import platform
 from math import ceil
 
 from crypsis import okamoto_uchiyama
@@ -133,17 +134,19 @@ def _reduce(bits: int, square_bits: int) -> Counts:
 
 # ntt. A butterfly's operations in vectors of 8 or 4, and a product by a known factor or by an unknown one modulo a
 # prime (csrc/ntt/NOTES.md, "Count"). With IFMA `vpmullq` counts as one, which it is on some CPUs, and three on others.
-# Bringing x back counts where every stage does it; permutations and last reductions are left out.
+# Bringing x back counts where every stage does it; permutations and last reductions are left out. In portable code a
+# product of which one half is wanted is an instruction on x86-64, as a whole one is; ARM64 has an instruction a half.
+HALF = 1.0 if platform.machine() in ("x86_64", "AMD64") else 0.5
 
 
 def butterfly(prime_bits: int) -> Counts:
     """(x, y) -> (x + y w, x - y w)."""
     ifma, avx2 = (5, 8) if prime_bits < 50 else (7, 9.5) if prime_bits == 50 else (9, 23)
-    return Counts(avx512ifma=ifma / 8, avx512=16 / 8, avx2=avx2 / 4, portable=3)
+    return Counts(avx512ifma=ifma / 8, avx512=16 / 8, avx2=avx2 / 4, portable=3 * HALF)
 
 
-KNOWN = Counts(avx512ifma=3 / 8, avx512=12 / 8, avx2=6 / 4, portable=3)
-UNKNOWN = Counts(avx512ifma=4 / 8, avx512=12 / 8, avx2=6 / 4, portable=3)
+KNOWN = Counts(avx512ifma=3 / 8, avx512=12 / 8, avx2=6 / 4, portable=3 * HALF)
+UNKNOWN = Counts(avx512ifma=4 / 8, avx512=12 / 8, avx2=6 / 4, portable=1 + 2 * HALF)
 
 
 def forward(log_n: int, prime_bits: int) -> Counts:
