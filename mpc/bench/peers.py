@@ -118,12 +118,6 @@ class Peers:
         """Peers that are missing or gone, by name, with the reason."""
         return {server.name: why for server, why in self._failed.items()}
 
-    def rest(self) -> None:
-        """Lets the processes end: those of the next suite are others."""
-        for process in self._running.values():
-            process.close()
-        self._running.clear()
-
     def __enter__(self) -> Self:
         return self
 

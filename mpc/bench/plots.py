@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from crypsis.mpc.bench.rows import scaled
+from crypsis.mpc.bench.rows import machine_of, scaled
 from crypsis.mpc.bench.scale import Fit
 from crypsis.mpc.learning.evaluation.plots import LIGHT, Plot, draw, short
 
@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 def mark(row: Row, machines: Sequence[str]) -> str:
     """The number of its machine where there are several."""
-    return "" if len(machines) < 2 else f" [{machines.index(str(row['cpu'])) + 1}]"
+    return "" if len(machines) < 2 else f" [{machines.index(machine_of(row)) + 1}]"
 
 
 def label(row: Row, machines: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crypsis.mpc.bench import plots, table
-from crypsis.mpc.bench.rows import AXES, scaled
+from crypsis.mpc.bench.rows import AXES, machine_of, scaled, spread_as_text
 from crypsis.mpc.bench.scale import fit_of
 from crypsis.mpc.learning.evaluation import report_html as h
 
@@ -29,8 +29,8 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     """The last of the rows of one case on one machine."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: str(row["date"])):
-        found.pop((row["name"], row["items"], row["cpu"]), None)
-        found[row["name"], row["items"], row["cpu"]] = row
+        found.pop((row["name"], row["items"], machine_of(row)), None)
+        found[row["name"], row["items"], machine_of(row)] = row
     return list(found.values())
 
 
@@ -39,7 +39,7 @@ def render(rows: Sequence[Row]) -> str:
     if not rows:
         raise ValueError("there are no rows to show")
     shown = newest(rows)
-    machines = list(dict.fromkeys(str(row["cpu"]) for row in shown))
+    machines = list(dict.fromkeys(machine_of(row) for row in shown))
     suites: dict[str, list[Row]] = {}
     for row in shown:
         suites.setdefault(suite_of(row), []).append(row)
@@ -131,10 +131,10 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
             row["name"],
             f"{row['items']:,}",
             f"{scaled(row['per_second'])} {row['unit']}",
-            table.spread(row),
+            spread_as_text(row),
             table.ratios(row) or "no peer timed",
             f"{row['limit']['percent']:.0f} %" if row.get("limit") else "",
-            str(machines.index(str(row["cpu"])) + 1),
+            str(machines.index(machine_of(row)) + 1),
             str(row["commit"]) + (" and changes" if row.get("dirty") else ""),
             str(row["date"])[:10],
         )
@@ -163,7 +163,7 @@ def _tables(name: str, rows: Sequence[Row], machines: Sequence[str]) -> list[h.M
 def _machines(rows: Sequence[Row], machines: Sequence[str]) -> h.Markup:
     lines = []
     for i, cpu in enumerate(machines, 1):
-        of = [row for row in rows if row["cpu"] == cpu]
+        of = [row for row in rows if machine_of(row) == cpu]
         last = of[-1]
         told = last.get("versions")
         versions = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crypsis.mpc.bench.compare import Change
-from crypsis.mpc.bench.rows import scaled
+from crypsis.mpc.bench.rows import scaled, spread_as_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +23,14 @@ def console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
 
 
-def spread(row: Row) -> str:
-    """Distance between the quartiles as a share of the median."""
-    return f"±{50 * row['seconds_iqr'] / row['seconds_median']:.1f} %"
-
-
 def ratios(row: Row) -> str:
     """How many times faster than each peer."""
-    return ", ".join(f"{told['ratio']:.3g}x {peer}" for peer, told in row["peers"].items())
+    return ", ".join(
+        f"{told['ratio']:.3g}x"
+        + (f" ±{100 * told['ratio_spread']:.1f} %" if "ratio_spread" in told else "")
+        + f" {peer}"
+        for peer, told in row["peers"].items()
+    )
 
 
 def share(row: Row) -> str:
@@ -63,7 +63,7 @@ def results(rows: Iterable[Row]) -> Any:
         cells = (
             row["name"],
             f"{scaled(row['per_second'])} {row['unit']}",
-            spread(row),
+            spread_as_text(row),
             ratios(row),
             share(row),
         )
@@ -110,7 +110,7 @@ def jobs(rows: Iterable[Row]) -> Any:
             f"{row['items']:,}",
             str(extra["threads"]),
             f"{row['seconds_median']:.2f}",
-            spread(row),
+            spread_as_text(row),
             scaled(row["per_second"]),
             f"{sum(extra['payload_bytes']) / row['items']:.1f}",
         )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from crypsis.mpc.bench.measure import EFFORT, measure
+from crypsis.mpc.bench.measure import EFFORT, joined, measure
 from crypsis.mpc.bench.peer_process import PeerGone, Process
 from crypsis.mpc.bench.peers import Peers, Server
 from crypsis.mpc.bench.suite import WrongAnswer
@@ -94,6 +95,24 @@ def test_an_error_of_one_operation_does_not_end_the_peer() -> None:
             measure("s", case(), work(fake("error")), peers, TINY)
         assert peers.started == ["error"]
         assert peers.failed == {}
+
+
+def test_a_peer_that_fails_in_a_later_pass_is_left_out() -> None:
+    """Its first passes are dropped too: ratios are of all rounds."""
+    with FakePeers() as peers:
+        passes = [
+            measure("s", case(), work(fake(kind), fake("good")), peers, TINY)[0] for kind in ("good", "error")
+        ]
+        passes += [measure("s", case(), work(fake("good")), peers, TINY)[0]]
+    found = joined(passes)
+    assert set(found.peers) == {"good"}
+    assert "wrong answer" in found.skipped["error"]
+    assert found.ours.passes == found.peers["good"].passes == [2, 2, 2]
+    renamed = dataclasses.replace(passes[1], skipped={"good": "crashed"}, peers={})
+    for order in ([passes[0], renamed, passes[2]], [passes[0], renamed]):
+        found = joined(order)
+        assert found.peers == {}
+        assert found.skipped == {"good": "crashed"}
 
 
 def test_a_wrong_answer_of_ours_is_not_timed() -> None:

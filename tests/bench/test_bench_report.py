@@ -56,7 +56,9 @@ def test_the_page_has_every_row_and_takes_texts_as_texts() -> None:
 def test_the_newest_row_of_a_case_on_a_machine_is_shown() -> None:
     old, new = row(date="2026-01-01"), row(per_second=5.0, date="2026-02-01")
     other = row(cpu="Other", date="2025-01-01")
-    assert newest([new, old, other]) == [other, new]
+    forced = row(per_second=1.0, date="2026-03-01", forced_backend="portable")
+    assert newest([new, old, other, forced]) == [other, new, forced]
+    assert "A processor (forced: portable)" in render([new, forced])
 
 
 def test_scaling_of_two_machines_and_of_two_sizes_is_not_mixed() -> None:

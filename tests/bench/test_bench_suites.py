@@ -4,6 +4,7 @@ asserted."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from crypsis.errors import DataError
 from crypsis.mpc.bench import multiply, rows, suites
 from crypsis.mpc.bench.limits import Machine
+from crypsis.mpc.bench.measure import EFFORT
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.peers import Peers
 from crypsis.mpc.bench.run import Outcome, run
@@ -98,6 +101,51 @@ def test_rows_are_kept_as_they_come(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         tiny("fake", out=path, outcome=outcome)
     assert [row["name"] for row in rows.read(path)] == ["first"]
     assert outcome.rows == rows.read(path)
+
+
+def test_every_pass_has_all_cases_and_new_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def named(name: str) -> tuple[str, Any]:
+        return name, lambda setting: made.append(name) or works(setting)
+
+    monkeypatch.setitem(EFFORT, "tiny", dataclasses.replace(EFFORT["tiny"], passes=3))
+    one_suite(monkeypatch, named("first"), named("second"))
+    said: list[str] = []
+    found = tiny("fake", out=tmp_path / "rows.jsonl", say=lambda what, done, total: said.append(what))
+    assert made == ["first", "second"] * 3
+    assert [row["passes"] for row in found.rows] == [3, 3]
+    assert [row["rounds"] for row in found.rows] == [6, 6]
+    assert rows.read(tmp_path / "rows.jsonl") == found.rows
+    assert "pass 2 of 3: second" in said
+
+
+def test_a_run_interrupted_in_a_later_pass_keeps_the_passes_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turns = iter("123")
+
+    def fails_later(setting: Any) -> Work:
+        if next(turns) == "2":
+            raise DataError("the disk is full")
+        return works(setting)
+
+    again = iter((works, works, None))
+
+    def interrupted(setting: Any) -> Work:
+        make = next(again)
+        if make is None:
+            raise KeyboardInterrupt
+        return make(setting)
+
+    monkeypatch.setitem(EFFORT, "tiny", dataclasses.replace(EFFORT["tiny"], passes=3))
+    one_suite(monkeypatch, ("first", works), ("gone", fails_later), ("second", interrupted), ("third", works))
+    outcome, path = Outcome(), tmp_path / "rows.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        tiny("fake", out=path, outcome=outcome)
+    assert {row["name"]: row["passes"] for row in rows.read(path)} == {"first": 3, "second": 2, "third": 2}
+    assert outcome.rows == rows.read(path)
+    assert outcome.not_measured == {"gone": "the disk is full"}
 
 
 def test_limits_are_measured_once_and_positive() -> None:
