@@ -18,6 +18,7 @@ from crypsis.mpc.bench.suites.kernels import LADDER
 from crypsis.mpc.psi.layout import Layout
 from crypsis.mpc.psi.vole import intersect_digests
 
+SPU = Server("spu", "spu", "spu", "spu_ops.py")
 SUITE = Suite("psi", "both parties on one core, half of the rows in common")
 
 
@@ -77,13 +78,12 @@ def _job(setting: Setting, protocol: str, peer_protocol: str, n: int) -> Work:
         check(found)
         return found
 
-    server = Server("spu", "spu", "spu", "spu_ops.py", (str(home), str(n), str(n_common)))
     limit = setting.machine.by_products(4 * LADDER, None, "four X25519 a row") if protocol == "ecdh" else None
     return Work(
         n,
         run,
         check,
-        [Peer(f"spu {peer_protocol}", server, peer_protocol)],
+        [Peer(f"spu {peer_protocol}", SPU, f"{peer_protocol} {n} {n_common} {home}")],
         limit,
         extra={"threads": 1, "protocol": protocol, "both parties learn": "the rows in common"},
         seconds=lambda found: float(found["seconds"]),
