@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from crypsis.mpc.cli.psi_run import option
+from crypsis.mpc.cli.options import option
 
 
 class _Bench(typer.core.TyperGroup):

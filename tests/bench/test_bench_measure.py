@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,6 +140,34 @@ def test_rounds_alternate() -> None:
     # Checked, warmed, and then the two rounds, in which a short call of ours is repeated.
     squeezed = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
     assert squeezed == ["ours", "good", "ours", "good", "ours", "good", "ours"]
+
+
+# Of calls that take 10 ms at first and 1 ms then.
+COLD = """
+import sys, time
+sys.path.insert(0, {folder!r})
+import {module} as measured
+clock = [0.0]
+time.perf_counter = lambda: clock[0]
+def call(): clock[0] += 0.001 if clock[0] else 0.01
+def slow(): clock[0] += 1.0
+print(measured.{rate}, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "slow"),
+    [
+        ("crypsis.mpc.bench.runner", "timed(1, call)[0]", "timed(1, slow)[0]"),
+        ("serve", "rate(call, lambda found: True)", "rate(slow, lambda found: True)"),
+    ],
+)
+def test_a_peers_first_call_warms_as_ours_does(module: str, call: str, slow: str) -> None:
+    folder = str(Path(__file__).parents[2] / "benchmarks" / "peers")
+    for rate, wanted in ((call, 1000.0), (slow, 1.0)):
+        script = COLD.format(folder=folder, module=module, rate=rate)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert float(done.stderr) == pytest.approx(wanted)
 
 
 def test_without_peers_none_is_started() -> None:

@@ -36,7 +36,7 @@ def _drawn(text: str) -> ElementTree.Element:
 
 def test_each_protocol_has_a_diagram() -> None:
     have = {name_of(page) for page, _ in DIAGRAMS}
-    pages = ("psi-how", "vole-psi", "ot", "silent-ot", "learning-linear", "learning-boosting")
+    pages = ("psi-how", "vole-psi", "ot", "silent-ot", "query", "learning-linear", "learning-boosting")
     assert have == {f"docs/{page}.md" for page in pages}
 
 

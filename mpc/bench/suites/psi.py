@@ -19,6 +19,7 @@ from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer, same
 from crypsis.mpc.psi.layout import Layout, outer_bins
 from crypsis.mpc.psi.vole import intersect_digests
 
+SPU = Server("spu", "spu", "spu", "spu_ops.py")
 SUITE = Suite("psi", "both parties on one core, half of the rows in common")
 
 
@@ -88,7 +89,6 @@ def _job(setting: Setting, protocol: str, peer_protocol: str, n: int) -> Work:
         check(found)
         return found
 
-    server = Server("spu", "spu", "spu", "spu_ops.py", (str(home), str(n), str(n_common)))
     if protocol == "ecdh":
         limit = setting.machine.by("curve25519", 4 * counts.LADDER, "four X25519 a row")
     else:
@@ -97,7 +97,7 @@ def _job(setting: Setting, protocol: str, peer_protocol: str, n: int) -> Work:
         n,
         run,
         check,
-        [Peer(f"spu {peer_protocol}", server, peer_protocol)],
+        [Peer(f"spu {peer_protocol}", SPU, f"{peer_protocol} {n} {n_common} {home}")],
         limit,
         extra={"threads": 1, "protocol": protocol, "both parties learn": "the rows in common"},
         seconds=lambda found: float(found["seconds"]),
