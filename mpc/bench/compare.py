@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crypsis.mpc.bench.core_time import remark
+
 Row = Mapping[str, Any]
 LEAST = 0.02
 
@@ -102,6 +104,8 @@ def _remarks(old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> list
     for letter, side in zip("AB", sides, strict=True):
         if any(row.get("dirty") for row in side):
             told.append(f"{letter} has rows of a checkout with uncommitted changes")
+        if taken := remark(side):
+            told.append(f"when {letter} was measured, {taken}")
     return told
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crypsis.mpc.bench.core_time import TAKEN, CoreTime
 from crypsis.mpc.bench.peer_process import PeerFailed
 from crypsis.mpc.bench.peers import Peer, Peers
 from crypsis.mpc.bench.rows import Measurement, Timing
@@ -69,6 +70,7 @@ def measure(
     fewest = effort.fewest_rounds if work.seconds is None else effort.fewest_jobs
     rounds = max(fewest, min(effort.rounds, int(effort.seconds / round_seconds)))
     ours: list[float] = []
+    core = CoreTime()
     for number in range(rounds):
         if say is not None:
             say(number, rounds)
@@ -78,7 +80,7 @@ def measure(
             except PeerFailed as error:
                 skipped[peer.name] = str(error)
                 del timed[peer]
-        ours.append(_seconds(work, inner))
+        ours.append(core.of(lambda: _seconds(work, inner)))
     if say is not None:
         say(rounds, rounds)
     versions: dict[str, str] = {}
@@ -91,7 +93,7 @@ def measure(
         Timing(ours),
         {peer.name: Timing(seconds) for peer, seconds in timed.items()},
         work.limit,
-        dict(work.extra),
+        work.extra | core.taken(),
         suite,
         skipped,
     )
@@ -102,8 +104,10 @@ def joined(passes: Sequence[Measurement]) -> Measurement:
     """The measurement of all passes of a case; a peer that failed in one of them is left out with that reason."""
     last = passes[-1]
     skipped = {peer: why for one in reversed(passes) for peer, why in one.skipped.items()}
+    taken = [one.extra[TAKEN] for one in passes if TAKEN in one.extra]
     return dataclasses.replace(
         last,
+        extra=last.extra | ({TAKEN: max(taken)} if taken else {}),
         ours=Timing.joined([one.ours for one in passes]),
         peers={
             peer: Timing.joined([one.peers[peer] for one in passes])

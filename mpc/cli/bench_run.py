@@ -88,6 +88,7 @@ def run_suites(
 
 def _print(outcome: Outcome) -> None:
     from crypsis.mpc.bench import table
+    from crypsis.mpc.bench.core_time import remark
 
     console = table.console()
     console.print(table.results(outcome.rows))
@@ -97,6 +98,8 @@ def _print(outcome: Outcome) -> None:
     known = [f"{rate:.3g} {unit}" for unit, rate in last["extra"]["limits"].items()]
     if known:
         console.print(f"one core, a second: {', '.join(known)}", markup=False)
+    if taken := remark(outcome.rows):
+        console.print(taken, markup=False)
     for row in outcome.rows:
         if "no limit" in row["extra"]:
             console.print(f"no limit: {row['name']}: {row['extra']['no limit']}", markup=False)
