@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,8 @@ def test_the_multipliers_loops_multiply() -> None:
 
 def test_a_party_that_fails_ends_the_other_and_the_run() -> None:
     def broken(channel: Any) -> Any:
+        abort = channel.abort
+        channel.abort = lambda why: (abort(why), time.sleep(0.3))  # the other's error comes meanwhile
         raise RuntimeError("no key")
 
     parties = Parties(broken, lambda channel: channel)
