@@ -94,13 +94,12 @@ def _print(outcome: Outcome) -> None:
     last = outcome.rows[-1]
     flags = " ".join(last["cpu_flags"])
     console.print(f"{last['cpu']} ({flags}), {last['date']}, commit {last['commit']}", markup=False)
-    limits = last["extra"]["limits"]
-    units = {"multiply": "products of a lane", "aes": "AES blocks", "copy": "bytes copied"}
-    known = [f"{limits[name]:.3g} {units[name]}" for name in units if name in limits]
+    known = [f"{rate:.3g} {unit}" for unit, rate in last["extra"]["limits"].items()]
     if known:
         console.print(f"one core, a second: {', '.join(known)}", markup=False)
-    if "multiply" not in limits:
-        console.print("the rate of the multiplier needs numba: pip install 'crypsis[learning]'", markup=False)
+    for row in outcome.rows:
+        if "no limit" in row["extra"]:
+            console.print(f"no limit: {row['name']}: {row['extra']['no limit']}", markup=False)
 
 
 def list_suites(*, json_output: bool) -> None:
