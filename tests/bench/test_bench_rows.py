@@ -205,6 +205,11 @@ def test_the_other_way_round_the_verdict_is_the_opposite(a: float, b: float, x: 
     assert back.verdict == opposite[there.verdict]
 
 
+def test_a_small_share_is_not_none() -> None:
+    shares = [table.share(row(limit={"percent": p, "what": "AES: x"})) for p in (0, 0.031, 1.4, 99.6)]
+    assert shares == ["0 % of AES", "0.03 % of AES", "1 % of AES", "100 % of AES"]
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_narrow_terminal_loses_nothing_of_a_name(width: int) -> None:
     names = ["paillier/encrypt, by the key's owner/2048", "bigint/powm/2048, one 1024-bit exponent"]
