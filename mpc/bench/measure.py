@@ -57,11 +57,9 @@ def measure(
         except PeerFailed as error:
             skipped[peer.name] = str(error)
             continue
-        if answer.digest is not None and work.digest is not None:
-            wanted = work.digest(result, _items_of(peer))
-            if answer.digest != wanted:
-                skipped[peer.name] = f"{peer.name} gives another answer than ours, which was checked"
-                continue
+        if work.digest is not None and answer.digest != work.digest(result, _items_of(peer)):
+            skipped[peer.name] = f"{peer.name} gives another answer than ours, which was checked"
+            continue
         timed[peer] = []
     del result
     first = time.perf_counter() - begin

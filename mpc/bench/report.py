@@ -133,7 +133,7 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
             f"{scaled(row['per_second'])} {row['unit']}",
             spread_as_text(row),
             table.ratios(row) or "no peer timed",
-            f"{row['limit']['percent']:.0f} %" if row.get("limit") else "",
+            table.per_cent(row["limit"]) if row.get("limit") else "",
             str(machines.index(machine_of(row)) + 1),
             str(row["commit"]) + (" and changes" if row.get("dirty") else ""),
             str(row["date"])[:10],

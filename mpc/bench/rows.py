@@ -213,10 +213,24 @@ def environment() -> dict[str, Any]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    """Add `row` to the file, one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    """Add `row` to the file, one JSON object a line. DataError where it cannot be written."""
+    line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        line = "\n" * _ends_open(path) + line
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _ends_open(path: Path) -> bool:
+    """The last line has no end, as some editors leave it: a row behind it would spoil both."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -269,7 +283,8 @@ def _checked(path: Path, number: int, line: str) -> dict[str, Any]:
         raise CorruptData(f"{where}: the row has no usable 'extra'")
     if row.get("suite") == "scale" or "axis" in extra:
         at = extra.get("at")
-        fits = isinstance(at, str) if extra.get("axis") == "line" else isinstance(at, int)
+        number = isinstance(at, int) and not isinstance(at, bool) and 0 < at < 1 << 40
+        fits = isinstance(at, str) if extra.get("axis") == "line" else number
         if extra.get("axis") not in AXES or not fits:
             raise CorruptData(f"{where}: the row of a scaling has no usable 'axis' and 'at'")
     return row

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,7 +111,8 @@ def run(
     except BaseException:
         for one in going:
             if one.passes:
-                end(one)
+                with contextlib.suppress(OSError, CrypsisError):  # what stopped the run may stop its rows too
+                    end(one)
         raise
     return outcome
 

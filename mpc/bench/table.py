@@ -36,7 +36,13 @@ def ratios(row: Row) -> str:
 def share(row: Row) -> str:
     """Of the limit, and which limit."""
     limit = row.get("limit")
-    return "" if limit is None else f"{limit['percent']:.0f} % of {limit['what'].partition(':')[0]}"
+    return "" if limit is None else f"{per_cent(limit)} of {limit['what'].partition(':')[0]}"
+
+
+def per_cent(limit: Row) -> str:
+    """A share of the limit; "0 %" is none."""
+    percent = limit["percent"]
+    return f"{percent:.0f} %" if percent >= 1 or percent == 0 else f"{percent:.1g} %"
 
 
 def plain(text: object) -> str:

@@ -56,6 +56,8 @@ for number, line in enumerate(sys.stdin):
         say({"per_second": -1.0})
     elif KIND in RATES:
         print('{"per_second": ' + RATES[KIND] + "}", flush=True)
+    elif KIND == "says no answer":
+        say({"per_second": 10.0})
     elif KIND == "nested":
         print("[" * 500_000, flush=True)
     elif KIND == "twice":

@@ -55,6 +55,7 @@ def test_a_peer_is_timed_and_named_with_its_version() -> None:
         ("leaves a child", 20, "crashed: it ended with exit code 4"),
         ("says why", 20, "crashed: it ended with exit code 1: fake.so: no such symbol"),
         ("wrong", 20, "gives another answer than ours"),
+        ("says no answer", 20, "gives another answer than ours"),
         ("crashes later", 20, "crashed: it ended by signal 6"),
         ("hangs later", 1, "hung: it said nothing for 1 s"),
     ],

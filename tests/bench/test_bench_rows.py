@@ -30,6 +30,19 @@ def test_rows_are_appended_and_read_again(tmp_path: Path) -> None:
     assert rows.read(path) == made
 
 
+def test_a_row_goes_behind_a_line_without_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row("a")))
+    rows.append(path, row("b"))
+    rows.append(path, row("c"))
+    assert [one["name"] for one in rows.read(path)] == ["a", "b", "c"]
+
+
+def test_a_full_disk_is_said() -> None:
+    with pytest.raises(DataError, match="/dev/full: cannot be written: No space left"):
+        rows.append(Path("/dev/full"), row())
+
+
 def test_rows_of_before_there_was_a_version_are_read(tmp_path: Path) -> None:
     old = row()
     del old["schema"], old["suite"]
@@ -65,6 +78,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"extra": 3}, "no usable 'extra'"),
     ({"suite": "scale"}, "no usable 'axis' and 'at'"),
     ({"extra": {"axis": "threads", "at": "two"}}, "no usable 'axis' and 'at'"),
+    ({"extra": {"axis": "threads", "at": 0}}, "no usable 'axis' and 'at'"),
+    ({"extra": {"axis": "rows", "at": True}}, "no usable 'axis' and 'at'"),
+    ({"extra": {"axis": "rows", "at": 10**400}}, "no usable 'axis' and 'at'"),
 ]
 
 
@@ -187,6 +203,11 @@ def test_the_other_way_round_the_verdict_is_the_opposite(a: float, b: float, x: 
     one, two = row(per_second=a, iqr=x), row(per_second=b, iqr=y)
     (there,), (back,) = compare([one], [two]).changes, compare([two], [one]).changes
     assert back.verdict == opposite[there.verdict]
+
+
+def test_a_small_share_is_not_none() -> None:
+    shares = [table.share(row(limit={"percent": p, "what": "AES: x"})) for p in (0, 0.031, 1.4, 99.6)]
+    assert shares == ["0 % of AES", "0.03 % of AES", "1 % of AES", "100 % of AES"]
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ def test_rows_are_kept_as_they_come(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert outcome.rows == rows.read(path)
 
 
+def test_a_reader_that_went_away_leaves_all_rows_in_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def gone(row: Any) -> None:
+        raise BrokenPipeError
+
+    one_suite(monkeypatch, ("first", works), ("second", works), ("third", works))
+    monkeypatch.setitem(EFFORT, "tiny", dataclasses.replace(EFFORT["tiny"], passes=2))
+    with pytest.raises(BrokenPipeError):
+        tiny("fake", out=tmp_path / "rows.jsonl", keep=gone)
+    assert [row["name"] for row in rows.read(tmp_path / "rows.jsonl")] == ["first", "second", "third"]
+
+
 def test_every_pass_has_all_cases_and_new_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made: list[str] = []
 
@@ -151,6 +165,8 @@ def test_a_run_interrupted_in_a_later_pass_keeps_the_passes_it_has(
 
 def test_a_party_that_fails_ends_the_other_and_the_run() -> None:
     def broken(channel: Any) -> Any:
+        abort = channel.abort
+        channel.abort = lambda why: (abort(why), time.sleep(0.3))  # the other's error comes meanwhile
         raise RuntimeError("no key")
 
     parties = Parties(broken, lambda channel: channel)
