@@ -138,7 +138,7 @@ def scale(
     bench_run.scale(
         what,
         protocol=protocol,
-        max_rows=int(max_rows),
+        max_rows=max_rows,
         axes=axis,
         threads=threads,
         folder=folder,
