@@ -99,9 +99,11 @@ def _ranges(begin: int, end: int) -> Iterator[Words]:
 
 
 def _output_ids(path: Path) -> Iterator[Words]:
+    # A row group at a time: batches of a whole file take the more memory, the longer it is.
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_PIECE, columns=["id"], use_threads=False):
-            yield pc.cast(batch.column(0), pa.uint64()).to_numpy(zero_copy_only=False)
+        for group in range(file.num_row_groups):
+            for batch in file.read_row_group(group, columns=["id"], use_threads=False).to_batches(_PIECE):
+                yield pc.cast(batch.column(0), pa.uint64()).to_numpy(zero_copy_only=False)
 
 
 def _sums(pieces: Iterable[Words]) -> _Sums:

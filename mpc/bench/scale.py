@@ -26,7 +26,9 @@ from crypsis.mpc.bench.suite import WrongAnswer
 LAN = "LAN (loopback, not shaped)"
 LINES = (Link("1 Gbit/s, 1 ms", 1000, 1), Link("100 Mbit/s, 10 ms", 100, 10))
 FIRST_ROWS = 10_000
-_BYTES_A_ROW = 2 * (64 + 64 + 64)  # of both parties: input, output, and what a job puts on disk meanwhile
+# Of disk: the data of both parties (37), what a party asks for before it begins, output, and temporary files that put it
+# in order (84), and what the other has spilled by then (20), with room for more.
+_BYTES_A_ROW, _SPARE_BYTES = 160, 256 << 20
 _MANY = 1_000_000  # from here on a job is run once
 
 Row = dict[str, Any]
@@ -194,7 +196,7 @@ def fit_of(found: Sequence[Mapping[str, Any]]) -> Fit | None:
 
 
 def _need_space(folder: Path, n_rows: int) -> None:
-    free, needed = shutil.disk_usage(folder).free, _BYTES_A_ROW * n_rows
+    free, needed = shutil.disk_usage(folder).free, _BYTES_A_ROW * n_rows + _SPARE_BYTES
     if free < needed:
         raise DataError(
             f"{folder}: {needed >> 20} MiB are needed for {n_rows} rows, {free >> 20} are free;"

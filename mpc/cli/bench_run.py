@@ -201,7 +201,10 @@ def scale(
     def keep(row: dict[str, Any]) -> None:
         found.append(row)
         if out is not None:
-            rows.append(out, row)
+            try:
+                rows.append(out, row)
+            except OSError as error:
+                raise DataError(f"{out}: cannot be written: {error.strerror}") from error
         if json_output:
             print(json.dumps(row, ensure_ascii=False), flush=True)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from crypsis.mpc.bench import netns
+from crypsis.mpc.bench import netns, psi_job
 from crypsis.mpc.bench.jobs import check_outputs, job_files, run_job
 from crypsis.mpc.bench.lines import Ends, Link, open_line
 from crypsis.mpc.bench.netns import NoNamespace
@@ -103,9 +103,10 @@ def test_nothing_comes_sooner_than_rate_and_way_allow(link: Link, by_tc: bool) -
     assert back >= least
 
 
-@pytest.mark.parametrize("link", [RATE_ONLY, Link("late", 100, 10)], ids=lambda link: link.name)
-@pytest.mark.parametrize("protocol", ["ecdh", "vole"])
-def test_a_job_over_a_line_is_exact(tmp_path: Path, link: Link, protocol: str, by_tc: bool) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "link"), [("ecdh", RATE_ONLY), ("vole", Link("late", 100, 10))], ids=["ecdh", "vole, late"]
+)
+def test_a_job_over_a_line_is_exact(tmp_path: Path, protocol: str, link: Link, by_tc: bool) -> None:
     if by_tc:
         need_tc(link)
     n_common = job_files(tmp_path, 1_201, csv=False)
@@ -154,7 +155,7 @@ def ours() -> str:
 
 def test_both_ends_are_elsewhere_and_go_with_the_line() -> None:
     need_tc(RATE_ONLY)
-    before = [name for name in os.listdir("/sys/class/net")]
+    before = os.listdir("/sys/class/net")
     with netns.line(RATE_ONLY) as ends:
         nets = set(nets_below(os.getpid()).values()) - {ours()}
         assert len(nets) == 2
@@ -163,7 +164,7 @@ def test_both_ends_are_elsewhere_and_go_with_the_line() -> None:
             for enter in ends.enter
         }
         assert {one.strip() for one in seen} == nets
-        assert [name for name in os.listdir("/sys/class/net")] == before
+        assert os.listdir("/sys/class/net") == before
     assert anyone_in(nets) == []
 
 
@@ -196,7 +197,9 @@ def test_nothing_is_left_of_a_line_whose_job_is_ended(
         parties = {pid for pid in below if b"psi" in Path(f"/proc/{pid}/cmdline").read_bytes()}
         os.killpg(bench.pid, ending) if to_all else bench.send_signal(ending)
         bench.communicate(timeout=WAIT_S)
-        if ending == signal.SIGKILL:  # the parties are on their own, as on loopback: their job is theirs to end
+        if (
+            ending == signal.SIGKILL
+        ):  # the parties are on their own, as on loopback: their job is theirs to end
             for pid in parties:
                 os.kill(pid, signal.SIGKILL)
         wait_for(lambda: anyone_in(nets) == [])
@@ -207,8 +210,9 @@ def test_nothing_is_left_of_a_line_whose_job_is_ended(
                 os.kill(pid, signal.SIGKILL)
 
 
-def test_nothing_is_left_of_a_line_whose_job_fails(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_line_whose_job_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_tc(RATE_ONLY)
+    monkeypatch.setattr(psi_job, "_GRACE_S", 0.1)
     job_files(tmp_path, 10, csv=False)
     (tmp_path / "bob.parquet").write_bytes(b"no Parquet")
     with pytest.raises(JobFailed, match=r"(?s)bob ended with exit code 4.*bob\.parquet"):
