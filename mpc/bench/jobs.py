@@ -63,7 +63,7 @@ class _Sums(NamedTuple):
     """Of a column of ids: one that is wrong goes unseen with a probability of 2^-64 or so; `order` differs where the
     same ids stand in another order."""
 
-    count: int
+    n_ids: int
     ids: int
     order: int
 
@@ -87,7 +87,7 @@ def check_outputs(folder: Path, n_rows: int, *, advance: Advance = lambda done: 
         seen.append(_sums(counted(_output_ids(folder / "out" / f"{party}.parquet"))))
         if seen[-1][:2] != right[:2]:
             raise WrongAnswer(
-                f"{party}'s output of {seen[-1].count} rows holds other ids than the {n_common} in common"
+                f"{party}'s output of {seen[-1].n_ids} rows holds other ids than the {n_common} in common"
             )
     if seen[0].order != seen[1].order:
         raise WrongAnswer("the outputs of both parties are not in the same order")

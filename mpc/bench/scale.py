@@ -26,8 +26,8 @@ from crypsis.mpc.bench.suite import WrongAnswer
 LAN = "LAN (loopback, not shaped)"
 LINES = (Link("1 Gbit/s, 1 ms", 1000, 1), Link("100 Mbit/s, 10 ms", 100, 10))
 FIRST_ROWS = 10_000
-# Of disk: the data of both parties (37), what a party asks for before it begins, output, and temporary files that put it
-# in order (84), and what the other has spilled by then (20), with room for more.
+# Of disk: the data of both parties (37), what a party asks for before it begins, output and temporary files that put it
+# in order (84), and what the other has spilled by then (20); with room for more.
 _BYTES_A_ROW, _SPARE_BYTES = 160, 256 << 20
 _MANY = 1_000_000  # from here on a job is run once
 

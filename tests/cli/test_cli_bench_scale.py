@@ -170,7 +170,7 @@ def test_steps_that_last_are_shown_on_a_terminal(tmp_path: Path) -> None:
         (("psi", "--axis", "moon"), 2, "--axis is 'moon': use rows, threads, line"),
         (("psi", "--max-rows", "1e9"), 2, "max-rows"),
         (("psi", "--max-rows", "999.9"), 2, "max-rows"),
-        (("psi", "--max-rows", "nan"), 2, "--max-rows is nan: use 1000 to 1e8"),
+        (("psi", "--max-rows", "nan"), 2, "max-rows"),
         (("psi", "--max-rows", "inf"), 2, "max-rows"),
         (("psi", "--max-rows", "many"), 2, "max-rows"),
         (("psi", "--threads", "0"), 2, "threads"),
