@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,6 +258,24 @@ def test_namespaces_that_are_not_allowed_are_the_reason(
 ) -> None:
     fake_tools(tmp_path, monkeypatch, unshare=said, nsenter="exit 1", ip="exit 1", tc="exit 1")
     assert netns.refusal(RATE_ONLY) == why
+
+
+def test_root_without_the_right_makes_a_user_namespace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("this is about root; the other tests here make user namespaces")
+    need_tc(RATE_ONLY)
+    refused, unshare = tmp_path / "refused", shutil.which("unshare")
+    script = f'[ -e {refused} ] && exec {unshare} "$@"; touch {refused}; exit 1'
+    fake_tools(tmp_path, monkeypatch, unshare=script)
+    try:
+        with netns.line(RATE_ONLY) as ends:
+            assert all("--user" in enter for enter in ends.enter)
+            round_trip, there, _ = timed(ends)
+    except NoNamespace as error:
+        pytest.skip(f"no user namespaces here: {error}")
+    assert 0 < round_trip < there
 
 
 @pytest.mark.parametrize("kind", ["netem", "tbf"])

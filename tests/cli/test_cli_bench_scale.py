@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -131,34 +132,49 @@ def test_a_process_that_is_interrupted_leaves_nothing_but_its_rows(tmp_path: Pat
         time.sleep(0.02)
 
 
+def stop_a_party(bench: int) -> bool:
+    for child in Path(f"/proc/{bench}/task").glob("*/children"):
+        for pid in map(int, child.read_text(encoding="ascii").split()):
+            if b"psi\0run" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGSTOP)
+                return True
+    return False
+
+
 def test_steps_that_last_are_shown_on_a_terminal(tmp_path: Path) -> None:
-    """A bar of more than two seconds: the first job's, held up by a party that is stopped."""
+    """A bar of more than two seconds: the first job's, held up by a party that is stopped. Ctrl-C ends that one too."""
     terminal, side = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    os.set_blocking(terminal, False)
     command = [*COMMAND, "bench", "scale", "psi", "--max-rows", "1000", "--axis", "rows"]
     process = subprocess.Popen(
-        [*command, "--folder", str(tmp_path)], stdout=subprocess.DEVNULL, stderr=side, env=environment
+        [*command, "--folder", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=side,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+        start_new_session=True,
     )
     os.close(side)
-    seen, stopped, end = b"", 0, time.monotonic() + WAIT_S
+    seen, stopped, told, end = b"", False, False, time.monotonic() + WAIT_S
     try:
-        while b"job 1 of 3" not in seen:
+        while process.poll() is None:
             assert time.monotonic() < end, seen
-            for child in Path(f"/proc/{process.pid}/task").glob("*/children"):
-                for pid in map(int, child.read_text(encoding="ascii").split()):
-                    if not stopped and b"psi\0run" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                        os.kill(pid, signal.SIGSTOP)
-                        stopped = pid
-            os.set_blocking(terminal, False)
-            try:
+            stopped = stopped or stop_a_party(process.pid)
+            with contextlib.suppress(OSError):  # nothing yet; nobody there any more
                 seen += os.read(terminal, 1 << 16)
-            except BlockingIOError:
-                time.sleep(0.02)
+            if not told and b"job 1 of 3" in seen:
+                process.send_signal(signal.SIGINT)
+                told = True
+            time.sleep(0.02)
+        assert told
+        assert process.returncode == 130
+        assert list(tmp_path.iterdir()) == []
+        while is_group(process.pid):
+            assert time.monotonic() < end, "processes are left"
+            time.sleep(0.02)
     finally:
-        process.kill()
+        if is_group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if stopped:
-            os.kill(stopped, signal.SIGKILL)
         os.close(terminal)
 
 
