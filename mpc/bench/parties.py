@@ -37,8 +37,8 @@ class Parties:
             while (task := self._tasks[i].get()) is not None:
                 self._done.put((i, task(party)))
         except BaseException as error:
+            self._done.put((i, error))  # before the other party fails for it: the cause is what is raised
             channel.abort(type(error).__name__)
-            self._done.put((i, error))
         else:
             with contextlib.suppress(CrypsisError):  # the other failed: that is known
                 channel.close()
