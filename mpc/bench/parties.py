@@ -37,7 +37,7 @@ class Parties:
             while (task := self._tasks[i].get()) is not None:
                 self._done.put((i, task(party)))
         except BaseException as error:
-            self._done.put((i, error))  # before the other party fails for it: the cause is what is raised
+            self._done.put((i, error))  # before the other party hears of it, whose error says less
             channel.abort(type(error).__name__)
         else:
             with contextlib.suppress(CrypsisError):  # the other failed: that is known
