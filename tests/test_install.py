@@ -7,6 +7,7 @@ accident. The Python that runs the tests shares its dependencies; the other supp
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -97,6 +98,21 @@ class Environment:
         assert run(command, "--help", cwd=outside)
         return run(self.python, "-W", "error", "smoke.py", cwd=outside).strip().splitlines()[-1]
 
+    def bench(self, outside: Path) -> None:
+        """Suites are listed and run, peers of a checkout are left out with the remedy, and rows name the release."""
+        command = self.folder / "bin" / "crypsis"
+        assert "psi/vole/in memory" in run(command, "bench", "list", cwd=outside)
+        run(command, "bench", "run", "kernels", "--peers", "--out", "rows.jsonl", cwd=outside)
+        rows = [
+            json.loads(line) for line in (outside / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
+        assert "curve25519/scalar_mult" in [row["name"] for row in rows]
+        assert {row["commit"] for row in rows} == {f"release {PROJECT['project']['version']}"}
+        assert all("hashlib" in row["peers"] for row in rows if row["name"].startswith("hashing/sha256/"))
+        told = run(command, "bench", "run", "ckks", "--peers", "--quiet", cwd=outside)
+        assert "left out: TenSEAL: " in told
+        assert "make peers (in a checkout)" in told
+
 
 @pytest.fixture(scope="module", params=["3.11", "3.12"])
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
@@ -117,7 +133,7 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.slow
-def test_wheel(environment: Environment, tmp_path: Path) -> None:
+def test_wheel(environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment.build("wheel", "--out", tmp_path)
     (wheel,) = tmp_path.glob("crypsis-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
@@ -133,6 +149,8 @@ def test_wheel(environment: Environment, tmp_path: Path) -> None:
     shown, location = environment.smoke(tmp_path).split()
     assert shown == version
     assert Path(location).is_relative_to(environment.folder)
+    monkeypatch.setenv("CRYPSIS_BENCH_SIZES", "tiny")
+    environment.bench(tmp_path)
     environment.pip("uninstall", "--quiet", "--yes", "crypsis")
 
 

@@ -10,5 +10,6 @@ run.py         suites one after the other, rows written as they come
 rows.py        the JSON row
 compare.py     what changed between two files of rows, beyond the noise
 report.py      one HTML page of rows
-scale.py       how a job grows with rows, threads and a slower line (shaped_link.py, psi_job.py)
+scale.py       how a job grows with rows, threads and a slower line (psi_job.py, jobs.py)
+lines.py       the line of such a job: loopback, or shaped by tc (netns.py) or by a thread (shaped_link.py)
 """

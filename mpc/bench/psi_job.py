@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from crypsis.errors import CrypsisError
-from crypsis.mpc.bench.shaped_link import ShapedLink
+from crypsis.mpc.bench.lines import Link, open_line
 from crypsis.mpc.transport.certs import make_development_certificates
-from crypsis.mpc.transport.ports import free_port
 
 WAITING = "wait for the peer"
 PARTIES = ("alice", "bob")
@@ -39,15 +38,6 @@ _GRACE_S = 5.0
 
 class JobFailed(CrypsisError):
     """A party of the job failed; the message has its last words."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A line between the parties: bits a second each way, and the time of a round trip."""
-
-    name: str
-    megabits: float
-    round_trip_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,31 +77,27 @@ class Job:
         return config
 
 
-def run(alice: Path, bob: Path, out: Path, job: Job, *, link: Link | None = None) -> dict[str, Any]:
+def run(
+    alice: Path, bob: Path, out: Path, job: Job, *, link: Link | None = None, by_tc: bool = False
+) -> dict[str, Any]:
     """Runs the job, over `link` where one is given; the reports of both parties are read back. Raises JobFailed."""
-    alice, bob, out = (
-        alice.resolve(),
-        bob.resolve(),
-        out.resolve(),
-    )  # a path in a file is relative to that file
+    # A path in a file is relative to that file.
+    alice, bob, out = alice.resolve(), bob.resolve(), out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if job.fields.get("work_dir"):
         Path(job.fields["work_dir"]).mkdir(parents=True, exist_ok=True)
     make_development_certificates(out / "certificates", list(PARTIES), overwrite=True)
-    port = free_port()
-    ports = [port, port]
     processes: list[subprocess.Popen[bytes]] = []
     logs: list[IO[str]] = []
     cpu_seconds: list[float] = []
     with ExitStack() as stack:
-        if link is not None:
-            line = ShapedLink(port, megabits=link.megabits, delay_ms=link.round_trip_ms / 2)
-            ports[1] = stack.enter_context(line).port
+        ends = stack.enter_context(open_line(link, by_tc=by_tc))
         start = time.perf_counter()
-        for party, path, at in zip(PARTIES, (alice, bob), ports, strict=True):
+        at = (ends.listen, ends.connect)
+        for party, path, address, enter in zip(PARTIES, (alice, bob), at, ends.enter, strict=True):
             file = out / f"{party}.json"
-            file.write_text(json.dumps(job.config(party, f"127.0.0.1:{at}", path, out)))
-            command = [sys.executable, "-P", "-m", "crypsis.mpc.cli", "psi", "run", "--quiet"]
+            file.write_text(json.dumps(job.config(party, address, path, out)))
+            command = [*enter, sys.executable, "-P", "-m", "crypsis.mpc.cli", "psi", "run", "--quiet"]
             logs.append((out / f"{party}.log").open("w+"))
             process = subprocess.Popen(
                 [*command, "--config", str(file)], stdout=subprocess.DEVNULL, stderr=logs[-1]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a whole PSI job grows: with rows, with threads, and on slower lines. Two processes on this machine, mutual TLS.
 
-The line is shaped in a process of ours (shaped_link.py): so many bits a second and half a round trip each way.
+A line has so many bits a second and half a round trip each way: shaped by tc where that is allowed (netns.py), else by
+threads of ours (shaped_link.py). The size of a job bounds the disk that is needed, not the memory.
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ import os
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from crypsis.errors import DataError
-from crypsis.mpc.bench import rows
-from crypsis.mpc.bench.jobs import job_files, run_job
-from crypsis.mpc.bench.psi_job import Link
+from crypsis.mpc.bench import netns, rows
+from crypsis.mpc.bench.jobs import check_outputs, job_files, run_job
+from crypsis.mpc.bench.lines import TC, THROTTLE, Link
 from crypsis.mpc.bench.rows import AXES, Measurement, Timing
 from crypsis.mpc.bench.suite import WrongAnswer
 
 LAN = "LAN (loopback, not shaped)"
 LINES = (Link("1 Gbit/s, 1 ms", 1000, 1), Link("100 Mbit/s, 10 ms", 100, 10))
 FIRST_ROWS = 10_000
-_BYTES_A_ROW = 2 * (64 + 64 + 64)  # of both parties: input, output, and what a job puts on disk meanwhile
+# Of disk: the data of both parties (37), what a party asks for before it begins, output and temporary files that put it
+# in order (84), and what the other has spilled by then (20); with room for more.
+_BYTES_A_ROW, _SPARE_BYTES = 160, 256 << 20
 _MANY = 1_000_000  # from here on a job is run once
 
 Row = dict[str, Any]
@@ -86,54 +89,100 @@ def scale_psi(
     axes: Sequence[str] = AXES,
     most_threads: int | None = None,
     say: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
     keep: Callable[[Row], None] | None = None,
 ) -> list[Row]:
-    """Runs the jobs; each row is told to `keep` when it is there. folder: for the data, on a disk with room."""
+    """Runs the jobs; each row is told to `keep` when it is there. folder: for the data, on a disk with room. `say` is
+    told what is measured next, `progress` of each step: its name, how much is done of how much (0: not known)."""
     cpus = len(os.sched_getaffinity(0))
     threads = max(cpus // 2, 1)  # two parties share the machine
-    environment = rows.environment()
-    done: list[Row] = []
-    made = 0
-
-    def measure(axis: str, at: str | int, n_rows: int, n_threads: int, link: Link | None) -> None:
-        nonlocal made
-        if say is not None:
-            say(f"{axis} {at}")
-        if made != n_rows:
-            _need_space(folder, n_rows)
-            job_files(folder, n_rows, csv=False)
-            made = n_rows
-        n_common = n_rows - n_rows // 2
-        found = []
-        for _ in range(1 if n_rows >= _MANY else 3):
-            found.append(run_job(folder, protocol, threads=n_threads, link=link))
-            if found[-1]["intersection"] != n_common:
-                raise WrongAnswer(
-                    f"scale psi: {found[-1]['intersection']} rows in common were found: there are {n_common}"
-                )
-        extra = {"axis": axis, "at": at, "threads": n_threads, "protocol": protocol}
-        extra |= {"payload_bytes": found[-1]["payload_bytes"], "peak_rss": found[-1]["peak_rss"]}
-        extra |= {"line": LAN if link is None else link.name}
-        name = f"scale/psi/{protocol}/" + ("rows" if axis == "rows" else f"{axis} {at}")
-        timing = Timing([job["seconds"] for job in found])
-        measured = Measurement(name, n_rows, "rows", timing, {}, extra=extra, suite="scale")
-        row = measured.as_row() | environment
-        done.append(row)
-        if keep is not None:
-            keep(row)
-
-    sizes = sizes_up_to(max_rows)
     middle = min(max_rows, _MANY)
+    _need_space(folder, max_rows if "rows" in axes else middle)
+    scaling = _Scaling(folder, protocol, say, progress, keep)
     if "rows" in axes:
-        for n_rows in sizes:
-            measure("rows", n_rows, n_rows, threads, None)
+        for n_rows in sizes_up_to(max_rows):
+            scaling.measure("rows", n_rows, n_rows, threads)
     if "threads" in axes:
         for n_threads in range(1, (most_threads or cpus) + 1):
-            measure("threads", n_threads, middle, n_threads, None)
+            scaling.measure("threads", n_threads, middle, n_threads)
     if "line" in axes:
         for link in (None, *LINES):
-            measure("line", LAN if link is None else link.name, middle, threads, link)
-    return done
+            scaling.measure("line", LAN if link is None else link.name, middle, threads, link)
+    return scaling.done
+
+
+@dataclass
+class _Scaling:
+    folder: Path
+    protocol: str
+    say: Callable[[str], None] | None
+    progress: Callable[[str, int, int], None] | None
+    keep: Callable[[Row], None] | None
+    environment: Row = field(default_factory=rows.environment)
+    done: list[Row] = field(default_factory=list)
+    made: int = 0  # rows of the data in the folder
+
+    def measure(self, axis: str, at: str | int, n_rows: int, threads: int, link: Link | None = None) -> None:
+        """A row: jobs that differ in nothing, each with its answer checked."""
+        shaping = _shaping(link)
+        what = f"{axis} {at}"
+        if self.say is not None:
+            self.say(what + (f" ({shaping['shaped']})" if shaping else ""))
+        if self.made != n_rows:
+            self._make(what, n_rows)
+        times = 1 if n_rows >= _MANY else 3
+        found = [
+            self._job(f"{what}, job {i} of {times}", n_rows, threads, link, by_tc=shaping.get("shaped") == TC)
+            for i in range(1, times + 1)
+        ]
+        extra = {"axis": axis, "at": at, "threads": threads, "protocol": self.protocol}
+        extra |= {"payload_bytes": found[-1]["payload_bytes"], "peak_rss": found[-1]["peak_rss"]}
+        extra |= {"line": LAN if link is None else link.name} | shaping
+        name = f"scale/psi/{self.protocol}/" + ("rows" if axis == "rows" else what)
+        timing = Timing([job["seconds"] for job in found])
+        measured = Measurement(name, n_rows, "rows", timing, {}, extra=extra, suite="scale")
+        row = measured.as_row() | self.environment
+        self.done.append(row)
+        if self.keep is not None:
+            self.keep(row)
+
+    def _make(self, what: str, n_rows: int) -> None:
+        """Other data than those that are there, which go first."""
+        self.made = 0
+        for old in self.folder.iterdir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        _need_space(self.folder, n_rows)
+        step = f"{what}, making data"
+        self._tell(step, 0, 2 * n_rows)
+        job_files(self.folder, n_rows, csv=False, advance=lambda done: self._tell(step, done, 2 * n_rows))
+        self.made = n_rows
+
+    def _job(self, step: str, n_rows: int, threads: int, link: Link | None, *, by_tc: bool) -> dict[str, Any]:
+        self._tell(step, 0, 0)
+        found = run_job(self.folder, self.protocol, threads=threads, link=link, by_tc=by_tc)
+        self._tell(step, 1, 1)
+        n_common = n_rows - n_rows // 2
+        if found["intersection"] != n_common:
+            raise WrongAnswer(
+                f"scale psi: {found['intersection']} rows in common were found: there are {n_common}"
+            )
+        check = f"{step}, checking"
+        self._tell(check, 0, 3 * n_common)
+        check_outputs(self.folder, n_rows, advance=lambda done: self._tell(check, done, 3 * n_common))
+        shutil.rmtree(self.folder / "out", ignore_errors=True)  # a job writes its output beside an older one
+        return found
+
+    def _tell(self, step: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(step, done, total)
+
+
+def _shaping(link: Link | None) -> dict[str, str]:
+    """How a line is shaped here, and what stands against tc where it is not."""
+    if link is None:
+        return {}
+    why = netns.refusal(link)
+    return {"shaped": TC} if why is None else {"shaped": THROTTLE, "not_by_tc": why}
 
 
 def fit_of(found: Sequence[Mapping[str, Any]]) -> Fit | None:
@@ -147,7 +196,7 @@ def fit_of(found: Sequence[Mapping[str, Any]]) -> Fit | None:
 
 
 def _need_space(folder: Path, n_rows: int) -> None:
-    free, needed = shutil.disk_usage(folder).free, _BYTES_A_ROW * n_rows
+    free, needed = shutil.disk_usage(folder).free, _BYTES_A_ROW * n_rows + _SPARE_BYTES
     if free < needed:
         raise DataError(
             f"{folder}: {needed >> 20} MiB are needed for {n_rows} rows, {free >> 20} are free;"

@@ -144,7 +144,7 @@ def scale(
         list[str] | None, typer.Option("--axis", help="rows, threads or line; again for more. Default: all.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Most threads. Default: processors here.")
+        int | None, typer.Option(min=1, max=4096, help="Most threads. Default: processors here.")
     ] = None,
     folder: Annotated[str | None, option("--folder", "A directory on a disk with room for the data.")] = None,
     out: Out = None,
@@ -157,7 +157,7 @@ def scale(
     bench_run.scale(
         what,
         protocol=protocol,
-        max_rows=int(max_rows),
+        max_rows=max_rows,
         axes=axis,
         threads=threads,
         folder=folder,

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,7 @@ def scale(
     what: str,
     *,
     protocol: str,
-    max_rows: int,
+    max_rows: float,
     axes: Sequence[str] | None,
     threads: int | None,
     folder: str | None,
@@ -186,9 +187,10 @@ def scale(
     json_output: bool,
     quiet: bool,
 ) -> None:
-    """Runs the jobs, prints a line of each as it ends, and the fit."""
-    from crypsis.mpc.bench import rows, table
+    """Runs the jobs, prints a line of each as it ends, and the fit: also where it is interrupted."""
+    from crypsis.mpc.bench import rows
     from crypsis.mpc.bench import scale as scaling
+    from crypsis.mpc.cli.progress import progress_bars
 
     if what != "psi":
         raise ConfigError(f"{what!r} cannot be scaled: psi can")
@@ -197,6 +199,8 @@ def scale(
     for axis in axes or ():
         if axis not in rows.AXES:
             raise ConfigError(f"--axis is {axis!r}: use {', '.join(rows.AXES)}")
+    if not max_rows >= 1000:  # NaN neither
+        raise ConfigError(f"--max-rows is {max_rows}: use 1000 to 1e8")
     if out is not None:
         check_rows_file(out)
     found: list[dict[str, Any]] = []
@@ -204,29 +208,57 @@ def scale(
     def keep(row: dict[str, Any]) -> None:
         found.append(row)
         if out is not None:
-            rows.append(out, row)
+            try:
+                rows.append(out, row)
+            except OSError as error:
+                raise DataError(f"{out}: cannot be written: {error.strerror}") from error
         if json_output:
             print(json.dumps(row, ensure_ascii=False), flush=True)
 
     try:
-        with tempfile.TemporaryDirectory(prefix="crypsis-scale-", dir=folder) as name:
+        with _data_folder(folder) as place, progress_bars("bench", enabled=not quiet) as progress:
             scaling.scale_psi(
-                Path(name),
+                place,
                 protocol=protocol,
-                max_rows=max_rows,
+                max_rows=int(max_rows),
                 axes=axes or rows.AXES,
                 most_threads=threads,
                 say=None if quiet else lambda step: print(f"measuring {step}", file=sys.stderr, flush=True),
+                progress=None if progress is None else lambda step, done, total: progress(step, done, total),
                 keep=keep,
             )
-    except OSError as error:
-        raise DataError(f"{error.filename or folder}: {error.strerror}; check --folder") from error
     finally:
         if found and not json_output:
-            console = table.console()
-            console.print(table.jobs(found))
-            fitted = scaling.fit_of(found)
-            if fitted is not None:
-                console.print(f"rows: {fitted.as_text()}", markup=False)
+            _print_scaling(found)
         if out is not None:
             print(f"{len(found)} rows were added to {out}", file=sys.stderr)
+
+
+@contextmanager
+def _data_folder(parent: str | None) -> Iterator[Path]:
+    """A directory of ours below `parent`, that of temporary files by default; it goes with all that is in it."""
+    where = parent or tempfile.gettempdir()
+    if not os.path.isdir(where):
+        raise DataError(f"{where}: there is no such directory; name another --folder")
+    try:
+        with tempfile.TemporaryDirectory(prefix="crypsis-scale-", dir=where) as name:
+            yield Path(name)
+    except OSError as error:
+        told = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError(f"{where}: {told}; name another --folder") from error
+
+
+def _print_scaling(found: Sequence[dict[str, Any]]) -> None:
+    from crypsis.mpc.bench import table
+    from crypsis.mpc.bench.scale import fit_of
+
+    console = table.console()
+    console.print(table.jobs(found))
+    fitted = fit_of(found)
+    if fitted is not None:
+        console.print(f"rows: {fitted.as_text()}", markup=False)
+    for row in found:
+        extra = row["extra"]
+        if "shaped" in extra:
+            why = f" (not by tc: {extra['not_by_tc']})" if "not_by_tc" in extra else ""
+            console.print(f"{extra['line']}: shaped by {extra['shaped']}{why}", markup=False)

@@ -88,13 +88,18 @@ def write_telco(path: Path, n_rows: int, advance: Advance) -> None:
     _write(path, n_rows, first_customer=n_rows // 2, seed=2, columns=columns, advance=advance)
 
 
-def customer_ids(customers: npt.NDArray[np.uint64]) -> pa.Array:
-    """string[n]: different 18-digit ids for different customers below 2^59, in no visible order."""
-    mask = np.uint64((1 << 59) - 1)  # below 10^18; each step below is a bijection of 59-bit words
+def customer_numbers(customers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """uint64[n]: what the ids of customers below 2^59 say as numbers, each below 10^18."""
+    mask = np.uint64((1 << 59) - 1)  # each step below is a bijection of 59-bit words
     mixed = (customers * np.uint64(0x9E3779B97F4A7C15)) & mask
     mixed ^= mixed >> np.uint64(31)
     mixed = (mixed * np.uint64(0xD6E8FEB86659FD93)) & mask
-    mixed ^= mixed >> np.uint64(29)
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+def customer_ids(customers: npt.NDArray[np.uint64]) -> pa.Array:
+    """string[n]: different 18-digit ids for different customers below 2^59, in no visible order."""
+    mixed = customer_numbers(customers)
     digits = np.empty((len(mixed), _ID_DIGITS), dtype=np.uint8)
     for position in range(_ID_DIGITS - 1, -1, -1):
         mixed, digits[:, position] = np.divmod(mixed, np.uint64(10))

@@ -213,11 +213,6 @@ def test_files_of_another_version_are_refused_everywhere(crypsis: Crypsis, tmp_p
         (("run", "kernels", "--peer-seconds", "nan"), 2, "peer-seconds"),
         (("--quick", "kernels"), 2, "'kernels' is a suite, no command: type crypsis bench run kernels"),
         (("--quick", "rubbish"), 2, "No such command 'rubbish'"),
-        (("scale", "train"), 2, "'train' cannot be scaled"),
-        (("scale", "psi", "--protocol", "rsa"), 2, "--protocol is 'rsa'"),
-        (("scale", "psi", "--axis", "moon"), 2, "--axis is 'moon'"),
-        (("scale", "psi", "--max-rows", "1e9"), 2, "max-rows"),
-        (("scale", "psi", "--folder", "/nowhere", "--quiet"), 4, "check --folder"),
         (("compare", "/nowhere/a", "/nowhere/b"), 4, "/nowhere/a: cannot be read"),
     ],
 )
@@ -228,32 +223,3 @@ def test_bad_input_is_one_line(crypsis: Crypsis, arguments: tuple[str, ...], cod
 def test_a_wrong_size_is_named(crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRYPSIS_BENCH_SIZES", "huge")
     assert "CRYPSIS_BENCH_SIZES is 'huge'" in crypsis("bench", "run", "kernels").error(2)
-
-
-def test_scale_prints_a_line_a_job_and_the_fit(
-    crypsis: Crypsis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made: list[int] = []
-
-    def job_files(folder: Path, n_rows: int, *, csv: bool) -> int:
-        made.append(n_rows)
-        return n_rows
-
-    def run(folder: Path, protocol: str, *, threads: int, link: Any) -> dict[str, Any]:
-        n = made[-1]
-        return {
-            "seconds": 1 + n / 1e4,
-            "intersection": n - n // 2,
-            "payload_bytes": [n, n],
-            "peak_rss": [3, 4],
-        }
-
-    monkeypatch.setattr("crypsis.mpc.bench.scale.job_files", job_files)
-    monkeypatch.setattr("crypsis.mpc.bench.scale.run_job", run)
-    out = tmp_path / "rows"
-    done = crypsis("bench", "scale", "psi", "--max-rows", "1e5", "--axis", "rows", "--out", str(out))
-    assert done.code == 0
-    assert made == [10_000, 100_000]
-    assert "rows: seconds = 1.00 + 100 x millions of rows" in done.stdout
-    assert "measuring rows 100000" in done.stderr
-    assert [one["items"] for one in rows.read(out)] == made
