@@ -243,6 +243,8 @@ def _data_folder(parent: str | None) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(prefix="crypsis-scale-", dir=where) as name:
             yield Path(name)
+    except BrokenPipeError:  # stdout's reader went away: no disk is to blame
+        raise
     except OSError as error:
         told = os.strerror(error.errno) if error.errno else str(error)
         raise DataError(f"{where}: {told}; name another --folder") from error

@@ -211,6 +211,18 @@ def test_a_disk_that_runs_full_is_named(crypsis: Crypsis, sizes: list[Run], tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_reader_of_stdout_that_goes_is_no_full_disk(
+    crypsis: Crypsis, sizes: list[Run], tmp_path: Path
+) -> None:
+    def gone(n_rows: int) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    sizes.append(gone)
+    done = crypsis("bench", "scale", "psi", "--folder", str(tmp_path), "--quiet")
+    assert done.stderr == ""
+    assert done.code in (0, 1)  # as the release of typer has it
+
+
 def test_a_disk_that_is_too_small_is_named(
     crypsis: Crypsis, sizes: list[Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
