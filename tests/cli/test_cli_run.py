@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-import time
 from pathlib import Path
 
 import pyarrow.csv as pacsv
@@ -160,16 +159,12 @@ def stopped_in_the_middle(
     """Signals `victim` while points flow; the other party's exit code and error line."""
     scene.table("bank", 0, 40_000)
     scene.table("telco", 20_000, 40_000)
-    with DroppingProxy(scene.port) as proxy:
-        scene.config("bank", batch_size=200, patience=8)
-        scene.config("telco", batch_size=200, patience=8, connect=f"127.0.0.1:{proxy.port}")
-        # The portable backend takes seconds for this job: it is certainly in the middle.
-        parties = {p: scene.start(p, CRYPSIS_BACKEND="portable") for p in ("bank", "telco")}
-        deadline = time.monotonic() + 60
-        while proxy.forwarded < 100_000 and time.monotonic() < deadline:
-            assert all(process.poll() is None for process in parties.values())
-            time.sleep(0.01)
+    for party in ("bank", "telco"):
+        scene.config(party, batch_size=200, patience=15)
+    # The portable backend takes seconds for this job: it is not over before a party hears of its signal.
+    with scene.held(lambda proxy: proxy.forwarded >= 100_000, CRYPSIS_BACKEND="portable") as (parties, proxy):
         parties[victim].send_signal(stop)
+        proxy.resume()
         finished = dict(zip(parties, ended(*parties.values()), strict=True))
     if own_code is None:
         assert finished[victim].code == -stop
