@@ -25,7 +25,7 @@ from .parties import WAIT_S, Finished, Scene, ended
 
 PARTIES = ("bank", "telco")
 BIN_ROWS = 1024
-PATIENCE_S = 15
+PATIENCE_S = 12
 
 
 def prepare(scene: Scene, n: int = 20_000, *, common: int | None = None, **fields: Any) -> None:

@@ -160,7 +160,7 @@ def stopped_in_the_middle(
     scene.table("bank", 0, 40_000)
     scene.table("telco", 20_000, 40_000)
     for party in ("bank", "telco"):
-        scene.config(party, batch_size=200, patience=15)
+        scene.config(party, batch_size=200, patience=12)
     # The portable backend takes seconds for this job: it is not over before a party hears of its signal.
     with scene.held(lambda proxy: proxy.forwarded >= 100_000, CRYPSIS_BACKEND="portable") as (parties, proxy):
         parties[victim].send_signal(stop)

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from crypsis.mpc.learning.model_files import ModelPart
 from crypsis.mpc.transport.certs import make_development_certificates
 from crypsis.mpc.transport.ports import free_port
+from transport.proxy import DroppingProxy
 
-from .parties import COMMAND, Finished, ended
+from .parties import COMMAND, Finished, ended, in_the_middle
 
 PARTIES = ("bank", "telco")
 WAIT_S = 280
@@ -171,16 +172,19 @@ class Training:
         return dict(zip(processes, found if len(processes) > 1 else [found], strict=True))
 
     def kill_after(self, step: int, *victims: str) -> None:
-        """kill -9 of the victims once all have a state of that step; who is left ends by itself and says why."""
-        processes = self.begin(*PARTIES)
-        deadline = time.monotonic() + WAIT_S
-        while time.monotonic() < deadline and min(max(self.states(v), default=-1) for v in victims) < step:
-            if any(process.poll() is not None for process in processes.values()):
-                raise AssertionError(f"over before step {step}: {self.end(processes)}")
-            time.sleep(0.005)
-        for victim in victims:
-            processes[victim].kill()
-        for party, found in self.end(processes).items():
+        """kill -9 of the victims once all have a state of that step; who is left ends by itself and says why. Nothing
+        passes between the two from then to the kill: no run is over before, however late it comes."""
+        with DroppingProxy(self.port) as proxy:
+            proxy.go_silent_when(lambda: min(self.last_state(victim) for victim in victims) >= step)
+            self.change("telco", connect=f"127.0.0.1:{proxy.port}")
+            processes = self.begin(*PARTIES)
+            assert in_the_middle(proxy, processes, WAIT_S), self.end(processes)
+            for victim in victims:
+                processes[victim].kill()
+            proxy.resume()
+            finished = self.end(processes)
+        self.change("telco", connect=f"127.0.0.1:{self.port}")
+        for party, found in finished.items():
             if party in victims:
                 assert found.code == -signal.SIGKILL, found
             else:
