@@ -40,7 +40,7 @@ def scene(tmp_path: Path) -> Scene:
     made.table("bank", 0, 3000)
     made.table("telco", 2000, 3000)
     for party in PARTIES:
-        made.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=20)
+        made.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=60)
     return made
 
 

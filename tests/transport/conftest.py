@@ -33,7 +33,7 @@ def spawn(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any
 
 def close_both(*channels: Channel) -> None:
     for future in [spawn(channel.close) for channel in channels]:
-        future.result(30)
+        future.result(60)
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +58,13 @@ def grpc_pair(certificates: dict[str, TlsFiles]) -> Iterator[PairFactory]:
         bob = connect(
             f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], options=options
         )
-        alice = accepted.result(30)
+        alice = accepted.result(60)
         made.extend((alice, bob))
         return alice, bob
 
     yield make
     for future in [spawn(channel.abort, "the test is over") for channel in made]:
-        future.result(30)
+        future.result(60)
 
 
 @pytest.fixture

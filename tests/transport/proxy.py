@@ -60,7 +60,6 @@ class DroppingProxy:
         self._reached = reached
 
     def resume(self) -> None:
-        self._reached = None
         self._flowing.set()
 
     def close(self) -> None:
@@ -68,8 +67,9 @@ class DroppingProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._reached = None
         self.refuse()
-        self.resume()
+        self._flowing.set()
 
     def __enter__(self) -> DroppingProxy:
         return self

@@ -90,8 +90,8 @@ def test_cuts_while_closing(grpc_pair: PairFactory, proxies: list[DroppingProxy]
     time.sleep(0.3)
     other = spawn(alice.close)
     proxies[0].cut()
-    closing.result(20)
-    other.result(20)
+    closing.result(60)
+    other.result(60)
 
 
 def test_silence_is_noticed_by_keepalive_and_survived(
@@ -139,7 +139,7 @@ def test_patience_runs_out_on_both_sides(grpc_pair: PairFactory, proxies: list[D
     proxies[0].refuse()
     for job in waiting:
         with pytest.raises(ChannelError, match=r"party '\w+' \(.*127.0.0.1:\d+\) has been away for \d+ s"):
-            job.result(15)
+            job.result(60)
     with pytest.raises(ChannelError, match=r"patience of 2 s"):
         bob.send(0, b"")
 
@@ -150,7 +150,7 @@ def test_nothing_times_out_while_the_peer_is_here(grpc_pair: PairFactory) -> Non
     time.sleep(2.5)
     assert not waiting.done()
     alice.send(0, b"slow")
-    assert waiting.result(5) == b"slow"
+    assert waiting.result(60) == b"slow"
     close_both(alice, bob)
 
 
@@ -176,11 +176,11 @@ def test_the_dialler_may_come_first(certificates: CERTS) -> None:
     dialled = spawn(connect, address, party="bob", peer="alice", tls=certificates["bob"])
     time.sleep(0.5)
     with listen(address, party="alice", peer="bob", tls=certificates["alice"]).accept() as alice:
-        bob = dialled.result(20)
+        bob = dialled.result(60)
         bob.send(0, b"hello")
         assert alice.recv(0) == b"hello"
         closing = spawn(bob.close)
-    closing.result(10)
+    closing.result(60)
 
 
 PEER = """
@@ -227,8 +227,8 @@ def test_a_killed_peer_is_an_error_and_its_successor_is_refused(certificates: CE
     assert not waiting.done()  # it might come back
     successor = start_peer(certificates, "connect", address)
     with pytest.raises(ChannelError, match="party 'bob' was restarted; start both parties again"):
-        waiting.result(20)
-    _, stderr = successor.communicate(timeout=20)
+        waiting.result(60)
+    _, stderr = successor.communicate(timeout=60)
     assert successor.returncode == 1
     assert "still in a job with an earlier process of 'bob'; start both parties again" in stderr
     alice.abort("done")
@@ -259,13 +259,13 @@ def test_a_restarted_listener_is_recognised_and_can_start_anew(certificates: CER
     waiting = spawn(bob.recv, 0)
     successor = start_peer(certificates, "listen", address)
     with pytest.raises(ChannelError, match="party 'alice' was restarted; start both parties again"):
-        waiting.result(20)
+        waiting.result(60)
     bob.abort("done")
     with connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=30) as again:
         assert again.recv(0) == b"I am here"
         again.send(0, b"go")
         again.abort("enough")
-    assert "enough" in successor.communicate(timeout=20)[1] or successor.returncode == 0
+    assert "enough" in successor.communicate(timeout=60)[1] or successor.returncode == 0
 
 
 def test_an_exit_without_close_ends_the_process(certificates: CERTS) -> None:
@@ -276,6 +276,6 @@ def test_an_exit_without_close_ends_the_process(certificates: CERTS) -> None:
     bob = connect(f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], patience=30)
     assert bob.recv(0) == b"I am here"
     bob.send(0, b"go")  # the script ends here, with its channel open
-    peer.communicate(timeout=20)
+    peer.communicate(timeout=60)
     assert peer.returncode == 0
     bob.abort("done")
