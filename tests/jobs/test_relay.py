@@ -182,13 +182,19 @@ def test_a_worker_aborts_and_a_worker_closes(worker: Make) -> None:
 
 
 def test_what_is_left_unread_is_noticed(worker: Make) -> None:
+    brought = threading.Event()
+
     def do(channel: Channel) -> None:
         assert channel.recv(0) == b"one"
-        time.sleep(0.3)
+        assert brought.wait(60)
 
     one = worker(do)
     one.peer.send(0, b"one")
     one.peer.send(0, b"two")
+    while one.near.stats.messages_received < 2:
+        time.sleep(0.01)
+    time.sleep(0.1)  # the relay has the second message, and notes it next
+    brought.set()
     with pytest.raises(ProtocolAbort, match="closed with 1 unread messages on stream 0"):
         one.relay.result(60)
 

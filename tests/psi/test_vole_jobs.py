@@ -30,7 +30,7 @@ from .pair import spawn
 
 PARTIES = ("bank", "telco")
 BIN_ROWS = 1024
-WAIT_S = 60
+WAIT_S = 120
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ def refused(scene: Scene, kind: type[Exception], word: str) -> None:
 
 
 def test_other_bins_at_the_peer(scene: Scene) -> None:
-    scene.config("telco", protocol="vole", bin_rows=4096, patience=3)
+    scene.config("telco", protocol="vole", bin_rows=4096, patience=60)
     refused(scene, ConfigError, "bin_rows")
 
 
 def test_other_security_at_the_peer(scene: Scene) -> None:
-    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=3)
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=60)
     refused(scene, ConfigError, "security")
 
 
@@ -215,7 +215,7 @@ def test_a_party_that_ends_after_the_last_bin_goes_on(
 ) -> None:
     """Both had staged their outputs; one put its own in place or not, wrote that down or not."""
     for party in PARTIES:
-        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, join="full", align=align, patience=3)
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, join="full", align=align, patience=60)
     real = getattr(SpilledJob, step)
 
     def ended(job: SpilledJob, *arguments: Any) -> Any:
@@ -243,9 +243,9 @@ def test_another_file_at_the_output_s_place(
 ) -> None:
     """Both had staged, one was killed before it put its output in place; then somebody put a file of theirs there."""
     output = {"path": "bank.out.parquet", "overwrite": overwrite}
-    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, output=output)
+    scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=60, output=output)
     scene.config(
-        "telco", protocol="vole", bin_rows=BIN_ROWS, patience=3
+        "telco", protocol="vole", bin_rows=BIN_ROWS, patience=60
     )  # it waits for a bank that has refused
     real = SpilledJob.written
 
@@ -324,7 +324,7 @@ def test_a_changed_job_is_not_taken_for_the_one_that_ended(
     if change == "input":
         scene.table("bank", 0, 2900)
     else:
-        scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=3, join="left")
+        scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=60, join="left")
     with pytest.raises(DataError, match="exists already"):
         run_bank(scene)
     assert (scene.folder / "bank.out.parquet").read_bytes() == before
@@ -354,7 +354,7 @@ def test_a_party_that_does_not_know_of_its_peer_s_end(
 ) -> None:
     """Its output is in place: it succeeds alone, and keeps what the peer may need."""
     for party in PARTIES:
-        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=3)
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, patience=60)
 
     def killed(job: SpilledJob) -> None:
         if job.options.role == role or step == "note_peer_done":
@@ -409,7 +409,7 @@ def test_a_party_killed_before_it_wrote_the_job_s_name_down(
 def test_a_bin_done_again_leaves_what_the_ledger_knows(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second attempt writes its result, and is cut off before the ledger hears of it; then the job is."""
     for party in PARTIES:
-        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, align=False, patience=3)
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, align=False, patience=60)
     real = bins._record
 
     def twice(job: Any, channel: Any, bin: int, loaded: Any, matched: Any) -> Any:
@@ -440,7 +440,7 @@ def test_a_bin_done_again_leaves_what_the_ledger_knows(scene: Scene, monkeypatch
 def test_bins_that_were_only_loaded_are_no_attempts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed again and again before a message about a bin's keys, a malicious job still goes on."""
     for party in PARTIES:
-        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=3)
+        scene.config(party, protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=60)
     real = bins._load
 
     def killed(job: bins.BinJob, bin: int) -> Any:

@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("pair_of", ["memory", "grpc"], indirect=True)
 CHUNK = 64 << 10
 
 
-def wait_until(condition: object, seconds: float = 20.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         if time.monotonic() > deadline:

@@ -206,7 +206,7 @@ def test_a_caller_whose_session_nobody_asks_for_learns_why(
     grpc_hubs: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with short_hold(monkeypatch):
-        _, bob = grpc_hubs(ChannelOptions(patience_s=1.5))
+        _, bob = grpc_hubs(ChannelOptions(patience_s=4))
         with pytest.raises(ChannelError, match="party 'alice' has not asked for session 3 yet"):
             bob.channel(3)
 
@@ -222,7 +222,7 @@ def test_a_hub_and_a_plain_channel_meet_in_session_0_only(certificates: CERTS) -
     alice = open_hub(party="alice", peer="bob", listen="127.0.0.1:0", tls=certificates["alice"])
     asked = spawn(alice.channel, 0)
     bob = open_channel(
-        party="bob", peer="alice", connect=f"127.0.0.1:{alice.port}", tls=certificates["bob"], patience=20
+        party="bob", peer="alice", connect=f"127.0.0.1:{alice.port}", tls=certificates["bob"], patience=60
     )
     bob.send(0, b"plain")
     assert asked.result(60).recv(0) == b"plain"
@@ -267,7 +267,7 @@ def test_a_stranger_with_a_certificate_is_refused(certificates: CERTS) -> None:
     address = f"127.0.0.1:{alice.port}"
     waiting = spawn(alice.channel, 2)
     mallory = open_hub(
-        party="mallory", peer="alice", connect=address, tls=certificates["mallory"], patience=20
+        party="mallory", peer="alice", connect=address, tls=certificates["mallory"], patience=60
     )
     with pytest.raises(ChannelError, match="the caller's certificate does not name party 'bob'"):
         mallory.channel(2)

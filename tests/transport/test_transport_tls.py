@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from crypsis.errors import ChannelError, ConfigError
 from crypsis.mpc.transport import TlsFiles, connect, listen, open_channel
+from crypsis.mpc.transport import tls as tls_module
 from crypsis.mpc.transport.certs import create_ca, issue, make_development_certificates, party_files
 from crypsis.mpc.transport.tls import load_tls
 
@@ -27,7 +27,7 @@ CERTS = dict[str, TlsFiles]
 def dial_wrongly(listener_tls: TlsFiles | None, dialer_tls: TlsFiles | None, *, peer: str = "alice") -> str:
     """The dialler's error; then the right bob must still be served."""
     listener = listen(
-        "127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, insecure=listener_tls is None, patience=20
+        "127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, insecure=listener_tls is None, patience=60
     )
     accepted = spawn(listener.accept)
     with pytest.raises(ChannelError) as caught:
@@ -37,7 +37,7 @@ def dial_wrongly(listener_tls: TlsFiles | None, dialer_tls: TlsFiles | None, *, 
             peer=peer,
             tls=dialer_tls,
             insecure=dialer_tls is None,
-            patience=20,
+            patience=60,
         )
     assert not accepted.done()
     if listener_tls is not None:
@@ -105,13 +105,15 @@ def test_expired_and_foreign_files_are_found_before_anybody_is_called(
         load_tls(replace(certificates["bob"], key=certificates["alice"].key), "bob")
 
 
-def test_an_expired_peer(tmp_path: Path) -> None:
-    """The listener's certificate was good when it started."""
+def test_an_expired_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener has looked at its certificate, and then the certificate expired."""
     create_ca(tmp_path)
-    listener_tls = issue(tmp_path, "alice", days=3 / 86400)
+    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=9)
+    listener_tls = issue(tmp_path, "alice", days=1, start=past)
     bob = issue(tmp_path, "bob")
-    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, patience=60)
-    time.sleep(4.1)  # a certificate's times are whole seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(tls_module, "_greet_self", lambda *_: None)
+        listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, patience=60)
     with pytest.raises(
         ChannelError, match=r"certificate of party 'alice' .* is not accepted: certificate has expired"
     ):
