@@ -244,9 +244,7 @@ def test_another_file_at_the_output_s_place(
     """Both had staged, one was killed before it put its output in place; then somebody put a file of theirs there."""
     output = {"path": "bank.out.parquet", "overwrite": overwrite}
     scene.config("bank", protocol="vole", bin_rows=BIN_ROWS, patience=60, output=output)
-    scene.config(
-        "telco", protocol="vole", bin_rows=BIN_ROWS, patience=60
-    )  # it waits for a bank that has refused
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=60)
     real = SpilledJob.written
 
     def killed(job: SpilledJob) -> None:
@@ -260,7 +258,10 @@ def test_another_file_at_the_output_s_place(
     assert isinstance(first[0].exception(), KeyboardInterrupt)
     place = scene.folder / "bank.out.parquet"
     place.write_bytes(b"precious")
+    if not overwrite:  # the telco waits for a bank that has refused
+        scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=1)
     bank, _ = run(scene)
+    scene.config("telco", protocol="vole", bin_rows=BIN_ROWS, patience=60)
     if overwrite:
         bank.result()
     else:
@@ -367,7 +368,7 @@ def test_a_party_that_does_not_know_of_its_peer_s_end(
         run(scene)
     assert len(list(scene.folder.glob("*.out.parquet"))) == 2
     victim = "bank" if role == "receiver" else "telco"
-    alone = load_config(str(scene.folder / f"{victim}.json"), {})
+    alone = load_config(str(scene.folder / f"{victim}.json"), {"patience": 1.0})
     for _ in range(2):
         assert spawn(lambda: run_job(alone)).result(WAIT_S).output_rows == 1000
         assert "is kept for" in caplog.text

@@ -249,9 +249,7 @@ def test_a_killed_peer_that_stays_away(certificates: CERTS) -> None:
     shorten(1, bob)
     peer.send_signal(signal.SIGKILL)
     peer.communicate()
-    with pytest.raises(
-        ChannelError, match=r"party 'alice' .* has been away for \d+ s, .* patience of 1 s"
-    ):
+    with pytest.raises(ChannelError, match=r"party 'alice' .* has been away for \d+ s, .* patience of 1 s"):
         bob.recv(0)
     bob.abort("done")
 
