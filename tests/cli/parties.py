@@ -23,7 +23,7 @@ from crypsis.mpc.transport.ports import free_port
 from transport.proxy import DroppingProxy
 
 COMMAND = [sys.executable, "-P", "-m", "crypsis.mpc.cli"]
-WAIT_S = 90
+WAIT_S = 300
 
 
 @dataclass(frozen=True)

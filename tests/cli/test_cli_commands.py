@@ -115,7 +115,7 @@ def test_demo(tmp_path: Path) -> None:
         [*COMMAND, "demo", "psi", "--rows", "2000", "--work-dir", str(tmp_path / "demo")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran

@@ -16,7 +16,7 @@ from crypsis.mpc.learning.job import run_train
 from crypsis.mpc.learning.predict_job import run_predict
 from crypsis.mpc.transport.ports import free_port
 
-WAIT_S = 120
+WAIT_S = 300
 ROLES = {"bank": "guest", "telco": "host"}
 
 

@@ -19,7 +19,7 @@ from crypsis.mpc.learning.horizontal import averaging, runner, sums
 from crypsis.mpc.learning.horizontal.masks import MaskClient, Plan
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 
-WAIT_S = 90
+WAIT_S = 300
 OPTIONS = ChannelOptions(patience_s=60, max_message_bytes=1 << 16)
 
 

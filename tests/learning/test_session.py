@@ -76,7 +76,7 @@ def test_two_guests():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert len(errors) == 2
     assert "both guest" in errors[0]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 
-WAIT_S = 120
+WAIT_S = 300
 
 
 class Tampering:

@@ -30,7 +30,7 @@ from .pair import spawn
 
 PARTIES = ("bank", "telco")
 BIN_ROWS = 1024
-WAIT_S = 120
+WAIT_S = 300
 
 
 @pytest.fixture

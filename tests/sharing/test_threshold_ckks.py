@@ -21,7 +21,7 @@ from crypsis.mpc.sharing import threshold_ckks, threshold_frames
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 from threshold_cases import agreement, joint, make_shares, shares
 
-WAIT_S = 60
+WAIT_S = 300
 MIDDLE = "aggregator"
 
 

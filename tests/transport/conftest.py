@@ -14,6 +14,8 @@ import pytest
 from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen, memory_pair
 from crypsis.mpc.transport.certs import make_development_certificates
 
+from .proxy import DroppingProxy
+
 PairFactory = Callable[..., tuple[Channel, Channel]]
 
 
@@ -65,6 +67,14 @@ def grpc_pair(certificates: dict[str, TlsFiles]) -> Iterator[PairFactory]:
     yield make
     for future in [spawn(channel.abort, "the test is over") for channel in made]:
         future.result(60)
+
+
+@pytest.fixture
+def proxies() -> Iterator[list[DroppingProxy]]:
+    made: list[DroppingProxy] = []
+    yield made
+    for proxy in made:
+        proxy.close()
 
 
 @pytest.fixture
