@@ -444,8 +444,8 @@ def test_bins_that_were_only_loaded_are_no_attempts(scene: Scene, monkeypatch: p
         scene.config(party, protocol="vole", bin_rows=BIN_ROWS, security="malicious", patience=60)
     real = bins._load
 
-    def killed(job: bins.BinJob, bin: int) -> Any:
-        loaded = real(job, bin)
+    def killed(job: bins.BinJob, place: Any, bin: int) -> Any:
+        loaded = real(job, place, bin)
         if job.role == "receiver":
             raise KeyboardInterrupt
         return loaded
@@ -453,7 +453,7 @@ def test_bins_that_were_only_loaded_are_no_attempts(scene: Scene, monkeypatch: p
     with monkeypatch.context() as patched:
         patched.setattr(bins, "_load", killed)
         for _ in range(2):
-            run(scene)
+            assert isinstance(run(scene)[0].exception(), KeyboardInterrupt)
     folder = scene.folder / "telco.out.parquet.work"
     assert list((folder / "spills").iterdir())
     assert not list(scene.folder.glob("*.work/attempts-*"))
