@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from crypsis.mpc.jobs.workdir import MARK
 from crypsis.mpc.transport.ports import free_port
 from transport.proxy import DroppingProxy
 
-from .parties import WAIT_S, Finished, Scene, ended
+from .parties import Finished, Scene, ended
 
 PARTIES = ("bank", "telco")
 BIN_ROWS = 1024
@@ -44,13 +43,6 @@ def work_dir(scene: Scene, party: str) -> Path:
 def has_result(scene: Scene, bin: int) -> bool:
     """Of that bin at the bank; bins end one after the other."""
     return any(work_dir(scene, "bank").glob(f"result-{bin:05}-*.bin"))
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT_S
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def finished_bins(scene: Scene, party: str) -> dict[int, tuple[int, int]]:
@@ -103,14 +95,14 @@ def kill_one(scene: Scene, victim: str, n_results: int, chance: random.Random) -
     other later. The other ends with an error."""
     pieces = chance.randrange(30) if n_results else 0
 
-    def reached(proxy: DroppingProxy) -> bool:
+    def reached(_: DroppingProxy) -> bool:
         nonlocal pieces
-        pieces -= len(list(work_dir(scene, "bank").glob("result-*.bin"))) >= n_results
+        # A directory left without its mark belongs to nobody, and the job that takes it over does not remove it.
+        begun = (work_dir(scene, victim) / MARK).exists()
+        pieces -= begun and len(list(work_dir(scene, "bank").glob("result-*.bin"))) >= n_results
         return pieces < 0
 
     with scene.held(reached) as (processes, proxy):
-        # A directory left without its mark belongs to nobody, and the job that takes it over does not remove it.
-        wait_until(lambda: (work_dir(scene, victim) / MARK).exists())
         time.sleep(chance.uniform(0.0, 0.05))
         processes[victim].kill()
         proxy.resume()
