@@ -31,7 +31,7 @@ def test_train_kill_resume(tmp_path: Path) -> None:
         "sigmoid": "linear",
     }
     for party in PARTIES:
-        training.config(party, "logistic-regression", parameters=brief, patience=15)
+        training.config(party, "logistic-regression", parameters=brief)
     training.kill_after(2, "telco")
     bank, telco = training.run()
     succeeded(bank, telco)
