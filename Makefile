@@ -60,7 +60,7 @@ docs:  ## the site of the documents, in build/site; fails on a broken link
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build
 	@echo "docs: build/site/index.html"
 
-performance:  ## docs/performance.md and the READMEs' tables, from benchmarks/results
+performance:  ## docs/performance.md and the measured tables of pages, from benchmarks/results
 	@$(PYTHON) tools/performance_page.py
 
 bench:  ## benchmarks, quick sizes (CRYPSIS_BENCH_SCALE=full for all; ONLY=path)

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batched modular arithmetic: one thread, every backend, beside gmpy2 one number at a time in the same run.
 
-The limit of the AVX-512 code is the rate of `vpmadd52`, two a cycle: LIMIT_MADD52 a second and the counts of
-csrc/bigint/NOTES.md. Shares of it are meant for the machine that the constant was measured on.
+The limit is the rate of the multipliers, measured in the same run, over the counts of csrc/bigint/NOTES.md.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from functools import cache
@@ -16,33 +14,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import limits
 from benchmarks.rows import Limit
 from crypsis import backends, bigint
+from crypsis.mpc.bench import counts
+from crypsis.mpc.bench.counts import Counts
 
 gmpy2 = pytest.importorskip("gmpy2", reason="the peer: pip install gmpy2")
 
 every_backend = pytest.mark.parametrize("backend", backends.runnable("bigint"))
-LIMIT_MADD52 = float(os.environ.get("CRYPSIS_BENCH_MADD52", "4.0e9"))
-"""`vpmadd52` instructions a second; see NOTES.md for how to measure it."""
 
 
-def digits52(modulus: bigint.Modulus) -> int:
-    return 64 * modulus.limbs // 52 + 1
+def limit(backend: str, count: Counts, what: str) -> Limit | None:
+    return limits.by("bigint", count, what, backend)
 
 
-def limit(backend: str, madds: float, what: str) -> Limit | None:
-    """Items a second at `madds` multiply-adds of eight lanes for eight items."""
-    return Limit(8 * LIMIT_MADD52 / madds, what) if backend == "avx512" else None
-
-
-def product_madds(modulus: bigint.Modulus) -> float:
-    k = digits52(modulus)
-    return 4 * k * k + k
-
-
-def square_madds(modulus: bigint.Modulus) -> float:
-    k = digits52(modulus)
-    return 2 * k * k + k + k * (k + 1)
+def product(modulus: bigint.Modulus) -> Counts:
+    return counts.product(modulus.n_bits)
 
 
 @cache
@@ -89,7 +77,7 @@ def test_mod_mul(
         unit="products",
         check=check,
         peers={"gmpy2": lambda: [x * y % n_big for x, y in zip(numbers, others, strict=True)]},
-        limit=limit(backend, product_madds(modulus) * (1 if montgomery else 2), "4 k^2 + k madd52 a product"),
+        limit=limit(backend, (counts.product if montgomery else counts.plain_product)(n_bits), "a product"),
         extra={"backend": backend, "threads": 1},
     )
 
@@ -102,8 +90,7 @@ def test_powm(compare: Any, size: Callable[[int, int], int], backend: str, n_bit
     modulus, bases, numbers = setting(n_bits, n)
     exponents = bases[::-1].copy()
     others, n_big = numbers[::-1], gmpy2.mpz(modulus.n)
-    bits, width = 64 * modulus.limbs, 6
-    madds = (bits - width) * square_madds(modulus) + (2**width + bits / width) * product_madds(modulus)
+    count = counts.power(n_bits, 64 * modulus.limbs)
     compare(
         f"bigint/powm/{n_bits}/{backend}",
         lambda: bigint.powm(bases, exponents, modulus, backend=backend, threads=1),
@@ -113,7 +100,7 @@ def test_powm(compare: Any, size: Callable[[int, int], int], backend: str, n_bit
         peers={
             "gmpy2.powmod": lambda: [gmpy2.powmod(x, y, n_big) for x, y in zip(numbers, others, strict=True)]
         },
-        limit=limit(backend, madds, "squarings and products of a window of 6"),
+        limit=limit(backend, count, "squarings and products of the best window"),
         extra={"backend": backend, "threads": 1},
     )
 
@@ -133,6 +120,7 @@ def test_powm_one_half_exponent(compare: Any, size: Callable[[int, int], int], b
         unit="powers",
         check=same,
         peers={"gmpy2.powmod": lambda: [gmpy2.powmod(x, exponent, n_big) for x in numbers]},
+        limit=limit(backend, counts.power(2048, 1024), "squarings and products of the best window"),
         extra={"backend": backend, "threads": 1},
     )
 
@@ -149,7 +137,7 @@ def test_fixed_base(compare: Any, size: Callable[[int, int], int], backend: str,
     fixed = bigint.FixedBase(bases[0], modulus, 1024)
     call = fixed.powm if form == "constant-time" else fixed.powm_vartime
     fixed.build(vartime=form == "vartime", backend=backend, threads=1)
-    window = 5 if form == "constant-time" else 10
+    window = counts.SCANNED_WINDOW if form == "constant-time" else counts.DIRECT_WINDOW
     n_big = gmpy2.mpz(modulus.n)
     compare(
         f"bigint/fixed_base/{form}/{backend}",
@@ -158,7 +146,7 @@ def test_fixed_base(compare: Any, size: Callable[[int, int], int], backend: str,
         unit="powers",
         check=same,
         peers={"gmpy2.powmod": lambda: [gmpy2.powmod(numbers[0], x, n_big) for x in secrets]},
-        limit=limit(backend, -(-1024 // window) * product_madds(modulus), "one product a window"),
+        limit=limit(backend, counts.fixed_power(4096, 1024, window), "one product a window"),
         extra={"backend": backend, "threads": 1, "table_bytes": fixed.n_bytes},
     )
 
@@ -190,7 +178,7 @@ def test_segmented_prod(compare: Any, size: Callable[[int, int], int], backend: 
         unit="rows",
         check=check,
         peers={"gmpy2": lambda: [multiply_all(numbers[i : i + length], n_big) for i in range(0, n, length)]},
-        limit=limit(backend, product_madds(modulus), "4 k^2 + k madd52 a row"),
+        limit=limit(backend, product(modulus), "a product a row"),
         extra={"backend": backend, "threads": 1},
     )
 
@@ -223,7 +211,7 @@ def test_scatter_mul(compare: Any, size: Callable[[int, int], int], backend: str
         unit="rows",
         check=check,
         peers={"gmpy2": loop},
-        limit=limit(backend, product_madds(modulus), "4 k^2 + k madd52 a row"),
+        limit=limit(backend, product(modulus), "a product a row"),
         extra={"backend": backend, "threads": 1},
     )
 
@@ -279,6 +267,6 @@ def test_batch_inverse(compare: Any, size: Callable[[int, int], int], backend: s
         unit="inverses",
         check=check,
         peers={"gmpy2.invert": lambda: [gmpy2.invert(x, n_big) for x in numbers]},
-        limit=limit(backend, 3 * product_madds(modulus), "three products an inverse"),
+        limit=limit(backend, 3 * product(modulus), "three products an inverse"),
         extra={"backend": backend, "threads": 1},
     )

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import limits
 from benchmarks.rows import Rate
 from crypsis import backends, curve25519
+from crypsis.mpc.bench import counts
 
 every_backend = pytest.mark.parametrize("backend", backends.runnable("curve25519"))
 N_PEER = 500  # calls of a peer that works one point at a time
@@ -84,6 +86,7 @@ def test_scalar_mult(compare: Any, size: Callable[[int, int], int], backend: str
         unit="points",
         check=check,
         peers=peers,
+        limit=limits.by("curve25519", counts.LADDER, "the ladder of a point", backend),
         extra=extra,
     )
 

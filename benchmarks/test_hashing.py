@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,25 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.rows import Limit
+from benchmarks import limits
 from crypsis import backends, hashing
+from crypsis.mpc.bench import counts
 
 PEERS: dict[str, Callable[[bytes], bytes]] = {
     "sha256": lambda message: hashlib.sha256(message).digest(),
     "sm3": lambda message: hashlib.new("sm3", message).digest(),
     "blake3": lambda message: blake3_package.blake3(message).digest(),
 }
-# Vector instructions for one block in each of 16 lanes, counted in csrc/hashing/NOTES.md, at two a cycle.
-INSTRUCTIONS = {"sha256": 1624, "sm3": 1652, "blake3": 792}
-CYCLES_PER_SECOND = float(os.environ.get("CRYPSIS_BENCH_CPU_HZ", "0"))
-
-
-def limit_of(algorithm: str, backend: str) -> Limit | None:
-    """The AVX-512 bound on this core, when CRYPSIS_BENCH_CPU_HZ says how fast its clock is."""
-    if backend != "avx512" or not CYCLES_PER_SECOND:
-        return None
-    cycles = INSTRUCTIONS[algorithm] / 2 / 16
-    return Limit(CYCLES_PER_SECOND / cycles, f"{INSTRUCTIONS[algorithm]} instructions a 16 blocks, 2 a cycle")
+COUNTS = {"sha256": counts.SHA256, "sm3": counts.SM3, "blake3": counts.BLAKE3}
 
 
 def peer_name(algorithm: str) -> str:
@@ -70,7 +60,7 @@ def test_16_byte_ids(compare: Any, size: Any, algorithm: str, backend: str) -> N
         unit="hashes",
         check=check_digests,
         peers={peer_name(algorithm): lambda: hash_loop(algorithm, messages)},
-        limit=limit_of(algorithm, backend),
+        limit=limits.by("hashing", COUNTS[algorithm], "a block a hash", backend),
         extra={"backend": backend, "threads": 1, "message_bytes": 16},
     )
 

@@ -3,8 +3,8 @@
 
 Two limits, each a formula:
 
-- multipliers: log_n N / 2 butterflies at the cycles that csrc/ntt/NOTES.md counts (`CYCLES`), nothing else. It needs
-  the clock, in `CRYPSIS_BENCH_CPU_HZ`; the row's `limit.percent` is the share.
+- arithmetic: log_n N / 2 butterflies of the operations that csrc/ntt/NOTES.md counts, at the rate of such operations in
+  the same run; the row's `limit.percent` is the share.
 - memory: each word that a transform must touch once: N read and N written, and N roots and N quotients (forward; 2 N
   and 2 N inverse), 8 bytes each, at the rate of a NumPy copy in the same run that reads and writes as many bytes. The
   row's ratio to that copy is the share, 1 being all that memory allows.
@@ -19,21 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.rows import Limit
+from benchmarks import limits
 from crypsis import backends, ntt
+from crypsis.mpc.bench import counts
 
 BACKENDS = backends.runnable("ntt")
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
-CYCLES_PER_SECOND = float(os.environ.get("CRYPSIS_BENCH_CPU_HZ", "0"))
-# Cycles for eight butterflies, by the size of primes up to which that holds: operations of one over the ports that do
-# them, NOTES.md. Vectors of 512 bits have two ports, of 256 bits three; the portable code three products, one
-# multiplier.
-CYCLES = {
-    "avx512ifma": {46: 2.5, 49: 2.83, 50: 3.5, 56: 7.0, 60: 8.2},
-    "avx512": {56: 8.5, 60: 9.7},
-    "avx2": {47: 2 * 8 / 3, 50: 2 * 9.5 / 3, 56: 2 * 23 / 3, 60: 2 * 28 / 3},
-    "portable": {60: 8 * 3.0},
-}
 # Words that an operation on one polynomial of N = 1 must read and write.
 WORDS = {"forward": 4, "inverse": 6, "add": 3, "multiply": 3, "automorphism": 2.5, "tensor": 7}
 
@@ -45,15 +36,6 @@ def _one_core() -> Iterator[None]:
     os.sched_setaffinity(0, {max(before)})
     yield
     os.sched_setaffinity(0, before)
-
-
-def butterfly_limit(backend: str, log_n: int, bits: int) -> Limit | None:
-    """Butterflies alone: no permutation inside registers, no last reduction, no untwisting."""
-    if not CYCLES_PER_SECOND:
-        return None
-    cycles = next(cycles for size, cycles in CYCLES[backend].items() if bits <= size)
-    eights = log_n * (1 << log_n) / 16
-    return Limit(CYCLES_PER_SECOND / (cycles * eights), f"{cycles:.3g} cycles for eight butterflies")
 
 
 def memory_limit(operation: str, n: int) -> dict[str, Callable[[], Any]]:
@@ -92,7 +74,7 @@ def test_transform(compare: Any, backend: str, direction: str, bits: int, log_n:
         unit="limbs",
         check=check,
         peers=memory_limit(direction, basis.n),
-        limit=butterfly_limit(backend, log_n, bits),
+        limit=limits.by("ntt", getattr(counts, direction)(log_n, bits), "the butterflies", backend),
         extra={"backend": backend, "threads": 1},
     )
 

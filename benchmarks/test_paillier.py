@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.rows import Rate
-from crypsis import okamoto_uchiyama, paillier
+from benchmarks import limits
+from benchmarks.rows import Limit, Rate
+from crypsis import backends, okamoto_uchiyama, paillier
+from crypsis.mpc.bench import counts
 from crypsis.mpc.bench.peer_process import PeerProcess
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -129,6 +131,19 @@ def _peers(
     return peers | ({"HEU": heu.peer(operation)} if heu else {})
 
 
+def by(count: counts.Counts) -> Limit | None:
+    return limits.by("bigint", count, "products of powers and of ciphertexts", backends.runnable("bigint")[0])
+
+
+def encrypt_limit(n_bits: int, variant: str) -> Limit | None:
+    if variant == "owner vartime":
+        return None  # not counted
+    if variant == "owner":
+        return by(counts.encrypt_owner(n_bits))
+    window = counts.SCANNED_WINDOW if variant == "public" else counts.DIRECT_WINDOW
+    return by(counts.encrypt_public(n_bits, window))
+
+
 @pytest.mark.parametrize("variant", ["owner", "owner vartime", "public", "public vartime"])
 def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | None, variant: str) -> None:
     values = RNG.integers(-(2**20), 2**20, size(512, 4096))
@@ -145,6 +160,7 @@ def test_encrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess |
         check=check,
         peers=_peers(phe.encrypt(), heu, "encrypt"),
         unit="encryptions",
+        limit=encrypt_limit(key.public_key.n_bits, variant),
         extra={"threads": 1, "constant_time": not variant.endswith("vartime")},
     )
 
@@ -163,6 +179,7 @@ def test_decrypt(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess |
         check=check,
         peers=_peers(phe.decrypt(), heu, "decrypt"),
         unit="decryptions",
+        limit=by(counts.decrypt_paillier(key.public_key.n_bits)),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -181,6 +198,7 @@ def test_add(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess | Non
         check=check,
         peers=_peers(phe.add(), heu, "add"),
         unit="additions",
+        limit=by(counts.product(2 * key.public_key.n_bits)),
         extra={"threads": 1},
     )
 
@@ -220,6 +238,7 @@ def test_multiply(compare: Any, size: Any, key: Any, phe: Phe, heu: PeerProcess 
         check=check,
         peers=_peers(phe.multiply(), heu, "multiply"),
         unit="products",
+        limit=by(counts.power(2 * key.public_key.n_bits, 20)),
         extra={"threads": 1, "constant_time": not variant},
     )
 

@@ -420,3 +420,19 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         for b in (bins, np.tile(bins, (1, 20)))
     ]
     assert peaks[1] < peaks[0] + 4 * 20 * bins.size  # masks of one byte, result
+
+
+# What benchmarks measure
+
+
+@every_backend
+def test_the_products_of_the_multipliers_are_counted(backend: str) -> None:
+    one = bigint.measure_products(1, backend=backend)
+    assert one == (16 * 8 if backend == "avx512" else 16)
+    assert bigint.measure_products(1000, backend=backend) == 1000 * one
+
+
+@pytest.mark.parametrize("repeats", [0, -1, 1 << 33, 1.5, None])
+def test_bad_repeats(repeats: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="repeats is"):
+        bigint.measure_products(repeats)  # type: ignore[arg-type]

@@ -261,3 +261,24 @@ def test_report_lists_each_variant() -> None:
         assert "portable" in backends.runnable("hashing", algorithm)
         assert sum(row.chosen for row in rows if row.variant == algorithm) == 1
     assert not any(row.backend == "sha_ni" and row.variant != "sha256" for row in rows)
+
+
+OPERATIONS = {"avx512": 12, "avx2": 12, "sha_ni": 8, "portable": 32}
+
+
+@pytest.mark.parametrize("backend", OPERATIONS)
+@pytest.mark.parametrize("algorithm", hashing.ALGORITHMS)
+def test_the_operations_that_benchmarks_measure_are_counted(algorithm: str, backend: str) -> None:
+    if backend in backends.runnable("hashing", algorithm):
+        assert hashing.measure_operations(algorithm, 1, backend=backend) == OPERATIONS[backend]
+        assert hashing.measure_operations(algorithm, 1000, backend=backend) == 1000 * OPERATIONS[backend]
+    else:
+        with pytest.raises(BackendUnavailable, match=backend):
+            hashing.measure_operations(algorithm, 1, backend=backend)
+
+
+def test_operations_of_what_is_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="use sha256, sm3 or blake3"):
+        hashing.measure_operations("md5", 1)
+    with pytest.raises(ValueError, match="repeats is 0"):
+        hashing.measure_operations("sha256", 0)

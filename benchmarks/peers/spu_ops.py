@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`spu.psi` as a process that times itself: each operation is a whole job of two processes (spu_psi.py).
 
-    .venv-spu/bin/python benchmarks/peers/spu_ops.py FOLDER ROWS COMMON
+    .venv-spu/bin/python benchmarks/peers/spu_ops.py
 
-FOLDER has alice.csv and bob.csv; operations are the names of protocols (ecdh, rr22, rr22-low-comm, kkrt), both parties
-learning the result; the rate is in rows, after the number in common has been compared with COMMON.
+Operations are `PROTOCOL ROWS COMMON FOLDER`: a protocol (ecdh, rr22, rr22-low-comm, kkrt), both parties learning the
+result of alice.csv and bob.csv in the folder; the rate is in rows, after the number in common has been compared.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,9 +28,13 @@ def job(folder: Path, n_rows: int, n_common: int, protocol: str) -> float:
     return n_rows / float(str(found["seconds"]))
 
 
-def operation(protocol: str) -> Callable[[], float]:
-    return lambda: job(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), protocol)
+class Operations(dict[str, Callable[[], float]]):
+    """Whatever is asked for; nothing is known before."""
+
+    def __missing__(self, line: str) -> Callable[[], float]:
+        protocol, n_rows, n_common, folder = line.split(maxsplit=3)
+        return lambda: job(Path(folder), int(n_rows), int(n_common), protocol)
 
 
 if __name__ == "__main__":
-    serve({protocol: operation(protocol) for protocol in spu_psi.PROTOCOLS})
+    serve(Operations())

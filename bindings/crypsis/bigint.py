@@ -32,7 +32,13 @@ from __future__ import annotations
 from crypsis._bigint.modulus import MAX_BITS, MIN_BITS, Modulus, from_ints, mod_mul, mod_sqr, to_ints
 from crypsis._bigint.multi import multi_powm, multi_powm_vartime
 from crypsis._bigint.powers import FixedBase, powm, powm_vartime
-from crypsis._bigint.products import batch_inverse, cumulative_prod, scatter_mul, segmented_prod
+from crypsis._bigint.products import (
+    batch_inverse,
+    cumulative_prod,
+    measure_products,
+    scatter_mul,
+    segmented_prod,
+)
 
 __all__ = [
     "MAX_BITS",
@@ -42,6 +48,7 @@ __all__ = [
     "batch_inverse",
     "cumulative_prod",
     "from_ints",
+    "measure_products",
     "mod_mul",
     "mod_sqr",
     "multi_powm",

@@ -93,6 +93,15 @@ def blake3(data: Any, **options: Any) -> ByteArray:
     return digest("blake3", data, **options)
 
 
+def measure_operations(algorithm: str, repeats: int, *, backend: str | None = None) -> int:
+    """For benchmarks: the instruction that bounds the backend of `algorithm`, on registers, `repeats` loops of it, and
+    nothing else; returns how many there were. Additions of 32-bit words (portable), of eight (avx2) or sixteen (avx512)
+    at once, and pairs of SHA-256's rounds (sha_ni)."""
+    repeats = _arguments.integer("repeats", repeats, 1, 1 << 32)
+    found: int = _core.hashing.measure_operations(algorithm, _arguments.backend(backend), repeats)
+    return found
+
+
 def checked_options(
     algorithm: str, digest_size: int, domain: bytes | None, key: bytes | None
 ) -> tuple[int, bytes, bytes]:

@@ -300,6 +300,13 @@ void bind_bigint(py::module_& module) {
         return bigint::multi_powm_products({name, 1}, self, k, n_bits, m);
       },
       modulus, py::arg("m"), py::arg("k"), exponent_bits, backend);
+  module.def(
+      "measure_products",
+      [](const std::string& name, std::size_t repeats) {
+        const py::gil_scoped_release unlocked;
+        return bigint::measure_products({name, 1}, repeats);
+      },
+      backend, py::arg("repeats"));
 }
 
 }  // namespace crypsis::bindings

@@ -39,6 +39,14 @@ void bind_hashing(py::module_& module) {
   module.def("backends", &hashing::backends);
   module.def("digest", &digest, py::arg("algorithm"), py::arg("parts"), py::arg("out").noconvert(),
              py::kw_only(), py::arg("domain"), py::arg("key"), py::arg("backend"), py::arg("threads"));
+  module.def(
+      "measure_operations",
+      [](const std::string& algorithm, const std::string& backend, std::size_t repeats) {
+        const auto parsed = hashing::parse_algorithm(algorithm);
+        const py::gil_scoped_release unlocked;
+        return hashing::measure_operations(parsed, backend, repeats);
+      },
+      py::arg("algorithm"), py::arg("backend"), py::arg("repeats"));
 }
 
 }  // namespace crypsis::bindings

@@ -109,6 +109,10 @@ void multi_powm(const Call& call, const Modulus& modulus, const Word* bases, std
 double multi_powm_products(const Call& call, const Modulus& modulus, std::size_t k, std::size_t exponent_bits,
                            std::size_t n);
 
+// For benchmarks: the rate of the multipliers, from registers to registers. Returns the number of products, of 52-bit
+// lanes where the backend multiplies such and of 64-bit words where not.
+std::size_t measure_products(const Call& call, std::size_t repeats);
+
 // Rows of `crypsis backends`, best first.
 std::vector<BackendStatus> backends();
 

@@ -87,6 +87,10 @@ void powm(const Call& call, const Modulus& modulus, const PowmJob& job, std::siz
                [&](std::size_t begin, std::size_t end) { impl.powm(modulus, job, begin, end); });
 }
 
+std::size_t measure_products(const Call& call, std::size_t repeats) {
+  return select(call.backend).products(repeats);
+}
+
 Tables::Tables(const Call& call, const Modulus& modulus, const Word* bases, std::size_t n, std::size_t window,
                bool vartime)
     : impl_(select(call.backend)),

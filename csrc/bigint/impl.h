@@ -124,6 +124,9 @@ struct Impl : Backend {
   // One product a look-up for rows [begin, end), then the windows put together; row `begin` starts an element.
   void (*joint_products)(const Modulus&, const JointJob&, std::size_t begin, std::size_t end);
   void (*joint_finish)(const Modulus&, const JointJob&, std::size_t begin, std::size_t end);
+
+  // Products of words in registers, as the backend multiplies them, and nothing else; returns how many.
+  std::size_t (*products)(std::size_t repeats);
 };
 
 extern const Impl portable;

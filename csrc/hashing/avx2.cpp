@@ -104,6 +104,6 @@ bool accepts(Algorithm) noexcept {
 
 }  // namespace
 
-const Impl avx2{{"avx2", kAvx2}, accepts, digest_lanes<Lanes8>};
+const Impl avx2{{"avx2", kAvx2}, accepts, digest_lanes<Lanes8>, additions<Lanes8>};
 
 }  // namespace crypsis::hashing

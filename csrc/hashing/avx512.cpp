@@ -149,6 +149,9 @@ bool accepts(Algorithm) noexcept {
 
 }  // namespace
 
-const Impl avx512{{"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq}, accepts, digest_lanes<Lanes16>};
+const Impl avx512{{"avx512", kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq},
+                  accepts,
+                  digest_lanes<Lanes16>,
+                  additions<Lanes16>};
 
 }  // namespace crypsis::hashing

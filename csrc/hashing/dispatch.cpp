@@ -135,6 +135,11 @@ void digest_hmac(const Impl& impl, const Job& inner, const Job& outer, std::size
   }
 }
 
+const Impl& select(Algorithm algorithm, std::string_view backend, std::size_t n_items) {
+  return select_backend<Impl>("hashing", name_of(algorithm), compiled(algorithm, n_items), backend,
+                              [=](const Impl& candidate) { return candidate.accepts(algorithm); });
+}
+
 }  // namespace
 
 Algorithm parse_algorithm(std::string_view name) {
@@ -158,9 +163,7 @@ void digest(const Request& request, std::span<const Messages> parts, std::uint8_
   std::size_t n_items = 0;
   for (const Messages& messages : parts) n_items += messages.n;
   const Algorithm algorithm = request.algorithm;
-  const Impl& impl =
-      select_backend<Impl>("hashing", name_of(algorithm), compiled(algorithm, n_items), request.backend,
-                           [=](const Impl& candidate) { return candidate.accepts(algorithm); });
+  const Impl& impl = select(algorithm, request.backend, n_items);
   const int threads = resolve_threads(request.threads);
 
   Start start;
@@ -186,6 +189,10 @@ void digest(const Request& request, std::span<const Messages> parts, std::uint8_
     });
     out += messages.n * request.digest_size;
   }
+}
+
+std::size_t measure_operations(Algorithm algorithm, std::string_view backend, std::size_t repeats) {
+  return select(algorithm, backend, SIZE_MAX).operations(repeats);
 }
 
 std::vector<BackendStatus> backends() {

@@ -43,6 +43,9 @@ struct Request {
 // the key. Throws std::invalid_argument or BackendUnavailable before anything is written.
 void digest(const Request& request, std::span<const Messages> parts, std::uint8_t* out);
 
+// For benchmarks: Impl::operations of the backend that digests many messages.
+std::size_t measure_operations(Algorithm algorithm, std::string_view backend, std::size_t repeats);
+
 // Rows of `crypsis backends`, three variants.
 std::vector<BackendStatus> backends();
 

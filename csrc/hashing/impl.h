@@ -28,6 +28,10 @@ struct Impl : Backend {
   // Digests of messages [begin, end): message i goes to out + (i - begin) * digest_size. Any length, any
   // alignment; reads no byte outside the messages. Constant-time in the bytes, not in the lengths.
   void (*digest)(const Job& job, std::size_t begin, std::size_t end, std::uint8_t* out);
+
+  // Runs, on registers, the instruction of which a digest needs most, and nothing else; returns how often: additions of
+  // 32-bit words, one (portable) or all lanes of a register at once, and pairs of rounds of SHA-NI.
+  std::size_t (*operations)(std::size_t repeats);
 };
 
 extern const Impl portable;

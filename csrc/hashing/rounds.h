@@ -332,5 +332,24 @@ void digest_lanes(const Job& job, std::size_t begin, std::size_t end, std::uint8
   }
 }
 
+// Twelve sums, each hidden from the compiler, which could else take several steps at once: no CPU adds more in the cycle
+// that an addition takes.
+template <class V>
+std::size_t additions(std::size_t repeats) {
+  constexpr int kTogether = 12;
+  const V x = V::set1(3);
+  V sums[kTogether];
+#pragma GCC unroll 12
+  for (int i = 0; i < kTogether; ++i) sums[i] = V::set1(static_cast<std::uint32_t>(i));
+  for (std::size_t n = 0; n < repeats; ++n) {
+#pragma GCC unroll 12
+    for (V& sum : sums) {
+      sum = sum + x;
+      __asm__ volatile("" : "+v"(sum.v));
+    }
+  }
+  return repeats * kTogether;
+}
+
 }  // namespace
 }  // namespace crypsis::hashing

@@ -4,7 +4,7 @@
 suites/        a module a suite: cases, each with its input, its check, its limit and its peers
 suite.py       what a suite and a case are
 measure.py     checks answers, then times ours and the peers alternately
-limits.py      rates of this machine's units: multipliers, AES, memory
+limits.py      rates of this machine's units, and the limits of what counts.py counts
 peers.py       where a peer is, and its process (peer_process.py); runner.py is the process of those importable here
 run.py         suites one after the other, rows written as they come
 rows.py        the JSON row

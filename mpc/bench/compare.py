@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What changed between two files of rows beyond the noise.
 
-A case has one row or several, of several runs. Its rate is the median over the runs; its noise is the larger of what
-the quartiles within a run and the rates of the runs spread by. A change is beyond the noise when it exceeds the noise
-of both sides together and two per cent, which runs on one machine differ by when nothing changed.
+A case has one row or several, of several runs. Its rate is the median over the runs; its noise is the spread that a
+run prints (of rows that have none: the distance between the quartiles), or what the rates of the runs differ by,
+whichever is more. A change is beyond the noise when it exceeds the noise of both sides together and two per cent, which
+runs on one machine differ by when nothing changed.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _rate(rows: list[Row]) -> tuple[float, float]:
     """(items a second, noise as a share of it)."""
     rates = [row["per_second"] for row in rows]
     rate = statistics.median(rates)
-    within = max(row["seconds_iqr"] / row["seconds_median"] for row in rows)
+    within = max(row.get("spread", row["seconds_iqr"] / row["seconds_median"]) for row in rows)
     between = (max(rates) - min(rates)) / rate
     return rate, max(within, between)
 
@@ -90,6 +91,7 @@ def _remarks(old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> list
         ("processors", "cpu"),
         ("numbers of processors", "cpus"),
         ("backends' flags", "cpu_flags"),
+        ("forced backends", "forced_backend"),
     ):
         seen = [{str(row[name]) for row in side if name in row} for side in sides]
         if seen[0] and seen[1] and seen[0] != seen[1]:

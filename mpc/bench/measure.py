@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One case: answers are checked, then every round times each peer and ours, one after the other, so that a neighbour on
-the machine disturbs all of them alike."""
+"""One pass of one case: answers are checked, then every round times each peer and ours, one after the other, so that a
+neighbour on the machine disturbs all of them alike. Passes of a case lie some time apart, with new data in new memory:
+what they differ by is what a later run may differ by.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,27 +22,28 @@ Say = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a case is measured: rounds at most, seconds in all, the shortest round (calls are repeated), and how
-    many rounds and jobs there are even where that takes longer."""
+    """How long a case is measured in each of so many passes: rounds at most, seconds in all, the shortest round (calls
+    are repeated), and how many rounds and jobs there are even where that takes longer."""
 
+    passes: int
     rounds: int
     seconds: float
     round_seconds: float = 0.02
-    fewest_rounds: int = 5
-    fewest_jobs: int = 3
+    fewest_rounds: int = 2
+    fewest_jobs: int = 1
 
 
 EFFORT = {
-    "tiny": Effort(2, 0.0, 0.0, 2, 2),
-    "quick": Effort(11, 1.2),
-    "full": Effort(25, 20.0),
+    "tiny": Effort(1, 2, 0.0, 0.0, 2, 2),
+    "quick": Effort(3, 4, 0.4),
+    "full": Effort(3, 9, 7.0),
 }
 
 
 def measure(
     suite: str, case: Case, work: Work, peers: Peers, effort: Effort, *, say: Say | None = None
 ) -> tuple[Measurement, dict[str, str]]:
-    """The measurement, and the versions of its peers. WrongAnswer where ours is wrong; a peer that is wrong or fails,
+    """A pass, and the versions of its peers. WrongAnswer where ours is wrong; a peer that is wrong or fails,
     now or in a later round, is left out with the reason."""
     begin = time.perf_counter()
     result = work.run()
@@ -92,6 +96,22 @@ def measure(
         skipped,
     )
     return measurement, versions
+
+
+def joined(passes: Sequence[Measurement]) -> Measurement:
+    """The measurement of all passes of a case; a peer that failed in one of them is left out with that reason."""
+    last = passes[-1]
+    skipped = {peer: why for one in reversed(passes) for peer, why in one.skipped.items()}
+    return dataclasses.replace(
+        last,
+        ours=Timing.joined([one.ours for one in passes]),
+        peers={
+            peer: Timing.joined([one.peers[peer] for one in passes])
+            for peer in last.peers
+            if peer not in skipped
+        },
+        skipped=skipped,
+    )
 
 
 def _items_of(peer: Peer) -> int:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from crypsis.mpc.bench.peer_process import ROOT, Answer, PeerFailed, PeerGone, Process, python_of
+from crypsis.mpc.bench.peer_process import (
+    ROOT,
+    START_SECONDS,
+    Answer,
+    PeerFailed,
+    PeerGone,
+    Process,
+    python_of,
+)
 
 SCRIPTS = ROOT / "benchmarks" / "peers"
 RUNNER = "crypsis.mpc.bench.runner"
@@ -77,7 +85,8 @@ class Peers:
         self._failed: dict[Server, str] = {}
 
     def _process(self, server: Server) -> Process:
-        return Process(server.name, server.command(), limit_s=self._limit_s)
+        start_s = max(START_SECONDS, self._limit_s)
+        return Process(server.name, server.command(), limit_s=self._limit_s, start_s=start_s)
 
     def ask(self, peer: Peer) -> Answer:
         """PeerFailed with the reason; what is gone stays gone."""
@@ -108,12 +117,6 @@ class Peers:
     def failed(self) -> dict[str, str]:
         """Peers that are missing or gone, by name, with the reason."""
         return {server.name: why for server, why in self._failed.items()}
-
-    def rest(self) -> None:
-        """Lets the processes end: those of the next suite are others."""
-        for process in self._running.values():
-            process.close()
-        self._running.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from crypsis.mpc.bench.rows import scaled
+from crypsis.mpc.bench.rows import machine_of, scaled
 from crypsis.mpc.bench.scale import Fit
 from crypsis.mpc.learning.evaluation.plots import LIGHT, Plot, draw, short
 
@@ -15,14 +15,31 @@ _PER_BAR: Final = 0.26  # inches
 Row = Mapping[str, Any]
 
 
+def mark(row: Row, machines: Sequence[str]) -> str:
+    """The number of its machine where there are several."""
+    return "" if len(machines) < 2 else f" [{machines.index(machine_of(row)) + 1}]"
+
+
 def label(row: Row, machines: Sequence[str]) -> str:
     """The case's name, with a number for its machine where there are several."""
-    name = short(str(row["name"]), 40)
-    return name if len(machines) < 2 else f"{name} [{machines.index(row['cpu']) + 1}]"
+    return short(str(row["name"]), 40) + mark(row, machines)
 
 
 def _height(bars: int) -> float:
     return max(1.7, 0.9 + _PER_BAR * bars)
+
+
+def _annotate(axes: Any, values: Sequence[float], *, least: float = 0.0) -> None:
+    """Each bar's figure behind its end, which is not before `least`."""
+    for place, value in enumerate(values):
+        axes.annotate(
+            f"{value:.3g}",
+            (max(value, least), place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+        )
 
 
 def peers_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
@@ -53,16 +70,7 @@ def peers_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
         )
         axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
         axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())  # the bars have their figures
-        for place, value in zip(places, values, strict=True):
-            at = max(value, 1.0)
-            axes.annotate(
-                f"{value:.3g}",
-                (at, place),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-            )
+        _annotate(axes, values, least=1.0)
         axes.grid(visible=False, axis="y")
 
     best = max(bars, key=lambda bar: bar[1])
@@ -88,15 +96,7 @@ def limits_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
         axes.set_yticks(places, names, fontsize=7.5)
         axes.invert_yaxis()
         axes.set(xlabel="per cent of the limit", xlim=(0, max(105.0, 1.1 * max(values))))
-        for place, value in zip(places, values, strict=True):
-            axes.annotate(
-                f"{value:.3g}",
-                (value, place),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-            )
+        _annotate(axes, values)
         axes.grid(visible=False, axis="y")
 
     best = max(bars, key=lambda bar: bar[1])
@@ -109,7 +109,7 @@ def limits_plot(rows: Sequence[Row], machines: Sequence[str]) -> Plot | None:
 
 def rows_plot(rows: Sequence[Row], found: Fit | None) -> Plot:
     """Seconds over rows on logarithmic axes, with the fit."""
-    points = sorted((row["items"], row["seconds_median"]) for row in rows)
+    points = sorted((float(row["items"]), float(row["seconds_median"])) for row in rows)
 
     def paint(axes: Any, matplotlib: Any) -> None:
         x, y = zip(*points, strict=True)
@@ -129,7 +129,7 @@ def rows_plot(rows: Sequence[Row], found: Fit | None) -> Plot:
 
     told = "" if found is None else f" Fit: {found.as_text()}."
     last = points[-1]
-    return draw(paint, f"Seconds over rows: {last[1]:.3g} s at {last[0]:,} rows.{told}")
+    return draw(paint, f"Seconds over rows: {last[1]:.3g} s at {last[0]:,.0f} rows.{told}")
 
 
 def threads_plot(rows: Sequence[Row]) -> Plot:
@@ -163,15 +163,7 @@ def lines_plot(rows: Sequence[Row]) -> Plot:
         axes.invert_yaxis()
         axes.set(xlabel="seconds of the job", xlim=(0, 1.15 * max(values)))
         axes.grid(visible=False, axis="y")
-        for place, value in zip(places, values, strict=True):
-            axes.annotate(
-                f"{value:.3g}",
-                (value, place),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-            )
+        _annotate(axes, values)
 
     told = ", ".join(f"{value:.3g} s on {name}" for name, value in bars)
     return draw(paint, f"The same job on different lines: {told}.", height=_height(len(bars) + 2))

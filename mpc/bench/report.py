@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crypsis.mpc.bench import plots, table
-from crypsis.mpc.bench.rows import AXES, scaled
+from crypsis.mpc.bench.rows import AXES, machine_of, scaled, spread_as_text
 from crypsis.mpc.bench.scale import fit_of
 from crypsis.mpc.learning.evaluation import report_html as h
 
@@ -29,8 +29,8 @@ def newest(rows: Sequence[Row]) -> list[Row]:
     """The last of the rows of one case on one machine."""
     found: dict[tuple[Any, ...], Row] = {}
     for row in sorted(rows, key=lambda row: str(row["date"])):
-        found.pop((row["name"], row["items"], row["cpu"]), None)
-        found[row["name"], row["items"], row["cpu"]] = row
+        found.pop((row["name"], row["items"], machine_of(row)), None)
+        found[row["name"], row["items"], machine_of(row)] = row
     return list(found.values())
 
 
@@ -39,7 +39,7 @@ def render(rows: Sequence[Row]) -> str:
     if not rows:
         raise ValueError("there are no rows to show")
     shown = newest(rows)
-    machines = list(dict.fromkeys(str(row["cpu"]) for row in shown))
+    machines = list(dict.fromkeys(machine_of(row) for row in shown))
     suites: dict[str, list[Row]] = {}
     for row in shown:
         suites.setdefault(suite_of(row), []).append(row)
@@ -49,12 +49,12 @@ def render(rows: Sequence[Row]) -> str:
     for i, name in enumerate(order):
         anchor = f"suite-{i}"
         contents.append((anchor, name))
-        made = _scaling(suites[name]) if name == "scale" else _suite(name, suites[name], machines)
+        made = _scaling(suites[name], machines) if name == "scale" else _suite(name, suites[name], machines)
         sections.append(h.section(anchor, name, *made, *_tables(name, suites[name], machines)))
     contents.append(("machines", "machines"))
     sections.append(h.section("machines", "machines", _machines(shown, machines)))
     dates = sorted(str(row["date"]) for row in shown)
-    facts = (f"{len(shown)} rows", f"{dates[0]} to {dates[-1]}", f"{len(machines)} machines")
+    facts = (_count(shown, "row"), f"{dates[0]} to {dates[-1]}", _count(machines, "machine"))
     head = h.Markup('<ul class="facts">' + "".join(f"<li>{h.text(fact)}</li>" for fact in facts) + "</ul>")
     foot = (
         "Ratios are of the same run, round by round; figures of different machines are not compared. Written by"
@@ -76,12 +76,27 @@ def _suite(name: str, rows: Sequence[Row], machines: Sequence[str]) -> list[h.Ma
     return [_figures(made)] if made else []
 
 
-def _scaling(rows: Sequence[Row]) -> list[h.Markup]:
-    """A group of figures for each protocol."""
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" + ("" if len(things) == 1 else "s")
+
+
+def _extra(row: Row) -> Row:
+    found: Row = row.get("extra") or {}
+    return found
+
+
+def _scaling(rows: Sequence[Row], machines: Sequence[str]) -> list[h.Markup]:
+    """A group of figures for each protocol on each machine; of threads and lines, those of the largest jobs."""
     made = []
-    for protocol in dict.fromkeys(str(row["extra"].get("protocol", "")) for row in rows):
-        of = [row for row in rows if str(row["extra"].get("protocol", "")) == protocol]
-        by_axis = {axis: [row for row in of if row["extra"].get("axis") == axis] for axis in AXES}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        title = f"{_extra(row).get('protocol', '')}{plots.mark(row, machines)}"
+        groups.setdefault(title, []).append(row)
+    for protocol, of in groups.items():
+        by_axis = {axis: [row for row in of if _extra(row).get("axis") == axis] for axis in AXES}
+        for axis in ("threads", "line"):
+            most = max((row["items"] for row in by_axis[axis]), default=0)
+            by_axis[axis] = [row for row in by_axis[axis] if row["items"] == most]
         if by_axis["rows"]:
             found = fit_of(by_axis["rows"])
             caption = "One size: nothing to fit." if found is None else f"{found.as_text()}."
@@ -116,10 +131,10 @@ def _rows_table(name: str, rows: Sequence[Row], machines: Sequence[str]) -> h.Ma
             row["name"],
             f"{row['items']:,}",
             f"{scaled(row['per_second'])} {row['unit']}",
-            table.spread(row),
+            spread_as_text(row),
             table.ratios(row) or "no peer timed",
             f"{row['limit']['percent']:.0f} %" if row.get("limit") else "",
-            str(machines.index(str(row["cpu"])) + 1),
+            str(machines.index(machine_of(row)) + 1),
             str(row["commit"]) + (" and changes" if row.get("dirty") else ""),
             str(row["date"])[:10],
         )
@@ -148,7 +163,7 @@ def _tables(name: str, rows: Sequence[Row], machines: Sequence[str]) -> list[h.M
 def _machines(rows: Sequence[Row], machines: Sequence[str]) -> h.Markup:
     lines = []
     for i, cpu in enumerate(machines, 1):
-        of = [row for row in rows if row["cpu"] == cpu]
+        of = [row for row in rows if machine_of(row) == cpu]
         last = of[-1]
         told = last.get("versions")
         versions = (

@@ -10,7 +10,7 @@ import platform
 import ssl
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -68,11 +68,36 @@ class Rate:
     per_second: float
 
 
+def spread_of(values: Sequence[float], passes: Sequence[int] = ()) -> float:
+    """How far another run's median may lie from this one's, as a share of it: half the distance between the quartiles,
+    or what the median of any pass is off by, whichever is more. passes: how many of the values are of each pass."""
+    middle = statistics.median(values)
+    parts, begin = [], 0
+    for count in passes or (len(values),):
+        parts.append(statistics.median(values[begin : begin + count]))
+        begin += count
+    return max(_iqr(values) / 2 / middle, *(abs(part / middle - 1) for part in parts))
+
+
+def _iqr(values: Sequence[float]) -> float:
+    """Distance between the quartiles: one disturbed round cannot move it. 0 for a single round."""
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return high - low
+
+
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call: one value a round."""
+    """Seconds per call: one value a round. passes: rounds of each pass, where there were several, some time apart."""
 
     seconds: Sequence[float]
+    passes: Sequence[int] = ()
+
+    @classmethod
+    def joined(cls, parts: Sequence[Timing]) -> Timing:
+        """One of several passes, each of which was timed as one."""
+        return cls([one for part in parts for one in part.seconds], [len(part.seconds) for part in parts])
 
     @property
     def median(self) -> float:
@@ -80,14 +105,16 @@ class Timing:
 
     @property
     def iqr(self) -> float:
-        """Distance between the quartiles: one disturbed round cannot move it. 0 for a single round."""
-        if len(self.seconds) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return high - low
+        """Between the quartiles of all rounds."""
+        return _iqr(self.seconds)
 
     def as_row(self, items: int) -> dict[str, float]:
-        return {"seconds_median": self.median, "seconds_iqr": self.iqr, "per_second": items / self.median}
+        return {
+            "seconds_median": self.median,
+            "seconds_iqr": self.iqr,
+            "spread": spread_of(self.seconds, self.passes),
+            "per_second": items / self.median,
+        }
 
 
 @dataclass(frozen=True)
@@ -106,15 +133,24 @@ class Measurement:
 
     def ratio(self, peer: str) -> float:
         """How many times faster than `peer` we are: median over the rounds of (its time / our time)."""
+        return statistics.median(self._ratios(peer))
+
+    def ratio_spread(self, peer: str) -> float:
+        """As `spread_of` has it."""
+        return spread_of(self._ratios(peer), self.ours.passes)
+
+    def _ratios(self, peer: str) -> list[float]:
         pairs = zip(self.peers[peer].seconds, self.ours.seconds, strict=True)
-        return statistics.median(theirs / mine for theirs, mine in pairs)
+        return [theirs / mine for theirs, mine in pairs]
 
     def as_row(self) -> dict[str, Any]:
         row: dict[str, Any] = {"schema": SCHEMA} | ({"suite": self.suite} if self.suite else {})
         row |= {"name": self.name, "items": self.items, "unit": self.unit}
-        row |= {"rounds": len(self.ours.seconds)} | self.ours.as_row(self.items)
+        row |= {"rounds": len(self.ours.seconds), "passes": max(1, len(self.ours.passes))}
+        row |= self.ours.as_row(self.items)
         row["peers"] = {
-            peer: timing.as_row(self.items) | {"ratio": self.ratio(peer)}
+            peer: timing.as_row(self.items)
+            | {"ratio": self.ratio(peer), "ratio_spread": self.ratio_spread(peer)}
             for peer, timing in self.peers.items()
         }
         if self.limit is not None:
@@ -126,7 +162,7 @@ class Measurement:
 
     def as_text(self) -> str:
         """One line for a person."""
-        spread = 100 * self.ours.iqr / self.ours.median
+        spread = 100 * spread_of(self.ours.seconds, self.ours.passes)
         text = f"{self.name}: {scaled(self.items / self.ours.median)} {self.unit}/s (±{spread:.0f} %)"
         text += "".join(f", {self.ratio(peer):.2f}x {peer}" for peer in self.peers)
         if self.limit is not None:
@@ -142,6 +178,23 @@ def scaled(value: float) -> str:
     return f"{value:.3g}"
 
 
+def spread(row: Mapping[str, Any]) -> float:
+    """Of a row's figure, as a share of it. Rows of before it was written down have the quartiles."""
+    found: float = row.get("spread", row["seconds_iqr"] / 2 / row["seconds_median"])
+    return found
+
+
+def spread_as_text(row: Mapping[str, Any]) -> str:
+    """For a person."""
+    return f"±{100 * spread(row):.1f} %"
+
+
+def machine_of(row: Mapping[str, Any]) -> str:
+    """The processor, and the backends that were forced on it: with another one it is no longer the same machine."""
+    forced = row.get("forced_backend")
+    return str(row["cpu"]) + (f" (forced: {forced})" if forced else "")
+
+
 def environment() -> dict[str, Any]:
     """Commit, CPU and versions of this run. No host name, user or path: rows are published."""
     return {
@@ -151,6 +204,7 @@ def environment() -> dict[str, Any]:
         "cpu": _cpuinfo("model name") or platform.processor() or "unknown",
         "cpus": len(os.sched_getaffinity(0)),
         "cpu_flags": sorted(set((_cpuinfo("flags") or "").split()) & set(FLAGS)),
+        "forced_backend": os.environ.get("CRYPSIS_BACKEND") or None,  # not what this CPU would choose
         "machine": platform.machine(),
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
@@ -201,10 +255,14 @@ def _checked(path: Path, number: int, line: str) -> dict[str, Any]:
             raise CorruptData(f"{where}: {name} is {row[name]}: it must be positive and finite")
     if not (0 <= row["seconds_iqr"] < _MOST):
         raise CorruptData(f"{where}: seconds_iqr is {row['seconds_iqr']}: it must be finite and not negative")
+    if not _is_share(row.get("spread", 0)):
+        raise CorruptData(f"{where}: spread is {row['spread']!r}: it must be finite and not negative")
     for peer, told in row["peers"].items():
         ratio = told.get("ratio") if isinstance(told, dict) else None
         if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not (0 < ratio < _MOST):
             raise CorruptData(f"{where}: peer {peer!r} has no usable ratio")
+        if not _is_share(told.get("ratio_spread", 0)):
+            raise CorruptData(f"{where}: peer {peer!r} has no usable ratio_spread")
     _check_limit(where, row.get("limit"))
     extra = row.get("extra", {})
     if not isinstance(extra, dict):
@@ -215,6 +273,10 @@ def _checked(path: Path, number: int, line: str) -> dict[str, Any]:
         if extra.get("axis") not in AXES or not fits:
             raise CorruptData(f"{where}: the row of a scaling has no usable 'axis' and 'at'")
     return row
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST
 
 
 def _check_limit(where: str, limit: Any) -> None:

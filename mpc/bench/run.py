@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suites one after the other. Each row is kept the moment it is measured: what is interrupted has lost one case."""
+"""All cases of the suites, one after the other, in several passes. An interrupted run keeps the passes it has."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import Any
 from crypsis.errors import CrypsisError
 from crypsis.mpc.bench import rows
 from crypsis.mpc.bench.limits import Machine
-from crypsis.mpc.bench.measure import EFFORT, measure
+from crypsis.mpc.bench.measure import EFFORT, joined, measure
 from crypsis.mpc.bench.peers import Peers
+from crypsis.mpc.bench.rows import Measurement
 from crypsis.mpc.bench.suite import Case, Setting, Suite, WrongAnswer
 from crypsis.mpc.bench.suites import load
 
@@ -48,6 +49,17 @@ def one_core() -> Iterator[None]:
             os.environ["CRYPSIS_NUM_THREADS"] = threads
 
 
+@dataclass
+class _Going:
+    """A case of the run, and its passes so far."""
+
+    suite: Suite
+    case: Case
+    setting: Setting
+    passes: list[Measurement] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
 def run(
     names: Sequence[str],
     *,
@@ -58,60 +70,75 @@ def run(
     say: Say | None = None,
     outcome: Outcome | None = None,
 ) -> Outcome:
-    """Measures the suites. out: a file that each row is appended to at once; keep: told each row. say: told the case,
-    rounds done and rounds in all. outcome: filled as rows come, for a caller who is interrupted."""
+    """Measures the suites, all of them in each of several passes. out: a file that each row is appended to once its
+    last pass is over; keep: told each row. say: told the case, rounds done and rounds in all. outcome: filled as rows
+    come, for a caller who is interrupted: cases that had a pass by then have their rows too."""
     outcome = Outcome() if outcome is None else outcome
     suites = [load(name) for name in names]
     environment = rows.environment()
     machine = Machine(brief=scale == "tiny")
-    with peers, one_core():
-        for suite in suites:
-            setting = Setting(scale, machine)
-            for case in suite.cases:
-                if scale not in case.scales:
-                    continue
-                row = _one(suite, case, setting, peers, environment, say, outcome)
-                if row is None:
-                    continue
-                if out is not None:
-                    rows.append(out, row)
-                outcome.rows.append(row)
-                if keep is not None:
-                    keep(row)
-            peers.rest()
+    effort = EFFORT[scale]
+    settings = {suite.name: Setting(scale, machine) for suite in suites}
+    going = [
+        _Going(suite, case, settings[suite.name])
+        for suite in suites
+        for case in suite.cases
+        if scale in case.scales
+    ]
+
+    def end(one: _Going) -> None:
+        measured = joined(one.passes)
+        one.passes.clear()
+        outcome.peers |= measured.skipped
+        extra = measured.extra | {"scale": scale, "limits": machine.known()}
+        versions = environment["versions"] | one.versions
+        row = measured.as_row() | {"extra": extra} | environment | {"versions": versions}
+        if out is not None:
+            rows.append(out, row)
+        outcome.rows.append(row)
+        if keep is not None:
+            keep(row)
+
+    try:
+        with peers, one_core():
+            for number in range(1, effort.passes + 1):
+                for one in list(going):
+                    if not _pass(one, f"pass {number} of {effort.passes}", peers, say, outcome):
+                        going.remove(one)
+                    elif number == effort.passes:
+                        end(one)
+    except BaseException:
+        for one in going:
+            if one.passes:
+                end(one)
+        raise
     return outcome
 
 
-def _one(
-    suite: Suite,
-    case: Case,
-    setting: Setting,
-    peers: Peers,
-    environment: Row,
-    say: Say | None,
-    outcome: Outcome,
-) -> Row | None:
-    """The row of a case; None where it could not be measured, which the outcome then says."""
-    told = None if say is None else lambda done, total: say(case.name, done, total)
+def _pass(one: _Going, title: str, peers: Peers, say: Say | None, outcome: Outcome) -> bool:
+    """Another pass of the case; False where it cannot be measured, which the outcome then says."""
+    name = one.case.name
+    told = None if say is None else lambda done, total: say(f"{title}: {name}", done, total)
     if told is not None:
         told(0, 0)
     try:
-        work = case.make(setting)
+        work = one.case.make(one.setting)
         try:
-            measurement, versions = measure(suite.name, case, work, peers, EFFORT[setting.scale], say=told)
+            measured, versions = measure(
+                one.suite.name, one.case, work, peers, EFFORT[one.setting.scale], say=told
+            )
         finally:
             work.close()
     except WrongAnswer as error:
         outcome.wrong.append(str(error))
-        outcome.not_measured[case.name] = str(error)
-        return None
+        outcome.not_measured[name] = str(error)
+        return False
     except CrypsisError as error:
-        outcome.not_measured[case.name] = str(error)
-        return None
+        outcome.not_measured[name] = str(error)
+        return False
     finally:
         if told is not None:
             told(1, 1)
-    outcome.peers |= measurement.skipped
-    extra = measurement.extra | {"scale": setting.scale, "limits": setting.machine.known()}
-    versions = environment["versions"] | versions
-    return measurement.as_row() | {"extra": extra} | environment | {"versions": versions}
+    one.passes.append(measured)
+    one.versions |= versions
+    return True

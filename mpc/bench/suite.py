@@ -39,7 +39,8 @@ def near(name: str, found: Any, wanted: Any, most: float) -> None:
 class Work:
     """A case that is ready: `run` takes nothing and handles `items` of them.
 
-    check: raises WrongAnswer. digest: what a peer's answer for its input must hash to, by the peer's operation.
+    check: raises WrongAnswer. bound: the limit, or why none is stated, which the row's `extra` then says ("no limit").
+    digest: what a peer's answer for its input must hash to, by the peer's operation.
     seconds: of a run, where another clock than the caller's tells (a job's own report).
     """
 
@@ -47,11 +48,19 @@ class Work:
     run: Callable[[], Any]
     check: Callable[[Any], None]
     peers: Sequence[Peer] = ()
-    limit: Limit | None = None
+    bound: Limit | str = ""
     digest: Callable[[Any, int], str] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     seconds: Callable[[Any], float] | None = None
     close: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bound, str) and self.bound:
+            self.extra["no limit"] = self.bound
+
+    @property
+    def limit(self) -> Limit | None:
+        return self.bound if isinstance(self.bound, Limit) else None
 
 
 class Setting:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crypsis.mpc.bench.compare import Change
-from crypsis.mpc.bench.rows import scaled
+from crypsis.mpc.bench.rows import scaled, spread_as_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +23,14 @@ def console() -> Console:
     return Console(highlight=False) if sys.stdout.isatty() else Console(width=160, highlight=False)
 
 
-def spread(row: Row) -> str:
-    """Distance between the quartiles as a share of the median."""
-    return f"±{50 * row['seconds_iqr'] / row['seconds_median']:.1f} %"
-
-
 def ratios(row: Row) -> str:
     """How many times faster than each peer."""
-    return ", ".join(f"{told['ratio']:.3g}x {peer}" for peer, told in row["peers"].items())
+    return ", ".join(
+        f"{told['ratio']:.3g}x"
+        + (f" ±{100 * told['ratio_spread']:.1f} %" if "ratio_spread" in told else "")
+        + f" {peer}"
+        for peer, told in row["peers"].items()
+    )
 
 
 def share(row: Row) -> str:
@@ -39,17 +39,22 @@ def share(row: Row) -> str:
     return "" if limit is None else f"{limit['percent']:.0f} % of {limit['what'].partition(':')[0]}"
 
 
+def plain(text: object) -> str:
+    """Of a file that others may have made: nothing that moves a terminal's cursor gets through."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def results(rows: Iterable[Row]) -> Any:
     """The table: a line a row, a rule between suites."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
-    table.add_column("a second", justify="right")
+    table.add_column("case", overflow="fold")
+    table.add_column("a second", justify="right", overflow="fold")
     table.add_column("spread", justify="right")
-    table.add_column("times faster than")
-    table.add_column("share of the limit")
+    table.add_column("times faster than", overflow="fold")
+    table.add_column("share of the limit", overflow="fold")
     before = None
     for row in rows:
         if before is not None and row.get("suite") != before:
@@ -58,7 +63,7 @@ def results(rows: Iterable[Row]) -> Any:
         cells = (
             row["name"],
             f"{scaled(row['per_second'])} {row['unit']}",
-            spread(row),
+            spread_as_text(row),
             ratios(row),
             share(row),
         )
@@ -72,13 +77,13 @@ def changes(found: Iterable[Change]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("case")
+    table.add_column("case", overflow="fold")
     for name in ("A, a second", "B, a second", "change", "noise"):
         table.add_column(name, justify="right")
     table.add_column("")
     for one in found:
         cells = (
-            one.name,
+            plain(one.name),
             scaled(one.before),
             scaled(one.after),
             f"{100 * one.change:+.1f} %",
@@ -95,7 +100,7 @@ def jobs(rows: Iterable[Row]) -> Any:
     from rich.text import Text
 
     table = Table()
-    table.add_column("varied")
+    table.add_column("varied", overflow="fold")
     for name in ("rows", "threads", "seconds", "spread", "rows a second", "bytes a row"):
         table.add_column(name, justify="right")
     for row in rows:
@@ -105,7 +110,7 @@ def jobs(rows: Iterable[Row]) -> Any:
             f"{row['items']:,}",
             str(extra["threads"]),
             f"{row['seconds_median']:.2f}",
-            spread(row),
+            spread_as_text(row),
             scaled(row["per_second"]),
             f"{sum(extra['payload_bytes']) / row['items']:.1f}",
         )

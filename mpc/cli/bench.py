@@ -5,14 +5,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
-from crypsis.mpc.cli.psi_run import option
+from crypsis.mpc.cli.options import option
+
+
+class _Bench(typer.core.TyperGroup):
+    """`crypsis bench kernels` is answered with what to type."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None:
+            from crypsis.errors import ConfigError
+            from crypsis.mpc.bench.suites import NAMES
+
+            if cmd_name in NAMES:
+                raise ConfigError(f"{cmd_name!r} is a suite, no command: type crypsis bench run {cmd_name}")
+        return found
+
 
 bench = typer.Typer(
-    help="What this machine can do. Without a command, and with --quick or --peers, all suites are run."
+    cls=_Bench,
+    help="What this machine can do. Without a command, and with --quick or --peers, all suites are run.",
 )
 Quick = Annotated[
     bool, typer.Option("--quick", help="Small sizes and few rounds: two minutes for all suites.")
@@ -23,7 +40,9 @@ WithPeers = Annotated[
 ]
 PeerSeconds = Annotated[
     float,
-    typer.Option("--peer-seconds", min=0.1, help="A peer that takes longer over an operation is left out."),
+    typer.Option(
+        "--peer-seconds", min=0.1, max=86400, help="A peer that takes longer over an operation is left out."
+    ),
 ]
 Out = Annotated[Path | None, option("--out", "File that each row is appended to as it comes, as JSON lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines instead of a table.")]
@@ -46,7 +65,7 @@ def everything(
     if context.invoked_subcommand is not None:
         if given:
             raise typer.BadParameter(
-                f"flags stand behind the command: crypsis bench {context.invoked_subcommand} ..."
+                f"flags stand behind the command, as in: crypsis bench {context.invoked_subcommand} --quick"
             )
         return
     if not given:

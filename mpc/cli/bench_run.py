@@ -94,13 +94,12 @@ def _print(outcome: Outcome) -> None:
     last = outcome.rows[-1]
     flags = " ".join(last["cpu_flags"])
     console.print(f"{last['cpu']} ({flags}), {last['date']}, commit {last['commit']}", markup=False)
-    limits = last["extra"]["limits"]
-    units = {"multiply": "products of a lane", "aes": "AES blocks", "copy": "bytes copied"}
-    known = [f"{limits[name]:.3g} {units[name]}" for name in units if name in limits]
+    known = [f"{rate:.3g} {unit}" for unit, rate in last["extra"]["limits"].items()]
     if known:
         console.print(f"one core, a second: {', '.join(known)}", markup=False)
-    if "multiply" not in limits:
-        console.print("the rate of the multiplier needs numba: pip install 'crypsis[learning]'", markup=False)
+    for row in outcome.rows:
+        if "no limit" in row["extra"]:
+            console.print(f"no limit: {row['name']}: {row['extra']['no limit']}", markup=False)
 
 
 def list_suites(*, json_output: bool) -> None:
@@ -138,32 +137,37 @@ def compare_files(before: Path, after: Path, *, json_output: bool) -> None:
         return
     console = table.console()
     console.print(table.changes(found.changes))
-    console.print(
-        f"A: {before.name}, commit {commits(old)}; B: {after.name}, commit {commits(new)}", markup=False
-    )
+    files = f"A: {before.name}, commit {commits(old)}; B: {after.name}, commit {commits(new)}"
+    console.print(table.plain(files), markup=False)
     moved = [one for one in found.changes if one.verdict != "within the noise"]
     console.print(f"{len(moved)} of {len(found.changes)} cases changed beyond the noise", markup=False)
     for one in moved:
-        console.print(f"{one.verdict}: {one.name} ({100 * one.change:+.1f} %)", markup=False)
+        name = table.plain(one.name)
+        console.print(f"{one.verdict}: {name} ({100 * one.change:+.1f} %)", markup=False)
     for names, letter in ((found.only_before, "A"), (found.only_after, "B")):
         for name in names:
-            console.print(f"only in {letter}: {name}", markup=False)
+            console.print(f"only in {letter}: {table.plain(name)}", markup=False)
     for remark in found.remarks:
-        print(f"remark: {remark}", file=sys.stderr)
+        print(f"remark: {table.plain(remark)}", file=sys.stderr)
 
 
 def write_report(files: Sequence[Path], out: Path) -> None:
     """Renders the rows of all files into one page."""
     from crypsis.mpc.bench import rows
     from crypsis.mpc.bench.report import render
-    from crypsis.mpc.jobs.workdir import write_durably
+    from crypsis.mpc.data.sinks import OutputFile
 
     found = [row for path in files for row in rows.read(path)]
-    page = render(found)
-    try:
-        write_durably(os.path.abspath(out), page.encode())
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror}") from error
+    if any(path.exists() and out.exists() and path.samefile(out) for path in files):
+        raise ConfigError(f"--out {out}: the page would replace the rows; name another file")
+    if out.exists() and not out.is_file():
+        raise DataError(f"{out}: is no file; name one with --out")
+    with OutputFile(os.path.abspath(out), overwrite=True) as file:
+        try:
+            file.write(render(found).encode())
+            file.commit()
+        except OSError as error:
+            raise DataError(f"{out}: cannot be written: {error.strerror}") from error
     print(f"{out}: {len(found)} rows")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crypsis.mpc.cli.psi_run import option, size
+from crypsis.mpc.cli.options import option
+from crypsis.mpc.cli.psi_run import size
 
 if TYPE_CHECKING:
     from crypsis.mpc.psi.predict import Estimate, Job

@@ -5,38 +5,42 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from crypsis.mpc.cli.psi_run import option, overrides_of
+from crypsis.mpc.cli.options import (
+    Config,
+    Connect,
+    Input,
+    Json,
+    Listen,
+    Patience,
+    Quiet,
+    Schema,
+    Threads,
+    option,
+)
+from crypsis.mpc.cli.psi_run import overrides_of
 from crypsis.mpc.cli.train import hush, tell
 
 _NOT_FIELDS = ("config", "json_output", "quiet", "schema")
 
 
 def predict(
-    config: Annotated[str | None, option("--config", "YAML or JSON file; flags override its fields.")] = None,
-    listen: Annotated[str | None, option("--listen", "host:port to wait on.")] = None,
-    connect: Annotated[str | None, option("--connect", "host:port of the listening party.")] = None,
-    input_path: Annotated[
-        list[str] | None, option("--input", "File, directory or glob; may be repeated.")
-    ] = None,
+    config: Config = None,
+    listen: Listen = None,
+    connect: Connect = None,
+    input_path: Input = None,
     model: Annotated[str | None, option("--model", "File of one's own part of the model.")] = None,
     output_path: Annotated[str | None, option("--output", "File for the scores.")] = None,
     overwrite: Annotated[
         bool | None, option("--overwrite/--no-overwrite", "Replace an existing output.")
     ] = None,
-    threads: Annotated[int | None, option("--threads", "Threads for the kernels.")] = None,
-    patience: Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")] = None,
+    threads: Threads = None,
+    patience: Patience = None,
     report: Annotated[
         str | None, option("--report", "JSON run report. Default: <output>.report.json beside the output.")
     ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of the configuration file.")
-    ] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print the run report instead of a summary.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")] = False,
+    schema: Schema = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score rows with a model that both parties trained; both run this at the same time.
 

@@ -6,7 +6,36 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from crypsis.mpc.cli.options import (
+    Config,
+    Connect,
+    CsvColumnName,
+    CsvDelimiter,
+    CsvHeader,
+    CsvInferTypes,
+    CsvNullValue,
+    CsvQuoteChar,
+    Hash,
+    Input,
+    InputFormat,
+    InputQuery,
+    InputUri,
+    InputUriEnv,
+    Insecure,
+    Json,
+    Key,
+    Listen,
+    NullPolicy,
+    Party,
+    Patience,
+    Peer,
+    Quiet,
+    Threads,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    option,
+)
 
 if TYPE_CHECKING:
     from crypsis.mpc.psi.report import RunReport
@@ -39,55 +68,29 @@ _NOT_FIELDS = ("config", "json_output", "quiet")
 _KEY_TYPES = ("string", "int", "bytes", "date")
 
 
-def option(flag: str, help: str) -> Any:
-    return typer.Option(flag, help=help, show_default=False)
-
-
 def psi_run(
-    config: Annotated[str | None, option("--config", "YAML or JSON file; flags override its fields.")] = None,
-    party: Annotated[str | None, option("--party", "Own name, as in one's certificate.")] = None,
-    peer: Annotated[str | None, option("--peer", "The other party's name.")] = None,
+    config: Config = None,
+    party: Party = None,
+    peer: Peer = None,
     role: Annotated[str | None, option("--role", "receiver (learns the intersection) or sender.")] = None,
-    listen: Annotated[str | None, option("--listen", "host:port to wait on.")] = None,
-    connect: Annotated[str | None, option("--connect", "host:port of the listening party.")] = None,
-    tls_ca: Annotated[str | None, option("--tls-ca", "PEM file of the authority both trust.")] = None,
-    tls_certificate: Annotated[
-        str | None, option("--tls-certificate", "PEM file of one's certificate.")
-    ] = None,
-    tls_key: Annotated[str | None, option("--tls-key", "PEM file of its private key.")] = None,
-    insecure: Annotated[
-        bool | None, option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
-    ] = None,
-    input_path: Annotated[
-        list[str] | None, option("--input", "File, directory or glob; may be repeated.")
-    ] = None,
-    input_format: Annotated[str | None, option("--input-format", "auto, csv, parquet or arrow.")] = None,
-    input_query: Annotated[
-        str | None, option("--input-query", "Instead of files: a SELECT to a PostgreSQL database.")
-    ] = None,
-    input_uri: Annotated[
-        str | None, option("--input-uri", "Its postgresql://user@host:5432/database, without a password.")
-    ] = None,
-    input_uri_env: Annotated[
-        str | None, option("--input-uri-env", "Environment variable that holds the URI, with a password.")
-    ] = None,
-    csv_delimiter: Annotated[str | None, option("--csv-delimiter", "One character.")] = None,
-    csv_header: Annotated[
-        bool | None, option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
-    ] = None,
-    csv_column_name: Annotated[
-        list[str] | None, option("--csv-column-name", "Column names of a file without header; repeat.")
-    ] = None,
-    csv_quote_char: Annotated[str | None, option("--csv-quote-char", "One character.")] = None,
-    csv_null_value: Annotated[
-        list[str] | None, option("--csv-null-value", "Unquoted text that means NULL; repeat.")
-    ] = None,
-    csv_infer_types: Annotated[
-        bool | None, option("--csv-infer-types/--no-csv-infer-types", "Numbers and dates instead of text.")
-    ] = None,
-    key: Annotated[
-        list[str] | None, option("--key", "Key column, or column:type (string, int, bytes, date); repeat.")
-    ] = None,
+    listen: Listen = None,
+    connect: Connect = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    insecure: Insecure = None,
+    input_path: Input = None,
+    input_format: InputFormat = None,
+    input_query: InputQuery = None,
+    input_uri: InputUri = None,
+    input_uri_env: InputUriEnv = None,
+    csv_delimiter: CsvDelimiter = None,
+    csv_header: CsvHeader = None,
+    csv_column_name: CsvColumnName = None,
+    csv_quote_char: CsvQuoteChar = None,
+    csv_null_value: CsvNullValue = None,
+    csv_infer_types: CsvInferTypes = None,
+    key: Key = None,
     output_path: Annotated[str | None, option("--output", "File for one's own rows of the join.")] = None,
     output_format: Annotated[str | None, option("--output-format", "auto, csv, parquet or arrow.")] = None,
     output_column: Annotated[
@@ -119,15 +122,15 @@ def psi_run(
     align: Annotated[
         bool | None, option("--align/--no-align", "With broadcast: both outputs line up row by row.")
     ] = None,
-    hash: Annotated[str | None, option("--hash", "sha256, sm3 or blake3.")] = None,
+    hash: Hash = None,
     job: Annotated[str | None, option("--job", "Public job name; both parties give the same.")] = None,
-    null_policy: Annotated[str | None, option("--null-policy", "NULL keys: ignore or error.")] = None,
+    null_policy: NullPolicy = None,
     batch_size: Annotated[int | None, option("--batch-size", "Keys a message.")] = None,
-    threads: Annotated[int | None, option("--threads", "Threads for the kernels.")] = None,
+    threads: Threads = None,
     device: Annotated[
         str | None, option("--device", "Where keys are worked on: cpu, auto, cuda:0 or cuda:0,cuda:1.")
     ] = None,
-    patience: Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")] = None,
+    patience: Patience = None,
     max_output_rows: Annotated[
         int | None, option("--max-output-rows", "Refuse a join with more rows.")
     ] = None,
@@ -146,10 +149,8 @@ def psi_run(
     ] = None,
     executor: Annotated[str | None, option("--executor", "Where workers run: local or ray.")] = None,
     ray_address: Annotated[str | None, option("--ray-address", "Of the Ray cluster.")] = None,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print the run report instead of a summary.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Intersect one's own file with the peer's; both parties run this at the same time.
 

@@ -8,7 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crypsis.mpc.cli.psi_run import option, overrides_of, size
+from crypsis.mpc.cli.options import (
+    Config,
+    Connect,
+    CsvColumnName,
+    CsvDelimiter,
+    CsvHeader,
+    CsvInferTypes,
+    CsvNullValue,
+    CsvQuoteChar,
+    Hash,
+    Input,
+    InputFormat,
+    InputQuery,
+    InputUri,
+    InputUriEnv,
+    Insecure,
+    Json,
+    Key,
+    Listen,
+    NullPolicy,
+    Party,
+    Patience,
+    Peer,
+    Quiet,
+    Threads,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    option,
+)
+from crypsis.mpc.cli.psi_run import overrides_of, size
 
 if TYPE_CHECKING:
     from crypsis.mpc.pir.report import QueryReport
@@ -17,82 +47,36 @@ query = typer.Typer(help="Ask another party's list without saying what for.", no
 _PLACES = {"found": "output.found"}
 _NOT_FIELDS = ("config", "json_output", "quiet")
 
-_Config = Annotated[str | None, option("--config", "YAML or JSON file; flags override its fields.")]
-_Party = Annotated[str | None, option("--party", "Own name, as in one's certificate.")]
-_Peer = Annotated[str | None, option("--peer", "The other party's name.")]
-_Listen = Annotated[str | None, option("--listen", "host:port to wait on.")]
-_Connect = Annotated[str | None, option("--connect", "host:port of the listening party.")]
-_TlsCa = Annotated[str | None, option("--tls-ca", "PEM file of the authority both trust.")]
-_TlsCertificate = Annotated[str | None, option("--tls-certificate", "PEM file of one's certificate.")]
-_TlsKey = Annotated[str | None, option("--tls-key", "PEM file of its private key.")]
-_Insecure = Annotated[
-    bool | None, option("--insecure/--no-insecure", "Plain text, not authenticated: tests only.")
-]
-_Input = Annotated[list[str] | None, option("--input", "File, directory or glob; may be repeated.")]
-_InputFormat = Annotated[str | None, option("--input-format", "auto, csv, parquet or arrow.")]
-_InputQuery = Annotated[
-    str | None, option("--input-query", "Instead of files: a SELECT to a PostgreSQL database.")
-]
-_InputUri = Annotated[
-    str | None, option("--input-uri", "Its postgresql://user@host:5432/database, without a password.")
-]
-_InputUriEnv = Annotated[
-    str | None, option("--input-uri-env", "Environment variable that holds the URI, with a password.")
-]
-_CsvDelimiter = Annotated[str | None, option("--csv-delimiter", "One character.")]
-_CsvHeader = Annotated[
-    bool | None, option("--csv-header/--no-csv-header", "Whether the first record names the columns.")
-]
-_CsvColumnName = Annotated[
-    list[str] | None, option("--csv-column-name", "Column names of a file without header; repeat.")
-]
-_CsvQuoteChar = Annotated[str | None, option("--csv-quote-char", "One character.")]
-_CsvNullValue = Annotated[
-    list[str] | None, option("--csv-null-value", "Unquoted text that means NULL; repeat.")
-]
-_CsvInferTypes = Annotated[
-    bool | None, option("--csv-infer-types/--no-csv-infer-types", "Numbers and dates instead of text.")
-]
-_Key = Annotated[
-    list[str] | None,
-    option("--key", "Key column, or column:type (string, int, bytes, date); repeat."),
-]
 _ListName = Annotated[str | None, option("--list-name", "Public name of the list; the same at both.")]
 _PrefixBits = Annotated[
     int | None, option("--prefix-bits", "Bits of a digest that the owner learns; the same at both.")
 ]
-_Hash = Annotated[str | None, option("--hash", "sha256, sm3 or blake3.")]
-_NullPolicy = Annotated[str | None, option("--null-policy", "NULL keys: ignore or error.")]
-_Threads = Annotated[int | None, option("--threads", "Threads for the kernels.")]
-_Patience = Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")]
 _Report = Annotated[str | None, option("--report", "JSON run report.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print the run report instead of a summary.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")]
 
 
 @query.command("serve")
 def query_serve(
-    config: _Config = None,
-    party: _Party = None,
-    peer: _Peer = None,
-    listen: _Listen = None,
-    connect: _Connect = None,
-    tls_ca: _TlsCa = None,
-    tls_certificate: _TlsCertificate = None,
-    tls_key: _TlsKey = None,
-    insecure: _Insecure = None,
-    input_path: _Input = None,
-    input_format: _InputFormat = None,
-    input_query: _InputQuery = None,
-    input_uri: _InputUri = None,
-    input_uri_env: _InputUriEnv = None,
-    csv_delimiter: _CsvDelimiter = None,
-    csv_header: _CsvHeader = None,
-    csv_column_name: _CsvColumnName = None,
-    csv_quote_char: _CsvQuoteChar = None,
-    csv_null_value: _CsvNullValue = None,
-    csv_infer_types: _CsvInferTypes = None,
-    key: _Key = None,
+    config: Config = None,
+    party: Party = None,
+    peer: Peer = None,
+    listen: Listen = None,
+    connect: Connect = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    insecure: Insecure = None,
+    input_path: Input = None,
+    input_format: InputFormat = None,
+    input_query: InputQuery = None,
+    input_uri: InputUri = None,
+    input_uri_env: InputUriEnv = None,
+    csv_delimiter: CsvDelimiter = None,
+    csv_header: CsvHeader = None,
+    csv_column_name: CsvColumnName = None,
+    csv_quote_char: CsvQuoteChar = None,
+    csv_null_value: CsvNullValue = None,
+    csv_infer_types: CsvInferTypes = None,
+    key: Key = None,
     list_name: _ListName = None,
     prefix_bits: _PrefixBits = None,
     columns: Annotated[
@@ -108,13 +92,13 @@ def query_serve(
     max_queries_in_all: Annotated[
         int | None, option("--max-queries-in-all", "Queries of this peer over all jobs in the ledger.")
     ] = None,
-    hash: _Hash = None,
-    null_policy: _NullPolicy = None,
-    threads: _Threads = None,
-    patience: _Patience = None,
+    hash: Hash = None,
+    null_policy: NullPolicy = None,
+    threads: Threads = None,
+    patience: Patience = None,
     report: _Report = None,
-    json_output: _Json = False,
-    quiet: _Quiet = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Answer one job of queries about one's own list; the peer runs `crypsis query ask` at the same time.
 
@@ -134,27 +118,27 @@ def query_serve(
 
 @query.command("ask")
 def query_ask(
-    config: _Config = None,
-    party: _Party = None,
-    peer: _Peer = None,
-    listen: _Listen = None,
-    connect: _Connect = None,
-    tls_ca: _TlsCa = None,
-    tls_certificate: _TlsCertificate = None,
-    tls_key: _TlsKey = None,
-    insecure: _Insecure = None,
-    input_path: _Input = None,
-    input_format: _InputFormat = None,
-    input_query: _InputQuery = None,
-    input_uri: _InputUri = None,
-    input_uri_env: _InputUriEnv = None,
-    csv_delimiter: _CsvDelimiter = None,
-    csv_header: _CsvHeader = None,
-    csv_column_name: _CsvColumnName = None,
-    csv_quote_char: _CsvQuoteChar = None,
-    csv_null_value: _CsvNullValue = None,
-    csv_infer_types: _CsvInferTypes = None,
-    key: _Key = None,
+    config: Config = None,
+    party: Party = None,
+    peer: Peer = None,
+    listen: Listen = None,
+    connect: Connect = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    insecure: Insecure = None,
+    input_path: Input = None,
+    input_format: InputFormat = None,
+    input_query: InputQuery = None,
+    input_uri: InputUri = None,
+    input_uri_env: InputUriEnv = None,
+    csv_delimiter: CsvDelimiter = None,
+    csv_header: CsvHeader = None,
+    csv_column_name: CsvColumnName = None,
+    csv_quote_char: CsvQuoteChar = None,
+    csv_null_value: CsvNullValue = None,
+    csv_infer_types: CsvInferTypes = None,
+    key: Key = None,
     list_name: _ListName = None,
     prefix_bits: _PrefixBits = None,
     output_path: Annotated[
@@ -178,13 +162,13 @@ def query_ask(
     max_traffic_mib: Annotated[
         int | None, option("--max-traffic-mib", "Refuse answers that take more.")
     ] = None,
-    hash: _Hash = None,
-    null_policy: _NullPolicy = None,
-    threads: _Threads = None,
-    patience: _Patience = None,
+    hash: Hash = None,
+    null_policy: NullPolicy = None,
+    threads: Threads = None,
+    patience: Patience = None,
     report: _Report = None,
-    json_output: _Json = False,
-    quiet: _Quiet = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Look one's own identifiers up on the peer's list; the peer runs `crypsis query serve` at the same time.
 

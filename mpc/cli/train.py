@@ -6,20 +6,28 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import typer
-
-from crypsis.mpc.cli.psi_run import option, overrides_of, size
+from crypsis.mpc.cli.options import (
+    Config,
+    Connect,
+    Input,
+    Json,
+    Listen,
+    Patience,
+    Quiet,
+    Schema,
+    Threads,
+    option,
+)
+from crypsis.mpc.cli.psi_run import overrides_of, size
 
 _NOT_FIELDS = ("config", "json_output", "quiet", "schema")
 
 
 def train(
-    config: Annotated[str | None, option("--config", "YAML or JSON file; flags override its fields.")] = None,
-    listen: Annotated[str | None, option("--listen", "host:port to wait on.")] = None,
-    connect: Annotated[str | None, option("--connect", "host:port of the listening party.")] = None,
-    input_path: Annotated[
-        list[str] | None, option("--input", "File, directory or glob; may be repeated.")
-    ] = None,
+    config: Config = None,
+    listen: Listen = None,
+    connect: Connect = None,
+    input_path: Input = None,
     model: Annotated[str | None, option("--model", "File for one's own part of the model.")] = None,
     work_dir: Annotated[
         str | None, option("--work-dir", "Checkpoints; the same command goes on from them.")
@@ -27,18 +35,14 @@ def train(
     overwrite: Annotated[
         bool | None, option("--overwrite/--no-overwrite", "Replace an existing model.")
     ] = None,
-    threads: Annotated[int | None, option("--threads", "Threads for the kernels.")] = None,
-    patience: Annotated[float | None, option("--patience", "Seconds a lost peer is waited for.")] = None,
+    threads: Threads = None,
+    patience: Patience = None,
     report: Annotated[
         str | None, option("--report", "JSON run report. Default: <model>.report.json beside the model.")
     ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of the configuration file.")
-    ] = False,
-    json_output: Annotated[
-        bool, typer.Option("--json", help="Print the run report instead of a summary.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no warnings.")] = False,
+    schema: Schema = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model on one's own columns and the peer's; both parties run this at the same time.
 

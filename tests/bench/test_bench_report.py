@@ -56,7 +56,21 @@ def test_the_page_has_every_row_and_takes_texts_as_texts() -> None:
 def test_the_newest_row_of_a_case_on_a_machine_is_shown() -> None:
     old, new = row(date="2026-01-01"), row(per_second=5.0, date="2026-02-01")
     other = row(cpu="Other", date="2025-01-01")
-    assert newest([new, old, other]) == [other, new]
+    forced = row(per_second=1.0, date="2026-03-01", forced_backend="portable")
+    assert newest([new, old, other, forced]) == [other, new, forced]
+    assert "A processor (forced: portable)" in render([new, forced])
+
+
+def test_scaling_of_two_machines_and_of_two_sizes_is_not_mixed() -> None:
+    made = [scaling("threads", n, 1_000, 1 / n) | {"name": f"threads {n}"} for n in (1, 2)]
+    made += [scaling("threads", n, 50, 1.0) | {"name": f"threads {n}"} for n in (1, 2)]
+    made += [scaling("rows", n, n, n / 1e4) for n in (10_000, 100_000)]
+    made += [one | {"cpu": "Other"} for one in made[4:]]
+    bare = row("scale/of another kind")
+    del bare["suite"], bare["extra"]
+    page = render([*made, bare])
+    assert "Rows a second over threads: 2.00 times as many with 2 as with 1." in page
+    assert page.count("<h3>vole [1]: rows</h3>") == page.count("<h3>vole [2]: rows</h3>") == 1
 
 
 def test_no_rows_and_no_matplotlib_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

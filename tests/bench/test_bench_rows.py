@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from crypsis.errors import CorruptData, DataError
-from crypsis.mpc.bench import rows
+from crypsis.mpc.bench import rows, table
 from crypsis.mpc.bench.compare import compare
 
 from .cases import row, scaling
@@ -50,6 +53,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"items": True}, "no usable 'items'"),
     ({"seconds_median": -1.0}, "seconds_median is -1"),
     ({"seconds_iqr": -1.0}, "seconds_iqr is -1"),
+    ({"spread": -0.1}, "spread is -0.1"),
+    ({"spread": "wide"}, "spread is 'wide'"),
+    ({"spread": 1e400}, "spread is inf"),
+    ({"peers": {"p": {"ratio": 2, "ratio_spread": -1}}}, "peer 'p' has no usable ratio_spread"),
     ({"peers": []}, "no usable 'peers'"),
     ({"peers": {"p": {}}}, "peer 'p' has no usable ratio"),
     ({"peers": {"p": {"ratio": 0}}}, "peer 'p' has no usable ratio"),
@@ -100,6 +107,17 @@ def test_the_environment_names_no_person_or_place() -> None:
     assert str(Path.home()) not in json.dumps(found)
 
 
+@pytest.mark.parametrize(("forced", "told"), [("avx2", "avx2"), ("", None), (None, None)])
+def test_the_environment_says_which_backend_was_forced(
+    forced: str | None, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of `avx2` on a CPU with AVX-512 is none of another CPU."""
+    monkeypatch.delenv("CRYPSIS_BACKEND", raising=False)
+    if forced is not None:
+        monkeypatch.setenv("CRYPSIS_BACKEND", forced)
+    assert rows.environment()["forced_backend"] == told
+
+
 def test_a_change_within_the_spread_is_none() -> None:
     (change,) = compare([row(per_second=100, iqr=0.06)], [row(per_second=109, iqr=0.05)]).changes
     assert change.verdict == "within the noise"
@@ -121,6 +139,41 @@ def test_two_per_cent_are_noise_however_still_the_rounds_were(after: float, verd
     assert change.verdict == verdict
 
 
+def test_the_noise_is_the_spread_that_was_printed() -> None:
+    before, after = row(per_second=100) | {"spread": 0.03}, row(per_second=107) | {"spread": 0.05}
+    (change,) = compare([before], [after]).changes
+    assert change.noise == pytest.approx(0.08)
+    assert change.verdict == "within the noise"
+    (change,) = compare([before], [after | {"spread": 0.03}]).changes
+    assert change.verdict == "faster"
+
+
+def test_the_spread_is_what_a_pass_or_half_the_quartiles_are_off_by() -> None:
+    steady = [1.0, 1.0, 1.0]
+    assert rows.spread_of([2.0]) == 0
+    assert rows.spread_of([0.9, 1.0, 1.1]) == pytest.approx(0.05)
+    assert rows.spread_of(steady + [1.2] * 3 + steady, (3, 3, 3)) == pytest.approx(0.2)  # a slow phase
+    assert rows.spread_of(steady + [0.7] * 3 + steady, (3, 3, 3)) == pytest.approx(0.3)  # a fast one
+    assert rows.spread_of([1.0, 1.0, 9.0] * 3, (3, 3, 3)) > 1  # passes agree, rounds do not
+    three = [rows.Timing(steady), rows.Timing([1.2] * 3), rows.Timing(steady)]
+    made = rows.Measurement(
+        "x", 6, "items", rows.Timing.joined(three), {"p": rows.Timing.joined(three[::-1])}
+    )
+    found = made.as_row()
+    assert (found["rounds"], found["passes"]) == (9, 3)
+    assert found["spread"] == pytest.approx(0.2)
+    assert found["peers"]["p"]["ratio_spread"] == 0  # both were slow at once
+    assert "±20 %" in made.as_text()
+
+
+@given(st.lists(st.lists(st.floats(0.1, 10), min_size=1, max_size=5), min_size=1, max_size=5))
+def test_every_pass_lies_within_the_spread(passes: list[list[float]]) -> None:
+    joined = rows.Timing.joined([rows.Timing(one) for one in passes])
+    spread = joined.as_row(1)["spread"]
+    for one in passes:
+        assert abs(statistics.median(one) / joined.median - 1) <= spread
+
+
 def test_runs_that_differ_among_themselves_are_noisy() -> None:
     (change,) = compare([row(per_second=n) for n in (80, 100, 120)], [row(per_second=130)]).changes
     assert change.before == 100
@@ -134,6 +187,18 @@ def test_the_other_way_round_the_verdict_is_the_opposite(a: float, b: float, x: 
     one, two = row(per_second=a, iqr=x), row(per_second=b, iqr=y)
     (there,), (back,) = compare([one], [two]).changes, compare([two], [one]).changes
     assert back.verdict == opposite[there.verdict]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_loses_nothing_of_a_name(width: int) -> None:
+    names = ["paillier/encrypt, by the key's owner/2048", "bigint/powm/2048, one 1024-bit exponent"]
+    made = [row(name, unit="encryptions", peers={"cryptography": {"ratio": 7.5}}) for name in names]
+    for shown in (table.results(made), table.changes(compare(made, made).changes)):
+        console = Console(file=io.StringIO(), width=width)
+        console.print(shown)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "\u2026" not in text
+        assert max(map(len, text.splitlines())) <= width
 
 
 def test_cases_of_one_side_and_other_machines_are_told() -> None:

@@ -4,6 +4,7 @@ asserted."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from crypsis.mpc.bench import multiply, rows, suites
-from crypsis.mpc.bench.limits import Machine
+from crypsis.errors import DataError
+from crypsis.mpc.bench import rows, suites
+from crypsis.mpc.bench.measure import EFFORT
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.peers import Peers
 from crypsis.mpc.bench.run import Outcome, run
@@ -37,6 +39,8 @@ def test_suites_run(name: str, tmp_path: Path) -> None:
     assert [row["name"] for row in found.rows] == cases
     assert rows.read(tmp_path / "rows.jsonl") == found.rows
     assert all(row["suite"] == name and row["extra"]["scale"] == "tiny" for row in found.rows)
+    stated = [row["name"] for row in found.rows if "limit" in row or row["extra"].get("no limit")]
+    assert stated == cases  # each says what its limit is, or why it has none
     missing = {peer for peer, why in found.peers.items() if "not installed" in why}
     assert set(found.peers) <= missing  # none that is here crashed, hung or was wrong
     if peers:
@@ -100,39 +104,49 @@ def test_rows_are_kept_as_they_come(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert outcome.rows == rows.read(path)
 
 
-def test_limits_are_measured_once_and_positive() -> None:
-    machine = Machine(brief=True)
-    assert machine.known() == {}
-    assert machine.aes > 0
-    assert machine.copy > 0
-    assert machine.reads(10) > 0
-    assert machine.copy_of(1 << 10) > 0
-    assert machine.aes == machine.aes
-    assert set(machine.known()) == {"aes", "copy"}
-    half, whole = machine.by_aes(2, "x"), machine.by_aes(1, "x")
-    assert whole.per_second == 2 * half.per_second
-    assert machine.by_products(1, None, "x") is None or machine.has_ifma
+def test_every_pass_has_all_cases_and_new_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def named(name: str) -> tuple[str, Any]:
+        return name, lambda setting: made.append(name) or works(setting)
+
+    monkeypatch.setitem(EFFORT, "tiny", dataclasses.replace(EFFORT["tiny"], passes=3))
+    one_suite(monkeypatch, named("first"), named("second"))
+    said: list[str] = []
+    found = tiny("fake", out=tmp_path / "rows.jsonl", say=lambda what, done, total: said.append(what))
+    assert made == ["first", "second"] * 3
+    assert [row["passes"] for row in found.rows] == [3, 3]
+    assert [row["rounds"] for row in found.rows] == [6, 6]
+    assert rows.read(tmp_path / "rows.jsonl") == found.rows
+    assert "pass 2 of 3: second" in said
 
 
-def test_the_multipliers_loops_multiply() -> None:
-    """Their results are those of the chains in Python: nothing was left out by the compiler."""
-    numpy = pytest.importorskip("numpy")
-    pytest.importorskip("numba", reason="the rate of the multipliers needs numba")
-    mask, turns = 2**64 - 1, 5
-    loop, n_products = multiply.scalar()
-    assert n_products == 8
-    factor, total = turns | 1 << 63, 0
-    for i in range(8):
-        value = (2 * i + 1) * 0x9E3779B97F4A7C15 & mask
-        for _ in range(turns):
-            value = (value * factor >> 64) ^ (value * factor & mask)
-        total ^= value
-    assert int(loop(numpy.uint64(turns))) == total
-    if not Machine().has_ifma:
-        return
-    loop, n_products = multiply.vector()
-    assert n_products == 16 * 8
-    assert int(loop(numpy.uint64(turns))) == sum(i + 1 + turns * turns * turns for i in range(16))
+def test_a_run_interrupted_in_a_later_pass_keeps_the_passes_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    turns = iter("123")
+
+    def fails_later(setting: Any) -> Work:
+        if next(turns) == "2":
+            raise DataError("the disk is full")
+        return works(setting)
+
+    again = iter((works, works, None))
+
+    def interrupted(setting: Any) -> Work:
+        make = next(again)
+        if make is None:
+            raise KeyboardInterrupt
+        return make(setting)
+
+    monkeypatch.setitem(EFFORT, "tiny", dataclasses.replace(EFFORT["tiny"], passes=3))
+    one_suite(monkeypatch, ("first", works), ("gone", fails_later), ("second", interrupted), ("third", works))
+    outcome, path = Outcome(), tmp_path / "rows.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        tiny("fake", out=path, outcome=outcome)
+    assert {row["name"]: row["passes"] for row in rows.read(path)} == {"first": 3, "second": 2, "third": 2}
+    assert outcome.rows == rows.read(path)
+    assert outcome.not_measured == {"gone": "the disk is full"}
 
 
 def test_a_party_that_fails_ends_the_other_and_the_run() -> None:

@@ -162,6 +162,16 @@ def test_compare(crypsis: Crypsis, tmp_path: Path) -> None:
     assert "have no case in common" in crypsis("bench", "compare", a, other).error(4)
 
 
+def test_nothing_of_a_file_moves_the_cursor(crypsis: Crypsis, tmp_path: Path) -> None:
+    nasty = row("x\x1b[2J\ud800", 100.0, commit="\x1b[1m", cpu="\x1bc")
+    (tmp_path / "a").write_text(json.dumps(nasty) + "\n" + json.dumps(row("\x1bonly")) + "\n")
+    (tmp_path / "b").write_text(json.dumps(nasty | {"per_second": 200.0, "cpu": "other"}) + "\n")
+    done = crypsis("bench", "compare", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert done.code == 0
+    assert "faster: x?[2J? x 1" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
 def test_report(crypsis: Crypsis, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="reports need crypsis[learning]")
     a = write(tmp_path / "a", row("x", 100.0, peers={"p": {"ratio": 2.0}}))
@@ -173,6 +183,10 @@ def test_report(crypsis: Crypsis, tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     gone = str(tmp_path / "no" / "page.html")
     assert "no/page.html" in crypsis("bench", "report", a, "--out", gone).error(4)
+    assert "would replace the rows" in crypsis("bench", "report", a, b, "--out", b).error(2)
+    assert "is no file" in crypsis("bench", "report", a, "--out", "/dev/null").error(4)
+    assert Path("/dev/null").is_char_device()
+    assert len(rows.read(Path(b))) == 2
 
 
 def test_files_of_another_version_are_refused_everywhere(crypsis: Crypsis, tmp_path: Path) -> None:
@@ -195,6 +209,10 @@ def test_files_of_another_version_are_refused_everywhere(crypsis: Crypsis, tmp_p
         (("run", "gpu"), 2, "suite 'gpu' does not exist: there are kernels, paillier"),
         (("run", "kernels", "--out", "/nowhere/rows"), 4, "/nowhere/rows: cannot be written"),
         (("run", "kernels", "--peer-seconds", "0"), 2, "peer-seconds"),
+        (("run", "kernels", "--peer-seconds", "inf"), 2, "peer-seconds"),
+        (("run", "kernels", "--peer-seconds", "nan"), 2, "peer-seconds"),
+        (("--quick", "kernels"), 2, "'kernels' is a suite, no command: type crypsis bench run kernels"),
+        (("--quick", "rubbish"), 2, "No such command 'rubbish'"),
         (("scale", "train"), 2, "'train' cannot be scaled"),
         (("scale", "psi", "--protocol", "rsa"), 2, "--protocol is 'rsa'"),
         (("scale", "psi", "--axis", "moon"), 2, "--axis is 'moon'"),

@@ -8,11 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
+from tests.learning import chromium
 from tools.docs_site import sequence
 
 from .pages import PAGES, ROOT, Block, blocks, name_of
@@ -30,7 +36,7 @@ def _drawn(text: str) -> ElementTree.Element:
 
 def test_each_protocol_has_a_diagram() -> None:
     have = {name_of(page) for page, _ in DIAGRAMS}
-    pages = ("psi-how", "vole-psi", "ot", "silent-ot", "learning-linear", "learning-boosting")
+    pages = ("psi-how", "vole-psi", "ot", "silent-ot", "query", "learning-linear", "learning-boosting")
     assert have == {f"docs/{page}.md" for page in pages}
 
 
@@ -116,22 +122,30 @@ def _build(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("mkdocs") is None, reason="needs mkdocs: make docs")
-def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout with a module that is installed nowhere; its site is built."""
+    if find_spec("mkdocs") is None:
+        pytest.skip("needs mkdocs: make docs")
+    folder = tmp_path_factory.mktemp("checkout")
     for name in ("docs", "mkdocs.yml", "tools", "bindings", "mpc", "benchmarks", "csrc", "kernels"):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         else:
-            shutil.copy(source, tmp_path / name)
+            shutil.copy(source, folder / name)
     for path in (*ROOT.glob("*.md"), ROOT / "LICENSE"):
-        shutil.copy(path, tmp_path)
+        shutil.copy(path, folder)
     new = '"""Only in this checkout."""\n\n\ndef only_here() -> None:\n    """Not installed."""\n'
-    (tmp_path / "bindings" / "crypsis" / "novelty.py").write_text(new, encoding="utf-8")
-    done = _build(tmp_path)
+    (folder / "bindings" / "crypsis" / "novelty.py").write_text(new, encoding="utf-8")
+    done = _build(folder)
     assert done.returncode == 0, done.stderr
-    site = tmp_path / "build" / "site"
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_is_whole(checkout: Path) -> None:
+    site = checkout / "build" / "site"
     rows = (site / "repository/benchmarks/results/2026-11-22-curve25519.jsonl.html").read_text(
         encoding="utf-8"
     )
@@ -139,6 +153,8 @@ def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
     assert "only_here" in (site / "api" / "novelty.html").read_text(encoding="utf-8")
     assert "scalar_mult" in (site / "api" / "curve25519.html").read_text(encoding="utf-8")
     assert 'class="sequence"' in (site / "psi-how.html").read_text(encoding="utf-8")
+    languages = {page: _language(site / page) for page in ("psi.html", "zh/index.html")}
+    assert languages == {"psi.html": "en", "zh/index.html": "zh"}
     outside = [
         (page.name, found)
         for page in site.rglob("*.html")
@@ -148,14 +164,81 @@ def test_the_site_builds_and_a_broken_link_fails(tmp_path: Path) -> None:
     ]
     assert outside == []  # a page fetches nothing from elsewhere
 
+
+def _language(page: Path) -> str:
+    found = re.search(r'<html lang="(\w+)"', page.read_text(encoding="utf-8"))
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.slow
+def test_a_reader_finds_pages_in_both_languages(checkout: Path, tmp_path: Path) -> None:
+    """In a real browser: what search answers, that nothing is wrong or wider than the window, that figures lead on."""
+    binary = chromium.find()
+    if binary is None:
+        pytest.skip("no chromium here: the site is looked at in a real browser where there is one")
+    handler = partial(Quiet, directory=str(checkout / "build" / "site"))
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        chromium.Chromium(binary, tmp_path / "profile") as browser,
+    ):
+        Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/"
+        try:
+            for page in ("psi-how.html", "performance.html", "tenseal.html", "zh/index.html"):
+                for width in (1280, 390):
+                    browser.width(width, 900)
+                    browser.open(base + page)
+                    assert not browser.value("document.documentElement.scrollWidth > innerWidth"), page
+            for words, page in (
+                ("隐私集合求交", "zh/index.html"),
+                ("不经意传输", "zh/index.html"),
+                ("python-paillier", "phe.html"),
+            ):
+                found = _found(browser, base + "performance.html?q=" + quote(words))
+                assert base + page in found
+                assert not any(".jsonl" in address for address in found)
+            browser.open(base + "performance.html")
+            inside = "[...document.querySelectorAll('article a[href^=\"#\"]')].map(a => a.hash.slice(1))"
+            assert len(browser.value(inside)) > 100
+            assert browser.value(inside + ".filter(id => !document.getElementById(id))") == []
+            browser.open(
+                base + browser.value("document.querySelector('td a[href*=jsonl]').getAttribute('href')")
+            )
+            assert browser.value("document.querySelector(location.hash).innerText").startswith("Row ")
+            assert [url for url in browser.requests if not url.startswith((base, "data:", "blob:"))] == []
+            assert browser.complaints == []
+        finally:
+            server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves the site and writes no log."""
+
+    def log_message(self, format: str, *words: object) -> None:
+        pass
+
+
+def _found(browser: chromium.Chromium, url: str) -> list[str]:
+    """The pages that search answers, best first, without their highlights."""
+    browser.open(url)
+    links = "[...document.querySelectorAll('.md-search-result__link')].map(a => a.href)"
+    end = time.monotonic() + 60
+    while not (found := browser.value(links)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return [address.split("?")[0].split("#")[0] for address in found]
+
+
+@pytest.mark.slow
+def test_a_broken_link_fails(checkout: Path) -> None:
     broken = (
         "nowhere.md",
         "psi.md#no-such-part",
         "../csrc/nowhere/NOTES.md",
         "../benchmarks/results/none.jsonl#L1",
     )
-    with (tmp_path / "docs" / "ot.md").open("a", encoding="utf-8") as page:
+    with (checkout / "docs" / "ot.md").open("a", encoding="utf-8") as page:
         page.write("".join(f"\n[x]({target})\n" for target in broken))
-    failed = _build(tmp_path)
+    failed = _build(checkout)
     assert failed.returncode != 0
     assert [target for target in broken if target not in failed.stderr] == []

@@ -8,7 +8,8 @@ The pages are written for GitHub and for the site alike, so here is what differs
   row 12 as on GitHub;
 - pages of the API below `api/`, one a public module, from docstrings;
 - ```mermaid blocks become drawings (`sequence`), so that no page fetches a program from elsewhere;
-- CHANGELOG.md and others from the top of the repository are in the navigation, by the same way.
+- CHANGELOG.md and others from the top of the repository are in the navigation, by the same way;
+- search finds documents before files of the repository, and no rows.
 """
 
 from __future__ import annotations
@@ -238,9 +239,21 @@ def _top_pages() -> dict[str, str]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    path = page.file.src_uri
+    if path.startswith(
+        REPOSITORY + "/"
+    ):  # found after the documents; rows and sources, which repeat their words, never
+        source = ROOT / path.removeprefix(REPOSITORY + "/").removesuffix(".md")
+        page.meta["search"] = {"exclude": True} if source.is_file() else {"boost": 0.3}
     markdown = _rewritten(page.file.src_uri, markdown, Path(config.docs_dir))
 
     def drawn(match: re.Match[str]) -> str:
         return sequence.svg(match[3]) if match[2] == "mermaid" else match[0]
 
     return _FENCE.sub(drawn, markdown)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """A page in Chinese says so: browsers choose its letters by that, and screen readers its voice."""
+    chinese = page.file.src_uri.startswith("zh/") or page.file.src_uri.endswith(".zh.md")
+    return output.replace('<html lang="en"', '<html lang="zh"', 1) if chinese else output

@@ -261,3 +261,10 @@ def _inverses_of_few(rows: Limbs, modulus: Modulus, montgomery: bool) -> Limbs |
     if len(rows) == 1:
         return row
     return mod_mul(np.ascontiguousarray(rows[::-1]), row, modulus, montgomery=montgomery, threads=1)
+
+
+def measure_products(repeats: int, *, backend: str | None = None) -> int:
+    """For benchmarks: products of words that stay in registers, `repeats` loops of them, and nothing else; returns how
+    many there were. Of 52-bit lanes, eight to an instruction (avx512), or of 64-bit words (portable)."""
+    repeats = _arguments.integer("repeats", repeats, 1, 1 << 32)
+    return _core.bigint.measure_products(_arguments.backend(backend), repeats)

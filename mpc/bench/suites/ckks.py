@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from crypsis import ckks
+from crypsis.mpc.bench.counts import KNOWN, UNKNOWN, Counts, forward, inverse
+from crypsis.mpc.bench.limits import least
 from crypsis.mpc.bench.peers import Peer, Server
 from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, near
-from crypsis.mpc.bench.suites.kernels import BUTTERFLY
 
 SUITE = Suite("ckks", "one thread on one core, N = 8192, moduli {60, 40, 40, 60}")
 LITERAL = ckks.Literal(13, (60, 40, 40), (60,), 40)
-N, LIMBS = 1 << 13, 3
+LOG_N, LIMBS = 13, 3
+N = 1 << LOG_N
 SEAL = Server("SEAL", "tenseal", "tenseal", "seal_ops.py", ("13", "60,40,40,60"))
 # OpenFHE takes 55 bits where the others have 60: benchmarks/peers/openfhe_ops.py says why.
 OPENFHE = Server("OpenFHE", "openfhe", "openfhe", "openfhe_ops.py", ("13", "55,40,40,60"))
@@ -42,16 +44,38 @@ def _peers(operation: str) -> list[Peer]:
     return [Peer("SEAL", SEAL, operation), Peer("OpenFHE", OPENFHE, operation)]
 
 
-def _transforms(setting: Setting, count: int) -> Limit | None:
-    """Items a second if an item were `count` transforms of a limb and nothing else."""
-    products = count * BUTTERFLY * 13 * N / 2
-    return setting.machine.by_products(products, products, f"{count} transforms, three products a butterfly")
+# Operations, of all limbs where no number is said. A forward transform:
+FORWARD = forward(LOG_N, 60) + 2 * forward(LOG_N, 40)
+# u times both halves of the key, plus noise and message: three transforms, two products.
+ENCRYPT = 3 * FORWARD + 2 * LIMBS * N * UNKNOWN
+# Of the generator's stream, a coefficient of u and two of noise, in blocks of 16 bytes.
+ENCRYPT_BLOCKS = (8 + 2 * 6) / 16
+# (x_0 y_0, x_0 y_1 + x_1 y_0, x_1 y_1). A sum of products counts as one product, here and below: it is reduced once.
+TENSOR = 3 * LIMBS * N * UNKNOWN
+# A key switch (csrc/rns/NOTES.md): each limb back, one of 60 bits, and forward into the three other moduli; sums of
+# products by both halves of the key in four limbs. Conversions between moduli are not counted.
+DIGITS = inverse(LOG_N, 60) + 2 * inverse(LOG_N, 40) + 5 * forward(LOG_N, 60) + 4 * forward(LOG_N, 40)
+SWITCH = DIGITS + 2 * (LIMBS + 1) * N * UNKNOWN
+# Its end, for both halves: the special limb back and forward into the others, which are multiplied by 1 / p. With
+# rescaling the last limb goes back too, and into the two that are left.
+DIVIDE = 2 * (inverse(LOG_N, 60) + FORWARD + LIMBS * N * KNOWN)
+RESCALE = 2 * (inverse(LOG_N, 60) + inverse(LOG_N, 40) + forward(LOG_N, 60) + forward(LOG_N, 40))
 
 
-def _bytes(setting: Setting, polynomials: int, what: str) -> Limit:
-    """Items a second if an item were that many polynomials read or written and nothing else."""
-    n_bytes = polynomials * LIMBS * N * 8
-    return setting.machine.by_bytes(n_bytes, what, in_all=n_bytes)
+def decrypt_count(array: ckks.CkksArray) -> tuple[int, Counts]:
+    """(limbs that the values need, the product by the key and the transforms back of these)."""
+    limbs = array.parameters.decryption_level(array.level, array.scale) + 1
+    return limbs, inverse(LOG_N, 60) + (limbs - 1) * inverse(LOG_N, 40) + limbs * N * UNKNOWN
+
+
+def _by(setting: Setting, count: Counts, what: str) -> Limit | str:
+    return setting.machine.by("ntt", count, what)
+
+
+def _bytes(setting: Setting, read: int, written: int, what: str) -> Limit:
+    """Of so many polynomials read and written."""
+    each = LIMBS * N * 8
+    return setting.machine.by_sum(read * each, written * each, what, in_all=(read + written) * each)
 
 
 def _work(
@@ -59,7 +83,7 @@ def _work(
     operation: str,
     run: Callable[[], Any],
     wanted: Any,
-    limit: Limit | None,
+    bound: Limit | str,
 ) -> Work:
     scene = _scene(setting)
     return Work(
@@ -67,7 +91,7 @@ def _work(
         run,
         lambda found: near(f"ckks/{operation}", scene.secret.decrypt(found), wanted, MOST),
         _peers(operation),
-        limit,
+        bound,
         extra={"threads": 1},
     )
 
@@ -75,19 +99,24 @@ def _work(
 @SUITE.case("ckks/encrypt/8192", unit="encryptions")
 def encrypt(setting: Setting) -> Work:
     scene = _scene(setting)
-    limit = _transforms(setting, 4 * LIMBS)
+    limit = least(
+        _by(setting, ENCRYPT, "nine transforms and products by the key, encoding not counted"),
+        setting.machine.by_aes(N * ENCRYPT_BLOCKS, "the stream of u and the noise"),
+    )
     return _work(setting, "encrypt", lambda: scene.public.encrypt(scene.x), scene.x, limit)
 
 
 @SUITE.case("ckks/decrypt/8192", unit="decryptions")
 def decrypt(setting: Setting) -> Work:
     scene = _scene(setting)
+    cx = scene.cx
+    limbs, count = decrypt_count(cx)
     return Work(
         1,
-        lambda: scene.secret.decrypt(scene.cx),
+        lambda: scene.secret.decrypt(cx),
         lambda found: near("ckks/decrypt", found, scene.x, MOST),
         _peers("decrypt"),
-        _transforms(setting, LIMBS),
+        _by(setting, count, f"{limbs} transforms and a product by the key, decoding not counted"),
         extra={"threads": 1},
     )
 
@@ -95,7 +124,7 @@ def decrypt(setting: Setting) -> Work:
 @SUITE.case("ckks/add/8192", unit="additions")
 def add(setting: Setting) -> Work:
     scene = _scene(setting)
-    limit = _bytes(setting, 6, "two ciphertexts read and one written")
+    limit = _bytes(setting, 4, 2, "two ciphertexts read and one written")
     return _work(setting, "add", lambda: scene.cx + scene.cy, scene.x + scene.y, limit)
 
 
@@ -103,7 +132,10 @@ def add(setting: Setting) -> Work:
 def multiply_plain(setting: Setting) -> Work:
     scene = _scene(setting)
     plain = scene.public.encode(scene.y)
-    limit = _bytes(setting, 5, "a ciphertext and a plaintext read, one written")
+    limit = least(
+        _bytes(setting, 3, 2, "a ciphertext and a plaintext read, one written"),
+        _by(setting, 2 * LIMBS * N * UNKNOWN, "products of both halves"),
+    )
     return _work(
         setting,
         "multiply_plain",
@@ -113,22 +145,18 @@ def multiply_plain(setting: Setting) -> Work:
     )
 
 
-# Key switching: each limb back from its transform and into the three other moduli, and both halves divided by the
-# special prime: one transform back and LIMBS forward each.
-SWITCH = LIMBS + LIMBS * LIMBS + 2 * (1 + LIMBS)
-
-
 @SUITE.case("ckks/multiply/8192", unit="products")
 def multiply(setting: Setting) -> Work:
     scene = _scene(setting)
-    limit = _transforms(setting, SWITCH + 2 * LIMBS)  # rescaling: one back and two forward in each half
+    count = TENSOR + SWITCH + RESCALE
+    limit = _by(setting, count, "twenty transforms, products of halves and by the key")
     return _work(setting, "multiply", lambda: scene.cx * scene.cy, scene.x * scene.y, limit)
 
 
 @SUITE.case("ckks/rotate/8192", unit="rotations")
 def rotate(setting: Setting) -> Work:
     scene = _scene(setting)
-    limit = _transforms(setting, SWITCH)
+    limit = _by(setting, SWITCH + DIVIDE, "twenty transforms and products by the key")
     return _work(setting, "rotate", lambda: scene.cx.rotate(1), np.roll(scene.x, -1), limit)
 
 
@@ -139,6 +167,16 @@ def federated(setting: Setting) -> Work:
     secret = ckks.SecretKey.generate(ckks.AGGREGATE)
     public = secret.public_key()
     data = np.random.default_rng(2).uniform(-1, 1, (clients, floats))
+    # Ciphertexts of one limb: those of a client as above, and those of the sum decrypted.
+    log_n, bits = ckks.AGGREGATE.log_n, ckks.AGGREGATE.moduli_bits[0]
+    n = 1 << log_n
+    share = -(-floats // n) / (clients * floats)
+    encryptions = clients * (3 * forward(log_n, bits) + 2 * n * UNKNOWN)
+    count = encryptions + inverse(log_n, bits) + n * UNKNOWN
+    limit = least(
+        _by(setting, share * count, "transforms and products of encrypting and decrypting"),
+        setting.machine.by_aes(share * clients * n * ENCRYPT_BLOCKS, "the stream of u and the noise"),
+    )
 
     def run() -> Any:
         total = public.encrypt(data[0], packed=True, magnitude=1)
@@ -151,5 +189,6 @@ def federated(setting: Setting) -> Work:
         run,
         lambda found: near("ckks/federated sum", found, data.sum(0), 2.0**-10),
         [Peer("TenSEAL", SEAL, f"federated {clients} {floats}")],
+        limit,
         extra={"threads": 1},
     )

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from crypsis import aes, bigint, bitmatrix, curve25519, hashing, ntt, okvs, vole
-from crypsis.mpc.bench import inputs
+from crypsis.mpc.bench import counts, inputs
+from crypsis.mpc.bench.limits import least
 from crypsis.mpc.bench.peers import Peer, Server
+from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer, same
 
 SUITE = Suite("kernels", "one thread on one core")
@@ -20,21 +22,10 @@ CRYPTOGRAPHY = Server("cryptography", "cryptography")
 NACL = Server("PyNaCl", "nacl", package="pynacl")
 GMPY2 = Server("gmpy2", "gmpy2")
 
-# Products of 52-bit lanes of X25519: 255 steps of 5 products, 4 squarings and one by a small number, and an inversion.
-LADDER = 255 * (5 * 50 + 4 * 30 + 10) + 254 * 30 + 11 * 50
-# Of a butterfly: two products' low halves and one's high half (Shoup).
-BUTTERFLY = 3
 SEED = bytes(16)
 
 
-def product(n_bits: int) -> tuple[float, float]:
-    """Products of lanes, of 52 and of 64 bits, of one Montgomery product."""
-    limbs = n_bits // 64
-    k = 64 * limbs // 52 + 1
-    return 4 * k * k + k, 2 * limbs * limbs + limbs
-
-
-def _hash(setting: Setting, algorithm: str, server: Server, operation: str) -> Work:
+def _hash(setting: Setting, algorithm: str, server: Server, operation: str, block: counts.Counts) -> Work:
     n, n_peer = setting.size(500, 200_000, 2_000_000), setting.size(50, 5_000, 20_000)
     ids = inputs.rows(n)
     out = np.empty((n, 32), np.uint8)
@@ -48,6 +39,7 @@ def _hash(setting: Setting, algorithm: str, server: Server, operation: str) -> W
         lambda: hashing.digest(algorithm, ids, out=out, threads=1),
         check,
         [Peer(server.name, server, f"{operation} {n_peer}")],
+        setting.machine.by("hashing", block, "a block a hash", variant=algorithm),
         digest=lambda found, count: inputs.digest(found[:count].tobytes()),
         extra={"threads": 1, "message_bytes": 16},
     )
@@ -55,12 +47,12 @@ def _hash(setting: Setting, algorithm: str, server: Server, operation: str) -> W
 
 @SUITE.case("hashing/sha256/16-byte ids", unit="hashes")
 def sha256(setting: Setting) -> Work:
-    return _hash(setting, "sha256", HASHLIB, "sha256")
+    return _hash(setting, "sha256", HASHLIB, "sha256", counts.SHA256)
 
 
 @SUITE.case("hashing/blake3/16-byte ids", unit="hashes")
 def blake3(setting: Setting) -> Work:
-    return _hash(setting, "blake3", BLAKE3, "digest")
+    return _hash(setting, "blake3", BLAKE3, "digest", counts.BLAKE3)
 
 
 @SUITE.case("aes/ctr/1 MiB", unit="bytes")
@@ -87,7 +79,7 @@ def aes_mmo(setting: Setting) -> Work:
         len(blocks),
         lambda: aes.mmo(blocks, out=out, threads=1),
         lambda found: same("aes/mmo", found, aes.mmo(blocks, backend="portable")),
-        limit=setting.machine.by_aes(1, "a block a hash"),
+        bound=setting.machine.by_aes(1, "a block a hash"),
         extra={"threads": 1},
     )
 
@@ -106,7 +98,7 @@ def transpose(setting: Setting) -> Work:
         n,
         lambda: bitmatrix.transpose(bits, out=out, threads=1),
         check,
-        limit=setting.machine.by_bytes(32, "each byte read once and written once", in_all=32 * n),
+        bound=setting.machine.by_copy(32, "each byte read once and written once", in_all=32 * n),
         extra={"threads": 1},
     )
 
@@ -126,7 +118,7 @@ def trees(setting: Setting) -> Work:
         len(seeds) << depth,
         lambda: vole.expand_trees(seeds, depth, leaves=leaves, sums=sums, threads=1),
         check,
-        limit=setting.machine.by_aes(2, "two blocks a leaf"),
+        bound=setting.machine.by_aes(2, "two blocks a leaf"),
         extra={"threads": 1},
     )
 
@@ -136,6 +128,11 @@ def _okvs(setting: Setting) -> tuple[Any, Any, Any, Any]:
     keys, values = inputs.rows(per_bin * n_bins), inputs.rows(per_bin * n_bins, seed=3)
     starts = np.arange(n_bins + 1, dtype=np.uint64) * np.uint64(per_bin)
     return okvs.parameters(per_bin, 21_475, field=128), starts, keys, values
+
+
+def _places(setting: Setting, what: str) -> Limit | str:
+    machine = setting.machine
+    return least(machine.by_reads(counts.OKVS_READS, 16, what), machine.by_aes(1, "a key's hash"))
 
 
 @SUITE.case("okvs/encode/128 bits", unit="keys")
@@ -150,7 +147,7 @@ def okvs_encode(setting: Setting) -> Work:
         len(keys),
         lambda: okvs.encode(keys, starts, values, parameters, seed=SEED, out=out, threads=1),
         check,
-        limit=setting.machine.by_reads(3, 16, 1, "the three places of a key and its hash, nothing solved"),
+        bound=_places(setting, "the three places of a key, nothing solved"),
         extra={"threads": 1, "bin": int(starts[1]), "expansion": parameters.expansion},
     )
 
@@ -164,7 +161,7 @@ def okvs_decode(setting: Setting) -> Work:
         len(keys),
         lambda: okvs.decode(keys, starts, table, parameters, seed=SEED, out=out, threads=1),
         lambda found: same("okvs/decode", found, values),
-        limit=setting.machine.by_reads(3, 16, 1, "the three places of a key and its hash"),
+        bound=_places(setting, "the three places of a key"),
         extra={"threads": 1, "bin": int(starts[1]), "expansion": parameters.expansion},
     )
 
@@ -188,7 +185,7 @@ def scalar_mult(setting: Setting) -> Work:
             Peer("PyNaCl", NACL, f"x25519 {n_peer}"),
             Peer("cryptography", CRYPTOGRAPHY, f"x25519 {n_peer}"),
         ],
-        setting.machine.by_products(LADDER, None, "the ladder of a point"),
+        setting.machine.by("curve25519", counts.LADDER, "the ladder of a point"),
         lambda found, count: inputs.digest(found[:count].tobytes()),
         {"threads": 1},
     )
@@ -208,7 +205,6 @@ def mod_mul(setting: Setting) -> Work:
     modulus = bigint.Modulus(inputs.modulus(n_bits))
     a, b = _of_numbers(n_bits, n), _of_numbers(n_bits, n, seed=2)
     out = np.empty_like(a)
-    vector, scalar = product(n_bits)
 
     def check(found: Any) -> None:
         x, y = bigint.to_ints(a[-1:])[0], bigint.to_ints(b[-1:])[0]
@@ -220,7 +216,7 @@ def mod_mul(setting: Setting) -> Work:
         lambda: bigint.mod_mul(a, b, modulus, out=out, threads=1),
         check,
         [Peer("gmpy2", GMPY2, f"mod_mul_{n_bits} {setting.size(10, 2_000, 2_000)}")],
-        setting.machine.by_products(2 * vector, 2 * scalar, "two Montgomery products"),
+        setting.machine.by("bigint", counts.plain_product(n_bits), "a product and its reduction"),
         _digest_of_rows,
         {"threads": 1},
     )
@@ -233,10 +229,6 @@ def powm(setting: Setting) -> Work:
     modulus = bigint.Modulus(inputs.modulus(n_bits))
     exponent = inputs.exponent(n_bits)
     bases, row = _of_numbers(n_bits, n), bigint.from_ints([exponent], n_bits // 128)[0]
-    vector, scalar = product(n_bits)
-    k = n_bits // 52 + 1
-    turns, window = n_bits // 2, 6
-    products = 2**window + turns / window
 
     def check(found: Any) -> None:
         if bigint.to_ints(found[-1:])[0] != pow(bigint.to_ints(bases[-1:])[0], exponent, modulus.n):
@@ -247,10 +239,8 @@ def powm(setting: Setting) -> Work:
         lambda: bigint.powm(bases, row, modulus, threads=1),
         check,
         [Peer("gmpy2", GMPY2, f"powm_{n_bits} {setting.size(4, 16, 64)}")],
-        setting.machine.by_products(
-            turns * (3 * k * k + 2 * k) + products * vector,
-            (turns + products) * scalar,
-            "squarings and products of a window of 6",
+        setting.machine.by(
+            "bigint", counts.power(n_bits, n_bits // 2), "squarings and products of the best window"
         ),
         _digest_of_rows,
         {"threads": 1},
@@ -267,8 +257,6 @@ def ntt_forward(setting: Setting) -> Work:
         1,
         lambda: ntt.forward(values, basis, out=out, threads=1),
         lambda found: same("ntt/forward", found, ntt.forward(values, basis, backend="portable")),
-        limit=setting.machine.by_products(
-            BUTTERFLY * log_n * basis.n / 2, BUTTERFLY * log_n * basis.n / 2, "three products a butterfly"
-        ),
+        bound=setting.machine.by("ntt", counts.forward(log_n, 50), "the butterflies"),
         extra={"threads": 1},
     )

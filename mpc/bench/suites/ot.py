@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from crypsis import bitmatrix, vole
+from crypsis.mpc.bench import counts
+from crypsis.mpc.bench.limits import least
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer, same
@@ -51,7 +53,7 @@ def check_correlated(parties: Parties, n: int) -> None:
         raise WrongAnswer(f"ot: {at} outputs where {n} were asked for")
 
 
-def _work(setting: Setting, parties: Parties, n: int, limit: Limit, extra: dict[str, Any]) -> Work:
+def _work(parties: Parties, n: int, bound: Limit | str, extra: dict[str, Any]) -> Work:
     def check(found: Any) -> None:
         if found != (n, n):
             raise WrongAnswer(f"ot: the parties have {found} outputs where {n} were asked for")
@@ -60,7 +62,7 @@ def _work(setting: Setting, parties: Parties, n: int, limit: Limit, extra: dict[
         n,
         lambda: parties.run(count(n)),
         check,
-        limit=limit,
+        bound=bound,
         extra={"threads": 1} | extra,
         close=parties.close,
     )
@@ -76,7 +78,7 @@ def _softspoken(setting: Setting, security: str) -> Work:
     check_correlated(parties, min(n, 1 << 16))
     blocks = sum((2 << depth) - 1 for depth in vole.tree_depths(K)) / 128
     limit = setting.machine.by_aes(blocks, "the trees of both parties")
-    return _work(setting, parties, n, limit, {"bytes_an_ot": extension_bytes(n, K, security) / n})
+    return _work(parties, n, limit, {"bytes_an_ot": extension_bytes(n, K, security) / n})
 
 
 @SUITE.case("ot/SoftSpoken k = 4, correlated, semi-honest", unit="OTs")
@@ -105,9 +107,13 @@ def silent_ot(setting: Setting) -> Work:
 
     parties = Parties(sender, receiver)
     check_correlated(parties, min(n, 1 << 18))
-    limit = setting.machine.by_reads(20, parameters.log_table, 4.5, "both parties")
+    machine = setting.machine
+    limit = least(
+        machine.by_reads(20, parameters.log_table, "both parties"),
+        machine.by_aes(4.5, "both parties"),  # two a leaf of the trees, and the code's places
+    )
     sent = sum(ferret.session_bytes(n, parameters, security)) / n
-    return _work(setting, parties, n, limit, {"bytes_an_ot": sent})
+    return _work(parties, n, limit, {"bytes_an_ot": sent})
 
 
 @SUITE.case("vole/silent, GF(2^128), semi-honest", unit="VOLEs")
@@ -133,6 +139,7 @@ def silent(setting: Setting) -> Work:
     (v, delta), pieces = parties.run(collect(min(n, 1 << 16)))
     u, w = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
     same("vole", w, v ^ bitmatrix.gf128_multiply(u, delta))
-    limit = setting.machine.by_reads(21, 17, 12 + 3 * 7 / 4, "both parties, without the convolution's steps")
+    machine, what = setting.machine, "both parties, without the convolution's steps"
+    limit = least(machine.by_reads(counts.VOLE_READS, 17, what), machine.by_aes(counts.VOLE_BLOCKS, what))
     sent = sum(silent_vole.session_bytes(n, parameters, security)) / n
-    return _work(setting, parties, n, limit, {"bytes_a_vole": sent})
+    return _work(parties, n, limit, {"bytes_a_vole": sent})

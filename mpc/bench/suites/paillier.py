@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from crypsis import okamoto_uchiyama, paillier
+from crypsis.mpc.bench import counts
+from crypsis.mpc.bench.counts import Counts
 from crypsis.mpc.bench.peers import Peer, Server
+from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, same
-from crypsis.mpc.bench.suites.kernels import product
 
 SUITE = Suite("paillier", "one thread on one core, keys of 2048 bits, plaintexts of 20 bits")
 BITS = 2048
@@ -41,49 +43,67 @@ def _peers(setting: Setting, operation: str, n: int) -> list[Peer]:
     return [Peer("phe", PHE, f"{operation} {setting.size(2, n, 4 * n)}"), Peer("HEU", HEU, operation)]
 
 
-def _encrypt(setting: Setting, call: Callable[[Any], Any], *, constant_time: bool) -> Work:
+def _by(setting: Setting, count: Counts, what: str) -> Limit | str:
+    return setting.machine.by("bigint", count, what)
+
+
+def _encrypt(
+    setting: Setting, call: Callable[[Any], Any], count: Counts, what: str, *, constant_time: bool
+) -> Work:
     key, values = _key(setting), _values(setting.size(8, 256, 2048))
     return Work(
         len(values),
         lambda: call(values),
         lambda found: same("paillier/encrypt", key.decrypt(found), values),
         _peers(setting, "encrypt", 6),
+        _by(setting, count, what),
         extra={"threads": 1, "constant_time": constant_time},
     )
 
 
 @SUITE.case("paillier/encrypt, by the key's owner/2048", unit="encryptions")
 def encrypt_owner(setting: Setting) -> Work:
-    return _encrypt(setting, _key(setting).encrypt, constant_time=True)
+    return _encrypt(
+        setting,
+        _key(setting).encrypt,
+        counts.encrypt_owner(BITS),
+        "products of two powers from tables modulo p^2 and q^2",
+        constant_time=True,
+    )
 
 
 @SUITE.case("paillier/encrypt/2048", unit="encryptions")
 def encrypt(setting: Setting) -> Work:
-    return _encrypt(setting, _key(setting).public_key.encrypt, constant_time=True)
+    return _encrypt(
+        setting,
+        _key(setting).public_key.encrypt,
+        counts.encrypt_public(BITS),
+        "products of a power from tables modulo n^2",
+        constant_time=True,
+    )
 
 
 @SUITE.case("paillier/encrypt vartime/2048", unit="encryptions")
 def encrypt_vartime(setting: Setting) -> Work:
-    return _encrypt(setting, _key(setting).public_key.encrypt_vartime, constant_time=False)
+    return _encrypt(
+        setting,
+        _key(setting).public_key.encrypt_vartime,
+        counts.encrypt_public(BITS, counts.DIRECT_WINDOW),
+        "products of a power from larger tables modulo n^2",
+        constant_time=False,
+    )
 
 
 @SUITE.case("paillier/decrypt/2048", unit="decryptions")
 def decrypt(setting: Setting) -> Work:
     key, values = _key(setting), _values(setting.size(8, 256, 2048))
     c = key.encrypt(values)
-    k, turns, window = BITS // 52 + 1, BITS // 2, 6
-    vector, scalar = product(BITS)
-    products = 2**window + turns / window
     return Work(
         len(values),
         lambda: key.decrypt(c),
         lambda found: same("paillier/decrypt", found, values),
         _peers(setting, "decrypt", 16),
-        setting.machine.by_products(
-            2 * (turns * (3 * k * k + 2 * k) + products * vector),
-            2 * (turns + products) * scalar,
-            "two powers of 1024 bits modulo p^2 and q^2",
-        ),
+        _by(setting, counts.decrypt_paillier(BITS), "two powers of 1024 bits modulo p^2 and q^2"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -92,13 +112,12 @@ def decrypt(setting: Setting) -> Work:
 def add(setting: Setting) -> Work:
     key, values = _key(setting), _values(setting.size(8, 2048, 8192))
     a = key.encrypt_vartime(values)
-    vector, scalar = product(2 * BITS)
     return Work(
         len(values),
         lambda: a + a,
         lambda found: same("paillier/add", key.decrypt(found[:50]), 2 * values[:50]),
         _peers(setting, "add", 200),
-        setting.machine.by_products(vector, scalar, "one Montgomery product modulo n^2"),
+        _by(setting, counts.product(2 * BITS), "one Montgomery product modulo n^2"),
         extra={"threads": 1},
     )
 
@@ -108,16 +127,12 @@ def multiply(setting: Setting) -> Work:
     key, values = _key(setting), _values(setting.size(8, 256, 2048))
     factors = np.random.default_rng(2).integers(0, 2**20, len(values))
     c = key.encrypt_vartime(values)
-    vector, scalar = product(2 * BITS)
-    k = 2 * BITS // 52 + 1
     return Work(
         len(values),
         lambda: c * factors,
         lambda found: same("paillier/multiply", key.decrypt(found[:50]), (values * factors)[:50]),
         _peers(setting, "multiply", 100),
-        setting.machine.by_products(
-            20 * (3 * k * k + 2 * k) + 5 * vector, 25 * scalar, "20 squarings and 5 products modulo n^2"
-        ),
+        _by(setting, counts.power(2 * BITS, 20), "a power of 20 bits modulo n^2"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -130,6 +145,7 @@ def ou_encrypt(setting: Setting) -> Work:
         lambda: key.encrypt(values),
         lambda found: same("okamoto-uchiyama/encrypt", key.decrypt(found), values),
         [Peer("HEU", HEU_OU, "encrypt")],
+        _by(setting, counts.encrypt_short(BITS, 24), "products of two powers from tables modulo n"),
         extra={"threads": 1, "constant_time": True},
     )
 
@@ -143,5 +159,6 @@ def ou_decrypt(setting: Setting) -> Work:
         lambda: key.decrypt(c),
         lambda found: same("okamoto-uchiyama/decrypt", found, values),
         [Peer("HEU", HEU_OU, "decrypt")],
+        _by(setting, counts.decrypt_short(BITS), "a power of 224 bits modulo p^2"),
         extra={"threads": 1, "constant_time": True},
     )

@@ -9,16 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from crypsis.mpc.bench import inputs
+from crypsis.mpc.bench import counts, inputs
 from crypsis.mpc.bench.jobs import job_files, run_job
+from crypsis.mpc.bench.limits import least
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.peers import Peer, Server
+from crypsis.mpc.bench.rows import Limit
 from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer, same
-from crypsis.mpc.bench.suites.kernels import LADDER
-from crypsis.mpc.psi.layout import Layout
+from crypsis.mpc.psi.layout import Layout, outer_bins
 from crypsis.mpc.psi.vole import intersect_digests
 
+SPU = Server("spu", "spu", "spu", "spu_ops.py")
 SUITE = Suite("psi", "both parties on one core, half of the rows in common")
+
+
+def _limit(setting: Setting, layout: Layout) -> Limit | str:
+    """Of both parties: a VOLE for each column of the tables; a table is made once and read twice, by a hash of the key
+    each time, and a tag is a hash."""
+    voles = layout.n_bins * layout.table.columns / layout.n_receiver
+    what, machine = (
+        f"{voles:.2f} VOLEs an item, tables made once and read twice; base OTs not counted",
+        setting.machine,
+    )
+    return least(
+        machine.by_reads(counts.VOLE_READS * voles + 3 * counts.OKVS_READS, 17, what),
+        machine.by_aes(counts.VOLE_BLOCKS * voles + 4, what),
+    )
 
 
 def _in_memory(setting: Setting, security: Any) -> Work:
@@ -39,15 +55,11 @@ def _in_memory(setting: Setting, security: Any) -> Work:
             parties.close()
 
     sent = sum(layout.vole_bytes(1)) + layout.receiver_bytes(broadcast=False) + layout.sender_bytes()
-    voles = layout.inner * layout.table.columns / n
-    limit = setting.machine.by_reads(
-        21 * voles + 9, 17, 17.25 * voles + 4, f"{voles:.2f} VOLEs an item, tables made once and read twice"
-    )
     return Work(
         n,
         run,
         lambda found: same("psi", np.sort(found), np.arange(n // 2, n)),
-        limit=limit,
+        bound=_limit(setting, layout),
         extra={"threads": 1, "security": security, "bits_an_item": 8 * sent / n},
     )
 
@@ -77,13 +89,15 @@ def _job(setting: Setting, protocol: str, peer_protocol: str, n: int) -> Work:
         check(found)
         return found
 
-    server = Server("spu", "spu", "spu", "spu_ops.py", (str(home), str(n), str(n_common)))
-    limit = setting.machine.by_products(4 * LADDER, None, "four X25519 a row") if protocol == "ecdh" else None
+    if protocol == "ecdh":
+        limit = setting.machine.by("curve25519", 4 * counts.LADDER, "four X25519 a row")
+    else:
+        limit = _limit(setting, Layout(n, n, n_outer=outer_bins(n)))
     return Work(
         n,
         run,
         check,
-        [Peer(f"spu {peer_protocol}", server, peer_protocol)],
+        [Peer(f"spu {peer_protocol}", SPU, f"{peer_protocol} {n} {n_common} {home}")],
         limit,
         extra={"threads": 1, "protocol": protocol, "both parties learn": "the rows in common"},
         seconds=lambda found: float(found["seconds"]),

@@ -9,12 +9,35 @@ from typing import Any
 import numpy as np
 
 from crypsis.errors import BackendUnavailable
+from crypsis.mpc.bench.counts import Counts, decrypt_short, encrypt_short, fixed_power, product, short_power
 from crypsis.mpc.bench.parties import Parties
 from crypsis.mpc.bench.suite import Setting, Suite, Work, WrongAnswer
 from crypsis.mpc.learning import CipherOptions, Frame, Session
 
 SUITE = Suite("train", "guest and host in one process on one core; no peer can be installed")
-OPTIONS = CipherOptions(scheme="okamoto-uchiyama", key_bits=2048)
+BITS = 2048
+OPTIONS = CipherOptions(scheme="okamoto-uchiyama", key_bits=BITS)
+
+# Of linear regression, what each party does once a row or a column: encrypt its shares, of 128 bits; blind results
+# fully (1,494 bits), masked by plaintexts of 682; decrypt the other's.
+SHARE = encrypt_short(BITS, 128)
+RESULT = fixed_power(BITS, 1494) + fixed_power(BITS, 682) + 3 * product(BITS) + decrypt_short(BITS)
+SLOTS = 3
+"""Results of rows to a ciphertext."""
+ENTRY_PRODUCTS = 12 / 8
+"""Of an entry of the matrix in either product: 12 bits, and a sign that is not counted; up to eight to a look-up."""
+
+
+def linear_count(n: int, columns: int) -> Counts:
+    """Products of both parties in an epoch of one batch: scores of the rows, and gradients of the columns."""
+    entries = 2 * n * columns * ENTRY_PRODUCTS * product(BITS)
+    return 2 * ((n + columns) * SHARE + entries + (-(-n // SLOTS) + columns) * RESULT)
+
+
+def boosting_count(columns: int) -> Counts:
+    """Products of a row in a tree: its blinding at the guest, which goes to its gradients in two more, and the sums of
+    the root at the host, of two columns at a time."""
+    return short_power(BITS) + (2 + columns / 2) * product(BITS)
 
 
 def _data(n: int, columns: int) -> tuple[Any, Any]:
@@ -41,8 +64,8 @@ def _parties(values: Any, labels: Any) -> Parties:
 def linear(setting: Setting) -> Work:
     from crypsis.mpc.learning.linear import LinearRegression
 
-    n, epochs = setting.size(100, 1_000, 4_000), setting.size(2, 3, 5)
-    values, labels = _data(n, setting.size(2, 10, 10))
+    n, epochs, columns = setting.size(100, 1_000, 4_000), setting.size(2, 3, 5), setting.size(2, 10, 10)
+    values, labels = _data(n, columns)
     parties = _parties(values, labels)
 
     def fit(party: Any) -> Any:
@@ -63,6 +86,9 @@ def linear(setting: Setting) -> Work:
         n * epochs,
         lambda: parties.run(fit),
         check,
+        bound=setting.machine.by(
+            "bigint", linear_count(n, columns) * (1 / n), "shares, matrices and results of both parties"
+        ),
         extra={"threads": 1, "epochs": epochs, "rows": n, "key_bits": 2048, "scheme": OPTIONS.scheme},
         close=parties.close,
     )
@@ -78,7 +104,8 @@ def boosting(setting: Setting) -> Work:
     from crypsis.mpc.learning.evaluation.metrics import auc
 
     n, trees = setting.size(200, 2_000, 10_000), setting.size(1, 1, 3)
-    values, score = _data(n, setting.size(2, 10, 10))
+    columns = setting.size(2, 10, 10)
+    values, score = _data(n, columns)
     labels = (score > 0).astype(np.float64)
     parties = _parties(values, labels)
 
@@ -102,6 +129,9 @@ def boosting(setting: Setting) -> Work:
         n * trees,
         lambda: parties.run(fit),
         check,
+        bound=setting.machine.by(
+            "bigint", boosting_count(columns), "encryptions, and the sums of the root of each tree"
+        ),
         extra={"threads": 1, "trees": trees, "depth": 3, "key_bits": 2048, "scheme": OPTIONS.scheme},
         close=parties.close,
     )
