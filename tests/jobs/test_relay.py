@@ -42,7 +42,8 @@ class Worker:
         ours, theirs = socket.socketpair()
         self.links = Link(ours), Link(theirs)
         self.lost: list[bool] = []
-        self.relay = spawn(Relay(self.links[0], self.near, self.task).run)
+        self.relaying = Relay(self.links[0], self.near, self.task)
+        self.relay = spawn(self.relaying.run)
         self.serving = spawn(serve, self.links[1], on_lost=lambda: self.lost.append(True))
 
     def end(self) -> None:
@@ -192,9 +193,9 @@ def test_what_is_left_unread_is_noticed(worker: Make) -> None:
     one = worker(do)
     one.peer.send(0, b"one")
     one.peer.send(0, b"two")
-    while one.near.stats.messages_received < 2:
+    incoming = one.relaying._incoming
+    while 0 not in incoming or incoming[0].brought < 2:
         time.sleep(0.01)
-    time.sleep(0.1)  # the relay has the second message, and notes it next
     brought.set()
     with pytest.raises(ProtocolAbort, match="closed with 1 unread messages on stream 0"):
         one.relay.result(60)
