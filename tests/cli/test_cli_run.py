@@ -6,6 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import subprocess
+import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow.csv as pacsv
@@ -153,16 +156,36 @@ def test_an_interrupted_party_tells_the_other(scene: Scene, stop: signal.Signals
     assert "interrupted by its operator" in line
 
 
-def stopped_in_the_middle(
-    scene: Scene, victim: str, stop: signal.Signals, own_code: int | None = None
-) -> tuple[int, str]:
-    """Signals `victim` while points flow; the other party's exit code and error line."""
+def test_a_party_whose_machine_stood_still_hears_why_the_other_ended(scene: Scene) -> None:
+    """Else it would wait for it, as long as its patience lasts."""
+    with held_in_the_middle(scene) as (parties, proxy):
+        parties["bank"].send_signal(signal.SIGSTOP)
+        parties["telco"].send_signal(signal.SIGINT)
+        proxy.resume()
+        time.sleep(3)
+        parties["bank"].send_signal(signal.SIGCONT)
+        bank, telco = ended(*parties.values())
+    telco.error(130)
+    assert "interrupted by its operator" in bank.error(6)
+
+
+def held_in_the_middle(
+    scene: Scene,
+) -> AbstractContextManager[tuple[dict[str, subprocess.Popen[str]], DroppingProxy]]:
+    """Both parties while points flow. The portable backend takes seconds for their job: it is not over before a party
+    hears of its signal."""
     scene.table("bank", 0, 40_000)
     scene.table("telco", 20_000, 40_000)
     for party in ("bank", "telco"):
         scene.config(party, batch_size=200, patience=12)
-    # The portable backend takes seconds for this job: it is not over before a party hears of its signal.
-    with scene.held(lambda proxy: proxy.forwarded >= 100_000, CRYPSIS_BACKEND="portable") as (parties, proxy):
+    return scene.held(lambda proxy: proxy.forwarded >= 100_000, CRYPSIS_BACKEND="portable")
+
+
+def stopped_in_the_middle(
+    scene: Scene, victim: str, stop: signal.Signals, own_code: int | None = None
+) -> tuple[int, str]:
+    """Signals `victim` while points flow; the other party's exit code and error line."""
+    with held_in_the_middle(scene) as (parties, proxy):
         parties[victim].send_signal(stop)
         proxy.resume()
         finished = dict(zip(parties, ended(*parties.values()), strict=True))
