@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 ABORT_LINGER_S = 2.0
-"""Longest time `abort` waits for its reason to leave while the peer is away."""
+"""Longest time `abort` waits for its reason to leave while the peer is away: it may be back."""
 
 FAREWELL_S = 10.0
 """Longest time for a peer that is connected to take our last word: its machine may have stood still for seconds, and

@@ -156,17 +156,20 @@ def test_an_interrupted_party_tells_the_other(scene: Scene, stop: signal.Signals
     assert "interrupted by its operator" in line
 
 
-def test_a_party_whose_machine_stood_still_hears_why_the_other_ended(scene: Scene) -> None:
+@pytest.mark.parametrize(("still", "ends"), [("bank", "telco"), ("telco", "bank")])
+def test_a_party_whose_machine_stood_still_hears_why_the_other_ended(
+    scene: Scene, still: str, ends: str
+) -> None:
     """Else it would wait for it, as long as its patience lasts."""
     with held_in_the_middle(scene) as (parties, proxy):
-        parties["bank"].send_signal(signal.SIGSTOP)
-        parties["telco"].send_signal(signal.SIGINT)
+        parties[still].send_signal(signal.SIGSTOP)
+        parties[ends].send_signal(signal.SIGINT)
         proxy.resume()
         time.sleep(3)
-        parties["bank"].send_signal(signal.SIGCONT)
-        bank, telco = ended(*parties.values())
-    telco.error(130)
-    assert "interrupted by its operator" in bank.error(6)
+        parties[still].send_signal(signal.SIGCONT)
+        finished = dict(zip(parties, ended(*parties.values()), strict=True))
+    finished[ends].error(130)
+    assert "interrupted by its operator" in finished[still].error(6)
 
 
 def held_in_the_middle(
