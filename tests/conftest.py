@@ -106,6 +106,7 @@ def _why_no_gpu() -> str | None:
 # `make test` hands files out in this order; see `pytest --durations=60`.
 LONG = (
     "test_cli_train.py",
+    "test_cli_resume.py",
     "test_docs_run.py",
     "test_vole_jobs.py",
     "test_cli_query.py",
