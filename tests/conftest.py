@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,32 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["NUMBA_CACHE_DIR"] = folder.name
         config.add_cleanup(folder.cleanup)
         config.add_cleanup(lambda: os.environ.pop("NUMBA_CACHE_DIR", None))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """A test that fails while its processes run leaves none of them, and no pipe, to the tests after it: there they
+    would be warnings, which are errors."""
+    started: list[subprocess.Popen[str]] = []
+    begin = subprocess.Popen.__init__
+
+    def noted(process: subprocess.Popen[str], *args: object, **options: object) -> None:
+        begin(process, *args, **options)  # type: ignore[arg-type, call-overload]
+        started.append(process)
+
+    subprocess.Popen.__init__ = noted  # type: ignore[assignment, method-assign]
+    try:
+        return (yield)
+    finally:
+        subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
 
 
 @pytest.fixture(params=["forward", "reversed"])
@@ -79,6 +106,7 @@ def _why_no_gpu() -> str | None:
 # `make test` hands files out in this order; see `pytest --durations=60`.
 LONG = (
     "test_cli_train.py",
+    "test_cli_resume.py",
     "test_docs_run.py",
     "test_vole_jobs.py",
     "test_cli_query.py",

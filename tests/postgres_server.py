@@ -60,7 +60,7 @@ class PostgresServer:
             env={**_clean(), "PGPASSWORD": PASSWORD},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         if done.returncode:
@@ -107,7 +107,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """Raises NoServer with the reason where it cannot run."""
     tools, user = _tools(), _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="crypsis-pg-"))  # a socket's path has at most 107 characters
-    options: dict[str, Any] = {"cwd": folder, "env": _clean(), "check": True, "timeout": 120, **user}
+    options: dict[str, Any] = {"cwd": folder, "env": _clean(), "check": True, "timeout": 300, **user}
     try:
         (folder / "password").write_text(PASSWORD + "\n", encoding="utf-8")
         if user:
@@ -135,7 +135,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         finally:
             server.send_signal(signal.SIGQUIT)  # at once: nothing here is kept
             try:
-                server.wait(20)
+                server.wait(60)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
@@ -145,8 +145,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 def _wait(server: PostgresServer, process: subprocess.Popen[bytes]) -> None:
-    """Until it answers; half a minute at most."""
-    deadline = time.monotonic() + 30
+    """Until it answers; two minutes at most."""
+    deadline = time.monotonic() + 120
     while True:
         try:
             server.run("select 1", database="postgres")

@@ -132,7 +132,7 @@ def test_pickles_cross_processes(tmp_path: Path) -> None:
         "pickle.dump(public.bind(a + b).rotate(1), open(sys.argv[2], 'wb'))\n"
     )
     subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "in"), str(tmp_path / "out")], check=True, timeout=120
+        [sys.executable, "-c", program, str(tmp_path / "in"), str(tmp_path / "out")], check=True, timeout=300
     )
     with open(tmp_path / "out", "rb") as file:
         result = pickle.load(file)

@@ -381,7 +381,7 @@ print("clean")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sanitizers are preloaded on Linux")
 def test_sanitizers_find_nothing() -> None:
-    done = run_sanitized(SANITIZED, "768", timeout=300)  # two threads, squares
+    done = run_sanitized(SANITIZED, "768", timeout=600)  # two threads, squares
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("clean")
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -239,23 +240,34 @@ def test_a_wrong_answer_fails_the_run(tmp_path: Path) -> None:
     assert content["environment"]["commit"] == "0123456789ab"
 
 
-def test_a_process_is_killed_with_its_children_at_the_limit_and_its_rows_are_kept() -> None:
-    script = "import json, subprocess, sys, time\nprint('ROW', json.dumps({'name': 'x'}), flush=True)\n"
-    script += "subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    rows = []
-    outcome = run(
-        Section("s", [sys.executable, "-c", script], 1, 1), 1.5, lambda name, row: rows.append((name, row))
-    )
+def test_a_process_is_killed_with_its_children_at_the_limit_and_its_rows_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The row is the child's, which holds the pipe; the limit runs from the row on, however long a start takes."""
+    child = "import json, time; print('ROW', json.dumps({'name': 'x'}), flush=True); time.sleep(60)"
+    script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    rows, has_row = [], threading.Event()
+
+    class Timer(threading.Timer):
+        def run(self) -> None:
+            has_row.wait(60)
+            super().run()
+
+    def on_row(name: str, row: dict[str, Any]) -> None:
+        rows.append((name, row))
+        has_row.set()
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    outcome = run(Section("s", [sys.executable, "-c", script], 1, 1), 0.1, on_row)
     assert (outcome.code, outcome.good, outcome.verdict) == (None, False, "killed at its limit")
     assert rows == [("s", {"name": "x"})]
-    assert outcome.seconds < 30
 
 
 def test_what_a_process_says_is_read() -> None:
     script = "print('WRONG sha256: row 1'); print('Traceback'); raise SystemExit(3)"
-    outcome = run(Section("s", [sys.executable, "-c", script], 9, 1), 9, lambda *_: None)
+    outcome = run(Section("s", [sys.executable, "-c", script], 60, 1), 60, lambda *_: None)
     assert (outcome.code, outcome.wrong, outcome.told) == (3, ["sha256: row 1"], ["Traceback"])
-    quiet = run(Section("s", [sys.executable, "-c", "pass"], 9, 1), 9, lambda *_: None)
+    quiet = run(Section("s", [sys.executable, "-c", "pass"], 60, 1), 60, lambda *_: None)
     assert quiet.good
 
 
@@ -282,7 +294,7 @@ def test_without_a_gpu_one_line_says_what_is_missing() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert done.stdout == f"gpu-check: {cuda.why_not()}\n"
@@ -338,7 +350,7 @@ def test_loops_hold_the_instructions_that_are_counted(architecture: str, tmp_pat
         str(cubin),
     ]
     subprocess.run(
-        [*command, str(ROOT / "kernels" / "microbench" / "microbench.cu")], check=True, timeout=120
+        [*command, str(ROOT / "kernels" / "microbench" / "microbench.cu")], check=True, timeout=300
     )
     listing = subprocess.run(
         [cubin_gate.find_nvdisasm(), "-c", str(cubin)], capture_output=True, text=True, check=True

@@ -15,7 +15,7 @@ from crypsis.mpc.transport.engine import Connection, Refused
 from crypsis.mpc.transport.frames import Hello, Kind, abort_reason
 from crypsis.mpc.transport.grpc_link import METHOD, SERVICE, first_frame, grpc, grpc_options, join
 from crypsis.mpc.transport.hub import Hub
-from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
+from crypsis.mpc.transport.session import FAREWELL_S, Session
 from crypsis.mpc.transport.tls import Suspicion, TlsMaterial, diagnose
 
 MAX_SUSPICIONS = 3
@@ -65,11 +65,11 @@ class GrpcDialer:
         self._thread.start()
 
     def end(self) -> None:
-        """The session is over; what is left of the connection goes within ABORT_LINGER_S."""
+        """The session is over; what is left of the connection goes within FAREWELL_S."""
         self._over.set()
         if self._thread.is_alive():
             # The farewell is on its way, and the listener ends the call after it.
-            self._thread.join(ABORT_LINGER_S)
+            self._thread.join(FAREWELL_S)
         call = self._call
         if call is not None:
             call.cancel()

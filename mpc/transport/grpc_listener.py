@@ -16,7 +16,7 @@ from crypsis.mpc.transport.engine import Connection, Refused
 from crypsis.mpc.transport.frames import Hello, VersionMismatch, pack_abort, pack_later
 from crypsis.mpc.transport.grpc_link import METHOD, SERVICE, first_frame, grpc, grpc_options, join
 from crypsis.mpc.transport.hub import MAX_SESSIONS, Hub, NotYet
-from crypsis.mpc.transport.session import ABORT_LINGER_S, Session
+from crypsis.mpc.transport.session import FAREWELL_S, Session
 from crypsis.mpc.transport.tls import TlsMaterial
 
 _log = logging.getLogger("crypsis.transport")
@@ -107,7 +107,7 @@ class ListeningHub(Hub):
         """Nothing to do: the peer calls, and finds the session by its number."""
 
     def _release(self) -> None:
-        self._server.stop(ABORT_LINGER_S).wait()
+        self._server.stop(FAREWELL_S).wait()
 
     def _serve(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
         """One call, from the peer or from a stranger; runs in a thread of its own."""

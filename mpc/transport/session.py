@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 ABORT_LINGER_S = 2.0
-"""Longest time `abort` waits for its reason to leave."""
+"""Longest time `abort` waits for its reason to leave while the peer is away: it may be back."""
+
+FAREWELL_S = 10.0
+"""Longest time for a peer that is connected to take our last word: its machine may have stood still for seconds, and
+without the reason it would wait for us as long as its patience lasts."""
 
 CLOSE_LINGER_S = 3.0
 """Longest time `close` waits for the last farewell once both sides are known to have closed."""
@@ -192,10 +196,11 @@ class Session(Engine, Channel):
         with self._lock:
             if not self._finished and self._error is None:
                 self._fail(ChannelError(f"this party ended the job: {reason}"), tell=reason)
-            deadline = time.monotonic() + ABORT_LINGER_S
+            begun = time.monotonic()
             told = self._connections == 0 or self._abort_reason is None  # nobody, or nothing, to tell
             while not (told or self._abort_sent or self._finished):
-                left = deadline - time.monotonic()
+                limit = ABORT_LINGER_S if self._connection is None else FAREWELL_S
+                left = begun + limit - time.monotonic()
                 if left <= 0:
                     break
                 self._state_changed.wait(left)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,25 +21,6 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture(autouse=True)
-def no_process_outlives_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A test that fails while its parties run leaves none of them to the tests after it."""
-    started: list[subprocess.Popen[str]] = []
-    begin = subprocess.Popen.__init__
-
-    def noted(process: subprocess.Popen[str], *args: object, **options: object) -> None:
-        begin(process, *args, **options)  # type: ignore[arg-type, call-overload]
-        started.append(process)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(subprocess.Popen, "__init__", noted)
-        yield
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture

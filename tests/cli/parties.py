@@ -7,6 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ import pyarrow.parquet as pq
 
 from crypsis.mpc.transport.certs import make_development_certificates
 from crypsis.mpc.transport.ports import free_port
+from transport.proxy import DroppingProxy
 
 COMMAND = [sys.executable, "-P", "-m", "crypsis.mpc.cli"]
-WAIT_S = 90
+WAIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,22 @@ class Scene:
         """Both parties to their ends."""
         return ended(*[self.start(party, *flags, **env) for party in ("bank", "telco")], wait_s=wait_s)
 
+    @contextmanager
+    def held(
+        self, reached: Callable[[DroppingProxy], bool], **env: str
+    ) -> Iterator[tuple[dict[str, subprocess.Popen[str]], DroppingProxy]]:
+        """Both parties in the middle of their job: nothing passes between them any more since `reached(proxy)` was
+        true, until `proxy.resume()`. So no run is over before a test, however late, does to it what it wants to."""
+        path = self.folder / "telco.json"
+        config = path.read_text()
+        with DroppingProxy(self.port) as proxy:
+            proxy.go_silent_when(lambda: reached(proxy))
+            path.write_text(json.dumps(json.loads(config) | {"connect": f"127.0.0.1:{proxy.port}"}))
+            processes = {party: self.start(party, **env) for party in ("bank", "telco")}
+            assert in_the_middle(proxy, processes), ended(*processes.values())
+            yield processes, proxy
+        path.write_text(config)
+
     def left_over(self) -> list[str]:
         """Outputs, reports and partial files in the folder, hidden ones included."""
         return sorted(
@@ -111,6 +131,15 @@ class Scene:
             for name in os.listdir(self.folder)
             if ".out." in name or "partial" in name or "report" in name
         )
+
+
+def in_the_middle(proxy: DroppingProxy, processes: Mapping[str, Any], wait_s: float = WAIT_S) -> bool:
+    """Waits until the proxy has gone silent; False where a process is over before, or all take too long."""
+    end = time.monotonic() + wait_s
+    while not proxy.silent.wait(0.02):
+        if time.monotonic() > end or any(process.poll() is not None for process in processes.values()):
+            return False
+    return all(process.poll() is None for process in processes.values())
 
 
 def ended(*processes: subprocess.Popen[str], wait_s: float = WAIT_S) -> Any:

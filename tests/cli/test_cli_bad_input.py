@@ -346,7 +346,7 @@ def test_certificate_of_another_authority(scene: Scene) -> None:
     other = make_development_certificates(scene.folder / "other", ["telco"])["telco"]
     tls = {"ca": str(other.ca), "certificate": str(other.certificate), "key": str(other.key)}
     scene.config("telco", tls=tls)
-    scene.config("bank", patience=8)
+    scene.config("bank", patience=12)
     bank, telco = scene.run()
     assert "certificate" in telco.error(5)
     assert "telco" in bank.error(5)
@@ -356,8 +356,8 @@ def test_certificate_of_another_authority(scene: Scene) -> None:
 def test_a_peer_under_another_name(scene: Scene) -> None:
     make_development_certificates(scene.folder / "certs", ["bank", "telco", "mallory"], overwrite=True)
     mallory = {"ca": "certs/ca.crt", "certificate": "certs/mallory.crt", "key": "certs/mallory.key"}
-    scene.config("telco", party="mallory", tls=mallory, patience=8)
-    scene.config("bank", patience=8)
+    scene.config("telco", party="mallory", tls=mallory, patience=12)
+    scene.config("bank", patience=12)
     bank, telco = scene.run()
     assert bank.code == telco.code == 5
     assert "certificate does not name party 'telco'" in telco.error(5)
@@ -389,7 +389,7 @@ def stranger(act: Callable[[socket.socket], None], port: int = 0) -> Iterator[in
 
 def test_a_listener_that_speaks_something_else(scene: Scene, crypsis: Crypsis) -> None:
     with stranger(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as port:
-        scene.config("telco", connect=f"127.0.0.1:{port}", patience=1)
+        scene.config("telco", connect=f"127.0.0.1:{port}")
         finished = crypsis("psi", "run", "--config", str(scene.folder / "telco.json"))
     refused(scene, finished, 5, "'bank'", "TLS")
 
@@ -413,14 +413,14 @@ def test_strangers_at_the_door_do_not_disturb(scene: Scene) -> None:
 def against(scene: Scene, act: Callable[[Any], None]) -> Finished:
     """The bank as a process against `act(channel)` as the telco."""
     certs = scene.folder / "certs"
-    process = scene.start("bank", "--patience", "20")
+    process = scene.start("bank", "--patience", "60")
     tls = TlsFiles(ca=certs / "ca.crt", certificate=certs / "telco.crt", key=certs / "telco.key")
     channel = open_channel(
         party="telco",
         peer="bank",
         connect=f"127.0.0.1:{scene.port}",
         tls=tls,
-        options=ChannelOptions(patience_s=30),
+        options=ChannelOptions(patience_s=60),
     )
     act(channel)
     with pytest.raises(CrypsisError):

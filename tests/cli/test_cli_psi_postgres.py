@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import time
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,19 +15,16 @@ from .parties import Scene, ended
 
 PARTIES = ("bank", "telco")
 N = 30_000
-FIELDS = {"protocol": "vole", "bin_rows": 1024, "patience": 5}
+FIELDS = {"protocol": "vole", "bin_rows": 1024, "patience": 60}
 
 
 def kill_in_the_middle(scene: Scene, **env: str) -> None:
     """Both parties, once four bins are finished at the bank."""
     work = scene.folder / "bank.out.parquet.work"
-    processes: list[subprocess.Popen[str]] = [scene.start(party, **env) for party in PARTIES]
-    deadline = time.monotonic() + 80
-    while time.monotonic() < deadline and len(list(work.glob("result-*.bin"))) < 4:
-        time.sleep(0.005)
-    for process in processes:
-        process.kill()
-    ended(*processes)
+    with scene.held(lambda _: len(list(work.glob("result-*.bin"))) >= 4, **env) as (processes, _):
+        for process in processes.values():
+            process.kill()
+        ended(*processes.values())
     assert list(work.glob("result-*.bin"))
     assert not (scene.folder / "bank.out.parquet").exists()
 

@@ -17,8 +17,9 @@ import pytest
 
 from crypsis.mpc.transport.certs import make_development_certificates
 from crypsis.mpc.transport.ports import free_port
+from transport.proxy import DroppingProxy
 
-from .parties import COMMAND, Finished, ended
+from .parties import COMMAND, Finished, ended, in_the_middle
 
 PARTIES = {"exchange": ("serve", "broker"), "broker": ("ask", "exchange")}
 
@@ -154,16 +155,17 @@ def test_a_killed_party_leaves_no_output(scene: QueryScene, victim: str) -> None
         pa.table({"account": [f"account-{i:06}" for i in range(60_000)], "text": ["x" * 200] * 60_000}),
         scene.folder / "list.parquet",
     )
-    for party in PARTIES:
-        scene.config(party, prefix_bits=0, patience=8)
-    processes = {party: scene.start(party, verbose=True) for party in PARTIES}
-    stderr = processes[victim].stderr
-    assert stderr is not None
-    for line in stderr:  # until it is in the middle of it
-        if line.endswith((" answer: begun\n", " ask: begun\n")):
-            break
-    processes[victim].send_signal(signal.SIGKILL)
-    finished = dict(zip(PARTIES, ended(*processes.values()), strict=True))
+    with DroppingProxy(scene.port) as proxy:
+        proxy.go_silent_when(
+            lambda: proxy.forwarded >= 20 << 20
+        )  # more than before the answers, of 13 MB each
+        scene.config("exchange", prefix_bits=0, patience=12)
+        scene.config("broker", prefix_bits=0, patience=12, connect=f"127.0.0.1:{proxy.port}")
+        processes = {party: scene.start(party) for party in PARTIES}
+        assert in_the_middle(proxy, processes), ended(*processes.values())
+        processes[victim].kill()
+        proxy.resume()
+        finished = dict(zip(PARTIES, ended(*processes.values()), strict=True))
     other = finished["broker" if victim == "exchange" else "exchange"]
     assert finished[victim].code == -signal.SIGKILL
     assert other.code in (5, 6), other

@@ -24,19 +24,25 @@ from .parties import Finished, Scene, ended
 
 PARTIES = ("bank", "telco")
 BIN_ROWS = 1024
+PATIENCE_S = 12
 
 
 def prepare(scene: Scene, n: int = 20_000, *, common: int | None = None, **fields: Any) -> None:
-    """Bank 0..n-1, telco from n - common on; bins of about 1,024 rows; short patience."""
+    """Bank 0..n-1, telco from n - common on; bins of about 1,024 rows; patience for a start on a busy machine."""
     common = n // 2 if common is None else common
     scene.table("bank", 0, n)
     scene.table("telco", n - common, n)
     for party in PARTIES:
-        scene.config(party, **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 3} | fields))
+        scene.config(party, **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": PATIENCE_S} | fields))
 
 
 def work_dir(scene: Scene, party: str) -> Path:
     return scene.folder / f"{party}.out.parquet.work"
+
+
+def has_result(scene: Scene, bin: int) -> bool:
+    """Of that bin at the bank; bins end one after the other."""
+    return any(work_dir(scene, "bank").glob(f"result-{bin:05}-*.bin"))
 
 
 def finished_bins(scene: Scene, party: str) -> dict[int, tuple[int, int]]:
@@ -84,20 +90,23 @@ def test_a_job_of_many_bins(scene: Scene) -> None:
     }
 
 
-def kill_one(scene: Scene, victim: str, n_results: int, after_s: float, *, limit_s: float) -> None:
-    """Starts both; kills `victim` a while after the bank has so many results. The other ends with an error."""
-    processes = {party: scene.start(party) for party in PARTIES}
-    folder, deadline = work_dir(scene, "bank"), time.monotonic() + limit_s
-    while time.monotonic() < deadline and len(list(folder.glob("result-*.bin"))) < n_results:
-        assert all(process.poll() is None for process in processes.values())
-        time.sleep(0.002)
-    # A directory that was left without its mark belongs to nobody, and the job that takes it over does not remove it.
-    while time.monotonic() < deadline and not (work_dir(scene, victim) / MARK).exists():
-        time.sleep(0.002)
-    time.sleep(after_s)
-    assert processes[victim].poll() is None
-    processes[victim].kill()
-    bank, telco = ended(*processes.values())
+def kill_one(scene: Scene, victim: str, n_results: int, chance: random.Random) -> None:
+    """Starts both; kills `victim` once the bank has so many results, a while and some pieces of what they send each
+    other later. The other ends with an error."""
+    pieces = chance.randrange(30) if n_results else 0
+
+    def reached(_: DroppingProxy) -> bool:
+        nonlocal pieces
+        # A directory left without its mark belongs to nobody, and the job that takes it over does not remove it.
+        begun = (work_dir(scene, victim) / MARK).exists()
+        pieces -= begun and len(list(work_dir(scene, "bank").glob("result-*.bin"))) >= n_results
+        return pieces < 0
+
+    with scene.held(reached) as (processes, proxy):
+        time.sleep(chance.uniform(0.0, 0.05))
+        processes[victim].kill()
+        proxy.resume()
+        bank, telco = ended(*processes.values())
     killed, other = (bank, telco) if victim == "bank" else (telco, bank)
     assert killed.code == -signal.SIGKILL
     assert other.code in (5, 6), other
@@ -108,9 +117,7 @@ def kill_one(scene: Scene, victim: str, n_results: int, after_s: float, *, limit
 def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None:
     """The output is the undisturbed one, and no bin that both had finished is done again."""
     prepare(scene, 60_000, security=security)
-    begin = time.monotonic()
     succeeded(*scene.run())
-    whole = time.monotonic() - begin
     undisturbed = {p: pq.read_table(scene.folder / f"{p}.out.parquet").sort_by("id") for p in PARTIES}
     for path in scene.folder.glob("*.out.*"):
         path.unlink()
@@ -123,7 +130,7 @@ def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None
         victim = PARTIES[kills % 2]
         # The first while the input is read; the others at random moments of the bins, ever later ones.
         n_results = 0 if kills == 0 else 5 * kills + generator.randrange(3)
-        kill_one(scene, victim, n_results, generator.uniform(0.0, 0.05), limit_s=60 + 10 * whole)
+        kill_one(scene, victim, n_results, generator)
         kills += 1
         bank, telco = (finished_bins(scene, party) for party in PARTIES)
         for bin, counts in known.items():
@@ -141,24 +148,17 @@ def test_killed_ten_times_at_random_moments(scene: Scene, security: str) -> None
 @pytest.mark.parametrize("victim", PARTIES)
 def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
     prepare(scene, 30_000)
-    with DroppingProxy(scene.port) as proxy:
-        scene.config(
-            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=8, connect=f"127.0.0.1:{proxy.port}"
-        )
-        parties = {party: scene.start(party) for party in PARTIES}
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*3-*.bin")):
-            assert all(process.poll() is None for process in parties.values())
-            time.sleep(0.005)
-        parties[victim].send_signal(signal.SIGKILL)
+    with scene.held(lambda _: has_result(scene, 3)) as (parties, proxy):
+        parties[victim].kill()
+        proxy.resume()
         finished = dict(zip(PARTIES, ended(*parties.values()), strict=True))
-        survivor = finished["telco" if victim == "bank" else "bank"]
-        assert victim in survivor.error(survivor.code)
-        before = {party: finished_bins(scene, party) for party in PARTIES}
-        both = before["bank"].keys() & before["telco"].keys()
-        assert 0 < len(both) < 30
-        assert not any((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES)
-        succeeded(*scene.run())
+    survivor = finished["telco" if victim == "bank" else "bank"]
+    assert victim in survivor.error(survivor.code)
+    before = {party: finished_bins(scene, party) for party in PARTIES}
+    both = before["bank"].keys() & before["telco"].keys()
+    assert 0 < len(both) < 30
+    assert not any((scene.folder / f"{party}.out.parquet").exists() for party in PARTIES)
+    succeeded(*scene.run())
     report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
     assert report["bins"]["finished_before"] == len(both)
     check_output(scene, 15_000, 30_000)
@@ -167,19 +167,16 @@ def test_killed_in_the_middle_of_the_bins(scene: Scene, victim: str) -> None:
 @pytest.mark.slow
 def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
     prepare(scene, 60_000, patience=120)
-    with DroppingProxy(scene.port) as proxy:
-        scene.config(
-            "telco", protocol="vole", bin_rows=BIN_ROWS, patience=120, connect=f"127.0.0.1:{proxy.port}"
-        )
-        parties = [scene.start(party) for party in PARTIES]
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*5-*.bin")):
-            time.sleep(0.005)
+    with scene.held(lambda _: has_result(scene, 5)) as (parties, proxy):
         proxy.refuse()
+        proxy.resume()
         time.sleep(30)
-        assert all(process.poll() is None for process in parties)
+        assert all(process.poll() is None for process in parties.values())
         proxy.refuse(False)
-        assert [party.code for party in ended(*parties)] == [0, 0]  # each has warned of the other's absence
+        assert [party.code for party in ended(*parties.values())] == [
+            0,
+            0,
+        ]  # each has warned of the other's absence
     report = json.loads((scene.folder / "bank.out.parquet.report.json").read_text())
     assert report["traffic"]["reconnects"] >= 1
     check_output(scene, 30_000, 60_000)
@@ -188,13 +185,10 @@ def test_a_cut_of_thirty_seconds(scene: Scene) -> None:
 def stopped(scene: Scene, **fields: Any) -> None:
     """A job of which some bins are finished at both parties."""
     prepare(scene, 30_000, **fields)
-    parties = {party: scene.start(party) for party in PARTIES}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not list(work_dir(scene, "bank").glob("result-*4-*.bin")):
-        time.sleep(0.005)
-    for process in parties.values():
-        process.kill()
-    ended(*parties.values())
+    with scene.held(lambda _: has_result(scene, 4)) as (parties, _):
+        for process in parties.values():
+            process.kill()
+        ended(*parties.values())
 
 
 def test_changed_input_is_refused(scene: Scene) -> None:
@@ -220,7 +214,7 @@ def test_changed_input_is_refused(scene: Scene) -> None:
 )
 def test_changed_configuration_is_refused(scene: Scene, fields: dict[str, Any], word: str) -> None:
     stopped(scene)
-    scene.config("bank", **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 3} | fields))
+    scene.config("bank", **({"protocol": "vole", "bin_rows": BIN_ROWS, "patience": PATIENCE_S} | fields))
     bank = ended(scene.start("bank"))
     assert word in bank.error(2)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import subprocess
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow.csv as pacsv
@@ -154,22 +156,41 @@ def test_an_interrupted_party_tells_the_other(scene: Scene, stop: signal.Signals
     assert "interrupted by its operator" in line
 
 
+@pytest.mark.parametrize(("still", "ends"), [("bank", "telco"), ("telco", "bank")])
+def test_a_party_whose_machine_stood_still_hears_why_the_other_ended(
+    scene: Scene, still: str, ends: str
+) -> None:
+    """Else it would wait for it, as long as its patience lasts."""
+    with held_in_the_middle(scene) as (parties, proxy):
+        parties[still].send_signal(signal.SIGSTOP)
+        parties[ends].send_signal(signal.SIGINT)
+        proxy.resume()
+        time.sleep(3)
+        parties[still].send_signal(signal.SIGCONT)
+        finished = dict(zip(parties, ended(*parties.values()), strict=True))
+    finished[ends].error(130)
+    assert "interrupted by its operator" in finished[still].error(6)
+
+
+def held_in_the_middle(
+    scene: Scene,
+) -> AbstractContextManager[tuple[dict[str, subprocess.Popen[str]], DroppingProxy]]:
+    """Both parties while points flow. The portable backend takes seconds for their job: it is not over before a party
+    hears of its signal."""
+    scene.table("bank", 0, 40_000)
+    scene.table("telco", 20_000, 40_000)
+    for party in ("bank", "telco"):
+        scene.config(party, batch_size=200, patience=12)
+    return scene.held(lambda proxy: proxy.forwarded >= 100_000, CRYPSIS_BACKEND="portable")
+
+
 def stopped_in_the_middle(
     scene: Scene, victim: str, stop: signal.Signals, own_code: int | None = None
 ) -> tuple[int, str]:
     """Signals `victim` while points flow; the other party's exit code and error line."""
-    scene.table("bank", 0, 40_000)
-    scene.table("telco", 20_000, 40_000)
-    with DroppingProxy(scene.port) as proxy:
-        scene.config("bank", batch_size=200, patience=8)
-        scene.config("telco", batch_size=200, patience=8, connect=f"127.0.0.1:{proxy.port}")
-        # The portable backend takes seconds for this job: it is certainly in the middle.
-        parties = {p: scene.start(p, CRYPSIS_BACKEND="portable") for p in ("bank", "telco")}
-        deadline = time.monotonic() + 60
-        while proxy.forwarded < 100_000 and time.monotonic() < deadline:
-            assert all(process.poll() is None for process in parties.values())
-            time.sleep(0.01)
+    with held_in_the_middle(scene) as (parties, proxy):
         parties[victim].send_signal(stop)
+        proxy.resume()
         finished = dict(zip(parties, ended(*parties.values()), strict=True))
     if own_code is None:
         assert finished[victim].code == -stop

@@ -24,20 +24,20 @@ def test_train_kill_resume(tmp_path: Path) -> None:
     training = Training(tmp_path, aligned=True)
     brief = {
         "C": 0.1,
-        "max_epochs": 30,
+        "max_epochs": 12,
         "batch_size": 16,
         "learning_rate": 0.3,
         "tol": None,
         "sigmoid": "linear",
     }
     for party in PARTIES:
-        training.config(party, "logistic-regression", parameters=brief, patience=15)
+        training.config(party, "logistic-regression", parameters=brief)
     training.kill_after(2, "telco")
     bank, telco = training.run()
     succeeded(bank, telco)
     reports = [training.report(party) for party in PARTIES]
     assert reports[0]["resumed_after"] == reports[1]["resumed_after"] >= 2
-    assert len(reports[0]["history"]) == 30
+    assert len(reports[0]["history"]) == 12
     assert all(training.is_done(party) for party in PARTIES)
     assert "evaluation     AUC 0." in bank.stdout
     assert "resumed        after step" in telco.stdout

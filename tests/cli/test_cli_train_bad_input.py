@@ -26,7 +26,7 @@ LOGISTIC = "logistic-regression"
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
     training = Training(tmp_path_factory.mktemp("trained"), aligned=True)
     for party in PARTIES:
-        training.config(party, LOGISTIC, patience=30)
+        training.config(party, LOGISTIC)
     succeeded(*training.run())
     return training
 
@@ -60,7 +60,7 @@ def mistaken(training: Training, mistake: Mistake, command: str = "train") -> Ca
 def test_trainings(tmp_path: Path, mistake: Mistake) -> None:
     training = Training(tmp_path, aligned=True)
     for party in PARTIES:
-        training.config(party, LOGISTIC, patience=30)
+        training.config(party, LOGISTIC)
     mistaken(training, mistake)
     check(mistake, training.run())
     assert not any(training.model(party).exists() for party in PARTIES)
@@ -70,7 +70,7 @@ def test_trainings(tmp_path: Path, mistake: Mistake) -> None:
 @pytest.mark.parametrize("mistake", PREDICT, ids=str)
 def test_predictions(trained: Training, mistake: Mistake) -> None:
     for party in PARTIES:
-        trained.predict_config(party, patience=30)
+        trained.predict_config(party)
     correct = mistaken(trained, mistake, "predict")
     check(mistake, trained.run("predict"))
     correct()
@@ -80,7 +80,7 @@ def test_predictions(trained: Training, mistake: Mistake) -> None:
 def test_a_mistake_in_the_middle_costs_nothing(tmp_path: Path) -> None:
     training = Training(tmp_path, aligned=True)
     for party in PARTIES:
-        training.config(party, LOGISTIC, patience=10)
+        training.config(party, LOGISTIC)
     training.kill_after(2, "bank")
     kept = {p: p.read_bytes() for party in PARTIES for p in training.work(party).glob("*.*")}
     assert any(path.suffix == ".state" for path in kept)
@@ -136,7 +136,7 @@ def _other_key(path: Path) -> None:
 )
 def test_model_files(trained: Training, party: str, spoil: Any, own: str, peer: str, codes: Any) -> None:
     for one in PARTIES:
-        trained.predict_config(one, patience=30)
+        trained.predict_config(one)
     path = trained.model(party)
     good = path.read_bytes()
     spoil(path)

@@ -108,7 +108,7 @@ def results(training: Training) -> dict[str, Any]:
 def configure(training: Training, case: tuple[str, str, dict[str, Any], list[Any]]) -> None:
     algorithm, label, parameters, steps = case
     for party in PARTIES:
-        training.config(party, algorithm, label=label, preprocess=steps, patience=5)
+        training.config(party, algorithm, label=label, preprocess=steps)
         path = training.folder / f"{party}.train.json"
         own = {"seed": 5} if "boosting" in algorithm and party == "bank" else {}
         config = json.loads(path.read_text())

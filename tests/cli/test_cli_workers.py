@@ -89,17 +89,26 @@ def finished_files(scene: Scene) -> dict[tuple[str, int], int]:
 def run_and_kill(scene: Scene, victim: str, what: str, **env: str) -> tuple[Finished, Finished]:
     """Both parties to their ends; a worker of `victim` is killed when three bins are finished. No result of a bin that
     both had finished is written again."""
-    processes = {party: scene.start(party, **env) for party in PARTIES}
-    try:
-        killed = _watch(scene, processes, victim, what)
-    finally:
-        parties = ended(*processes.values())
-    assert killed, parties
+    with scene.held(lambda _: len(finished_files(scene)) >= 6, **env) as (processes, proxy):
+        try:
+            os.kill(_two_below(processes[victim], what)[1], signal.SIGKILL)
+            proxy.resume()
+            _watch(scene, processes)
+        finally:
+            parties = ended(*processes.values())
     return parties
 
 
-def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: str, what: str) -> int:
-    killed = 0
+def _two_below(process: subprocess.Popen[str], what: str) -> list[int]:
+    """Both workers: the first may have done bins before the second is there."""
+    deadline = time.monotonic() + 80
+    while len(workers := list(below(process.pid, what))) != 2:
+        assert time.monotonic() < deadline, workers
+        time.sleep(0.005)
+    return workers
+
+
+def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]]) -> None:
     finished: dict[tuple[str, int], int] = {}
     deadline = time.monotonic() + 80
     while time.monotonic() < deadline and all(process.poll() is None for process in processes.values()):
@@ -107,12 +116,7 @@ def _watch(scene: Scene, processes: dict[str, subprocess.Popen[str]], victim: st
         again = {key for key in now.keys() & finished.keys() if now[key] > finished[key]}
         assert not again, f"done again: {sorted(again)}"
         finished |= now
-        workers = list(below(processes[victim].pid, what)) if not killed and len(finished) >= 6 else []
-        if len(workers) == 2:
-            killed = workers[1]
-            os.kill(killed, signal.SIGKILL)
         time.sleep(0.005)
-    return killed
 
 
 def test_low_communication(scene: Scene) -> None:
@@ -148,13 +152,13 @@ def test_another_number_of_workers_at_the_peer(scene: Scene) -> None:
 @pytest.mark.parametrize("victim", ["bank", pytest.param("telco", marks=pytest.mark.slow)])
 def test_a_worker_is_killed(scene: Scene, victim: str) -> None:
     """Of either party, quickly too, without files: tests/jobs/test_executors.py."""
-    prepare(scene, 80_000)
+    prepare(scene, 40_000)
     parties = run_and_kill(scene, victim, WORKER)
     for party in parties:
         assert party.code == 0, party
         assert "was lost" in party.stderr
     assert "killed by signal 9" in parties[PARTIES.index(victim)].stderr
-    check_output(scene, 80_000)
+    check_output(scene, 40_000)
     left, right = (pq.read_table(scene.folder / f"{party}.out.parquet") for party in PARTIES)
     assert left["id"].to_pylist() == right["id"].to_pylist()
 

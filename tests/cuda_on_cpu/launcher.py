@@ -95,7 +95,7 @@ def thread_sanitizer() -> tuple[tuple[str, ...], str]:
 
 
 def run_sanitized(
-    script: str, *arguments: str, sanitize: Literal[True, "thread"] = True, timeout: float = 120.0
+    script: str, *arguments: str, sanitize: Literal[True, "thread"] = True, timeout: float = 600.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs a Python `script` in a child process that has ASan and UBSan, or TSan, loaded, with tests/ on its path.
 

@@ -230,7 +230,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, suffix, step):
         [sys.executable, "-c", FULL_DISK, path, step],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == DataError.exit_code, result.stderr

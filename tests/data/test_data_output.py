@@ -261,9 +261,10 @@ def test_a_writer_that_fails_does_not_wait_for_the_source(tmp_path, monkeypatch,
         raise KeyboardInterrupt
 
     monkeypatch.setattr(OutputFile, "write", interrupted)
+    before = set(threading.enumerate())
     with pytest.raises(KeyboardInterrupt):
         write_output(source, np.arange(10**6), tmp_path / "o.parquet", columns=columns)
     n_read = len(read)
     assert n_read < 10**5
     assert os.listdir(tmp_path) == []
-    assert not any(thread.name == "crypsis-ahead" for thread in threading.enumerate())
+    assert not any(thread.name == "crypsis-ahead" for thread in set(threading.enumerate()) - before)

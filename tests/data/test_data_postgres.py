@@ -251,7 +251,7 @@ def limited(*arguments):
         [sys.executable, "-P", "-c", LIMITED, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stderr == ""
@@ -305,7 +305,7 @@ def test_the_example_of_the_document(postgres, tmp_path):
         env=os.environ | {"CUSTOMERS_DATABASE": postgres.uri + "?options=-csearch_path%3Ddocument"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")

@@ -142,7 +142,7 @@ def test_a_connection_lost_in_the_middle(shop, tmp_path):
     flowing = threading.Event()
 
     def end():
-        flowing.wait(60)
+        flowing.wait(300)
         shop.run(
             "select pg_terminate_backend(pid) from pg_stat_activity where query like 'COPY (select i as lost%'"
         )
@@ -154,7 +154,7 @@ def test_a_connection_lost_in_the_middle(shop, tmp_path):
 
         def progress(*_, killer=killer):
             flowing.set()
-            killer.join(60)
+            killer.join(300)
 
         query = "select i as lost, repeat('x', 200) as t from generate_series(1, 2000000) i"
         text = fails(

@@ -60,10 +60,10 @@ def against(hubs: tuple[Hub, Hub], leads: bool, mischief: Callable[[Hub, Channel
 
     playing = spawn(play)
     with pytest.raises(ProtocolAbort) as caught:
-        job.result(20)
+        job.result(60)
     peer.abort("enough")
     with suppress(CrypsisError):  # its channel is gone, as it should be
-        playing.result(10)
+        playing.result(60)
     return str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_messages_that_are_none(hubs: tuple[Hub, Hub], message: bytes) -> None:
     asked = spawn(hubs[0].channel, 0)
     hubs[1].channel(0).send(CONTROL_STREAM, message)
     with pytest.raises(ProtocolAbort, match="its role does not have"):
-        receive(asked.result(10), FROM_FOLLOWER)
+        receive(asked.result(60), FROM_FOLLOWER)
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_a_start_that_is_none(hubs: tuple[Hub, Hub], start: dict[str, object]) -
     job = spawn(run_bins, hubs[0], BINS, work=toy.work, spec={}, leads=False)
     say(hubs[1].channel(0), "start", start)
     with pytest.raises(ProtocolAbort, match="fields that a start does not have"):
-        job.result(20)
+        job.result(60)

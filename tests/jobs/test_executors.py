@@ -92,17 +92,21 @@ def test_cut_connections_lose_no_worker() -> None:
     with DroppingProxy(alice.port) as proxy:
         address = f"127.0.0.1:{proxy.port}"
         bob = open_hub(party="bob", peer="alice", connect=address, insecure=True, options=OPTIONS)
-        run = Run((alice, bob), list(range(10)), alice={"spec": {"pause": 0.1}})
+        proxy.go_silent()
+        run = Run((alice, bob), list(range(10)))
         for n_done in (2, 5, 8):
-            while len(run.ledgers["alice"].completed) < n_done and not run.futures["alice"].done():
-                time.sleep(0.01)
+            proxy.silent.clear()
+            proxy.go_silent_when(lambda n_done=n_done: len(run.ledgers["alice"].completed) >= n_done)
+            proxy.resume()
+            assert proxy.silent.wait(60)
             proxy.cut()
+        proxy.resume()
         run.check()
         assert bob.stats.reconnects >= 2
         for ledger in run.ledgers.values():
             assert set(ledger.done.values()) == {1}
         for job in [spawn(hub.close) for hub in (alice, bob)]:
-            job.result(20)
+            job.result(60)
 
 
 @pytest.mark.slow
@@ -160,12 +164,12 @@ def test_no_bins_and_one_bin_and_a_second_round_on_the_same_hub(hubs: tuple[Hub,
 
 def test_the_channel_of_the_drivers_is_free_afterwards(hubs: tuple[Hub, Hub]) -> None:
     asked = spawn(hubs[1].channel, 0)
-    alice, bob = hubs[0].channel(0), asked.result(10)
+    alice, bob = hubs[0].channel(0), asked.result(60)
     Run(hubs, [1, 2, 3]).check()
     alice.send(0, b"and now the summary")
     assert bob.recv(0) == b"and now the summary"
     for job in [spawn(hub.close) for hub in hubs]:
-        job.result(20)
+        job.result(60)
 
 
 def test_the_smaller_number_of_workers_holds(hubs: tuple[Hub, Hub]) -> None:
@@ -196,7 +200,7 @@ def test_over_mutual_tls(tmp_path: Path) -> None:
     bob = open_hub(party="bob", peer="alice", connect=address, tls=tls["bob"], options=OPTIONS)
     Run((alice, bob), list(range(6)), executor=ProcessExecutor).check()
     for job in [spawn(hub.close) for hub in (alice, bob)]:
-        job.result(20)
+        job.result(60)
 
 
 @pytest.mark.parametrize(
@@ -272,13 +276,15 @@ def test_what_cannot_be_mended_ends_the_job_at_once(
 
 
 def test_the_peer_goes_away(hubs: tuple[Hub, Hub]) -> None:
-    run = Run(hubs, list(range(50)), executor=ProcessExecutor, n_bytes=1000, alice={"spec": {"pause": 0.05}})
+    """Once a bin is done; the rest hangs at bin 40."""
+    trap = {"how": "hang", "bin": 40}
+    run = Run(hubs, list(range(50)), executor=ProcessExecutor, n_bytes=1000, alice={"spec": {"trap": trap}})
     while not run.ledgers["alice"].completed:
         time.sleep(0.01)
     hubs[1].abort("the operator of bob pressed a key")
     for party in ("alice", "bob"):
         with pytest.raises((ProtocolAbort, ChannelError), match="pressed a key"):
-            run.futures[party].result(20)
+            run.futures[party].result(60)
         for pid in run.ledgers[party].pids:
             assert gone(pid)
 
@@ -332,7 +338,7 @@ def test_parties_that_disagree(
     errors = []
     for future in run.futures.values():
         with pytest.raises(CrypsisError) as caught:
-            future.result(20)
+            future.result(60)
         errors.append(caught.value)
     # The first one to see it tells the other one, which may have seen it too.
     assert any(isinstance(error, ConfigError) and text in str(error) for error in errors)

@@ -72,7 +72,7 @@ def test_no_worker_outlives_its_driver(kind: signal.Signals) -> None:
     try:
         pids = workers_of(driver)
         driver.send_signal(kind)
-        stdout, stderr = driver.communicate(timeout=60)
+        stdout, stderr = driver.communicate(timeout=300)
     finally:
         driver.kill()
         driver.communicate()

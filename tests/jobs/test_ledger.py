@@ -430,7 +430,7 @@ assert ledger.fact("large") is None and ledger.fact("small") == 1
     place = work.path
     work.close()
     done = subprocess.run(
-        [sys.executable, "-c", code, place], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, place], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "ledger.sqlite: the ledger cannot be used: " in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -41,7 +42,8 @@ class Worker:
         ours, theirs = socket.socketpair()
         self.links = Link(ours), Link(theirs)
         self.lost: list[bool] = []
-        self.relay = spawn(Relay(self.links[0], self.near, self.task).run)
+        self.relaying = Relay(self.links[0], self.near, self.task)
+        self.relay = spawn(self.relaying.run)
         self.serving = spawn(serve, self.links[1], on_lost=lambda: self.lost.append(True))
 
     def end(self) -> None:
@@ -86,8 +88,8 @@ def test_messages_of_all_sizes_and_counters(worker: Make) -> None:
     sending = spawn(lambda: [one.peer.send(3, blob) for blob in blobs])
     for blob in blobs:
         assert one.peer.recv(3) == blob
-    sending.result(10)
-    one.relay.result(10)
+    sending.result(60)
+    one.relay.result(60)
     stats, below = seen[0], one.near.stats
     assert stats.payload_bytes_sent == stats.payload_bytes_received == sum(sizes)
     assert stats.messages_sent == stats.messages_received == len(sizes)
@@ -109,8 +111,8 @@ def test_a_full_stream_holds_up_no_other(worker: Make) -> None:
         assert not full.done()
         assert not waiting.done()
         channel.send(2, b"now")
-        full.result(20)
-        assert waiting.result(20) == b"at last"
+        full.result(60)
+        assert waiting.result(60) == b"at last"
 
     one = worker(do)
     for i in range(20):
@@ -120,7 +122,7 @@ def test_a_full_stream_holds_up_no_other(worker: Make) -> None:
     for i in range(n_messages):
         assert one.peer.recv(0) == bytes([i]) * (2 << 20)
     one.peer.send(6, b"at last")
-    one.relay.result(20)
+    one.relay.result(60)
 
 
 def test_bad_arguments(worker: Make) -> None:
@@ -135,7 +137,7 @@ def test_bad_arguments(worker: Make) -> None:
         with pytest.raises(ValueError, match="above the limit of 8388608"):
             channel.send(0, bytes((8 << 20) + 1))
 
-    worker(do).relay.result(10)
+    worker(do).relay.result(60)
 
 
 def test_the_peer_ends_the_session(worker: Make) -> None:
@@ -144,7 +146,7 @@ def test_the_peer_ends_the_session(worker: Make) -> None:
         with pytest.raises(PeerAborted, match="bob has had enough"):
             channel.recv(0)
         with pytest.raises(PeerAborted, match="bob has had enough"):
-            other.result(10)
+            other.result(60)
         with pytest.raises(PeerAborted):
             channel.send(0, b"")
         assert channel.stats.messages_sent == 0
@@ -154,7 +156,7 @@ def test_the_peer_ends_the_session(worker: Make) -> None:
     time.sleep(0.1)
     one.peer.abort("bob has had enough")
     with pytest.raises(PeerAborted, match="bob has had enough"):
-        one.relay.result(10)
+        one.relay.result(60)
 
 
 def test_a_worker_aborts_and_a_worker_closes(worker: Make) -> None:
@@ -166,7 +168,7 @@ def test_a_worker_aborts_and_a_worker_closes(worker: Make) -> None:
     one = worker(give_up)
     with pytest.raises(ProtocolAbort, match="no more"):
         one.peer.recv(0)
-    one.relay.result(10)
+    one.relay.result(60)
 
     def close(channel: Channel) -> None:
         channel.send(0, b"last")
@@ -178,26 +180,32 @@ def test_a_worker_aborts_and_a_worker_closes(worker: Make) -> None:
     two = worker(close)
     assert two.peer.recv(0) == b"last"
     two.peer.close()
-    two.relay.result(10)
+    two.relay.result(60)
 
 
 def test_what_is_left_unread_is_noticed(worker: Make) -> None:
+    brought = threading.Event()
+
     def do(channel: Channel) -> None:
         assert channel.recv(0) == b"one"
-        time.sleep(0.3)
+        assert brought.wait(60)
 
     one = worker(do)
     one.peer.send(0, b"one")
     one.peer.send(0, b"two")
+    incoming = one.relaying._incoming
+    while 0 not in incoming or incoming[0].brought < 2:
+        time.sleep(0.01)
+    brought.set()
     with pytest.raises(ProtocolAbort, match="closed with 1 unread messages on stream 0"):
-        one.relay.result(10)
+        one.relay.result(60)
 
 
 def test_a_peer_that_closes_leaves_what_it_sent(worker: Make) -> None:
     def do(channel: Channel) -> None:
         waiting = spawn(channel.recv, 1)
         with pytest.raises(ChannelError, match="no message is left on stream 1"):
-            waiting.result(10)
+            waiting.result(60)
         assert channel.recv(0) == b"one"
         assert channel.recv(0) == b"two"
         with pytest.raises(ChannelError, match="no message is left on stream 0"):
@@ -208,8 +216,8 @@ def test_a_peer_that_closes_leaves_what_it_sent(worker: Make) -> None:
     one.peer.send(0, b"one")
     one.peer.send(0, b"two")
     closing = spawn(one.peer.close)
-    one.relay.result(10)
-    closing.result(10)
+    one.relay.result(60)
+    closing.result(60)
 
 
 def test_errors_cross_the_link_as_what_they_are(worker: Make) -> None:
@@ -217,13 +225,13 @@ def test_errors_cross_the_link_as_what_they_are(worker: Make) -> None:
         raise ProtocolAbort("bin 3: the peer's tags are not sorted")
 
     with pytest.raises(ProtocolAbort, match="tags are not sorted"):
-        worker(cheated).relay.result(10)
+        worker(cheated).relay.result(60)
 
     def broken(channel: Channel) -> None:
         raise KeyError("row")
 
     with pytest.raises(WorkerError, match="KeyError: 'row'"):
-        worker(broken).relay.result(10)
+        worker(broken).relay.result(60)
 
 
 def test_a_driver_that_goes_away_ends_the_worker(worker: Make) -> None:
@@ -231,9 +239,9 @@ def test_a_driver_that_goes_away_ends_the_worker(worker: Make) -> None:
     time.sleep(0.1)
     one.links[0].close()
     with pytest.raises(LinkClosed):
-        one.relay.result(10)
+        one.relay.result(60)
     with suppress(LinkClosed):
-        one.serving.result(10)
+        one.serving.result(60)
     assert one.lost
 
 
@@ -260,7 +268,7 @@ def test_the_worker_and_the_driver_prove_themselves(monkeypatch: pytest.MonkeyPa
 
         asked = spawn(admitted, key)
         worker_link = call_driver("127.0.0.1", port, key)
-        driver_link = asked.result(10)
+        driver_link = asked.result(60)
         assert driver_link is not None
         driver_link.send(Kind.BIN, b"x" * 100_000, stream=3)
         message = worker_link.recv()
@@ -271,11 +279,11 @@ def test_the_worker_and_the_driver_prove_themselves(monkeypatch: pytest.MonkeyPa
         asked = spawn(admitted, key)
         with pytest.raises(LinkClosed):
             call_driver("127.0.0.1", port, os.urandom(32))
-        assert asked.result(10) is None
+        assert asked.result(60) is None
 
         asked = spawn(admitted, key)
         with socket.create_connection(("127.0.0.1", port)):  # a stranger that says nothing
-            assert asked.result(10) is None
+            assert asked.result(60) is None
 
         def impostor() -> None:
             caller, _ = server.accept()
@@ -287,6 +295,6 @@ def test_the_worker_and_the_driver_prove_themselves(monkeypatch: pytest.MonkeyPa
         asked_other = spawn(impostor)
         with pytest.raises(LinkClosed, match="is not the driver of this worker"):
             call_driver("127.0.0.1", port, key)
-        asked_other.result(10)
+        asked_other.result(60)
     with pytest.raises(CrypsisError, match="cannot be reached"):
         call_driver("127.0.0.1", port, key)

@@ -16,7 +16,7 @@ from crypsis.mpc.learning.job import run_train
 from crypsis.mpc.learning.predict_job import run_predict
 from crypsis.mpc.transport.ports import free_port
 
-WAIT_S = 60
+WAIT_S = 300
 ROLES = {"bank": "guest", "telco": "host"}
 
 
@@ -53,7 +53,7 @@ class Jobs:
             "input": str(self.folder / f"{party}.parquet"),
             "keys": ["id"],
             "threads": 1,
-            "patience": 20,
+            "patience": 60,
             "model": str(self.folder / f"{party}.model.json"),
         }
 

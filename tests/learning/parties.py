@@ -17,7 +17,7 @@ from crypsis.mpc.transport import memory_pair
 
 OU = CipherOptions(scheme="okamoto-uchiyama", key_bits=2048)
 PAILLIER = CipherOptions(scheme="paillier", key_bits=2048)
-WAIT_S = 120
+WAIT_S = 300
 
 
 def session_of(role: Any, channels: Any, cipher: CipherOptions, **options: Any) -> Session:

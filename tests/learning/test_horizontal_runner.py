@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from crypsis.mpc.learning.horizontal import averaging, runner, sums
 from crypsis.mpc.learning.horizontal.masks import MaskClient, Plan
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 
-WAIT_S = 30
-OPTIONS = ChannelOptions(patience_s=20, max_message_bytes=1 << 16)
+WAIT_S = 300
+OPTIONS = ChannelOptions(patience_s=60, max_message_bytes=1 << 16)
 
 
 def plan_of(n: int = 5, n_values: int = 50_000, **options: Any) -> Plan:
@@ -73,7 +74,7 @@ def values(name: str, n_values: int) -> np.ndarray:
     return np.random.default_rng(int(name[1:])).uniform(-4, 4, n_values)
 
 
-def test_sum_with_drop_outs_and_a_late_client() -> None:
+def test_sum_with_drop_outs_and_a_late_client(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(6, threshold=4)
     near, far = pairs(plan.clients)
     late = threading.Event()
@@ -84,9 +85,16 @@ def test_sum_with_drop_outs_and_a_late_client() -> None:
         for name in plan.clients
     }
 
+    def wait(running: dict[Any, str], deadline_s: float) -> Any:
+        """The deadline is for c4 alone: the others, on a busy machine, get the time that they need."""
+        futures.wait([future for future, name in running.items() if name != "c4"], WAIT_S)
+        return futures.wait(running, deadline_s)
+
+    monkeypatch.setattr(runner, "wait", wait)
+
     def server() -> Any:
         try:
-            return runner.sum_at_server(near, plan, deadline_s=2)
+            return runner.sum_at_server(near, plan, deadline_s=0.5)
         finally:
             late.set()
 
@@ -94,7 +102,7 @@ def test_sum_with_drop_outs_and_a_late_client() -> None:
     result = results["server"]
     assert set(result.survivors) == {"c0", "c2", "c3", "c5"}
     assert set(result.dropped) == {"c1", "c4"}
-    assert "2 s" in result.dropped["c4"]
+    assert "0.5 s" in result.dropped["c4"]
     want = sum(values(name, plan.n_values) for name in result.survivors)
     np.testing.assert_allclose(result.values, want, rtol=0, atol=4 * plan.rounding)
     assert results["c0"] is None
@@ -108,7 +116,7 @@ def test_too_few_are_told() -> None:
     jobs: dict[str, Any] = {
         name: lambda n=name: runner.sum_at_client(far[n], plan, np.ones(10)) for name in plan.clients
     }
-    results = together(jobs | {"server": lambda: runner.sum_at_server(near, plan, deadline_s=20)})
+    results = together(jobs | {"server": lambda: runner.sum_at_server(near, plan, deadline_s=60)})
     assert "3 of 5 clients" in str(results["server"])
     assert isinstance(results["c3"], runner.SumLost)
 
@@ -119,7 +127,7 @@ def test_plans_differ() -> None:
         name: lambda n=name: runner.sum_at_client(far[n], plan_of(3, 10, max_weight=3), np.ones(10))
         for name in far
     }
-    results = together(jobs | {"server": lambda: runner.sum_at_server(near, plan_of(3, 10), deadline_s=20)})
+    results = together(jobs | {"server": lambda: runner.sum_at_server(near, plan_of(3, 10), deadline_s=60)})
     assert "plans differ" in str(results["c0"])
     assert isinstance(results["server"], ProtocolAbort)
 
@@ -135,7 +143,7 @@ def test_server_dies_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         def server() -> Any:
             try:
-                return runner.sum_at_server(near, plan, state=state, deadline_s=20)
+                return runner.sum_at_server(near, plan, state=state, deadline_s=60)
             except BaseException:
                 for channel in near.values():
                     channel.abort("the server died")
@@ -181,7 +189,7 @@ def test_federated_average_equals_plain() -> None:
 
     near, far = pairs(names)
     far["c2"] = Leaving(far["c2"], 8 * 2 + 4)  # in the third round, before its masked input
-    loop = averaging.FederatedAverage(magnitude=8.0, max_weight=64, ring_bits=64, deadline_s=20, threshold=3)
+    loop = averaging.FederatedAverage(magnitude=8.0, max_weight=64, ring_bits=64, deadline_s=60, threshold=3)
     jobs: dict[str, Any] = {name: lambda n=name: averaging.join(far[n], train(n)) for name in names}
     start = [np.zeros(4), np.zeros(1)]
     results = together(jobs | {"server": lambda: loop.run(near, start, rounds=6)})
@@ -198,7 +206,7 @@ def test_federated_average_equals_plain() -> None:
 
 def test_client_refuses_small_crowds() -> None:
     near, far = pairs(["c0", "c1", "c2"])
-    loop = averaging.FederatedAverage(magnitude=1.0, max_weight=1, deadline_s=20)
+    loop = averaging.FederatedAverage(magnitude=1.0, max_weight=1, deadline_s=60)
     jobs: dict[str, Any] = {
         name: lambda n=name: averaging.join(far[n], lambda p, _: (p, 1), least_clients=4) for name in far
     }
@@ -244,7 +252,7 @@ class Meeting:
     """Channels of the attempts of a CKKS sum; `absent` clients do not come to attempts from theirs on."""
 
     def __init__(self, names: tuple[str, ...], absent: dict[str, int]) -> None:
-        options = ChannelOptions(patience_s=20)
+        options = ChannelOptions(patience_s=60)
         self.made = [pairs([n for n in names if absent.get(n, 9) > attempt], options) for attempt in range(3)]
 
 

@@ -160,7 +160,7 @@ def test_other_data_is_refused(jobs: Jobs) -> None:
     before = content(work(jobs, "bank"))
     table = jobs.table("bank")
     jobs.write("bank", **{**table, "age": table["age"] + 1})
-    bank, telco = jobs.train(bank=BRIEF | {"patience": 2}, telco={"patience": 2})
+    bank, telco = jobs.train(bank=BRIEF)
     assert isinstance(bank, DataError)
     assert "has changed" in str(bank)
     assert isinstance(telco, ProtocolAbort), telco
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_refused(jobs: Jobs, name: str, damage: str) -> 
     bad = {"flip": good[:40] + bytes([good[40] ^ 1]) + good[41:], "cut": good[:-5], "empty": b""}[damage]
     path.write_bytes(bad)
     before = content(work(jobs, "bank"))
-    bank, telco = jobs.train(bank=BRIEF | {"patience": 2}, telco={"patience": 2})
+    bank, telco = jobs.train(bank=BRIEF)
     assert isinstance(bank, CorruptData), bank
     assert name in str(bank)
     assert isinstance(telco, ProtocolAbort), telco
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_release_is_refused(jobs: Jobs) -> None:
     record.pop("sha256")
     record["version"] = 9
     path.write_text(json.dumps({**record, "sha256": _seal(record)}))
-    bank, _ = jobs.train(bank=BRIEF | {"patience": 2}, telco={"patience": 2})
+    bank, _ = jobs.train(bank=BRIEF)
     assert isinstance(bank, DataError)
     assert "is of version 9" in str(bank)
 
@@ -253,7 +253,7 @@ def test_missing_values_and_a_step_that_fills_them(jobs: Jobs) -> None:
 
 def test_an_output_that_is_there(jobs: Jobs) -> None:
     (jobs.folder / "bank.model.json").write_text("precious")
-    bank, telco = jobs.train(bank=BRIEF | {"patience": 2}, telco={"patience": 2})
+    bank, telco = jobs.train(bank=BRIEF)
     assert isinstance(bank, DataError)
     assert "exists already" in str(bank)
     assert isinstance(telco, ProtocolAbort), telco
@@ -261,7 +261,7 @@ def test_an_output_that_is_there(jobs: Jobs) -> None:
     bank, _ = jobs.train(bank=BRIEF | {"overwrite": True})
     assert bank["kind"] == "train"
     (jobs.folder / "bank.scores.parquet").write_text("precious")
-    bank, telco = jobs.predict(bank={"patience": 2}, telco={"patience": 2})
+    bank, telco = jobs.predict()
     assert isinstance(bank, DataError)
     assert (jobs.folder / "bank.scores.parquet").read_text() == "precious"
 
@@ -286,11 +286,10 @@ class TestPredictions:
     def test_files_that_are_no_part_of_this_party(self, trained: Jobs) -> None:
         path = trained.folder / "bank.model.json"
         good = json.loads(path.read_text())
-        alone = {"patience": 2}
 
         def refused(text: str, kind: type[Exception], match: str) -> None:
             path.write_text(text)
-            bank, telco = trained.predict(bank=alone, telco=alone)
+            bank, telco = trained.predict()
             assert isinstance(bank, kind), bank
             assert match in str(bank)
             assert isinstance(telco, ProtocolAbort), telco

@@ -11,7 +11,7 @@ import numpy as np
 
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 
-WAIT_S = 120
+WAIT_S = 300
 
 
 class Tampering:
@@ -39,7 +39,7 @@ def run(
     sender: Callable[[Any], Any], receiver: Callable[[Any], Any], **options: Any
 ) -> tuple[Any, Any, Any, Any]:
     """(what the sender returned or raised, the same of the receiver, both channels)."""
-    channels = memory_pair("alice", "bob", options=ChannelOptions(patience_s=20, **options))
+    channels = memory_pair("alice", "bob", options=ChannelOptions(patience_s=60, **options))
     results: list[Any] = [None, None]
 
     def party(i: int, function: Callable[[Any], Any]) -> None:

@@ -58,7 +58,7 @@ def run_both(sender, receiver, channels=None):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
     return [*results, channels]
 

@@ -16,7 +16,7 @@ from crypsis.errors import InvalidPoint, ProtocolAbort
 from crypsis.mpc.ot import base
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 
-WAIT_S = 30
+WAIT_S = 300
 
 
 def spawn(function: Callable[[], Any]) -> Future[Any]:

@@ -65,7 +65,7 @@ def test_ferrets_bytes_are_those_of_a_session(security: str) -> None:
 
     with ThreadPoolExecutor() as pool:
         for party in [pool.submit(sender, here), pool.submit(receiver, there)]:
-            party.result(timeout=60)
+            party.result(timeout=300)
     counted = here.stats.payload_bytes_sent + there.stats.payload_bytes_sent
     assert counted == ferret_cost(1000, ferret.B10, security)[0]
 

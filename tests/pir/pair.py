@@ -19,7 +19,7 @@ from crypsis.mpc.pir.ot_source import OtSource, softspoken_source
 from crypsis.mpc.pir.output import joined
 from crypsis.mpc.transport import Channel, ChannelOptions, ChannelStats, memory_pair
 
-WAIT_S = 60
+WAIT_S = 300
 
 
 class Dealer:

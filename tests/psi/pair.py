@@ -14,7 +14,7 @@ import pyarrow as pa
 from crypsis.mpc.psi import PsiOptions, PsiResult, intersect
 from crypsis.mpc.transport import Channel, ChannelOptions, ChannelStats, memory_pair
 
-WAIT_S = 60
+WAIT_S = 300
 
 
 class Recorder(Channel):

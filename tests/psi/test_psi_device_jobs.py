@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -23,7 +24,8 @@ from crypsis.cuda._registry import registered
 from crypsis.errors import BackendUnavailable, ConfigError, DeviceError, DeviceMemoryError
 from crypsis.mpc.cli.psi_run import summary
 from crypsis.mpc.jobs.executors import InlineExecutor
-from crypsis.mpc.psi import files
+from crypsis.mpc.place import HOST, Place
+from crypsis.mpc.psi import bins, files
 from crypsis.mpc.psi.config import load_config
 from crypsis.mpc.psi.devices import Devices, find_devices, parse_devices
 from crypsis.mpc.psi.files import run_job
@@ -52,7 +54,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 
 def configure(scene: Scene, device: str = "cpu", **fields: Any) -> None:
     """The bank's bins on `device`."""
-    common = {"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 20, **fields}
+    common = {"protocol": "vole", "bin_rows": BIN_ROWS, "patience": 60, **fields}
     scene.config(BANK, **{**common, "device": device})
     output = None if common.get("broadcast") is False else {"path": "telco.out.parquet"}
     report = {"report": "telco.report.json"} if output is None else {}
@@ -114,6 +116,18 @@ def test_a_job_on_a_device(scene: Scene, security: str, broadcast: bool) -> None
 
 def test_bins_are_spread_over_two_devices(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "ProcessExecutor", InlineExecutor)  # the shim is of this process
+    real, places, both_load = bins._load, set(), threading.Event()
+
+    def load(job: bins.BinJob, place: Place, bin: int) -> Any:
+        """The worker that is here first waits for the other one: it could do all bins before that."""
+        if place is not HOST:
+            places.add(id(place))
+            if len(places) == 2:
+                both_load.set()
+            assert both_load.wait(WAIT_S)
+        return real(job, place, bin)
+
+    monkeypatch.setattr(bins, "_load", load)
     configure(scene, "cuda:0,cuda:1", workers=2)
     with shims("cuda:0", "cuda:1") as devices:
         bank, _ = (future.result() for future in run(scene))

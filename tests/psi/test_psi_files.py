@@ -108,7 +108,7 @@ def test_losing_the_peer_after_the_result_does_not_undo_it(
     both = threading.Barrier(2)  # a close waits until the peer has read all: so neither goes before
 
     def lost(_: Channel) -> None:
-        both.wait(60)
+        both.wait(300)
         raise ChannelError("party 'telco' went away")
 
     monkeypatch.setattr("crypsis.mpc.transport.session.Session.close", lost)

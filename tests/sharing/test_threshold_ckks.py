@@ -21,7 +21,7 @@ from crypsis.mpc.sharing import threshold_ckks, threshold_frames
 from crypsis.mpc.transport import Channel, ChannelOptions, memory_pair
 from threshold_cases import agreement, joint, make_shares, shares
 
-WAIT_S = 60
+WAIT_S = 300
 MIDDLE = "aggregator"
 
 
@@ -57,7 +57,7 @@ def run(
     from_middle: dict[str, Callable[[int, bytearray], Any]] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Recording], dict[str, Recording]]:
     """(results or errors by party, the middle's ends of the channels, the parties' ends)."""
-    options = ChannelOptions(patience_s=20)
+    options = ChannelOptions(patience_s=60)
     pairs = {name: memory_pair(MIDDLE, name, options=options) for name in names}
     near = {name: Recording(pair[0], (from_middle or {}).get(name)) for name, pair in pairs.items()}
     far = {name: Recording(pair[1], (changes or {}).get(name)) for name, pair in pairs.items()}
@@ -213,7 +213,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for n_values in (16_384, 65_536):
         tracemalloc.start()
         try:
-            options = ChannelOptions(patience_s=20, window_bytes=1 << 17, chunk_bytes=1 << 16)
+            options = ChannelOptions(patience_s=60, window_bytes=1 << 17, chunk_bytes=1 << 16)
             values = numbers(2, n_values)
             pairs = {name: memory_pair(MIDDLE, name, options=options) for name in values}
             threads = [

@@ -47,7 +47,7 @@ def test_key_and_sum(tmp_path: Path) -> None:
         assert stats.payload_bytes_sent == key.bytes_received + run.bytes_received
         channel.close()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
     assert np.abs(total - 2.0).max() < deal.error
     for name in deal.parties:

@@ -14,6 +14,8 @@ import pytest
 from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen, memory_pair
 from crypsis.mpc.transport.certs import make_development_certificates
 
+from .proxy import DroppingProxy
+
 PairFactory = Callable[..., tuple[Channel, Channel]]
 
 
@@ -33,7 +35,7 @@ def spawn(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any
 
 def close_both(*channels: Channel) -> None:
     for future in [spawn(channel.close) for channel in channels]:
-        future.result(30)
+        future.result(60)
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +60,21 @@ def grpc_pair(certificates: dict[str, TlsFiles]) -> Iterator[PairFactory]:
         bob = connect(
             f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], options=options
         )
-        alice = accepted.result(30)
+        alice = accepted.result(60)
         made.extend((alice, bob))
         return alice, bob
 
     yield make
     for future in [spawn(channel.abort, "the test is over") for channel in made]:
-        future.result(30)
+        future.result(60)
+
+
+@pytest.fixture
+def proxies() -> Iterator[list[DroppingProxy]]:
+    made: list[DroppingProxy] = []
+    yield made
+    for proxy in made:
+        proxy.close()
 
 
 @pytest.fixture

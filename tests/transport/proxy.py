@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -30,6 +31,8 @@ class DroppingProxy:
         self._open: set[socket.socket] = set()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._reached: Callable[[], bool] | None = None
+        self.silent = threading.Event()
         self._refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -51,6 +54,11 @@ class DroppingProxy:
         """Keep connections open and accept new ones, but forward nothing."""
         self._flowing.clear()
 
+    def go_silent_when(self, reached: Callable[[], bool]) -> None:
+        """As `go_silent` once `reached()` is true, and then `silent` is set. It is asked before each piece of at most
+        16 KiB: nobody who talks through here gets far beyond, however late those are who wait for it."""
+        self._reached = reached
+
     def resume(self) -> None:
         self._flowing.set()
 
@@ -59,6 +67,7 @@ class DroppingProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._reached = None
         self.refuse()
         self._flowing.set()
 
@@ -79,6 +88,13 @@ class DroppingProxy:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.shutdown(socket.SHUT_RDWR)
         self._open.clear()
+
+    def _look(self) -> None:
+        with self._lock:
+            if self._reached is not None and self._reached():
+                self._reached = None
+                self._flowing.clear()
+                self.silent.set()
 
     def _accept(self) -> None:
         while True:
@@ -104,6 +120,7 @@ class DroppingProxy:
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(16 << 10):
+                self._look()
                 self._flowing.wait()
                 with self._lock:
                     self.forwarded += len(data)

@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("pair_of", ["memory", "grpc"], indirect=True)
 CHUNK = 64 << 10
 
 
-def wait_until(condition: object, seconds: float = 20.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         if time.monotonic() > deadline:
@@ -38,7 +38,7 @@ def test_sizes_around_the_chunk(pair_of: PairFactory) -> None:
         received = alice.recv(3)
         assert received.readonly
         assert bytes(received) == message
-    sent.result(10)
+    sent.result(60)
     close_both(alice, bob)
 
 
@@ -86,7 +86,7 @@ def test_threads_that_share_a_stream_do_not_mix_their_messages(pair_of: PairFact
     received = [bytes(bob.recv(0)) for _ in range(80)]
     assert sorted(received) == sorted(bytes([x]) * 3500 for x in range(4) for _ in range(20))
     for sender in senders:
-        sender.result(10)
+        sender.result(60)
     close_both(alice, bob)
 
 
@@ -117,7 +117,7 @@ def test_a_sender_is_blocked_by_the_window_and_other_streams_are_not(pair_of: Pa
     for _ in range(100):
         assert len(bob.recv(0)) == len(payload)
         assert alice.stats.unacknowledged_bytes <= window + 50 * (1 + FRAME_COST)
-    job.result(10)
+    job.result(60)
     assert alice.stats.blocked_send_s > 0.1
     close_both(alice, bob)
     assert alice.stats.unacknowledged_bytes == 0
@@ -132,7 +132,7 @@ def test_empty_messages_are_bounded_too(pair_of: PairFactory) -> None:
     time.sleep(0.05)
     assert len(accepted) == 16
     assert all(len(bob.recv(0)) == 0 for _ in range(100))
-    job.result(10)
+    job.result(60)
     close_both(alice, bob)
 
 
@@ -142,7 +142,7 @@ def test_a_message_larger_than_the_window_passes(pair_of: PairFactory) -> None:
     message = os.urandom(2 << 20)
     job = spawn(alice.send, 0, message)
     assert bob.recv(0) == message
-    job.result(10)
+    job.result(60)
     close_both(alice, bob)
 
 
@@ -188,7 +188,7 @@ def test_close_waits_for_the_other_side_and_refuses_more(pair_of: PairFactory) -
     with pytest.raises(ChannelError, match="party 'bob' has closed the channel"):
         alice.send(0, b"too late")
     alice.close()
-    closing.result(10)
+    closing.result(60)
     alice.close()
     for action in (lambda: alice.send(0, b""), lambda: alice.recv(0)):
         with pytest.raises(ChannelError, match="is closed"):
@@ -201,7 +201,7 @@ def test_closing_with_unread_messages_is_an_error_on_both_sides(pair_of: PairFac
     bob.send(4, b"never read")
     for future in [spawn(alice.close), spawn(bob.close)]:
         with pytest.raises(ProtocolAbort, match="party 'alice' closed with 1 unread frames on stream 4"):
-            future.result(10)
+            future.result(60)
 
 
 @both
@@ -217,9 +217,9 @@ def test_abort_wakes_everybody_and_says_why(pair_of: PairFactory) -> None:
     alice.abort("the disk is\nfull")
     for future in waiting:
         with pytest.raises(ProtocolAbort, match="party 'alice' ended the job: the disk is full"):
-            future.result(10)
+            future.result(60)
     with pytest.raises(ChannelError, match="this party ended the job"):
-        here.result(10)
+        here.result(60)
     with pytest.raises(ProtocolAbort, match="the disk is full"):
         bob.send(0, b"")
     with pytest.raises(ProtocolAbort, match="the disk is full"):

@@ -25,7 +25,7 @@ from crypsis.mpc.transport.session import Session
 
 from .conftest import spawn
 
-OPTIONS = ChannelOptions(max_message_bytes=10_000, window_bytes=20_000, patience_s=20)
+OPTIONS = ChannelOptions(max_message_bytes=10_000, window_bytes=20_000, patience_s=60)
 
 
 def hello(**changed: Any) -> bytes:
@@ -176,7 +176,7 @@ def test_a_hello_that_claims_what_was_never_sent() -> None:
 def call(port: int, packets: Iterable[bytes], *, method: str = METHOD) -> list[bytes]:
     """Speak gRPC to the port as a stranger does; the answers."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return list(channel.stream_stream(f"/{SERVICE}/{method}")(iter(packets), timeout=20))
+        return list(channel.stream_stream(f"/{SERVICE}/{method}")(iter(packets), timeout=60))
 
 
 def test_strangers_do_not_end_the_job_of_the_peer() -> None:
@@ -212,7 +212,7 @@ def test_strangers_do_not_end_the_job_of_the_peer() -> None:
     strangers()
     assert not accepted.done()
     bob = connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", insecure=True, options=OPTIONS)
-    alice = accepted.result(10)
+    alice = accepted.result(60)
     strangers()
     alice.send(0, b"unharmed")
     assert bob.recv(0) == b"unharmed"
@@ -227,7 +227,7 @@ def test_another_version_is_told_to_both_sides() -> None:
     answer = call(listener.port, [pack(Kind.HELLO, frames.MAGIC + struct.pack("<I", 9) + b"from the future")])
     assert text in frames.abort_reason(next(unpack(answer[0])))
     with pytest.raises(ChannelError, match=text):
-        accepted.result(10)
+        accepted.result(60)
 
 
 def test_garbage_from_the_peer_after_its_hello() -> None:
@@ -236,18 +236,18 @@ def test_garbage_from_the_peer_after_its_hello() -> None:
 
     def packets() -> Iterator[bytes]:
         yield hello()
-        accepted.result(10)
+        accepted.result(60)
         yield data(b"first", 1)
         yield os.urandom(100)
 
     answer = spawn(call, listener.port, packets())
-    alice = accepted.result(10)
+    alice = accepted.result(60)
     with suppress(ProtocolAbort):  # the message before the garbage may be read or dropped
         assert alice.recv(1) == b"first"
     with pytest.raises(ProtocolAbort, match="the peer"):
         alice.recv(1)
     # One packet may hold an acknowledgement too.
-    assert [frame.kind for frame in unpack(answer.result(10)[-1])][-1] == Kind.ABORT
+    assert [frame.kind for frame in unpack(answer.result(60)[-1])][-1] == Kind.ABORT
     listener.close()
 
 

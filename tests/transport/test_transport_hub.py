@@ -45,7 +45,7 @@ def grpc_hubs(certificates: CERTS) -> Iterator[HubFactory]:
 
     yield make
     for future in [spawn(hub.abort, "the test is over") for hub in made]:
-        future.result(30)
+        future.result(60)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ both = pytest.mark.parametrize("hubs_of", ["memory", "grpc"], indirect=True)
 
 def meet(alice: Hub, bob: Hub, number: int) -> tuple[Channel, Channel]:
     asked = spawn(bob.channel, number)
-    return alice.channel(number), asked.result(20)
+    return alice.channel(number), asked.result(60)
 
 
 @contextmanager
@@ -82,12 +82,12 @@ def test_sessions_do_not_mix_and_counters_add_up(hubs_of: HubFactory) -> None:
         for stream in (0, 5):
             sent = spawn(here.send, stream, blob[number % 100 :])
             assert there.recv(stream) == blob[number % 100 :]
-            sent.result(20)
+            sent.result(60)
             there.send(stream, str(number).encode())
             assert here.recv(stream) == str(number).encode()
 
     for job in [spawn(one, number) for number in pairs]:
-        job.result(30)
+        job.result(60)
     assert alice.stats.messages_sent == bob.stats.messages_received == 8
     # What acknowledges may still be under way, and what says goodbye may never be read.
     wait_until(lambda: alice.stats.wire_bytes_received == bob.stats.wire_bytes_sent)
@@ -96,7 +96,7 @@ def test_sessions_do_not_mix_and_counters_add_up(hubs_of: HubFactory) -> None:
         spawn(channel.close)
     closing = [spawn(hub.close) for hub in (alice, bob)]
     for job in closing:
-        job.result(20)
+        job.result(60)
     n_bytes = sum(2 * (300_000 - number % 100) for number in pairs)
     assert alice.stats.payload_bytes_sent == bob.stats.payload_bytes_received == n_bytes
     assert alice.stats.wire_bytes_received <= bob.stats.wire_bytes_sent
@@ -117,7 +117,7 @@ def test_a_full_session_does_not_hold_up_another(hubs_of: HubFactory) -> None:
     assert not blocked.done()
     for _ in range(20):
         idle.recv(0)
-    blocked.result(10)
+    blocked.result(60)
 
 
 @both
@@ -128,7 +128,7 @@ def test_one_session_ends_and_a_fresh_number_replaces_it(hubs_of: HubFactory) ->
     waiting = spawn(there.recv, 0)
     here.abort("worker 1 was lost")
     with pytest.raises(ProtocolAbort, match="worker 1 was lost"):
-        waiting.result(10)
+        waiting.result(60)
     there.abort("so it is")
     with pytest.raises(
         ChannelError, match=r"session 1 with party 'bob' has ended \(.*worker 1 was lost.*fresh"
@@ -152,7 +152,7 @@ def test_a_session_may_be_given_up_while_it_waits(hubs_of: HubFactory) -> None:
             time.sleep(0.01)
         hub.drop(5 + (hub is bob), "no longer needed")
         with pytest.raises(ChannelError, match="no longer needed"):
-            waiting.result(10)
+            waiting.result(60)
         hub.drop(9, "never begun")
         with pytest.raises(ChannelError, match="never begun"):
             hub.channel(9)
@@ -170,9 +170,9 @@ def test_abort_ends_all_sessions_at_both_parties(hubs_of: HubFactory) -> None:
     alice.abort("the operator said so")
     for job in waiting:
         with pytest.raises(PeerAborted, match="the operator said so"):
-            job.result(10)
+            job.result(60)
     with pytest.raises(ChannelError, match=r"the operator said so|takes no session"):
-        unmet.result(10)
+        unmet.result(60)
 
 
 @both
@@ -192,21 +192,21 @@ def test_a_caller_that_is_early_is_told_to_come_again(
     grpc_hubs: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with short_hold(monkeypatch):
-        alice, bob = grpc_hubs(ChannelOptions(patience_s=20))
+        alice, bob = grpc_hubs(ChannelOptions(patience_s=60))
         early = spawn(bob.channel, 3)
         time.sleep(1.0)
         assert not early.done()
         assert alice._sessions() == []
         here = alice.channel(3)
         here.send(0, b"at last")
-        assert early.result(20).recv(0) == b"at last"
+        assert early.result(60).recv(0) == b"at last"
 
 
 def test_a_caller_whose_session_nobody_asks_for_learns_why(
     grpc_hubs: HubFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with short_hold(monkeypatch):
-        _, bob = grpc_hubs(ChannelOptions(patience_s=1.5))
+        _, bob = grpc_hubs(ChannelOptions(patience_s=4))
         with pytest.raises(ChannelError, match="party 'alice' has not asked for session 3 yet"):
             bob.channel(3)
 
@@ -222,13 +222,13 @@ def test_a_hub_and_a_plain_channel_meet_in_session_0_only(certificates: CERTS) -
     alice = open_hub(party="alice", peer="bob", listen="127.0.0.1:0", tls=certificates["alice"])
     asked = spawn(alice.channel, 0)
     bob = open_channel(
-        party="bob", peer="alice", connect=f"127.0.0.1:{alice.port}", tls=certificates["bob"], patience=20
+        party="bob", peer="alice", connect=f"127.0.0.1:{alice.port}", tls=certificates["bob"], patience=60
     )
     bob.send(0, b"plain")
-    assert asked.result(20).recv(0) == b"plain"
+    assert asked.result(60).recv(0) == b"plain"
     closing = spawn(bob.close)
     alice.close()
-    closing.result(20)
+    closing.result(60)
 
 
 def test_a_plain_listener_refuses_other_numbers() -> None:
@@ -240,7 +240,7 @@ def test_a_plain_listener_refuses_other_numbers() -> None:
         bob.channel(1)
     asked = spawn(listener.accept)
     channel = bob.channel(0)
-    asked.result(20).send(0, b"ok")
+    asked.result(60).send(0, b"ok")
     assert channel.recv(0) == b"ok"
     bob.abort("done")
     listener.close()
@@ -267,19 +267,19 @@ def test_a_stranger_with_a_certificate_is_refused(certificates: CERTS) -> None:
     address = f"127.0.0.1:{alice.port}"
     waiting = spawn(alice.channel, 2)
     mallory = open_hub(
-        party="mallory", peer="alice", connect=address, tls=certificates["mallory"], patience=20
+        party="mallory", peer="alice", connect=address, tls=certificates["mallory"], patience=60
     )
     with pytest.raises(ChannelError, match="the caller's certificate does not name party 'bob'"):
         mallory.channel(2)
     assert not waiting.done()
     alice.abort("done")
     with suppress(ChannelError):
-        waiting.result(10)
+        waiting.result(60)
 
 
-def test_cut_connections_of_many_sessions_recover(grpc_hubs: HubFactory) -> None:
-    proxies: list[DroppingProxy] = []
-
+def test_cut_connections_of_many_sessions_recover(
+    grpc_hubs: HubFactory, proxies: list[DroppingProxy]
+) -> None:
     def through(port: int) -> int:
         proxies.append(DroppingProxy(port))
         return proxies[0].port
@@ -307,12 +307,11 @@ def test_cut_connections_of_many_sessions_recover(grpc_hubs: HubFactory) -> None
         return i
 
     counts = [job.result(60) for job in [spawn(one, number) for number in range(4)]]
-    cutting.result(10)
+    cutting.result(60)
     assert bob.stats.reconnects >= 4
     assert alice.stats.messages_sent == bob.stats.messages_received == sum(counts)
     for job in [spawn(hub.close) for hub in (alice, bob)]:
-        job.result(30)
-    proxies[0].close()
+        job.result(60)
 
 
 def test_configurations_that_cannot_be() -> None:

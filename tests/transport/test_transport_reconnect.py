@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crypsis.errors import ChannelError
 from crypsis.mpc.transport import Channel, ChannelOptions, TlsFiles, connect, listen
+from crypsis.mpc.transport.ports import free_port
+from crypsis.mpc.transport.session import Session
 
 from .conftest import PairFactory, close_both, spawn
 from .proxy import DroppingProxy
@@ -23,12 +25,11 @@ from .proxy import DroppingProxy
 CERTS = dict[str, TlsFiles]
 
 
-@pytest.fixture
-def proxies() -> Iterator[list[DroppingProxy]]:
-    made: list[DroppingProxy] = []
-    yield made
-    for proxy in made:
-        proxy.close()
+def shorten(patience_s: float, *channels: Channel) -> None:
+    """Of channels whose parties have met: that takes what it takes on a busy machine."""
+    for channel in channels:
+        assert isinstance(channel, Session)
+        channel.options = replace(channel.options, patience_s=patience_s)
 
 
 def transfer(alice: Channel, bob: Channel, n_messages: int, n_bytes: int) -> None:
@@ -81,7 +82,7 @@ def test_cuts_while_closing(grpc_pair: PairFactory, proxies: list[DroppingProxy]
         proxies.append(DroppingProxy(port))
         return proxies[0].port
 
-    alice, bob = grpc_pair(ChannelOptions(patience_s=30), through)
+    alice, bob = grpc_pair(ChannelOptions(patience_s=60), through)
     bob.send(0, b"last")
     closing = spawn(bob.close)
     time.sleep(0.05)
@@ -90,8 +91,8 @@ def test_cuts_while_closing(grpc_pair: PairFactory, proxies: list[DroppingProxy]
     time.sleep(0.3)
     other = spawn(alice.close)
     proxies[0].cut()
-    closing.result(20)
-    other.result(20)
+    closing.result(60)
+    other.result(60)
 
 
 def test_silence_is_noticed_by_keepalive_and_survived(
@@ -108,7 +109,7 @@ def test_silence_is_noticed_by_keepalive_and_survived(
     with caplog.at_level(logging.WARNING, logger="crypsis.transport"):
         proxies[0].go_silent()
         alice.send(0, b"during")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not any("party alice away" in r.getMessage() for r in caplog.records):
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -127,8 +128,8 @@ def test_patience_runs_out_on_both_sides(grpc_pair: PairFactory, proxies: list[D
         proxies.append(DroppingProxy(port))
         return proxies[0].port
 
-    options = ChannelOptions(patience_s=2, window_bytes=4096)
-    alice, bob = grpc_pair(options, through)
+    alice, bob = grpc_pair(ChannelOptions(patience_s=60, window_bytes=4096), through)
+    shorten(1, alice, bob)
     waiting = [
         spawn(alice.recv, 0),
         spawn(bob.recv, 1),
@@ -139,18 +140,19 @@ def test_patience_runs_out_on_both_sides(grpc_pair: PairFactory, proxies: list[D
     proxies[0].refuse()
     for job in waiting:
         with pytest.raises(ChannelError, match=r"party '\w+' \(.*127.0.0.1:\d+\) has been away for \d+ s"):
-            job.result(15)
-    with pytest.raises(ChannelError, match=r"patience of 2 s"):
+            job.result(60)
+    with pytest.raises(ChannelError, match=r"patience of 1 s"):
         bob.send(0, b"")
 
 
 def test_nothing_times_out_while_the_peer_is_here(grpc_pair: PairFactory) -> None:
-    alice, bob = grpc_pair(ChannelOptions(patience_s=2))
+    alice, bob = grpc_pair(ChannelOptions(patience_s=60))
+    shorten(0.2, alice, bob)
     waiting = spawn(bob.recv, 0)
-    time.sleep(2.5)
+    time.sleep(0.6)
     assert not waiting.done()
     alice.send(0, b"slow")
-    assert waiting.result(5) == b"slow"
+    assert waiting.result(60) == b"slow"
     close_both(alice, bob)
 
 
@@ -161,26 +163,21 @@ def test_nobody_comes(certificates: CERTS) -> None:
         ChannelError, match=r"party 'bob' \(calling 127.0.0.1:0\) has been away .*no connection yet"
     ):
         listener.accept()
-    with pytest.raises(
-        ChannelError, match=r"party 'alice' \(127.0.0.1:\d+\) has been away .* 0.5 s .*refused"
-    ):
-        connect(
-            f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=certificates["bob"], options=options
-        )
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(ChannelError, match=r"party 'alice' \(127.0.0.1:\d+\) has been away .* 4 s .*refused"):
+        connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=4)
 
 
 def test_the_dialler_may_come_first(certificates: CERTS) -> None:
-    first = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"])
-    first.close()
-    address = f"127.0.0.1:{first.port}"
+    address = f"127.0.0.1:{free_port()}"
     dialled = spawn(connect, address, party="bob", peer="alice", tls=certificates["bob"])
     time.sleep(0.5)
     with listen(address, party="alice", peer="bob", tls=certificates["alice"]).accept() as alice:
-        bob = dialled.result(20)
+        bob = dialled.result(60)
         bob.send(0, b"hello")
         assert alice.recv(0) == b"hello"
         closing = spawn(bob.close)
-    closing.result(10)
+    closing.result(60)
 
 
 PEER = """
@@ -193,11 +190,11 @@ folder, role, address = sys.argv[1:]
 party, peer = ("alice", "bob") if role == "listen" else ("bob", "alice")
 tls = party_files(folder, party)
 if role == "listen":
-    listener = listen(address, party=party, peer=peer, tls=tls, patience=30)
+    listener = listen(address, party=party, peer=peer, tls=tls, patience=60)
     print(listener.port, flush=True)
     channel = listener.accept()
 else:
-    channel = connect(address, party=party, peer=peer, tls=tls, patience=30)
+    channel = connect(address, party=party, peer=peer, tls=tls, patience=60)
 channel.send(0, b"I am here")
 channel.recv(0)
 """
@@ -214,7 +211,7 @@ def start_peer(certificates: CERTS, role: str, address: str) -> subprocess.Popen
 
 
 def test_a_killed_peer_is_an_error_and_its_successor_is_refused(certificates: CERTS) -> None:
-    options = ChannelOptions(patience_s=30)
+    options = ChannelOptions(patience_s=60)
     listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], options=options)
     address = f"127.0.0.1:{listener.port}"
     peer = start_peer(certificates, "connect", address)
@@ -227,45 +224,46 @@ def test_a_killed_peer_is_an_error_and_its_successor_is_refused(certificates: CE
     assert not waiting.done()  # it might come back
     successor = start_peer(certificates, "connect", address)
     with pytest.raises(ChannelError, match="party 'bob' was restarted; start both parties again"):
-        waiting.result(20)
-    _, stderr = successor.communicate(timeout=20)
+        waiting.result(60)
+    _, stderr = successor.communicate(timeout=300)
     assert successor.returncode == 1
     assert "still in a job with an earlier process of 'bob'; start both parties again" in stderr
     alice.abort("done")
 
 
 def test_a_killed_peer_that_stays_away(certificates: CERTS) -> None:
-    options = ChannelOptions(patience_s=2)
     peer = start_peer(certificates, "listen", "127.0.0.1:0")
     assert peer.stdout is not None
     port = int(peer.stdout.readline())
-    bob = connect(f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], options=options)
+    bob = connect(f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], patience=60)
     assert bob.recv(0) == b"I am here"
+    shorten(1, bob)
     peer.send_signal(signal.SIGKILL)
     peer.communicate()
-    with pytest.raises(ChannelError, match=r"party 'alice' .* has been away for 2 s"):
+    with pytest.raises(ChannelError, match=r"party 'alice' .* has been away for \d+ s, .* patience of 1 s"):
         bob.recv(0)
     bob.abort("done")
 
 
 def test_a_restarted_listener_is_recognised_and_can_start_anew(certificates: CERTS) -> None:
-    peer = start_peer(certificates, "listen", "127.0.0.1:0")
+    address = f"127.0.0.1:{free_port()}"  # no ephemeral one: between the two listeners bob's own calls could take it
+    peer = start_peer(certificates, "listen", address)
     assert peer.stdout is not None
-    address = f"127.0.0.1:{int(peer.stdout.readline())}"
-    bob = connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=30)
+    assert peer.stdout.readline()
+    bob = connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=60)
     assert bob.recv(0) == b"I am here"
     peer.send_signal(signal.SIGKILL)
     peer.communicate()
     waiting = spawn(bob.recv, 0)
     successor = start_peer(certificates, "listen", address)
     with pytest.raises(ChannelError, match="party 'alice' was restarted; start both parties again"):
-        waiting.result(20)
+        waiting.result(60)
     bob.abort("done")
-    with connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=30) as again:
+    with connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=60) as again:
         assert again.recv(0) == b"I am here"
         again.send(0, b"go")
         again.abort("enough")
-    assert "enough" in successor.communicate(timeout=20)[1] or successor.returncode == 0
+    assert "enough" in successor.communicate(timeout=300)[1] or successor.returncode == 0
 
 
 def test_an_exit_without_close_ends_the_process(certificates: CERTS) -> None:
@@ -273,9 +271,9 @@ def test_an_exit_without_close_ends_the_process(certificates: CERTS) -> None:
     peer = start_peer(certificates, "listen", "127.0.0.1:0")
     assert peer.stdout is not None
     port = int(peer.stdout.readline())
-    bob = connect(f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], patience=30)
+    bob = connect(f"127.0.0.1:{port}", party="bob", peer="alice", tls=certificates["bob"], patience=60)
     assert bob.recv(0) == b"I am here"
     bob.send(0, b"go")  # the script ends here, with its channel open
-    peer.communicate(timeout=20)
+    peer.communicate(timeout=300)
     assert peer.returncode == 0
     bob.abort("done")

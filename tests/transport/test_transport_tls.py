@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from crypsis.errors import ChannelError, ConfigError
 from crypsis.mpc.transport import TlsFiles, connect, listen, open_channel
+from crypsis.mpc.transport import tls as tls_module
 from crypsis.mpc.transport.certs import create_ca, issue, make_development_certificates, party_files
 from crypsis.mpc.transport.tls import load_tls
 
@@ -27,7 +27,7 @@ CERTS = dict[str, TlsFiles]
 def dial_wrongly(listener_tls: TlsFiles | None, dialer_tls: TlsFiles | None, *, peer: str = "alice") -> str:
     """The dialler's error; then the right bob must still be served."""
     listener = listen(
-        "127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, insecure=listener_tls is None, patience=20
+        "127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, insecure=listener_tls is None, patience=60
     )
     accepted = spawn(listener.accept)
     with pytest.raises(ChannelError) as caught:
@@ -37,14 +37,14 @@ def dial_wrongly(listener_tls: TlsFiles | None, dialer_tls: TlsFiles | None, *, 
             peer=peer,
             tls=dialer_tls,
             insecure=dialer_tls is None,
-            patience=20,
+            patience=60,
         )
     assert not accepted.done()
     if listener_tls is not None:
         right = party_files(Path(listener_tls.ca).parent, "bob")
-        bob = connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=right, patience=20)
+        bob = connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=right, patience=60)
         bob.send(0, b"me")
-        assert accepted.result(20).recv(0) == b"me"
+        assert accepted.result(60).recv(0) == b"me"
         bob.abort("done")
     listener.close()
     message = str(caught.value)
@@ -69,22 +69,22 @@ def test_a_dialler_whose_certificate_the_listener_rejects(certificates: CERTS, t
 
 
 def test_a_listener_that_is_somebody_else(certificates: CERTS) -> None:
-    listener = listen("127.0.0.1:0", party="mallory", peer="bob", tls=certificates["mallory"], patience=20)
+    listener = listen("127.0.0.1:0", party="mallory", peer="bob", tls=certificates["mallory"], patience=60)
     with pytest.raises(
         ChannelError, match=r"the certificate of party 'alice' at .* is not accepted: .*alice"
     ):
-        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=certificates["bob"], patience=20)
+        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=certificates["bob"], patience=60)
     listener.close()
 
 
 def test_a_dialler_that_is_somebody_else(certificates: CERTS) -> None:
-    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], patience=20)
+    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], patience=60)
     accepted = spawn(listener.accept)
     address = f"127.0.0.1:{listener.port}"
     with pytest.raises(ChannelError, match="the caller's certificate does not name party 'bob'"):
-        connect(address, party="mallory", peer="alice", tls=certificates["mallory"], patience=20)
-    bob = connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=20)
-    alice = accepted.result(10)
+        connect(address, party="mallory", peer="alice", tls=certificates["mallory"], patience=60)
+    bob = connect(address, party="bob", peer="alice", tls=certificates["bob"], patience=60)
+    alice = accepted.result(60)
     bob.abort("done")
     alice.abort("done")
 
@@ -105,23 +105,25 @@ def test_expired_and_foreign_files_are_found_before_anybody_is_called(
         load_tls(replace(certificates["bob"], key=certificates["alice"].key), "bob")
 
 
-def test_an_expired_peer(tmp_path: Path) -> None:
-    """The listener's certificate was good when it started."""
+def test_an_expired_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener has looked at its certificate, and then the certificate expired."""
     create_ca(tmp_path)
-    listener_tls = issue(tmp_path, "alice", days=3 / 86400)
+    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=9)
+    listener_tls = issue(tmp_path, "alice", days=1, start=past)
     bob = issue(tmp_path, "bob")
-    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, patience=20)
-    time.sleep(4.1)  # a certificate's times are whole seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(tls_module, "_greet_self", lambda *_: None)
+        listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=listener_tls, patience=60)
     with pytest.raises(
         ChannelError, match=r"certificate of party 'alice' .* is not accepted: certificate has expired"
     ):
-        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=bob, patience=20)
+        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", tls=bob, patience=60)
     listener.close()
 
 
 def test_plain_text_against_tls_and_the_reverse(certificates: CERTS) -> None:
     assert "does not speak TLS" in dial_wrongly(None, certificates["bob"])
-    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], patience=20)
+    listener = listen("127.0.0.1:0", party="alice", peer="bob", tls=certificates["alice"], patience=60)
     with pytest.raises(ChannelError, match="has been away"):
         connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", insecure=True, patience=1)
     listener.close()
@@ -132,19 +134,19 @@ def test_insecure_works_when_both_say_so() -> None:
     accepted = spawn(listener.accept)
     bob = open_channel(party="bob", peer="alice", connect=f"localhost:{listener.port}", insecure=True)
     bob.send(0, b"plain")
-    assert accepted.result(10).recv(0) == b"plain"
+    assert accepted.result(60).recv(0) == b"plain"
     bob.abort("done")
     listener.close()
 
 
 def test_names_that_differ_are_told_to_both_sides() -> None:
-    listener = listen("127.0.0.1:0", party="alice", peer="carol", insecure=True, patience=20)
+    listener = listen("127.0.0.1:0", party="alice", peer="carol", insecure=True, patience=60)
     accepted = spawn(listener.accept)
     text = "names differ: party 'bob' expects to talk to 'alice', party 'alice' expects 'carol'"
     with pytest.raises(ChannelError, match=text):
-        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", insecure=True, patience=20)
+        connect(f"127.0.0.1:{listener.port}", party="bob", peer="alice", insecure=True, patience=60)
     with pytest.raises(ChannelError, match=text):
-        accepted.result(10)
+        accepted.result(60)
 
 
 def test_missing_and_unreadable_files(certificates: CERTS, tmp_path: Path) -> None:
