@@ -15,6 +15,7 @@ from typing import Any
 
 from crypsis.errors import CrypsisError
 from crypsis.mpc.bench import rows
+from crypsis.mpc.bench.earlier import Earlier
 from crypsis.mpc.bench.limits import Machine
 from crypsis.mpc.bench.measure import EFFORT, joined, measure
 from crypsis.mpc.bench.peers import Peers
@@ -71,10 +72,12 @@ def run(
     keep: Callable[[Row], None] | None = None,
     say: Say | None = None,
     outcome: Outcome | None = None,
+    earlier: Earlier | None = None,
 ) -> Outcome:
     """Measures the suites, all of them in each of several passes. out: a file that each row is appended to once its
     last pass is over; keep: told each row. say: told the case, rounds done and rounds in all. outcome: filled as rows
-    come, for a caller who is interrupted: cases that had a pass by then have their rows too."""
+    come, for a caller who is interrupted: cases that had a pass by then have their rows too. earlier: runs that spreads
+    reach to, and where this one is remembered."""
     outcome = Outcome() if outcome is None else outcome
     suites = [load(name) for name in names]
     environment = rows.environment()
@@ -89,6 +92,8 @@ def run(
         extra = measured.extra | {"scale": scale, "limits": machine.known()}
         versions = environment["versions"] | one.versions
         row = measured.as_row() | {"extra": extra} | environment | {"versions": versions}
+        if earlier is not None:
+            row = earlier.widened(row)
         if out is not None:
             rows.append(out, row)
         outcome.rows.append(row)

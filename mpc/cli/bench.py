@@ -47,6 +47,12 @@ PeerSeconds = Annotated[
 Out = Annotated[Path | None, option("--out", "File that each row is appended to as it comes, as JSON lines.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+NoHistory = Annotated[
+    bool,
+    typer.Option(
+        "--no-history", help="Spreads of this run alone; it is not remembered for those of later ones."
+    ),
+]
 PEER_SECONDS = 60.0
 
 
@@ -59,9 +65,11 @@ def everything(
     out: Out = None,
     json_output: Json = False,
     quiet: Quiet = False,
+    no_history: NoHistory = False,
 ) -> None:
     """What this machine can do. Without a command, and with --quick or --peers, all suites are run."""
-    given = quick or peers or out is not None or json_output or quiet or peer_seconds != PEER_SECONDS
+    given = quick or peers or out is not None or json_output or quiet or no_history
+    given = given or peer_seconds != PEER_SECONDS
     if context.invoked_subcommand is not None:
         if given:
             raise typer.BadParameter(
@@ -71,7 +79,7 @@ def everything(
     if not given:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
-    run([], quick, peers, peer_seconds, out, json_output, quiet)
+    run([], quick, peers, peer_seconds, out, json_output, quiet, no_history)
 
 
 @bench.command("list")
@@ -94,6 +102,7 @@ def run(
     out: Out = None,
     json_output: Json = False,
     quiet: Quiet = False,
+    no_history: NoHistory = False,
 ) -> None:
     """Measure on one core: answers are checked first; then peers and ours are timed alternately.
 
@@ -109,6 +118,7 @@ def run(
         out=out,
         json_output=json_output,
         quiet=quiet,
+        history=not no_history,
     )
 
 

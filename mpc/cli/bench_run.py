@@ -41,9 +41,11 @@ def run_suites(
     out: Path | None,
     json_output: bool,
     quiet: bool,
+    history: bool,
 ) -> None:
     """Measures and prints; a run that is interrupted prints what it has and goes on being interrupted."""
     from crypsis.mpc.bench import suites
+    from crypsis.mpc.bench.earlier import Earlier, default_path
     from crypsis.mpc.bench.peers import Peers
     from crypsis.mpc.bench.run import Outcome, run
     from crypsis.mpc.bench.suite import WrongAnswer
@@ -63,6 +65,7 @@ def run_suites(
             print(json.dumps(row, ensure_ascii=False), flush=True)
 
     outcome = Outcome()
+    earlier = Earlier(default_path()) if history and scale != "tiny" else None
     try:
         with progress_bars("bench", enabled=not quiet) as progress:
             run(
@@ -73,12 +76,17 @@ def run_suites(
                 keep=keep,
                 say=None if progress is None else lambda case, done, total: progress(case, done, total),
                 outcome=outcome,
+                earlier=earlier,
             )
     finally:
         if not json_output and outcome.rows:
             _print(outcome)
         if out is not None:
             print(f"{len(outcome.rows)} rows were added to {out}", file=sys.stderr)
+        if earlier is not None and earlier.why_not:
+            print(
+                f"this run is not remembered for the spread of the next: {earlier.why_not}", file=sys.stderr
+            )
         for case, why in outcome.not_measured.items():
             print(f"not measured: {case}: {why}", file=sys.stderr)
         for peer, why in outcome.peers.items():
@@ -99,6 +107,8 @@ def _print(outcome: Outcome) -> None:
     known = [f"{rate:.3g} {unit}" for unit, rate in last["extra"]["limits"].items()]
     if known:
         console.print(f"one core, a second: {', '.join(known)}", markup=False)
+    if runs := max(row.get("earlier_runs", 0) for row in outcome.rows):
+        console.print(f"spreads reach to earlier runs of this commit here ({runs} at most)")
     if taken := remark(outcome.rows):
         console.print(taken, markup=False)
     for row in outcome.rows:

@@ -15,6 +15,7 @@ import pytest
 from tests.bench.cases import row, scaling, works_once
 
 from crypsis.mpc.bench import rows
+from crypsis.mpc.bench.measure import EFFORT
 from crypsis.mpc.bench.suite import Case, Suite, Work, WrongAnswer
 
 from .parties import COMMAND, WAIT_S, Finished
@@ -46,6 +47,31 @@ def test_list(crypsis: Crypsis) -> None:
     assert "kernels: one thread on one core\n    hashing/sha256/16-byte ids\n" in shown.stdout
     told = json.loads(crypsis("bench", "list", "--json").stdout)
     assert [one["suite"] for one in told] == ["kernels", "paillier", "ckks", "ot", "psi", "train"]
+
+
+def test_runs_are_remembered_unless_told_not_to(
+    crypsis: Crypsis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPSIS_BENCH_SIZES", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(EFFORT, "quick", EFFORT["tiny"])
+    suites(monkeypatch, ("first", works_once))
+    clean = rows.environment() | {"dirty": False}
+    monkeypatch.setattr("crypsis.mpc.bench.rows.environment", lambda: clean)
+
+    def runs(*flags: str) -> str:
+        done = crypsis("bench", "run", "kernels", "--quick", "--quiet", *flags)
+        assert done.code == 0, done
+        return done.stdout
+
+    kept = tmp_path / "crypsis" / "bench.jsonl"
+    assert "earlier runs" not in runs("--no-history")
+    assert not kept.exists()
+    assert "earlier runs" not in runs()
+    assert "spreads reach to earlier runs of this commit here (1 at most)" in runs()
+    before = kept.read_bytes()
+    assert "earlier runs" not in runs("--no-history")
+    assert kept.read_bytes() == before
 
 
 def test_a_suite_runs_and_its_rows_are_appended(crypsis: Crypsis, tmp_path: Path) -> None:
