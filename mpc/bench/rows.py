@@ -185,8 +185,8 @@ def spread(row: Mapping[str, Any]) -> float:
 
 
 def spread_as_text(row: Mapping[str, Any]) -> str:
-    """For a person."""
-    return f"±{100 * spread(row):.1f} %"
+    """For a person. One round alone has none."""
+    return "one round" if row.get("rounds") == 1 and not row.get("spread") else f"±{100 * spread(row):.1f} %"
 
 
 def machine_of(row: Mapping[str, Any]) -> str:

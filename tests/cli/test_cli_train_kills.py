@@ -117,10 +117,12 @@ def configure(training: Training, case: tuple[str, str, dict[str, Any], list[Any
 
 
 def disturb(training: Training, seconds: float, seed: int) -> list[int | None]:
-    """The last states at the kills, bank and telco in turn."""
+    """The last states at the kills, bank and telco in turn: the first after a step, however fast the run, the others at
+    random."""
     chance = random.Random(seed)
-    found: list[int | None] = []
-    for kill in range(KILLS):
+    training.kill_after(max(0, training.last_state("bank")) + 1, "bank")
+    found: list[int | None] = [training.last_state("bank")]
+    for kill in range(1, KILLS):
         if all(training.is_done(party) for party in PARTIES):
             break
         found.append(training.kill_at_random(chance, PARTIES[kill % 2], seconds))
