@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypsis.mpc.bench.core_time import remark
+from crypsis.mpc.bench.rows import off
 
 Row = Mapping[str, Any]
 LEAST = 0.02
@@ -37,8 +38,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """ "faster" or "slower" beyond the noise, else "within the noise"."""
-        factor = max(self.after / self.before, self.before / self.after)
-        if factor - 1 <= max(self.noise, LEAST):
+        if off(self.after, self.before) <= max(self.noise, LEAST):
             return "within the noise"
         return "faster" if self.after > self.before else "slower"
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from crypsis.mpc.bench.rows import off
 from crypsis.mpc.psi import rates
 
 FILE: Final = "bench.jsonl"
@@ -92,4 +93,4 @@ def _figures(per_second: Any, ratios: Any) -> Row:
 
 
 def _reach(spread: float, figure: float, before: list[float | None]) -> float:
-    return max(spread, *(abs(one / figure - 1) for one in before if one is not None), 0.0)
+    return max(spread, *(off(one, figure) for one in before if one is not None), 0.0)

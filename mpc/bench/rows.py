@@ -69,14 +69,20 @@ class Rate:
 
 
 def spread_of(values: Sequence[float], passes: Sequence[int] = ()) -> float:
-    """How far another run's median may lie from this one's, as a share of it: half the distance between the quartiles,
-    or what the median of any pass is off by, whichever is more. passes: how many of the values are of each pass."""
+    """How far another run's median may lie from this one's: half the distance between the quartiles as a share of the
+    median, or what the median of any pass is off by (`off`), whichever is more. passes: how many of the values are of
+    each pass."""
     middle = statistics.median(values)
     parts, begin = [], 0
     for count in passes or (len(values),):
         parts.append(statistics.median(values[begin : begin + count]))
         begin += count
-    return max(_iqr(values) / 2 / middle, *(abs(part / middle - 1) for part in parts))
+    return max(_iqr(values) / 2 / middle, *(off(part, middle) for part in parts))
+
+
+def off(one: float, other: float) -> float:
+    """0.25 where one is 1.25 times the other, whichever is larger: of seconds the same as of items a second."""
+    return max(one / other, other / one) - 1
 
 
 def _iqr(values: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from crypsis.mpc.bench import earlier
+from crypsis.mpc.bench.compare import compare
 from crypsis.mpc.bench.earlier import Earlier
 from crypsis.mpc.bench.peers import Peers
 from crypsis.mpc.bench.run import run
@@ -29,9 +30,11 @@ def test_the_spread_reaches_to_the_runs_before(tmp_path: Path) -> None:
     assert (first["spread"], first["earlier_runs"]) == (0.02, 0)
     second = Earlier(path).widened(of(80, 2.5))
     assert second["spread"] == pytest.approx(0.25)
-    assert second["peers"]["p"]["ratio_spread"] == pytest.approx(0.2)
+    assert second["peers"]["p"]["ratio_spread"] == pytest.approx(0.25)
     third = Earlier(path).widened(of(100, 2.5))
-    assert (third["spread"], third["earlier_runs"]) == (pytest.approx(0.2), 2)
+    assert (third["spread"], third["earlier_runs"]) == (pytest.approx(0.25), 2)
+    (change,) = compare([first], [second]).changes
+    assert change.verdict == "within the noise"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
@@ -114,4 +117,5 @@ def test_a_run_remembers_and_is_remembered(tmp_path: Path, monkeypatch: pytest.M
     assert [one["earlier_runs"] for one in found] == [0, 1, 2]
     assert [json.loads(line) for line in out.read_text().splitlines()] == found
     for one in found[:2]:
-        assert abs(one["per_second"] / found[2]["per_second"] - 1) <= found[2]["spread"]
+        (change,) = compare([one], [found[2]]).changes
+        assert change.verdict == "within the noise"

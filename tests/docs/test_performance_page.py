@@ -77,9 +77,13 @@ def test_a_changed_row_makes_pages_stale(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / RESULTS).mkdir(parents=True)
     for path in (ROOT / RESULTS).glob("*.jsonl"):
-        text = path.read_text(encoding="utf-8")
-        for old, new in (('"per_second": 131627.6', '"per_second": 931627.6'), ('"he": 0.4845', '"he": 0.9')):
-            text = text.replace(old, new)
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for row in rows:
+            if row["name"] == "curve25519/scalar_mult/avx512":
+                row["per_second"] *= 7
+            elif row["name"].startswith("boosting/tree/"):
+                row["extra"]["guest"]["shares"]["he"] /= 7
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (tmp_path / RESULTS / path.name).write_text(text, encoding="utf-8")
     assert tool.stale(tmp_path) == [tool.PAGE, *READMES.values(), Path("docs/learning-boosting.md")]
 
