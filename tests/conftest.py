@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterator
@@ -28,8 +29,11 @@ if find_spec("hypothesis") is not None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What numba keeps, where it is told to keep something, is this run's alone: processes share it, and no other run
-    sees it."""
+    """Two things that a run inherits and its tests must not: who ignores SIGINT, as what a script starts in the
+    background does, has children that ignore it too; and what numba keeps, where it is told to keep something, is
+    this run's alone: its processes share it, and no other run sees it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "NUMBA_CACHE_DIR" not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="crypsis-numba-")
         os.environ["NUMBA_CACHE_DIR"] = folder.name

@@ -13,16 +13,6 @@ from crypsis.mpc.cli import main
 from .parties import Finished, Scene
 
 
-@pytest.fixture(autouse=True)
-def interruptible() -> Iterator[None]:
-    """Started in the background of a script, this process ignores SIGINT, and so would every party that it starts."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     """Ids 0..299 at the bank, 200..599 at the telco: 100 in common."""

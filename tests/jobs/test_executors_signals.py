@@ -17,13 +17,12 @@ from .test_executors import gone
 
 # Both parties in one process, with processes for workers that take their time.
 SCRIPT = """
-import signal, sys, threading
+import sys, threading
 from jobs import toy
 from crypsis.mpc.jobs.executors import ProcessExecutor
 from crypsis.mpc.jobs.scheduler import run_bins
 from crypsis.mpc.transport import memory_hubs
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
 alice, bob = memory_hubs()
 
 def told(number, result):
