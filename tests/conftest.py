@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,16 +30,29 @@ if find_spec("hypothesis") is not None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Two things that a run inherits and its tests must not: who ignores SIGINT, as what a script starts in the
-    background does, has children that ignore it too; and what numba keeps, where it is told to keep something, is
-    this run's alone: its processes share it, and no other run sees it."""
+    """A run inherits nothing that its tests would stumble over, and leaves nothing to others."""
+    # What a script starts in the background ignores SIGINT, and so would all children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What numba keeps, where it is told to keep something: this run's processes share it.
     if "NUMBA_CACHE_DIR" not in os.environ:
-        folder = tempfile.TemporaryDirectory(prefix="crypsis-numba-")
-        os.environ["NUMBA_CACHE_DIR"] = folder.name
-        config.add_cleanup(folder.cleanup)
-        config.add_cleanup(lambda: os.environ.pop("NUMBA_CACHE_DIR", None))
+        _folder_for(config, "NUMBA_CACHE_DIR")
+    # A benchmark beside tests is slow: its figures are not to be remembered as this machine's. Tools keep their place.
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for variable, folder in (
+        ("CCACHE_DIR", "ccache"),
+        ("MPLCONFIGDIR", "matplotlib"),
+        ("PIP_CACHE_DIR", "pip"),
+    ):
+        os.environ.setdefault(variable, str(home / folder))
+    _folder_for(config, "XDG_CACHE_HOME")
+
+
+def _folder_for(config: pytest.Config, variable: str) -> None:
+    folder = tempfile.TemporaryDirectory(prefix="crypsis-tests-")
+    os.environ[variable] = folder.name
+    config.add_cleanup(folder.cleanup)
+    config.add_cleanup(lambda: os.environ.pop(variable, None))
 
 
 @pytest.hookimpl(wrapper=True)
