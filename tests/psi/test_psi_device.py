@@ -345,9 +345,10 @@ def test_a_bad_point_from_the_peer() -> None:
 
     with shims(GPU):
         ends = recorded_pair(sender=zeroed)
+        # A sender that learns nothing is done when it has sent all, perhaps before the receiver has looked at a point.
         futures = [
-            spawn(lambda: intersect(tables[0], "id", ends[0], role="receiver", device=GPU)),
-            spawn(lambda: intersect(tables[1], "id", ends[1], role="sender")),
+            spawn(lambda: intersect(tables[0], "id", ends[0], role="receiver", broadcast=True, device=GPU)),
+            spawn(lambda: intersect(tables[1], "id", ends[1], role="sender", broadcast=True)),
         ]
         with pytest.raises(InvalidPoint, match="telco sent a bad point: point in row 0"):
             futures[0].result(WAIT_S)
