@@ -289,8 +289,8 @@ def _checked(path: Path, number: int, line: str) -> dict[str, Any]:
         raise CorruptData(f"{where}: the row has no usable 'extra'")
     if row.get("suite") == "scale" or "axis" in extra:
         at = extra.get("at")
-        number = isinstance(at, int) and not isinstance(at, bool) and 0 < at < 1 << 40
-        fits = isinstance(at, str) if extra.get("axis") == "line" else number
+        counts = isinstance(at, int) and not isinstance(at, bool) and 0 < at < 1 << 40
+        fits = isinstance(at, str) if extra.get("axis") == "line" else counts
         if extra.get("axis") not in AXES or not fits:
             raise CorruptData(f"{where}: the row of a scaling has no usable 'axis' and 'at'")
     return row

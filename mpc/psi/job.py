@@ -195,6 +195,9 @@ def intersect(
     (`role` is required). Raises TypeError and ConfigError for wrong arguments before a byte is sent, then as
     `run`. `indicator` names a bool column to add, true where the row's key is in both sets.
 
+    A sender that is told nothing (no `broadcast`) is done when all is sent: what the receiver finds wrong after that
+    is raised there by `channel.close()`.
+
         result = intersect(table, "id", channel, role="receiver")
         result.table, result.outcome.n_matched
     """
